@@ -1,0 +1,21 @@
+"""Optimising over trained ReLU networks in Pyomo.
+
+Importing the package registers ``ReLUNetworkBlock`` and the ``relu.*``
+transformations.
+"""
+
+from pyomo_relu import plugins  # noqa: F401  (registers)
+from pyomo_relu.block import ReLUNetworkBlock
+from pyomo_relu.bounds.neuron_bounds import NeuronBounds
+from pyomo_relu.network import Layer, Network, load_onnx, register_operator
+from pyomo_relu.version import __version__
+
+__all__ = [
+    "Layer",
+    "Network",
+    "NeuronBounds",
+    "ReLUNetworkBlock",
+    "__version__",
+    "load_onnx",
+    "register_operator",
+]

@@ -1,0 +1,490 @@
+"""ReLUNetworkBlock: what the modeller holds.  No formulation and no bound method here."""
+
+import math
+
+import numpy as np
+from pyomo.common.autoslots import AutoSlots
+from pyomo.common.config import ConfigDict, ConfigValue
+from pyomo.common.gc_manager import PauseGC
+from pyomo.core.base.block import Block, BlockData, declare_custom_block
+from pyomo.core.base.component import ModelComponentFactory
+from pyomo.core.base.constraint import Constraint
+from pyomo.core.base.reference import Reference
+from pyomo.core.base.set_types import Any, Reals
+from pyomo.core.base.var import Var
+from pyomo.core.expr.numeric_expr import LinearExpression
+from scipy import sparse
+
+from pyomo_relu.bounds.interval import interval_bounds
+from pyomo_relu.errors import BoundsError, ModelError, ReLUError
+from pyomo_relu.network import INPUT
+from pyomo_relu.network_argument import per_index, resolve_network
+from pyomo_relu.var_argument import match_vars
+
+_SCOPE = "pyomo_relu.block"
+
+
+class _BlockRecord(AutoSlots.Mixin):
+    """What transformations leave on a network block; follows clones and pickles.
+
+    ``bounds`` is a NeuronBounds recorded by a bound method, or None; ``encoding`` is
+    the object a formulation keeps its own records in, or None.
+    """
+
+    __slots__ = ("bounds", "encoding")
+
+    def __init__(self):
+        self.bounds = None
+        self.encoding = None
+
+
+Block.register_private_data_initializer(_BlockRecord, scope=_SCOPE)
+
+
+def _keywords():
+    config = ConfigDict("ReLUNetworkBlock")
+    for name, description in (
+        ("network", "path | bytes | ModelProto | Network, or dict/callable per index"),
+        ("inputs", "the modeller's Vars for the network inputs (default: own Vars)"),
+        ("outputs", "the modeller's Vars for the outputs (default: own Vars)"),
+        ("input_scaling", "(offset, factor): the network sees (x - offset) / factor"),
+        ("output_scaling", "(offset, factor): outputs are offset + factor * y"),
+        ("output", "name(s) of inner ONNX tensors to use as outputs"),
+    ):
+        config.declare(name, ConfigValue(default=None, description=description))
+    return config
+
+
+@declare_custom_block(name="ReLUNetworkBlock", rule="build")
+class ReLUNetworkBlockData(BlockData):
+    r"""A trained ReLU network between Pyomo variables.
+
+    ``ReLUNetworkBlock(network=..., inputs=..., outputs=...)`` holds, with layers l,
+    neurons i, sources s of layer l (inputs or earlier activations) and outputs y::
+
+        affine[l, i]      pre[l, i] = sum_s W_s[i, :] t_s + b[i]     (y for the last l)
+        activation[l, i]  post[l, i] = (pre[l, i] + |pre[l, i]|) / 2
+
+    or, for a neuron with ceiling c, ``post = (|pre| - |pre - c| + c) / 2``.  The
+    activation rows are exact and nonlinear: MINLP solvers solve the block as it is,
+    LP and MILP solvers refuse it until a transformation such as ``relu.bigm``
+    replaces them.
+
+    Parameters
+    ----------
+    network : path, bytes, onnx.ModelProto, Network, dict or callable
+        The network; for an indexed block one for all indices, or a dict by index, or
+        a function of the index.
+    inputs, outputs : Var, sequence or mapping of Vars, optional
+        The modeller's own variables; any Var, Reference, indexed Var, sequence in
+        flat order or mapping from the network's index.  Default: the block declares
+        Vars ``inputs`` and ``outputs``, indexed by int for a tensor with one axis
+        (the batch axis does not count), by tuple for more axes, with the tensor's
+        name in front if there are several tensors.
+    input_scaling, output_scaling : (offset, factor), optional
+        The network sees ``(x - offset) / factor``; outputs are
+        ``offset + factor * y``.
+    output : str or sequence of str, optional
+        Inner ONNX tensors to use as outputs, e.g. the logits before a Softmax.
+
+    Attributes
+    ----------
+    inputs, outputs : IndexedVar
+        Own Vars or References to the modeller's.
+    pre, post : IndexedVar
+        Pre- and post-activations, indexed by (layer, neuron).
+    affine, activation : IndexedConstraint
+
+    Raises
+    ------
+    NetworkError
+        If the network cannot be read (see ``load_onnx``).
+    ModelError
+        If keywords, variables or their number do not fit.  The model is then as it
+        was before.
+    """
+
+    def build(self, *index, **kwds):
+        """Fill the block; called by Pyomo when the block is constructed."""
+        index = tuple(i for i in index if i is not None)
+        try:
+            with PauseGC():
+                self._build(index, kwds)
+        except ReLUError:
+            self._withdraw()
+            raise
+
+    def _build(self, index, kwds):
+        allowed = _keywords()
+        for key in kwds:
+            if key not in allowed:
+                raise ModelError(
+                    f"{self.name}: unknown keyword '{key}'. ReLUNetworkBlock takes "
+                    f"{', '.join(allowed)}."
+                )
+        given = allowed(kwds)
+        if given.network is None:
+            raise ModelError(
+                f"{self.name}: no network given. Pass network=<path to an ONNX file>, "
+                "a ModelProto or a pyomo_relu Network."
+            )
+        scalings = [
+            per_index(self, given[key], index)
+            for key in ("input_scaling", "output_scaling")
+        ]
+        network = resolve_network(self, given.network, index, given.output)
+        network = network.with_scaling(*scalings)
+        match = {
+            side: match_vars(self, side, given[side], index, tensors, keys)
+            for side, tensors, keys in (
+                ("inputs", network.inputs, network.input_index()),
+                ("outputs", network.outputs, network.output_index()),
+            )
+        }
+        # everything that can be wrong with the arguments is settled by now
+        self._network = network
+        for side, matched in match.items():
+            keys = getattr(network, side[:-1] + "_index")()
+            if matched is None:
+                self.add_component(side, Var(keys, domain=Reals))
+            else:
+                self.add_component(side, Reference(dict(zip(keys, matched))))
+        self._add_neurons()
+
+    def _withdraw(self):
+        """Take a block that could not be built off its model again."""
+        container = self.parent_component()
+        parent = container.parent_block()
+        if parent is not None:
+            parent.del_component(container)
+
+    def _add_neurons(self):
+        network = self._network
+        neurons = [
+            (k, i)
+            for k, layer in enumerate(network.activation_layers)
+            for i in range(layer.size)
+        ]
+        self.pre = Var(neurons, domain=Reals)
+        self.post = Var(neurons, domain=Reals)
+        self.affine = Constraint(Any)
+        self.activation = Constraint(Any)
+        columns = _Columns(self)
+        for k, layer in enumerate(network.layers):
+            results = columns.pre[k]
+            for i, row in enumerate(affine_rows(layer, columns, results)):
+                self.affine[k, i] = row
+            if layer.activation == "identity":
+                continue
+            ceilings = _ceilings(layer)
+            for i, (v, x) in enumerate(zip(columns.pre[k], columns.post[k])):
+                x.setlb(0.0)
+                if math.isfinite(ceilings[i]):
+                    x.setub(ceilings[i])
+                self.activation[k, i] = _exact_activation(v, x, ceilings[i])
+
+    # -- what the block is ---------------------------------------------------------
+
+    @property
+    def network(self):
+        """The Network between this block's inputs and outputs, scaling included."""
+        return self._network
+
+    @property
+    def record(self):
+        """Recorded bounds and encoding; for transformations, not for modellers."""
+        return self.private_data(_SCOPE)
+
+    def input_vars(self):
+        """The input VarData in flat order."""
+        return [self.inputs[key] for key in self._network.input_index()]
+
+    def output_vars(self):
+        """The output VarData in flat order."""
+        return [self.outputs[key] for key in self._network.output_index()]
+
+    def owns(self, side):
+        """True if the Vars of ``side`` ("inputs", "outputs") are the block's own."""
+        return not self.component(side).is_reference()
+
+    # -- bounds --------------------------------------------------------------------
+
+    def input_box(self, assume_fixed_vars_permanent=True):
+        """Lower and upper bounds of the inputs as the model has them now.
+
+        Parameters
+        ----------
+        assume_fixed_vars_permanent : bool
+            If True a fixed input is a point; if False its bounds count, because it
+            may be unfixed later.
+
+        Returns
+        -------
+        lower, upper : numpy.ndarray, shape (n_inputs,)
+            Infinite where a Var has no bound.
+
+        Raises
+        ------
+        BoundsError
+            If a lower bound exceeds the upper bound, or a fixed input is outside.
+        """
+        lower, upper = np.empty((2, self._network.n_inputs))
+        for j, var in enumerate(self.input_vars()):
+            lo, hi = var.bounds
+            lower[j] = -math.inf if lo is None else lo
+            upper[j] = math.inf if hi is None else hi
+            if var.fixed and assume_fixed_vars_permanent:
+                if var.value is None:
+                    raise BoundsError(
+                        f"{self.name}: input '{var.name}' is fixed but has no value. "
+                        "Give it a value or unfix it."
+                    )
+                lower[j] = upper[j] = var.value
+            if not lower[j] <= upper[j]:
+                raise BoundsError(
+                    f"{self.name}: input '{var.name}' has the bounds [{lower[j]}, "
+                    f"{upper[j]}], which no value satisfies. Correct them."
+                )
+        return lower, upper
+
+    def neuron_bounds(self, assume_fixed_vars_permanent=True):
+        """The pre-activation bounds in force for the inputs' present bounds.
+
+        Interval arithmetic over the present input box, intersected with what
+        ``relu.bounds`` or ``relu.obbt`` recorded if that was proven on a box that
+        contains the present one.  ``source`` tells where each bound came from.
+
+        Returns
+        -------
+        NeuronBounds
+
+        Raises
+        ------
+        BoundsError
+            If an input has no finite bounds.
+        """
+        lower, upper = self.input_box(assume_fixed_vars_permanent)
+        for var, lo, hi in zip(self.input_vars(), lower, upper):
+            if not (math.isfinite(lo) and math.isfinite(hi)):
+                raise BoundsError(
+                    f"{self.name}: input '{var.name}' has the bounds [{lo}, {hi}]; "
+                    "bounds on the neurons need finite ones. Set them with "
+                    f"{var.name}.setlb(...) and .setub(...), or let "
+                    "relu.obbt(scope='model') derive them from your constraints."
+                )
+        bounds = interval_bounds(self._network, lower, upper)
+        recorded = self.record.bounds
+        if recorded is not None and recorded.covers(lower, upper):
+            bounds = bounds.intersect(recorded)
+        return bounds
+
+    # -- values --------------------------------------------------------------------
+
+    def initialize(self, x=None):
+        """Set all variables of the block to the network's values at a point.
+
+        Pre- and post-activations, outputs and, once a formulation has been applied,
+        its indicators are set: together a MIP start.
+
+        Parameters
+        ----------
+        x : sequence or mapping of float, optional
+            The inputs, in flat order or by index.  Default: the input Vars' present
+            values.
+
+        Raises
+        ------
+        ModelError
+            If an input has no value, or ``x`` has the wrong length.
+        """
+        x = self._point(x)
+        pre, post = self._network.propagate(x)
+        self._assign(self.input_vars(), x, skip_fixed=True)
+        for k, layer in enumerate(self._network.layers[:-1]):
+            keys = [(k, i) for i in range(layer.size)]
+            self._assign((self.pre[key] for key in keys), pre[k][0])
+            self._assign((self.post[key] for key in keys), post[k][0])
+        self._assign(self.output_vars(), post[-1][0], skip_fixed=True)
+        encoding = self.record.encoding
+        if encoding is not None:
+            encoding.set_start(x, [v[0] for v in pre], [v[0] for v in post])
+
+    def forward_error(self):
+        """Largest ``|outputs - f(inputs)|`` over the outputs, at the present values.
+
+        A solution of the model satisfies the network up to the solver's tolerances;
+        this is the check that it does.
+        """
+        y = self._network.forward(self._point(None))
+        values = []
+        for var in self.output_vars():
+            if var.value is None:
+                raise ModelError(
+                    f"{self.name}: output '{var.name}' has no value. Solve the model "
+                    "or call initialize() first."
+                )
+            values.append(var.value)
+        return float(np.max(np.abs(np.asarray(values) - y)))
+
+    def _point(self, x):
+        keys = self._network.input_index()
+        if x is None:
+            values = [v.value for v in self.input_vars()]
+            for var, value in zip(self.input_vars(), values):
+                if value is None:
+                    raise ModelError(
+                        f"{self.name}: input '{var.name}' has no value. Set one, pass "
+                        "the point to initialize(x), or solve the model first."
+                    )
+        elif hasattr(x, "keys"):
+            if set(x.keys()) != set(keys):
+                raise ModelError(
+                    f"{self.name}: the point's keys must be the inputs' {keys[:5]}"
+                    f"{'...' if len(keys) > 5 else ''}."
+                )
+            values = [x[key] for key in keys]
+        else:
+            values = np.ravel(np.asarray(x, dtype=float))
+        if len(values) != len(keys):
+            raise ModelError(
+                f"{self.name}: the point has {len(values)} entries, the network "
+                f"{len(keys)} inputs."
+            )
+        return np.asarray(values, dtype=float)
+
+    @staticmethod
+    def _assign(variables, values, skip_fixed=False):
+        for var, value in zip(variables, np.asarray(values).tolist()):
+            if not (skip_fixed and var.fixed):
+                var.set_value(value, skip_validation=True)
+
+    # -- report --------------------------------------------------------------------
+
+    def summary(self):
+        """One screen of text: network, sizes, bounds in force, formulation."""
+        network, record = self._network, self.record
+        lines = [
+            f"{self.name}: {network.n_inputs} inputs, {network.n_outputs} outputs, "
+            f"{network.n_neurons} neurons in {len(network.layers) - 1} layers "
+            f"({network.name})",
+            "formulation: "
+            + ("none (exact nonlinear rows)" if record.encoding is None
+               else record.encoding.description()),
+        ]
+        try:
+            bounds = self.neuron_bounds()
+        except BoundsError as error:
+            return "\n".join([*lines, f"bounds: none ({error})"])
+        lines.append(f"{'layer':>5} {'neurons':>8} {'stable':>7} "
+                     f"{'mean width':>11} {'largest M':>10}  sources")
+        for k, layer in enumerate(network.layers):
+            last = k == len(network.layers) - 1
+            sources, counts = np.unique(bounds.source[k], return_counts=True)
+            largest = np.max(np.maximum(-bounds.lower[k], bounds.upper[k]))
+            lines.append(
+                f"{'out' if last else k:>5} {layer.size:>8} "
+                f"{'' if last else int(bounds.stable(k).sum()):>7} "
+                f"{bounds.mean_width(k):>11.4g} {largest:>10.4g}  "
+                + ", ".join(f"{s} {n}" for s, n in zip(sources, counts))
+            )
+        return "\n".join(lines)
+
+
+ModelComponentFactory.register("A trained ReLU network between variables")(
+    ReLUNetworkBlock  # noqa: F821  (made by declare_custom_block)
+)
+
+
+class _Columns:
+    """The VarData of a block by role, looked up once."""
+
+    def __init__(self, block):
+        layers = block.network.layers
+        self.inputs = block.input_vars()
+        self.pre = [
+            [block.pre[k, i] for i in range(layer.size)]
+            for k, layer in enumerate(layers[:-1])
+        ] + [block.output_vars()]
+        self.post = [
+            [block.post[k, i] for i in range(layer.size)]
+            for k, layer in enumerate(layers[:-1])
+        ]
+
+    def of(self, source):
+        if source.layer == INPUT:
+            return self.inputs
+        return (self.post if source.post else self.pre)[source.layer]
+
+
+def network_columns(block):
+    """The VarData of a network block: attributes ``inputs``, ``pre``, ``post``.
+
+    ``pre`` has one list per layer, the last being the outputs.
+    """
+    return _Columns(block)
+
+
+def affine_rows(layer, columns, results):
+    """Rows ``sum_s W_s t_s - result == -b``, one (expression, rhs) pair per neuron.
+
+    LinearExpression from Python floats is what Pyomo reads fastest; exact zeros are
+    left out because Pyomo would carry them into every writer.
+    """
+    variables = [var for source in layer.sources for var in columns.of(source)]
+    distinct = len({id(v) for v in variables}) == len(variables)
+    matrix = _joined(layer.weights)
+    rhs = (-layer.bias).tolist()
+    for i, (coefs, at) in enumerate(_matrix_rows(matrix, layer.size)):
+        terms = variables if at is None else [variables[j] for j in at]
+        coefs, terms = [*coefs, -1.0], [*terms, results[i]]
+        if not distinct or any(results[i] is v for v in terms[:-1]):
+            coefs, terms = _merge(coefs, terms)
+        yield LinearExpression(linear_coefs=coefs, linear_vars=terms), rhs[i]
+
+
+def _joined(weights):
+    if not weights:
+        return None
+    if len(weights) == 1:
+        return weights[0]
+    if any(sparse.issparse(w) for w in weights):
+        return sparse.hstack([sparse.csr_array(w) for w in weights], format="csr")
+    return np.hstack(weights)
+
+
+def _matrix_rows(matrix, size):
+    """(coefficients, columns) per row as lists; columns None means all of them."""
+    if matrix is None:
+        yield from (([], []) for _ in range(size))
+    elif sparse.issparse(matrix):
+        data, at = matrix.data.tolist(), matrix.indices.tolist()
+        ends = matrix.indptr.tolist()
+        for start, end in zip(ends, ends[1:]):
+            yield data[start:end], at[start:end]
+    elif np.all(matrix):
+        yield from ((row, None) for row in matrix.tolist())
+    else:
+        for row in matrix:
+            at = np.flatnonzero(row)
+            yield row[at].tolist(), at.tolist()
+
+
+def _merge(coefs, terms):
+    """Add up coefficients of variables that occur more than once."""
+    total, first = {}, {}
+    for c, v in zip(coefs, terms):
+        total[id(v)] = total.get(id(v), 0.0) + c
+        first.setdefault(id(v), v)
+    return list(total.values()), list(first.values())
+
+
+def _ceilings(layer):
+    if layer.ceiling is None:
+        return [math.inf] * layer.size
+    return layer.ceiling.tolist()
+
+
+def _exact_activation(v, x, ceiling):
+    if math.isfinite(ceiling):
+        return x == 0.5 * (abs(v) - abs(v - ceiling) + ceiling)
+    return x == 0.5 * (v + abs(v))

@@ -1,0 +1,151 @@
+"""The record of pre-activation bounds; how bounds are computed lives beside it."""
+
+import numpy as np
+
+from pyomo_relu.errors import BoundsError
+
+
+class NeuronBounds:
+    """Proven bounds ``lower[k] <= v^k <= upper[k]`` over an input box.
+
+    One array per activation layer in graph order, then one for the outputs.
+
+    Parameters
+    ----------
+    network : Network
+        The network that the bounds belong to.
+    lower, upper : sequence of array_like, shapes (layer size,)
+    source : str or sequence of array_like of str, shapes (layer size,)
+        Method that proved each neuron's bounds: "interval", "crown", "split", "lp",
+        "milp", "model", "given".
+    input_lower, input_upper : array_like, shape (n_inputs,)
+        The input box on which the bounds were proven.
+
+    Raises
+    ------
+    BoundsError
+        If shapes do not fit the network, a bound is NaN, or lower > upper.
+    """
+
+    def __init__(self, network, lower, upper, source, input_lower, input_upper):
+        self.network = network
+        self.lower = tuple(_frozen(a) for a in lower)
+        self.upper = tuple(_frozen(a) for a in upper)
+        if isinstance(source, str):
+            source = [np.full(a.shape, source) for a in self.lower]
+        self.source = tuple(_frozen(a, dtype="U8") for a in source)
+        self.input_lower = _frozen(input_lower)
+        self.input_upper = _frozen(input_upper)
+        sizes = [(layer.size,) for layer in network.layers]
+        for arrays in (self.lower, self.upper, self.source):
+            if [a.shape for a in arrays] != sizes:
+                raise BoundsError(
+                    f"{network.name}: bounds of shapes {[a.shape for a in arrays]} "
+                    f"do not fit layers of shapes {sizes}."
+                )
+        for k, (lo, hi) in enumerate(zip(self.lower, self.upper)):
+            bad = np.flatnonzero(~(lo <= hi))
+            if bad.size:
+                i = bad[0]
+                raise BoundsError(
+                    f"{network.name}: neuron {i} of layer {k} "
+                    f"('{network.layers[k].name}') has bounds [{lo[i]}, {hi[i]}]."
+                )
+
+    def covers(self, input_lower, input_upper):
+        """True if the given box lies within the one these bounds were proven on."""
+        return bool(
+            np.all(self.input_lower <= input_lower)
+            and np.all(input_upper <= self.input_upper)
+        )
+
+    def intersect(self, other):
+        """The tighter of the two bounds per neuron and side.
+
+        Both must hold on the same box (or each on a larger one that contains the
+        result's box): the result carries the intersection of the two boxes.  Where
+        ``other`` is no tighter on either side the source stays this record's.
+        """
+        if self.network != other.network:
+            raise BoundsError(
+                f"bounds of {self.network.name} and of {other.network.name} cannot "
+                "be combined: they belong to different networks."
+            )
+        lower, upper, source = [], [], []
+        for k in range(len(self.lower)):
+            lo = np.maximum(self.lower[k], other.lower[k])
+            hi = np.minimum(self.upper[k], other.upper[k])
+            tighter = (lo > self.lower[k]) | (hi < self.upper[k])
+            lower.append(lo)
+            upper.append(hi)
+            source.append(np.where(tighter, other.source[k], self.source[k]))
+        return NeuronBounds(
+            self.network,
+            lower,
+            upper,
+            source,
+            np.maximum(self.input_lower, other.input_lower),
+            np.minimum(self.input_upper, other.input_upper),
+        )
+
+    # -- what the bounds say -------------------------------------------------------
+
+    def post_bounds(self, k):
+        """Bounds of layer k's post-activation: ``activate`` of both ends."""
+        activate = self.network.layers[k].activate
+        return activate(self.lower[k]), activate(self.upper[k])
+
+    def inactive(self, k):
+        """Neurons of activation layer k that are stably inactive (upper <= 0)."""
+        return self.upper[k] <= 0
+
+    def active(self, k):
+        """Stably active neurons: lower >= 0 and never above the ceiling."""
+        active = (self.lower[k] >= 0) & ~self.inactive(k)
+        ceiling = self.network.layers[k].ceiling
+        return active if ceiling is None else active & (self.upper[k] <= ceiling)
+
+    def at_ceiling(self, k):
+        """Neurons that are always at their ceiling (clipped layers only)."""
+        ceiling = self.network.layers[k].ceiling
+        if ceiling is None:
+            return np.zeros(self.lower[k].shape, dtype=bool)
+        return (self.lower[k] >= ceiling) & ~self.inactive(k)
+
+    def stable(self, k):
+        """Neurons of activation layer k whose state is the same on the whole box."""
+        return self.inactive(k) | self.active(k) | self.at_ceiling(k)
+
+    def unstable(self, k):
+        """Neurons of activation layer k that need an activation indicator."""
+        return ~self.stable(k)
+
+    @property
+    def n_stable(self):
+        """Number of stable neurons over all activation layers."""
+        return sum(int(self.stable(k).sum()) for k in range(len(self.lower) - 1))
+
+    @property
+    def n_unstable(self):
+        """Number of unstable neurons over all activation layers."""
+        return self.network.n_neurons - self.n_stable
+
+    def mean_width(self, k):
+        """Mean of ``upper[k] - lower[k]``."""
+        return float(np.mean(self.upper[k] - self.lower[k]))
+
+    def __deepcopy__(self, memo):
+        return self
+
+    def __repr__(self):
+        widths = ", ".join(f"{self.mean_width(k):.3g}" for k in range(len(self.lower)))
+        return (
+            f"NeuronBounds({self.network.name}: {self.n_stable} of "
+            f"{self.network.n_neurons} neurons stable, mean widths {widths})"
+        )
+
+
+def _frozen(array, dtype=float):
+    array = np.array(array, dtype=dtype)
+    array.setflags(write=False)
+    return array

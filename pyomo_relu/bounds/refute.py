@@ -1,0 +1,100 @@
+"""Decides whether claimed pre-activation bounds hold: points against them, and proofs.
+
+Used for bounds that somebody else states; nothing here computes bounds for encoding.
+"""
+
+import itertools
+
+import numpy as np
+
+from pyomo_relu.bounds.progressive import tighten
+
+_MAX_CORNERS = 1024
+_N_SAMPLES = 1024
+_ASCENT_STEPS = 20
+
+
+def attained_range(bounds, claims, time_limit=60.0):
+    """What neurons attain on the input box, and what can be proven of them.
+
+    Parameters
+    ----------
+    bounds : NeuronBounds
+        Proven bounds; their input box is the one asked about.
+    claims : dict
+        {(layer, neuron): (lower, upper)} as claimed by somebody.
+    time_limit : float
+        Seconds for the proofs.
+
+    Returns
+    -------
+    attained : dict
+        {(layer, neuron, side): (value, point)}: the smallest (side 0) or largest
+        (side 1) pre-activation found, and the inputs there, shape (n_inputs,).
+    proven : dict
+        {(layer, neuron, side): bound}, tightened only until the claims are decided.
+    """
+    network = bounds.network
+    points = _points(bounds)
+    pre = network.pre_activations(points)
+    attained = {}
+    for k, i in claims:
+        for side, best in ((0, np.argmin), (1, np.argmax)):
+            at = best(pre[k][:, i])
+            attained[k, i, side] = _ascend(bounds, k, i, side, points[at])
+    undecided = [
+        (k, i)
+        for (k, i), (low, high) in claims.items()
+        if attained[k, i, 0][0] >= low and attained[k, i, 1][0] <= high
+    ]
+    if undecided:
+        bounds, _ = tighten(
+            network,
+            bounds.input_lower,
+            bounds.input_upper,
+            start=bounds,
+            methods=("crown", "split", "lp", "milp"),
+            time_limit=time_limit,
+        )
+    proven = {
+        (k, i, side): float((bounds.lower, bounds.upper)[side][k][i])
+        for k, i in claims
+        for side in (0, 1)
+    }
+    return attained, proven
+
+
+def _points(bounds):
+    """Corners where they are few, the centre, and random points of the input box."""
+    low, high = bounds.input_lower, bounds.input_upper
+    rng = np.random.default_rng(0)
+    points = [0.5 * (low + high)[None], rng.uniform(low, high, (_N_SAMPLES, low.size))]
+    if 2**low.size <= _MAX_CORNERS:
+        points.append(np.array(list(itertools.product(*zip(low, high)))))
+    return np.vstack(points)
+
+
+def _ascend(bounds, k, i, side, x):
+    """Climb from ``x`` along the linear pieces to the box's corners (Frank-Wolfe).
+
+    Each step goes to the best of a few points between x and the corner that the
+    present linear piece points to; on the first layer the first step is optimal.
+    """
+    network = bounds.network
+    low, high = bounds.input_lower, bounds.input_upper
+    sign = 1.0 if side else -1.0
+    value = -np.inf
+    for _ in range(_ASCENT_STEPS):
+        pattern = [p[0] for p in network.activation_pattern(x[None])]
+        slope = sign * network.linear_piece(pattern)[k][0][i]
+        corner = np.where(slope > 0, high, np.where(slope < 0, low, x))
+        steps = np.concatenate([[0.0], 2.0 ** -np.arange(8.0)[::-1]])
+        trial = x + steps[:, None] * (corner - x)
+        trial = np.clip(trial, low, high)
+        values = sign * network.pre_activations(trial)[k][:, i]
+        best = int(np.argmax(values))
+        x = trial[best]
+        if values[best] <= value:
+            break
+        value = values[best]
+    return sign * float(max(value, values[best])), x

@@ -1,0 +1,516 @@
+"""The network as a mathematical object: layers, evaluation, linear pieces.
+
+No file format, no bounds and no modelling language in here.
+"""
+
+import hashlib
+import itertools
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from pyomo_relu.errors import NetworkError
+
+#: ``Source.layer`` of the network's inputs.
+INPUT = -1
+
+#: States of a neuron in an activation pattern.
+INACTIVE, ACTIVE, AT_CEILING = 0, 1, 2
+
+
+class Tensor(NamedTuple):
+    """Name and shape (without the batch axis) of a network input or output."""
+
+    name: str
+    shape: tuple
+
+    @property
+    def size(self):
+        """Number of entries."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    def index(self):
+        """Entries' indices in C order: ints for up to one axis, else tuples."""
+        if len(self.shape) <= 1:
+            return list(range(self.size))
+        return list(itertools.product(*(range(n) for n in self.shape)))
+
+
+class Source(NamedTuple):
+    """What a layer reads: the inputs, or a layer's post- or pre-activation.
+
+    Parameters
+    ----------
+    layer : int
+        Position in ``Network.layers`` of an earlier layer, or ``INPUT``.
+    post : bool
+        True for the post-activation x, False for the pre-activation v (a leaky ReLU
+        is ``alpha v + (1 - alpha) max(0, v)``).  Always True for the inputs.
+    """
+
+    layer: int
+    post: bool = True
+
+
+class Layer:
+    """An affine map of earlier tensors followed by an activation.
+
+    The pre-activation is ``v = sum_s W_s t_s + b`` over the sources s, the
+    post-activation ``x = min(max(0, v), ceiling)``, or ``x = v`` for the output layer.
+
+    Parameters
+    ----------
+    sources : sequence of Source
+        What the layer reads, each source once.
+    weights : sequence of numpy.ndarray or scipy.sparse array
+        One matrix per source, shape (size, size of the source).
+    bias : array_like, shape (size,)
+    activation : {"relu", "clipped", "identity"}
+    ceiling : array_like, shape (size,), optional
+        Positive ceilings of a clipped ReLU; ``inf`` leaves a neuron unclipped.
+    name : str
+        Where the layer comes from, for error messages (an ONNX tensor name).
+    """
+
+    __slots__ = ("sources", "weights", "bias", "activation", "ceiling", "name")
+
+    def __init__(
+        self, sources, weights, bias, activation="relu", ceiling=None, name=""
+    ):
+        bias = _frozen(bias)
+        sources = tuple(Source(*s) for s in sources)
+        weights = tuple(_frozen(w) for w in weights)
+        label = f"layer '{name}'"
+        if bias.ndim != 1 or bias.size == 0:
+            raise NetworkError(f"{label}: the bias must be a vector, not {bias.shape}.")
+        if len(sources) != len(weights) or len(set(sources)) != len(sources):
+            raise NetworkError(f"{label}: one weight matrix per distinct source.")
+        for source, w in zip(sources, weights):
+            if w.ndim != 2 or w.shape[0] != bias.size:
+                raise NetworkError(
+                    f"{label}: weights of {source} have shape {w.shape}, "
+                    f"but the bias has {bias.size} entries."
+                )
+        if activation not in ("relu", "clipped", "identity"):
+            raise NetworkError(f"{label}: unknown activation '{activation}'.")
+        if (activation == "clipped") != (ceiling is not None):
+            raise NetworkError(f"{label}: ceilings go with activation 'clipped'.")
+        if ceiling is not None:
+            ceiling = np.broadcast_to(np.asarray(ceiling, dtype=float), bias.shape)
+            if not np.all(ceiling > 0):
+                raise NetworkError(f"{label}: ceilings must be positive.")
+            ceiling = _frozen(ceiling)
+        for array in (bias, *weights):
+            data = array.data if sparse.issparse(array) else array
+            if not np.all(np.isfinite(data)):
+                raise NetworkError(
+                    f"{label}: weights or biases are NaN or infinite. Training "
+                    "diverged or the file is damaged; export the network again."
+                )
+        set_ = object.__setattr__
+        set_(self, "sources", sources)
+        set_(self, "weights", weights)
+        set_(self, "bias", bias)
+        set_(self, "activation", activation)
+        set_(self, "ceiling", ceiling)
+        set_(self, "name", name)
+
+    def __setattr__(self, name, value):
+        raise AttributeError(f"a Layer is immutable (attribute '{name}').")
+
+    def __deepcopy__(self, memo):
+        return self
+
+    def __reduce__(self):
+        return Layer, tuple(getattr(self, slot) for slot in self.__slots__)
+
+    def __repr__(self):
+        return f"Layer('{self.name}', {self.size} neurons, {self.activation})"
+
+    @property
+    def size(self):
+        """Number of neurons."""
+        return self.bias.size
+
+    def activate(self, v):
+        """Post-activation of the pre-activation ``v``, shape (..., size)."""
+        if self.activation == "identity":
+            return v
+        return np.clip(v, 0.0, self.ceiling)
+
+    def pattern(self, v):
+        """State of each neuron at ``v``: INACTIVE, ACTIVE or AT_CEILING (int8)."""
+        state = (np.asarray(v) > 0).astype(np.int8)
+        if self.ceiling is not None:
+            state[v >= self.ceiling] = AT_CEILING
+        return state
+
+    def affine(self, x0, pre, post):
+        """Pre-activation from batches of the inputs and of earlier layers' values.
+
+        Parameters
+        ----------
+        x0 : numpy.ndarray, shape (N, n_inputs)
+        pre, post : sequence of numpy.ndarray, shapes (N, layer size)
+        """
+        v = np.broadcast_to(self.bias, (x0.shape[0], self.size))
+        for (layer, is_post), w in zip(self.sources, self.weights):
+            t = x0 if layer == INPUT else (post if is_post else pre)[layer]
+            v = v + (w @ t.T).T
+        return np.array(v) if not self.sources else v
+
+
+class Network:
+    """An immutable directed acyclic graph of layers, in float64.
+
+    ``layers[:-1]`` are the activation layers in graph order, ``layers[-1]`` is the
+    output layer (activation ``"identity"``): the outputs y are affine in the inputs
+    and in what the activation layers computed.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        Each layer's sources come before it; the last one has activation "identity".
+    inputs, outputs : sequence of Tensor
+        The named tensors that the flat input and output vectors concatenate.
+    name : str
+        File or other origin, for messages.
+
+    Raises
+    ------
+    NetworkError
+        If sizes do not fit together or the order is not topological.
+    """
+
+    def __init__(self, layers, inputs, outputs, name="network"):
+        self.layers = tuple(layers)
+        self.inputs = tuple(Tensor(n, tuple(s)) for n, s in inputs)
+        self.outputs = tuple(Tensor(n, tuple(s)) for n, s in outputs)
+        self.name = str(name)
+        self._hash = None
+        self._check()
+
+    @classmethod
+    def sequential(cls, weights, biases, ceilings=None, name="network"):
+        """A plain chain of dense layers, ReLU after each but the last.
+
+        Parameters
+        ----------
+        weights : sequence of array_like, shapes (size, previous size)
+        biases : sequence of array_like, shapes (size,)
+        ceilings : sequence of (None | float | array_like), optional
+            One per hidden layer; None leaves it an unclipped ReLU.
+        """
+        n = len(weights)
+        ceilings = [None] * (n - 1) if ceilings is None else list(ceilings)
+        if len(biases) != n or len(ceilings) != n - 1:
+            raise NetworkError(
+                f"{name}: {n} weight matrices need {n} biases and {n - 1} ceilings, "
+                f"got {len(biases)} and {len(ceilings)}."
+            )
+        layers = []
+        for k, (w, b) in enumerate(zip(weights, biases)):
+            if k == n - 1:
+                activation, ceiling = "identity", None
+            else:
+                ceiling = ceilings[k]
+                activation = "relu" if ceiling is None else "clipped"
+            layers.append(
+                Layer([Source(k - 1)], [w], b, activation, ceiling, f"layer {k}")
+            )
+        n_in = layers[0].weights[0].shape[1]
+        return cls(
+            layers, [("x", (n_in,))], [("y", (layers[-1].size,))], name=name
+        )
+
+    def _check(self):
+        if not self.layers or self.layers[-1].activation != "identity":
+            raise NetworkError(f"{self.name}: the last layer must be the output layer.")
+        if any(layer.activation == "identity" for layer in self.layers[:-1]):
+            raise NetworkError(f"{self.name}: only the output layer may be affine.")
+        if self.n_inputs == 0:
+            raise NetworkError(f"{self.name}: the network has no inputs.")
+        if sum(t.size for t in self.outputs) != self.layers[-1].size:
+            raise NetworkError(
+                f"{self.name}: the output layer has {self.layers[-1].size} entries, "
+                f"the output tensors {[tuple(t.shape) for t in self.outputs]}."
+            )
+        for k, layer in enumerate(self.layers):
+            for (source, post), w in zip(layer.sources, layer.weights):
+                if not INPUT <= source < k or (source == INPUT and not post):
+                    raise NetworkError(
+                        f"{self.name}: layer {k} ('{layer.name}') cannot read "
+                        f"{Source(source, post)}."
+                    )
+                if w.shape[1] != self.source_size(source):
+                    raise NetworkError(
+                        f"{self.name}: layer {k} ('{layer.name}') expects "
+                        f"{w.shape[1]} entries of layer {source}, which has "
+                        f"{self.source_size(source)}."
+                    )
+
+    # -- shape ---------------------------------------------------------------------
+
+    @property
+    def activation_layers(self):
+        """The layers with an activation, in graph order."""
+        return self.layers[:-1]
+
+    @property
+    def output_layer(self):
+        """The affine layer that computes the outputs."""
+        return self.layers[-1]
+
+    @property
+    def n_inputs(self):
+        """Number of scalar inputs, over all input tensors."""
+        return sum(t.size for t in self.inputs)
+
+    @property
+    def n_outputs(self):
+        """Number of scalar outputs, over all output tensors."""
+        return self.layers[-1].size
+
+    @property
+    def n_neurons(self):
+        """Number of neurons with an activation."""
+        return sum(layer.size for layer in self.activation_layers)
+
+    def source_size(self, layer):
+        """Number of entries of layer ``layer``, or of the inputs for ``INPUT``."""
+        return self.n_inputs if layer == INPUT else self.layers[layer].size
+
+    def input_index(self):
+        """Index of each scalar input, in flat order.
+
+        One tensor: ints (up to one axis) or tuples.  Several tensors: the tensor's
+        name comes first, as in ``("state", 0)``.
+        """
+        return _joint_index(self.inputs)
+
+    def output_index(self):
+        """Index of each scalar output, in flat order; see ``input_index``."""
+        return _joint_index(self.outputs)
+
+    # -- evaluation ----------------------------------------------------------------
+
+    def propagate(self, X):
+        """Evaluate the network and keep what every layer computed.
+
+        Parameters
+        ----------
+        X : array_like, shape (N, n_inputs)
+
+        Returns
+        -------
+        pre, post : list of numpy.ndarray, shapes (N, layer size)
+            One array per layer; the last of each are the outputs.
+        """
+        X = np.atleast_2d(np.asarray(X, dtype=float))
+        if X.ndim != 2 or X.shape[1] != self.n_inputs:
+            raise NetworkError(
+                f"{self.name}: expected points of shape (N, {self.n_inputs}), "
+                f"got {X.shape}."
+            )
+        pre, post = [], []
+        for layer in self.layers:
+            v = layer.affine(X, pre, post)
+            pre.append(v)
+            post.append(layer.activate(v))
+        return pre, post
+
+    def forward(self, X):
+        """Outputs at the points ``X``: (N, n_inputs) to (N, n_outputs).
+
+        A single point of shape (n_inputs,) gives shape (n_outputs,).
+        """
+        y = self.propagate(X)[1][-1]
+        return y[0] if np.ndim(X) == 1 else y
+
+    def pre_activations(self, X):
+        """Pre-activations at ``X``: one (N, size) array per activation layer."""
+        return self.propagate(X)[0][:-1]
+
+    def activation_pattern(self, X):
+        """States of all neurons at ``X``: one int8 (N, size) array per layer."""
+        return [
+            layer.pattern(v)
+            for layer, v in zip(self.activation_layers, self.pre_activations(X))
+        ]
+
+    def linear_piece(self, pattern):
+        """The affine maps that the network follows on one linear region.
+
+        Parameters
+        ----------
+        pattern : sequence of array_like, shapes (size,)
+            State of each neuron, one array per activation layer.
+
+        Returns
+        -------
+        list of (C, d)
+            One pair per layer with ``v = C x + d`` for inputs x of the region; the
+            last pair gives the outputs.  C has shape (size, n_inputs).
+        """
+        pieces, post = [], []
+        for k, layer in enumerate(self.layers):
+            C = np.zeros((layer.size, self.n_inputs))
+            d = np.array(layer.bias)
+            for (source, is_post), w in zip(layer.sources, layer.weights):
+                if source == INPUT:
+                    C += w.toarray() if sparse.issparse(w) else w
+                else:
+                    Cs, ds = post[source] if is_post else pieces[source]
+                    C += w @ Cs
+                    d += w @ ds
+            pieces.append((C, d))
+            if k < len(self.layers) - 1:
+                state = np.asarray(pattern[k])
+                on = (state == ACTIVE).astype(float)
+                d_post = on * d
+                if layer.ceiling is not None:
+                    d_post = np.where(state == AT_CEILING, layer.ceiling, d_post)
+                post.append((on[:, None] * C, d_post))
+        return pieces
+
+    # -- derived networks ----------------------------------------------------------
+
+    def with_scaling(self, input_scaling=None, output_scaling=None):
+        """The same network between rescaled inputs and outputs.
+
+        The result maps x to ``y_offset + y_factor * f((x - x_offset) / x_factor)``;
+        the affine maps are folded into the layers that read the inputs and into the
+        output layer.
+
+        Parameters
+        ----------
+        input_scaling, output_scaling : (offset, factor), optional
+            Scalars or arrays of shape (n_inputs,) or (n_outputs,); factors nonzero.
+        """
+        layers = list(self.layers)
+        if input_scaling is not None:
+            offset, factor = _scaling(input_scaling, self.n_inputs, "input_scaling")
+            for k, layer in enumerate(layers):
+                layers[k] = _rescale_inputs(layer, offset, factor)
+        if output_scaling is not None:
+            offset, factor = _scaling(output_scaling, self.n_outputs, "output_scaling")
+            last = layers[-1]
+            rows = sparse.diags_array(factor)
+            layers[-1] = Layer(
+                last.sources,
+                [
+                    (rows @ w).tocsr() if sparse.issparse(w) else factor[:, None] * w
+                    for w in last.weights
+                ],
+                factor * last.bias + offset,
+                "identity",
+                name=last.name,
+            )
+        return Network(layers, self.inputs, self.outputs, self.name)
+
+    # -- identity ------------------------------------------------------------------
+
+    @property
+    def content_hash(self):
+        """SHA-256 of everything that determines the function (hex string)."""
+        if self._hash is None:
+            digest = hashlib.sha256(repr((self.inputs, self.outputs)).encode())
+            for layer in self.layers:
+                digest.update(repr((layer.sources, layer.activation)).encode())
+                for array in (*layer.weights, layer.bias, layer.ceiling):
+                    for part in _parts(array):
+                        digest.update(str(part.shape).encode())
+                        digest.update(np.ascontiguousarray(part).tobytes())
+            self._hash = digest.hexdigest()
+        return self._hash
+
+    def __eq__(self, other):
+        if not isinstance(other, Network):
+            return NotImplemented
+        return self is other or self.content_hash == other.content_hash
+
+    def __hash__(self):
+        return hash(self.content_hash)
+
+    def __deepcopy__(self, memo):
+        return self
+
+    def __copy__(self):
+        return self
+
+    def __repr__(self):
+        sizes = " -> ".join(
+            str(n) for n in (self.n_inputs, *(layer.size for layer in self.layers))
+        )
+        return f"Network('{self.name}', {sizes})"
+
+
+def _frozen(array):
+    """A read-only float64 copy; sparse matrices as canonical CSR without zeros."""
+    if sparse.issparse(array):
+        array = sparse.csr_array(array, dtype=float, copy=True)
+        array.sum_duplicates()
+        array.eliminate_zeros()
+        for part in (array.data, array.indices, array.indptr):
+            part.setflags(write=False)
+        return array
+    array = np.array(array, dtype=float, order="C")
+    array.setflags(write=False)
+    return array
+
+
+def _parts(array):
+    if array is None:
+        return ()
+    if sparse.issparse(array):
+        return (array.data, array.indices, array.indptr)
+    return (array,)
+
+
+def _joint_index(tensors):
+    if len(tensors) == 1:
+        return tensors[0].index()
+    return [
+        (t.name, *(i if isinstance(i, tuple) else (i,)))
+        for t in tensors
+        for i in t.index()
+    ]
+
+
+def _scaling(pair, size, what):
+    try:
+        offset, factor = (
+            np.broadcast_to(np.asarray(part, dtype=float), (size,)) for part in pair
+        )
+    except (TypeError, ValueError):
+        raise NetworkError(
+            f"{what} must be a pair (offset, factor) of numbers or of sequences of "
+            f"length {size}, got {pair!r}."
+        ) from None
+    if not (np.all(np.isfinite(offset)) and np.all(np.isfinite(factor))):
+        raise NetworkError(f"{what}: offsets and factors must be finite.")
+    if not np.all(factor != 0):
+        raise NetworkError(f"{what}: factors must not be zero.")
+    return offset, factor
+
+
+def _rescale_inputs(layer, offset, factor):
+    if Source(INPUT) not in layer.sources:
+        return layer
+    at = layer.sources.index(Source(INPUT))
+    w = layer.weights[at]
+    if sparse.issparse(w):
+        w = (w @ sparse.diags_array(1.0 / factor)).tocsr()
+    else:
+        w = w / factor
+    weights = list(layer.weights)
+    weights[at] = w
+    return Layer(
+        layer.sources,
+        weights,
+        layer.bias - w @ offset,
+        layer.activation,
+        layer.ceiling,
+        layer.name,
+    )

@@ -1,0 +1,82 @@
+"""How the ``network=`` keyword of a block becomes a Network; nothing else."""
+
+import functools
+import os
+from collections.abc import Mapping
+
+from pyomo_relu.errors import ModelError
+from pyomo_relu.network import Network, load_onnx
+
+
+def per_index(block, value, index):
+    """The entry of ``value`` that belongs to ``index`` of an indexed block.
+
+    A mapping is looked up by index and a callable called with it (as
+    ``value(*index)``); any other value serves all indices.
+    """
+    if callable(value) and not isinstance(value, type):
+        return value(*index)
+    if isinstance(value, Mapping) and index:
+        key = index if len(index) > 1 else index[0]
+        if key in value:
+            return value[key]
+        raise ModelError(
+            f"{block.name}: no entry for index {key!r} in the mapping given; it has "
+            f"{list(value)[:5]}."
+        )
+    return value
+
+
+def resolve_network(block, network, index, output=None):
+    """The Network for one block member.
+
+    Parameters
+    ----------
+    block : ReLUNetworkBlockData
+        Named in errors.
+    network : path, bytes, ModelProto, Network, mapping or callable
+    index : tuple
+        Index of the member; empty for a scalar block.
+    output : str or sequence of str, optional
+        Inner tensors to select.
+
+    Raises
+    ------
+    NetworkError, ModelError
+    """
+    network = per_index(block, network, index)
+    if isinstance(network, Network):
+        if output is not None:
+            raise ModelError(
+                f"{block.name}: output= selects a tensor of an ONNX graph; the network "
+                "given is already loaded. Pass output= to load_onnx instead."
+            )
+        return network
+    if isinstance(output, (list, tuple)):
+        output = tuple(output)
+    if isinstance(network, (str, os.PathLike)):
+        path = os.fspath(network)
+        try:
+            info = os.stat(path)
+        except OSError:
+            return load_onnx(path, output=output)  # raises with the reason
+        return _load_cached(path, os.getcwd(), info.st_mtime_ns, info.st_size, output)
+    if isinstance(network, (bytes, bytearray)):
+        return _load_bytes(bytes(network), output)
+    if hasattr(network, "SerializeToString"):
+        return load_onnx(network, output=output)
+    raise ModelError(
+        f"{block.name}: network= must be a path, bytes, an onnx.ModelProto or a "
+        f"pyomo_relu Network, not {type(network).__name__}."
+    )
+
+
+# members of an indexed block share one network instead of reading the file each time
+@functools.lru_cache(maxsize=16)
+def _load_cached(path, folder, mtime, size, output):
+    return load_onnx(path, output=output)
+
+
+@functools.lru_cache(maxsize=16)
+def _load_bytes(content, output):
+    return load_onnx(content, output=output)

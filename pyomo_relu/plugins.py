@@ -1,0 +1,11 @@
+"""Registration with Pyomo; imports nothing optional, so ``pyomo help`` cannot fail."""
+
+
+def load():
+    """Register ReLUNetworkBlock and the ``relu.*`` transformations with Pyomo."""
+    import pyomo_relu.block  # noqa: F401
+    import pyomo_relu.transform  # noqa: F401
+
+
+# Pyomo's entry point only imports this module and does not call load()
+load()

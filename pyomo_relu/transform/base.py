@@ -1,0 +1,302 @@
+"""What all formulations share: options, targets, reversal, look-ups.
+
+A formulation is a subclass with a ``NAME`` and the hook ``_encode_neuron`` (or, if it
+works on whole layers or networks, ``_encode``), in a file of its own.
+"""
+
+import logging
+
+import numpy as np
+from pyomo.common.config import Bool, ConfigDict, ConfigValue, IsInstance
+from pyomo.common.gc_manager import PauseGC
+from pyomo.common.modeling import unique_component_name
+from pyomo.core.base import (
+    Constraint,
+    Objective,
+    ReverseTransformationToken,
+    Transformation,
+)
+from pyomo.core.base.block import Block
+from pyomo.core.expr.visitor import identify_variables
+from pyomo.core.util import target_list
+from pyomo.gdp import Disjunct
+
+from pyomo_relu.block import ReLUNetworkBlockData
+from pyomo_relu.errors import TransformationError
+from pyomo_relu.transform.encoding import Encoding
+from pyomo_relu.transform.targets import network_blocks
+
+logger = logging.getLogger("pyomo.relu")
+
+
+def declare_targets(config):
+    """Declare the options ``targets`` and ``reverse`` that every transformation has."""
+    config.declare(
+        "targets",
+        ConfigValue(
+            default=None,
+            domain=target_list,
+            description="network blocks, or blocks that contain some, to transform",
+            doc="""
+            A component or a list of components.  An indexed block means all its
+            members.  Default: everything in the instance that the transformation is
+            applied to.""",
+        ),
+    )
+    config.declare(
+        "reverse",
+        ConfigValue(
+            default=None,
+            domain=IsInstance(ReverseTransformationToken),
+            description="token of an earlier call, which is then undone",
+            doc="""
+            The token that an earlier call of the same transformation on the same model
+            returned.  The call then undoes what that one did and nothing else.""",
+        ),
+    )
+    return config
+
+
+def declare_fixed_inputs(config):
+    """Declare ``assume_fixed_vars_permanent``, named as in gdp.bigm."""
+    config.declare(
+        "assume_fixed_vars_permanent",
+        ConfigValue(
+            default=True,
+            domain=Bool,
+            description="whether fixed inputs count as points",
+            doc="""
+            If True, a fixed input is a point and the encoding is wrong once it is
+            unfixed.  If False, a fixed input counts with its bounds, so it may be
+            unfixed later.""",
+        ),
+    )
+    return config
+
+
+class NetworkFormulation(Transformation):
+    """Base of the transformations that replace the exact activation rows."""
+
+    #: Registered name; subclasses set it.
+    NAME = None
+    CONFIG = declare_fixed_inputs(declare_targets(ConfigDict("relu")))
+
+    # -- hooks ---------------------------------------------------------------------
+
+    def _encode(self, encoding, config):
+        """Add all rows of one network block to ``encoding``."""
+        for k in range(len(encoding.network.layers) - 1):
+            for i in encoding.encode_stable(k):
+                self._encode_neuron(encoding, k, i, config)
+
+    def _encode_neuron(self, encoding, k, i, config):
+        """Add the rows of unstable neuron i of activation layer k."""
+        raise NotImplementedError(f"{type(self).__name__} has no neuron encoding.")
+
+    def _bounds(self, block, config):
+        """The NeuronBounds to encode with and {(layer, neuron): source} of given M."""
+        return block.neuron_bounds(config.assume_fixed_vars_permanent), {}
+
+    @staticmethod
+    def set_start(encoding, x, pre, post):
+        """Set variables of this formulation other than indicators for a MIP start."""
+
+    # -- applying ------------------------------------------------------------------
+
+    def _apply_to(self, model, **kwds):
+        config = self.CONFIG(kwds.pop("options", {}))
+        config.set_value(kwds)
+        if config.reverse is not None:
+            return self._undo(model, config.reverse)
+        blocks = self._untransformed(model, config)
+        encodings = []
+        try:
+            with PauseGC():
+                for block in blocks:
+                    encodings.append(self._transform_block(block, config))
+        except BaseException:
+            for encoding in reversed(encodings):
+                encoding.detach()
+            raise
+        return ReverseTransformationToken(
+            type(self),
+            model,
+            config.targets or [model],
+            {"blocks": [encoding.block for encoding in encodings]},
+        )
+
+    def _untransformed(self, model, config):
+        blocks = network_blocks(model, config.targets, self.NAME)
+        fresh = [b for b in blocks if b.record.encoding is None]
+        named = config.targets or []
+        for block in blocks:
+            if block in fresh or (fresh and not any(t is block for t in named)):
+                continue
+            raise TransformationError(
+                f"{self.NAME}: '{block.name}' is already encoded by "
+                f"{block.record.encoding.formulation.NAME}. Reverse that first "
+                "(apply_to(model, reverse=token) with the token it returned)."
+            )
+        if len(fresh) < len(blocks):
+            logger.info(
+                f"{self.NAME}: {len(blocks) - len(fresh)} network blocks are already "
+                "encoded and stay as they are."
+            )
+        return fresh
+
+    def _transform_block(self, block, config):
+        bounds, given = self._bounds(block, config)
+        encoding = Encoding(type(self), block, bounds)
+        encoding.given.update(given)
+        self._encode(encoding, config)
+        name = f"_pyomo_{self.NAME.replace('.', '_')}_reformulation"
+        encoding.attach(unique_component_name(block, name), _own_outputs(block))
+        logger.debug(f"{block.name}: {encoding.description()}")
+        return encoding
+
+    def _undo(self, model, token):
+        token.check_token_valid(type(self), model, None)
+        blocks = token.reverse_dict["blocks"]
+        for block in blocks:
+            encoding = block.record.encoding
+            if encoding is None or encoding.formulation is not type(self):
+                raise TransformationError(
+                    f"{self.NAME}: '{block.name}' is no longer encoded by "
+                    f"{self.NAME}; the token was used before."
+                )
+        for block in blocks:
+            block.record.encoding.detach()
+
+    # -- look-ups, named as in gdp -------------------------------------------------
+
+    def get_src_constraint(self, transformed_constraint):
+        """The activation row that ``transformed_constraint`` stands for."""
+        key = transformed_constraint.index()
+        encoding = _encoding_of(transformed_constraint)
+        if encoding is None or not isinstance(key, tuple) or len(key) < 2:
+            raise TransformationError(
+                f"'{transformed_constraint.name}' was not made by a relu formulation."
+            )
+        return encoding.block.activation[key[0], key[1]]
+
+    def get_transformed_constraints(self, src_constraint):
+        """The rows that replace the activation row ``src_constraint``."""
+        encoding, key = _source(src_constraint)
+        rows = encoding.reformulation.rows
+        return [row for index, row in rows.items() if index[:2] == key]
+
+    def get_indicator_var(self, src_constraint):
+        """The activation indicator of a neuron, or None if the neuron is stable."""
+        encoding, key = _source(src_constraint)
+        indicator = encoding.reformulation.indicator
+        return indicator[key] if key in indicator.keys() else None
+
+    def get_M_value(self, src_constraint):
+        """(lower, upper) big-M coefficients of a neuron; (None, None) if stable."""
+        return tuple(m for m, _, _ in self.get_M_value_src(src_constraint))
+
+    def get_M_value_src(self, src_constraint):
+        """((lower, source, key), (upper, source, key)) of a neuron's coefficients.
+
+        The source is the bound method ("interval", "crown", "lp", ...), or "argument"
+        or "suffix" for a given value, with the component it was given for as key.
+        """
+        encoding, (k, i) = _source(src_constraint)
+        if encoding.bounds.stable(k)[i]:
+            return ((None, None, None), (None, None, None))
+        method = str(encoding.bounds.source[k][i])
+        values = (float(encoding.bounds.lower[k][i]), float(encoding.bounds.upper[k][i]))
+        return tuple(
+            (value, *encoding.given.get((k, i, side), (method, None)))
+            for side, value in enumerate(values)
+        )
+
+    def get_all_M_values_by_constraint(self, model):
+        """{activation row: (lower, upper)} of all unstable neurons in ``model``."""
+        values = {}
+        for block in network_blocks(model, None, self.NAME):
+            encoding = block.record.encoding
+            if encoding is None:
+                continue
+            bounds = encoding.bounds
+            for k in range(len(bounds.lower) - 1):
+                for i in np.flatnonzero(bounds.unstable(k)).tolist():
+                    values[block.activation[k, i]] = (
+                        float(bounds.lower[k][i]),
+                        float(bounds.upper[k][i]),
+                    )
+        return values
+
+    def get_largest_M_value(self, model):
+        """The largest absolute big-M coefficient in ``model``; 0 if all are stable."""
+        values = self.get_all_M_values_by_constraint(model).values()
+        return max((max(abs(m) for m in pair) for pair in values), default=0.0)
+
+    def get_neuron_bounds(self, block):
+        """The NeuronBounds with which ``block`` was encoded."""
+        encoding = _check_encoded(block)
+        return encoding.bounds
+
+
+def _check_encoded(block):
+    if not isinstance(block, ReLUNetworkBlockData):
+        raise TransformationError(f"'{block.name}' is not a ReLUNetworkBlock.")
+    if block.record.encoding is None:
+        raise TransformationError(
+            f"'{block.name}' is not encoded; apply a formulation such as relu.bigm."
+        )
+    return block.record.encoding
+
+
+def _source(constraint):
+    """Encoding and (layer, neuron) of an activation row."""
+    block = constraint.parent_block()
+    container = constraint.parent_component()
+    if not isinstance(block, ReLUNetworkBlockData) or container is not block.activation:
+        raise TransformationError(
+            f"'{constraint.name}' is not an activation row of a ReLUNetworkBlock."
+        )
+    return _check_encoded(block), constraint.index()
+
+
+def _encoding_of(constraint):
+    block = constraint.parent_block()
+    while block is not None and not isinstance(block, ReLUNetworkBlockData):
+        block = block.parent_block()
+    return None if block is None else block.record.encoding
+
+
+def _own_outputs(block):
+    """True if the outputs' Var bounds may be tightened with the encoding.
+
+    The modeller's own Vars are left alone.  Within a Disjunct the network holds only
+    while the Disjunct does, so there its outputs may not be restricted if anything
+    outside reads them.
+    """
+    if not block.owns("outputs"):
+        return False
+    disjunct = block
+    while disjunct is not None and disjunct.ctype is not Disjunct:
+        disjunct = disjunct.parent_block()
+    if disjunct is None:
+        return True
+    outputs = {id(var) for var in block.output_vars()}
+    inside = {
+        id(c)
+        for c in disjunct.component_data_objects(
+            (Constraint, Objective), descend_into=(Block, Disjunct)
+        )
+    }
+    for c in disjunct.model().component_data_objects(
+        (Constraint, Objective), active=True, descend_into=(Block, Disjunct)
+    ):
+        if id(c) in inside:
+            continue
+        if any(id(v) in outputs for v in identify_variables(c.expr)):
+            logger.warning(
+                f"'{c.name}' reads outputs of '{block.name}', which lies in the "
+                f"Disjunct '{disjunct.name}': their bounds are left as they are. Set "
+                "bounds on them if gdp asks for some."
+            )
+            return False
+    return True

@@ -1,0 +1,152 @@
+"""The record of what a formulation added to one network block; no formulation here."""
+
+import numpy as np
+from pyomo.common.autoslots import AutoSlots
+from pyomo.core.base.block import Block
+from pyomo.core.base.constraint import Constraint
+from pyomo.core.base.set_types import Any, Binary
+from pyomo.core.base.var import Var
+from pyomo.core.expr.numeric_expr import LinearExpression
+
+from pyomo_relu.block import network_columns
+
+
+class Encoding(AutoSlots.Mixin):
+    """Rows, indicators and bounds with which a formulation replaced activation rows.
+
+    Everything new lives on ``reformulation``, a block that is attached to the network
+    block only when it is complete: ``rows[layer, neuron, label]``,
+    ``indicator[layer, neuron]`` and, for clipped neurons,
+    ``ceiling_indicator[layer, neuron]``.
+
+    Parameters
+    ----------
+    formulation : type
+        The transformation class; knows how to set a MIP start.
+    block : ReLUNetworkBlockData
+    bounds : NeuronBounds
+        The bounds that the big-M coefficients were taken from.
+    """
+
+    __slots__ = (
+        "formulation",
+        "block",
+        "bounds",
+        "reformulation",
+        "columns",
+        "given",
+        "saved",
+        "details",
+    )
+
+    def __init__(self, formulation, block, bounds):
+        self.formulation = formulation
+        self.block = block
+        self.bounds = bounds
+        self.columns = network_columns(block)
+        self.given = {}
+        self.saved = []
+        self.details = {}
+        self.reformulation = Block(concrete=True)
+        self.reformulation.indicator = Var(Any, domain=Binary, dense=False)
+        self.reformulation.ceiling_indicator = Var(Any, domain=Binary, dense=False)
+        self.reformulation.rows = Constraint(Any)
+
+    # -- what formulations call ----------------------------------------------------
+
+    @property
+    def network(self):
+        """The network as the block has it."""
+        return self.block.network
+
+    def new_indicator(self, k, i):
+        """Binary z of neuron (k, i): 1 if it is active."""
+        return self.reformulation.indicator[k, i]
+
+    def new_ceiling_indicator(self, k, i):
+        """Binary q of neuron (k, i): 1 if it is at its ceiling."""
+        return self.reformulation.ceiling_indicator[k, i]
+
+    def add_row(self, key, coefs, variables, lower=None, upper=None):
+        """Add ``lower <= sum coefs * variables <= upper`` as ``rows[key]``.
+
+        ``key`` is (layer, neuron, label); coefficients must be Python floats.
+        """
+        expr = LinearExpression(linear_coefs=coefs, linear_vars=variables)
+        if lower == upper:
+            self.reformulation.rows[key] = (expr, lower)
+        else:
+            self.reformulation.rows[key] = (lower, expr, upper)
+
+    def encode_stable(self, k):
+        """Rows for layer k's stable neurons; returns the unstable neurons' numbers."""
+        bounds, ceiling = self.bounds, self.network.layers[k].ceiling
+        active, at_ceiling = bounds.active(k), bounds.at_ceiling(k)
+        pre, post = self.columns.pre[k], self.columns.post[k]
+        for i in np.flatnonzero(bounds.stable(k)).tolist():
+            if active[i]:
+                self.add_row((k, i, "active"), [1.0, -1.0], [post[i], pre[i]], 0.0, 0.0)
+            else:
+                level = float(ceiling[i]) if at_ceiling[i] else 0.0
+                label = "at_ceiling" if at_ceiling[i] else "inactive"
+                self.add_row((k, i, label), [1.0], [post[i]], level, level)
+        return np.flatnonzero(bounds.unstable(k)).tolist()
+
+    # -- attaching and removing ----------------------------------------------------
+
+    def attach(self, name, outputs_too):
+        """Put everything in force: the block's model changes here and only here."""
+        self.block.add_component(name, self.reformulation)
+        self.block.activation.deactivate()
+        bounds = self.bounds
+        for k, layer in enumerate(self.network.layers[:-1]):
+            self._tighten(self.columns.pre[k], bounds.lower[k], bounds.upper[k])
+            self._tighten(self.columns.post[k], *bounds.post_bounds(k))
+        if outputs_too:
+            self._tighten(self.columns.pre[-1], bounds.lower[-1], bounds.upper[-1])
+        self.columns = None  # only needed while encoding; clones need not carry it
+        self.block.record.encoding = self
+
+    def _tighten(self, variables, lower, upper):
+        for var, lo, hi in zip(variables, lower.tolist(), upper.tolist()):
+            self.saved.append((var, var.lower, var.upper))
+            old_lo, old_hi = var.bounds
+            var.setlb(lo if old_lo is None else max(lo, old_lo))
+            var.setub(hi if old_hi is None else min(hi, old_hi))
+
+    def detach(self):
+        """Undo ``attach``: the block is as it was before."""
+        for var, lower, upper in self.saved:
+            var.setlb(lower)
+            var.setub(upper)
+        self.saved = []
+        if self.reformulation.parent_block() is self.block:
+            self.block.del_component(self.reformulation)
+        self.block.activation.activate()
+        self.block.record.encoding = None
+
+    # -- what the block calls ------------------------------------------------------
+
+    def set_start(self, x, pre, post):
+        """Set this encoding's own variables for a forward pass (a MIP start).
+
+        Parameters
+        ----------
+        x : numpy.ndarray, shape (n_inputs,)
+        pre, post : list of numpy.ndarray, shapes (layer size,)
+        """
+        for (k, i), z in self.reformulation.indicator.items():
+            z.set_value(int(pre[k][i] > 0), skip_validation=True)
+        for (k, i), q in self.reformulation.ceiling_indicator.items():
+            at_ceiling = pre[k][i] >= self.network.layers[k].ceiling[i]
+            q.set_value(int(at_ceiling), skip_validation=True)
+        self.formulation.set_start(self, x, pre, post)
+
+    def description(self):
+        """One line: which formulation, and what it added."""
+        new = self.reformulation
+        n_binaries = sum(
+            var.is_binary() for var in new.component_data_objects(Var, descend_into=True)
+        )
+        n_rows = sum(1 for _ in new.component_data_objects(Constraint))
+        return f"{self.formulation.NAME} ({n_binaries} binaries, {n_rows} rows)"

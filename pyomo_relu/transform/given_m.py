@@ -1,0 +1,183 @@
+"""Big-M coefficients that the modeller gives: look-up, and proof that they are valid.
+
+No encoding in here.
+"""
+
+import numpy as np
+from pyomo.common.collections import ComponentMap
+from pyomo.common.config import ConfigValue
+from pyomo.core.base.suffix import Suffix
+
+from pyomo_relu.bounds.neuron_bounds import NeuronBounds
+def attained_range(*a): raise NotImplementedError
+from pyomo_relu.errors import TransformationError
+
+# given values this close to a proven bound are the same number in the modeller's eyes
+_RELATIVE_SLACK = 1e-6
+
+
+def declare_given_m(config):
+    """Declare the option ``bigM``, named and shaped as in gdp.bigm."""
+    config.declare(
+        "bigM",
+        ConfigValue(
+            default=None,
+            domain=_m_argument,
+            description="big-M coefficients, as in gdp.bigm",
+            doc="""
+            A number M, a pair (lower, upper) of pre-activation bounds, or a dict or
+            ComponentMap of those by activation row ``block.activation[layer, neuron]``,
+            by ``block.activation``, by a block that contains it, or by None for
+            all.  A number M means (-M, M).  A LOCAL Suffix named BigM on the network
+            block or on a block above is read too, after the argument.  The tighter of
+            the given and the computed value is used; a given value that is tighter
+            than the computed one must be provable, and is an error if a point of the
+            input box violates it.""",
+        ),
+    )
+    return config
+
+
+def _m_argument(value):
+    if value is None or isinstance(value, (dict, ComponentMap)):
+        return value
+    return {None: value}
+
+
+def tightened_by_given_m(block, bounds, argument):
+    """Intersect bounds with what the modeller gave for a block.
+
+    Parameters
+    ----------
+    block : ReLUNetworkBlockData
+    bounds : NeuronBounds
+        The computed bounds, on the box that the encoding is for.
+    argument : dict or ComponentMap, optional
+        The ``bigM`` option.
+
+    Returns
+    -------
+    bounds : NeuronBounds
+        With source "given" where a given value is tighter.
+    given : dict
+        {(layer, neuron, side): (source, key)}; side 0 is lower, 1 is upper.
+
+    Raises
+    ------
+    TransformationError
+        If a given value is malformed, cuts off a value that the neuron takes on the
+        input box, or is tighter than what can be proven.
+    """
+    suffixes = _suffixes(block)
+    if not argument and not suffixes:
+        return bounds, {}
+    lower = [a.copy() for a in bounds.lower]
+    upper = [a.copy() for a in bounds.upper]
+    given = {}
+    for (k, i), row in block.activation.items():
+        value, source, key = _look_up(block, row, argument, suffixes)
+        if value is None:
+            continue
+        low, high = _as_pair(row, value)
+        if low is not None and low > lower[k][i]:
+            lower[k][i] = low
+            given[k, i, 0] = (source, key)
+        if high is not None and high < upper[k][i]:
+            upper[k][i] = high
+            given[k, i, 1] = (source, key)
+    if given:
+        _prove(block, bounds, lower, upper, given)
+        bounds = _with_given(bounds, lower, upper, given)
+    return bounds, given
+
+
+def _suffixes(block):
+    """BigM Suffixes from the network block upwards, nearest first."""
+    found = []
+    while block is not None:
+        suffix = block.component("BigM")
+        if suffix is not None and suffix.ctype is Suffix:
+            found.append(suffix)
+        block = block.parent_block()
+    return found
+
+
+def _look_up(block, row, argument, suffixes):
+    """(value, source, key) by gdp.bigm's order of precedence."""
+    container = row.parent_component()
+    keys = [row, container]
+    parent = block
+    while parent is not None:
+        keys.append(parent)
+        if parent.parent_component() is not parent:
+            keys.append(parent.parent_component())
+        parent = parent.parent_block()
+    if argument:
+        for key in [*keys, None]:
+            if key in argument:
+                return argument[key], "argument", key
+    for suffix in suffixes:
+        for key in (row, container, None):
+            if key in suffix:
+                return suffix[key], "suffix", key
+    return None, None, None
+
+
+def _as_pair(row, value):
+    try:
+        pair = (-abs(value), abs(value)) if np.isscalar(value) else tuple(value)
+        low, high = (None if m is None else float(m) for m in pair)
+    except (TypeError, ValueError):
+        low = high = np.nan
+    if any(m is not None and not np.isfinite(m) for m in (low, high)):
+        raise TransformationError(
+            f"bigM for '{row.name}' must be a finite number or a pair (lower, upper), "
+            f"not {value!r}."
+        )
+    return low, high
+
+
+def _prove(block, bounds, lower, upper, given):
+    """Raise unless every given value that is tighter than computed is proven."""
+    claims = {(k, i): (lower[k][i], upper[k][i]) for k, i, _ in given}
+    attained, proven = attained_range(bounds, claims)
+    for (k, i), (low, high) in claims.items():
+        slack = _RELATIVE_SLACK * max(1.0, abs(low), abs(high))
+        for side, claim in ((0, low), (1, high)):
+            if (k, i, side) not in given:
+                continue
+            sign = 1.0 if side else -1.0
+            value, point = attained[k, i, side]
+            name = block.activation[k, i].name
+            if sign * value > sign * claim + slack:
+                raise TransformationError(
+                    f"bigM: the {('lower', 'upper')[side]} value {claim:.6g} given for "
+                    f"'{name}' cuts off a true value: its pre-activation is "
+                    f"{value:.6g} at the inputs {np.array2string(point, threshold=8)}. "
+                    f"Give at least that, or leave it out."
+                )
+            if sign * proven[k, i, side] > sign * claim + slack:
+                raise TransformationError(
+                    f"bigM: the {('lower', 'upper')[side]} value {claim:.6g} given for "
+                    f"'{name}' could not be proven; what can be proven is "
+                    f"{proven[k, i, side]:.6g}. Leave it out and run relu.obbt, which "
+                    "finds the tightest value it can prove."
+                )
+            # the proven value is safe where the given one is off by rounding
+            target = upper[k] if side else lower[k]
+            if sign * proven[k, i, side] > sign * claim:
+                target[i] = proven[k, i, side]
+
+
+def _with_given(bounds, lower, upper, given):
+    source = [a.copy() for a in bounds.source]
+    for k, i, _ in given:
+        source[k][i] = "given"
+    return NeuronBounds(
+        bounds.network,
+        lower,
+        upper,
+        source,
+        bounds.input_lower,
+        bounds.input_upper,
+    )

@@ -1,0 +1,81 @@
+"""Which network blocks a transformation's ``targets`` mean; nothing else."""
+
+import logging
+
+from pyomo.core.base.block import Block, BlockData
+from pyomo.gdp import Disjunct
+from pyomo.gdp.util import is_child_of
+from pyomo.common.collections import ComponentSet
+
+from pyomo_relu.block import ReLUNetworkBlockData
+from pyomo_relu.errors import TransformationError
+
+logger = logging.getLogger("pyomo.relu")
+
+
+def network_blocks(model, targets, name):
+    """The active network blocks among the targets, each once, in model order.
+
+    Parameters
+    ----------
+    model : Block
+        The component that the transformation was applied to.
+    targets : list of components, or None
+        None means the whole of ``model``.
+    name : str
+        Name of the transformation, for messages.
+
+    Raises
+    ------
+    TransformationError
+        If a target is not a block of ``model``.
+    """
+    if not isinstance(model, (Block, BlockData)) or not _is_block(model):
+        raise TransformationError(
+            f"{name} was applied to '{model.name}', a {type(model).__name__}; it takes "
+            "a model or a block."
+        )
+    if targets is None:
+        targets = [model]
+    found, seen = [], ComponentSet()
+    for target in targets:
+        if not _is_block(target):
+            raise TransformationError(
+                f"{name}: target '{target.name}' is a {type(target).__name__}; targets "
+                "are network blocks or blocks that contain some."
+            )
+        if not is_child_of(parent=model, child=target):
+            raise TransformationError(
+                f"{name}: target '{target.name}' is not part of '{model.name}'."
+            )
+        if not target.active:
+            logger.warning(f"{name}: target '{target.name}' is deactivated; skipped.")
+            continue
+        for block in _members(target):
+            if block not in seen:
+                seen.add(block)
+                found.append(block)
+    if not found:
+        logger.warning(
+            f"{name}: there is no active ReLUNetworkBlock in "
+            f"{', '.join(repr(t.name) for t in targets)}; nothing was done."
+        )
+    return found
+
+
+def _is_block(component):
+    return getattr(component, "ctype", None) in (Block, Disjunct)
+
+
+def _members(target):
+    data = target.values() if target.is_indexed() else (target,)
+    for block in data:
+        if not block.active:
+            continue
+        if isinstance(block, ReLUNetworkBlockData):
+            yield block
+        for inner in block.component_data_objects(
+            Block, active=True, descend_into=(Block, Disjunct)
+        ):
+            if isinstance(inner, ReLUNetworkBlockData) and inner is not block:
+                yield inner

@@ -1,0 +1,132 @@
+"""How the ``inputs=`` / ``outputs=`` keywords become a flat list of VarData."""
+
+from collections.abc import Mapping
+
+from pyomo.common.collections import ComponentMap
+from pyomo.core.base.component import Component
+from pyomo.core.base.indexed_component import IndexedComponent
+from pyomo.core.base.var import Var, VarData
+
+from pyomo_relu.errors import ModelError
+
+
+def match_vars(block, side, given, index, tensors, keys):
+    """The modeller's Vars in the flat order of the network's tensors.
+
+    Parameters
+    ----------
+    block : ReLUNetworkBlockData
+    side : {"inputs", "outputs"}
+    given : None, Var, sequence, mapping or callable
+        For an indexed block a mapping by block index or a function of it is resolved
+        first.
+    index : tuple
+        Index of the block member; empty for a scalar block.
+    tensors : sequence of Tensor
+    keys : list
+        The network's own index of each entry.
+
+    Returns
+    -------
+    list of VarData, or None if nothing was given
+
+    Raises
+    ------
+    ModelError
+        If something is not a Var, or the number or the index does not fit.
+    """
+    if given is None:
+        return None
+    given = _for_member(given, index, keys)
+    if given is None:
+        return None
+    found = _flatten(block, side, given, keys, tensors)
+    if len(found) != len(keys):
+        shapes = ", ".join(f"'{t.name}' {list(t.shape)}" for t in tensors)
+        raise ModelError(
+            f"{block.name}: the network has {len(keys)} {side} ({shapes}), but "
+            f"{len(found)} Vars were given. Give one Var per entry, in the order "
+            f"{_some(keys)}."
+        )
+    return found
+
+
+def _for_member(given, index, keys):
+    """Resolve a callable, or a mapping by block index, for one member."""
+    if isinstance(given, Component):
+        return given
+    if callable(given):
+        return given(*index)
+    if index and isinstance(given, Mapping):
+        key = index if len(index) > 1 else index[0]
+        if key not in given:
+            return given
+        # the same keys may be meant as the network's index; then values are Vars
+        own_index = len(keys) > 1 and set(given) == set(keys)
+        if not (own_index and isinstance(given[key], (Var, VarData))):
+            return given[key]
+    return given
+
+
+def _flatten(block, side, given, keys, tensors):
+    if isinstance(given, VarData):
+        return [given]
+    if isinstance(given, IndexedComponent) and given.ctype is Var:
+        return _from_indexed(given, keys)
+    if isinstance(given, (Mapping, ComponentMap)):
+        return _from_mapping(block, side, given, keys, tensors)
+    if hasattr(given, "__iter__") and not isinstance(given, (str, Component)):
+        items = list(given.flat) if hasattr(given, "flat") else list(given)
+        if len(items) == len(tensors) > 1 and len(items) != len(keys):
+            return [
+                var
+                for item, tensor in zip(items, tensors)
+                for var in _flatten(block, side, item, tensor.index(), (tensor,))
+            ]
+        return [_single(block, side, item) for item in items]
+    return [_single(block, side, given)]
+
+
+def _from_indexed(given, keys):
+    own = list(given.keys())
+    if set(own) == set(keys):
+        return [given[key] for key in keys]
+    return [given[key] for key in own]
+
+
+def _from_mapping(block, side, given, keys, tensors):
+    if set(given.keys()) == set(keys):
+        return [_single(block, side, given[key]) for key in keys]
+    if set(given.keys()) == {t.name for t in tensors}:
+        found = []
+        for t in tensors:
+            part = _flatten(block, side, given[t.name], t.index(), (t,))
+            if len(part) != t.size:
+                raise ModelError(
+                    f"{block.name}: tensor '{t.name}' of the {side} has {t.size} "
+                    f"entries, but {len(part)} Vars were given for it."
+                )
+            found += part
+        return found
+    raise ModelError(
+        f"{block.name}: the keys of {side}= must be the network's {_some(keys)} or its "
+        f"tensors' names {[t.name for t in tensors]}, not {_some(list(given.keys()))}."
+    )
+
+
+def _single(block, side, item):
+    if isinstance(item, VarData):
+        return item
+    if isinstance(item, IndexedComponent) and item.ctype is Var and len(item) == 1:
+        return next(iter(item.values()))
+    what = getattr(item, "name", None) or repr(item)
+    raise ModelError(
+        f"{block.name}: {side}= takes Vars, but '{what}' is a "
+        f"{type(item).__name__}. For an expression or a number declare a Var, give it "
+        "bounds, and set it equal in a constraint."
+    )
+
+
+def _some(keys):
+    text = ", ".join(repr(k) for k in keys[:6])
+    return f"[{text}, ...]" if len(keys) > 6 else f"[{text}]"
