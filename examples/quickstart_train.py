@@ -1,6 +1,6 @@
 """Train the small Peaks surrogate of the quickstart and export it to ONNX.
 
-Needs ``pip install torch onnx``; takes about ten seconds.  Writes
+Needs ``pip install torch onnx``; takes about twenty seconds.  Writes
 ``networks/peaks_2x20.onnx`` (raw inputs in [-2, 2]^2, raw output).
 """
 
@@ -36,8 +36,8 @@ model = torch.nn.Sequential(
     torch.nn.ReLU(),
     torch.nn.Linear(20, 1),
 )
-epochs, batch = 150, 200
-optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
+epochs, batch = 300, 100
+optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
 schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
 for epoch in range(epochs):
     for rows in torch.randperm(len(X_train)).split(batch):

@@ -6,8 +6,7 @@ transformations.
 
 from pyomo_relu import plugins  # noqa: F401  (registers)
 from pyomo_relu.block import ReLUNetworkBlock
-from pyomo_relu.bounds.neuron_bounds import NeuronBounds
-from pyomo_relu.network import Layer, Network, load_onnx, register_operator
+from pyomo_relu.lazy import lazy_exports
 from pyomo_relu.version import __version__
 
 __all__ = [
@@ -19,3 +18,10 @@ __all__ = [
     "load_onnx",
     "register_operator",
 ]
+__getattr__, __dir__ = lazy_exports(
+    __name__,
+    {
+        "bounds": ["NeuronBounds"],
+        "network": ["Layer", "Network", "load_onnx", "register_operator"],
+    },
+)

@@ -2,22 +2,20 @@
 
 import math
 
-import numpy as np
 from pyomo.common.autoslots import AutoSlots
 from pyomo.common.config import ConfigDict, ConfigValue
-from pyomo.common.gc_manager import PauseGC
+from pyomo.common.dependencies import numpy as np
 from pyomo.core.base.block import Block, BlockData, declare_custom_block
 from pyomo.core.base.component import ModelComponentFactory
 from pyomo.core.base.constraint import Constraint
 from pyomo.core.base.reference import Reference
 from pyomo.core.base.set_types import Any, Reals
 from pyomo.core.base.var import Var
-from pyomo.core.expr.numeric_expr import LinearExpression
-from scipy import sparse
 
-from pyomo_relu.bounds.interval import interval_bounds
+from pyomo_relu import bounds as bounds_
+from pyomo_relu.affine_rows import NetworkColumns, affine_rows
 from pyomo_relu.errors import BoundsError, ModelError, ReLUError
-from pyomo_relu.network import INPUT
+from pyomo_relu.model_building import pause_garbage_collection
 from pyomo_relu.network_argument import per_index, resolve_network
 from pyomo_relu.var_argument import match_vars
 
@@ -108,7 +106,7 @@ class ReLUNetworkBlockData(BlockData):
         """Fill the block; called by Pyomo when the block is constructed."""
         index = tuple(i for i in index if i is not None)
         try:
-            with PauseGC():
+            with pause_garbage_collection():
                 self._build(index, kwds)
         except ReLUError:
             self._withdraw()
@@ -169,7 +167,7 @@ class ReLUNetworkBlockData(BlockData):
         self.post = Var(neurons, domain=Reals)
         self.affine = Constraint(Any)
         self.activation = Constraint(Any)
-        columns = _Columns(self)
+        columns = NetworkColumns(self)
         for k, layer in enumerate(network.layers):
             results = columns.pre[k]
             for i, row in enumerate(affine_rows(layer, columns, results)):
@@ -272,7 +270,7 @@ class ReLUNetworkBlockData(BlockData):
                     f"{var.name}.setlb(...) and .setub(...), or let "
                     "relu.obbt(scope='model') derive them from your constraints."
                 )
-        bounds = interval_bounds(self._network, lower, upper)
+        bounds = bounds_.interval_bounds(self._network, lower, upper)
         recorded = self.record.bounds
         if recorded is not None and recorded.covers(lower, upper):
             bounds = bounds.intersect(recorded)
@@ -368,15 +366,20 @@ class ReLUNetworkBlockData(BlockData):
             f"{network.n_neurons} neurons in {len(network.layers) - 1} layers "
             f"({network.name})",
             "formulation: "
-            + ("none (exact nonlinear rows)" if record.encoding is None
-               else record.encoding.description()),
+            + (
+                "none (exact nonlinear rows)"
+                if record.encoding is None
+                else record.encoding.description()
+            ),
         ]
         try:
             bounds = self.neuron_bounds()
         except BoundsError as error:
             return "\n".join([*lines, f"bounds: none ({error})"])
-        lines.append(f"{'layer':>5} {'neurons':>8} {'stable':>7} "
-                     f"{'mean width':>11} {'largest M':>10}  sources")
+        lines.append(
+            f"{'layer':>5} {'neurons':>8} {'stable':>7} "
+            f"{'mean width':>11} {'largest M':>10}  sources"
+        )
         for k, layer in enumerate(network.layers):
             last = k == len(network.layers) - 1
             sources, counts = np.unique(bounds.source[k], return_counts=True)
@@ -393,89 +396,6 @@ class ReLUNetworkBlockData(BlockData):
 ModelComponentFactory.register("A trained ReLU network between variables")(
     ReLUNetworkBlock  # noqa: F821  (made by declare_custom_block)
 )
-
-
-class _Columns:
-    """The VarData of a block by role, looked up once."""
-
-    def __init__(self, block):
-        layers = block.network.layers
-        self.inputs = block.input_vars()
-        self.pre = [
-            [block.pre[k, i] for i in range(layer.size)]
-            for k, layer in enumerate(layers[:-1])
-        ] + [block.output_vars()]
-        self.post = [
-            [block.post[k, i] for i in range(layer.size)]
-            for k, layer in enumerate(layers[:-1])
-        ]
-
-    def of(self, source):
-        if source.layer == INPUT:
-            return self.inputs
-        return (self.post if source.post else self.pre)[source.layer]
-
-
-def network_columns(block):
-    """The VarData of a network block: attributes ``inputs``, ``pre``, ``post``.
-
-    ``pre`` has one list per layer, the last being the outputs.
-    """
-    return _Columns(block)
-
-
-def affine_rows(layer, columns, results):
-    """Rows ``sum_s W_s t_s - result == -b``, one (expression, rhs) pair per neuron.
-
-    LinearExpression from Python floats is what Pyomo reads fastest; exact zeros are
-    left out because Pyomo would carry them into every writer.
-    """
-    variables = [var for source in layer.sources for var in columns.of(source)]
-    distinct = len({id(v) for v in variables}) == len(variables)
-    matrix = _joined(layer.weights)
-    rhs = (-layer.bias).tolist()
-    for i, (coefs, at) in enumerate(_matrix_rows(matrix, layer.size)):
-        terms = variables if at is None else [variables[j] for j in at]
-        coefs, terms = [*coefs, -1.0], [*terms, results[i]]
-        if not distinct or any(results[i] is v for v in terms[:-1]):
-            coefs, terms = _merge(coefs, terms)
-        yield LinearExpression(linear_coefs=coefs, linear_vars=terms), rhs[i]
-
-
-def _joined(weights):
-    if not weights:
-        return None
-    if len(weights) == 1:
-        return weights[0]
-    if any(sparse.issparse(w) for w in weights):
-        return sparse.hstack([sparse.csr_array(w) for w in weights], format="csr")
-    return np.hstack(weights)
-
-
-def _matrix_rows(matrix, size):
-    """(coefficients, columns) per row as lists; columns None means all of them."""
-    if matrix is None:
-        yield from (([], []) for _ in range(size))
-    elif sparse.issparse(matrix):
-        data, at = matrix.data.tolist(), matrix.indices.tolist()
-        ends = matrix.indptr.tolist()
-        for start, end in zip(ends, ends[1:]):
-            yield data[start:end], at[start:end]
-    elif np.all(matrix):
-        yield from ((row, None) for row in matrix.tolist())
-    else:
-        for row in matrix:
-            at = np.flatnonzero(row)
-            yield row[at].tolist(), at.tolist()
-
-
-def _merge(coefs, terms):
-    """Add up coefficients of variables that occur more than once."""
-    total, first = {}, {}
-    for c, v in zip(coefs, terms):
-        total[id(v)] = total.get(id(v), 0.0) + c
-        first.setdefault(id(v), v)
-    return list(total.values()), list(first.values())
 
 
 def _ceilings(layer):

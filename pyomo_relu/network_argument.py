@@ -4,8 +4,8 @@ import functools
 import os
 from collections.abc import Mapping
 
+from pyomo_relu import network as network_
 from pyomo_relu.errors import ModelError
-from pyomo_relu.network import Network, load_onnx
 
 
 def per_index(block, value, index):
@@ -45,7 +45,7 @@ def resolve_network(block, network, index, output=None):
     NetworkError, ModelError
     """
     network = per_index(block, network, index)
-    if isinstance(network, Network):
+    if isinstance(network, network_.Network):
         if output is not None:
             raise ModelError(
                 f"{block.name}: output= selects a tensor of an ONNX graph; the network "
@@ -59,12 +59,12 @@ def resolve_network(block, network, index, output=None):
         try:
             info = os.stat(path)
         except OSError:
-            return load_onnx(path, output=output)  # raises with the reason
+            return network_.load_onnx(path, output=output)  # raises with the reason
         return _load_cached(path, os.getcwd(), info.st_mtime_ns, info.st_size, output)
     if isinstance(network, (bytes, bytearray)):
         return _load_bytes(bytes(network), output)
     if hasattr(network, "SerializeToString"):
-        return load_onnx(network, output=output)
+        return network_.load_onnx(network, output=output)
     raise ModelError(
         f"{block.name}: network= must be a path, bytes, an onnx.ModelProto or a "
         f"pyomo_relu Network, not {type(network).__name__}."
@@ -74,9 +74,9 @@ def resolve_network(block, network, index, output=None):
 # members of an indexed block share one network instead of reading the file each time
 @functools.lru_cache(maxsize=16)
 def _load_cached(path, folder, mtime, size, output):
-    return load_onnx(path, output=output)
+    return network_.load_onnx(path, output=output)
 
 
 @functools.lru_cache(maxsize=16)
 def _load_bytes(content, output):
-    return load_onnx(content, output=output)
+    return network_.load_onnx(content, output=output)

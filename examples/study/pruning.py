@@ -125,9 +125,14 @@ def weighted_sum_sweep(problem, options, l1_weights, threshold=1e-2, data=None):
 
 
 def non_dominated(points):
-    """The sweep points that no other beats in error and number of weights."""
+    """The sweep points that no other beats in error and number of weights.
+
+    Sorted by number of weights; of points with equal figures the first one stays.
+    """
     front = []
     for p in points:
+        if any((q.nrmse, q.nonzeros) == (p.nrmse, p.nonzeros) for q in front):
+            continue
         worse = any(
             (q.nrmse <= p.nrmse and q.nonzeros <= p.nonzeros)
             and (q.nrmse < p.nrmse or q.nonzeros < p.nonzeros)

@@ -29,7 +29,7 @@ class AffineMap:
     weights : list of numpy.ndarray or scipy.sparse.csr_array
         As the layer's, small sparse matrices made dense.
     terms : int
-        The largest number of terms that a row sums: products, sources and bias.
+        A bound on the number of terms that a row sums: products, sources and bias.
     """
 
     def __init__(self, network, k):
@@ -39,8 +39,11 @@ class AffineMap:
         self.bias = layer.bias
         self.size = layer.size
         self.weights = [_maybe_dense(w) for w in layer.weights]
-        self.terms = 1 + len(self.weights) + sum(_row_terms(w) for w in self.weights)
+        terms = [_row_terms(w) for w in self.weights]
         self.pairs = self._find_pairs(network)
+        # Splitting a pair sums up to three times its scale (a v+, b v-, overlap).
+        in_pairs = sum(terms[i] + terms[j] + 16 for i, j in self.pairs)
+        self.terms = 1 + len(terms) + sum(terms) + in_pairs
 
     def _find_pairs(self, network):
         """Positions (pre, post) of sources that are one plain ReLU layer's both."""

@@ -17,28 +17,28 @@ computed pre-activations.
 
 *Interval arithmetic* sums the same terms (centre and radius of each source interval,
 whose magnitudes add up to the source's own), so its error obeys the same bound.  Moving
-each end outward by ``slack(n) * scale + TINY`` with ``slack(n) = 2.2 gamma(n + 16)``
-covers both errors: 2 for the two of them, 16 for the additions of sources, of centre
+each end outward by ``slack(n) * scale + TINY`` with ``slack(n) = 2.2 gamma(n + 24)``
+covers both errors: 2 for the two of them, 24 for the additions of sources, of centre
 and radius and for the rounding of centre, radius and slack; the remaining 10% covers
 the rounding of ``scale``, itself a sum of at most n nonnegative terms.
 
-*CROWN* replaces, from the target backwards, ``A x`` by ``A' v + c`` with
-``|A'| <= |A|`` (slopes lie in [0, 1]) and then v by its affine map.  The float
-coefficients A at each tensor are taken as given and what every step loses is charged,
-in units of value, to the layer v through which it passes:
+*CROWN* replaces, from the target backwards, ``A x`` by ``A' v + c`` with slopes in
+[0, 1] and then v by its affine map.  The float coefficients A at each tensor are taken
+as given and what every step loses is charged, in units of value, to the layer v
+through which it passes.  With ``r`` neurons in that layer, ``n`` terms per row and at
+most ``d`` layers contributing to a tensor:
 
-- rounding of A' (at most 4 u |A| per entry), times |v| <= scale;
-- error of the product A' W and of adding it to what other layers contributed: at most
-  gamma(rows + depth) |A| |W| per entry, times the magnitude of the sources;
-- error of the constants A' b, of the intercepts (at most |A| scale) and of the additions
-  to the running constant: gamma(rows + depth + 3) |A| scale;
+- ``A' = A s + min(A, 0) (s' - s)`` errs by at most 8 u |A| per entry; times |v| <= scale;
+- the products with W and adding them to what other layers contributed: at most
+  gamma(2 r + 12 + d) |A| |W| per entry, times the magnitude of the sources;
+- the constants (bias, intercepts of at most |A| scale) and adding them to the running
+  constant: gamma(2 r + 15 + 2 d) |A| scale;
 - the forward pass's own error: gamma(n) |A| scale.
 
-Together ``|A| scale`` times at most ``2 gamma(n + rows + 2 depth + 16)``; the slack
-subtracted is ``|A| (slack(n + rows + 2 depth) scale + TINY)``, ``rows`` being the
-layer's size.  At the inputs ``A x >= A centre - |A| radius`` is treated like interval
-arithmetic.  Underflow inside a product moves a coefficient by at most rows * 2**-1075,
-hence the value by that times the source's magnitude: ``UNDERFLOW`` times the sum of all
+Together ``|A| scale`` times at most ``2 gamma(n + 2 r + 2 d + 24)``; the slack
+subtracted is ``|A| (slack(n + 2 r + 2 d) scale + TINY)``.  At the inputs ``A x >= A centre - |A| radius`` is treated like interval
+arithmetic.  Underflow inside a product moves a coefficient by at most r * 2**-1074,
+hence the value by that times the source's magnitude; ``UNDERFLOW`` times the sum of all
 magnitudes is far more.
 """
 
@@ -62,4 +62,4 @@ def slack(n):
 
     One is ours, the other the forward pass's; see the module's derivation.
     """
-    return 2.2 * gamma(n + 16)
+    return 2.2 * gamma(n + 24)

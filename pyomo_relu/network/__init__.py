@@ -1,26 +1,20 @@
 """Networks as mathematical objects and how they are read; no Pyomo in here."""
 
-from pyomo_relu.network.network import (
-    ACTIVE,
-    AT_CEILING,
-    INACTIVE,
-    INPUT,
-    Layer,
-    Network,
-    Source,
-    Tensor,
-)
-from pyomo_relu.network.onnx_reader import load_onnx, register_operator
+from pyomo_relu.lazy import lazy_exports
 
-__all__ = [
-    "ACTIVE",
-    "AT_CEILING",
-    "INACTIVE",
-    "INPUT",
-    "Layer",
-    "Network",
-    "Source",
-    "Tensor",
-    "load_onnx",
-    "register_operator",
-]
+_MODULES = {
+    "network": [
+        "ACTIVE",
+        "AT_CEILING",
+        "INACTIVE",
+        "INPUT",
+        "Layer",
+        "Network",
+        "Source",
+        "Tensor",
+    ],
+    "onnx_reader": ["load_onnx", "register_operator"],
+}
+
+__all__ = [name for names in _MODULES.values() for name in names]  # noqa: PLE0605
+__getattr__, __dir__ = lazy_exports(__name__, _MODULES)

@@ -6,9 +6,8 @@ works on whole layers or networks, ``_encode``), in a file of its own.
 
 import logging
 
-import numpy as np
 from pyomo.common.config import Bool, ConfigDict, ConfigValue, IsInstance
-from pyomo.common.gc_manager import PauseGC
+from pyomo.common.dependencies import numpy as np
 from pyomo.common.modeling import unique_component_name
 from pyomo.core.base import (
     Constraint,
@@ -23,6 +22,7 @@ from pyomo.gdp import Disjunct
 
 from pyomo_relu.block import ReLUNetworkBlockData
 from pyomo_relu.errors import TransformationError
+from pyomo_relu.model_building import pause_garbage_collection
 from pyomo_relu.transform.encoding import Encoding
 from pyomo_relu.transform.targets import network_blocks
 
@@ -111,7 +111,7 @@ class NetworkFormulation(Transformation):
         blocks = self._untransformed(model, config)
         encodings = []
         try:
-            with PauseGC():
+            with pause_garbage_collection():
                 for block in blocks:
                     encodings.append(self._transform_block(block, config))
         except BaseException:
@@ -205,7 +205,10 @@ class NetworkFormulation(Transformation):
         if encoding.bounds.stable(k)[i]:
             return ((None, None, None), (None, None, None))
         method = str(encoding.bounds.source[k][i])
-        values = (float(encoding.bounds.lower[k][i]), float(encoding.bounds.upper[k][i]))
+        values = (
+            float(encoding.bounds.lower[k][i]),
+            float(encoding.bounds.upper[k][i]),
+        )
         return tuple(
             (value, *encoding.given.get((k, i, side), (method, None)))
             for side, value in enumerate(values)

@@ -39,9 +39,7 @@ def encode_big_m(encoding, k, i):
         return
     z = encoding.new_indicator(k, i)
     encoding.add_row((k, i, "above"), [1.0, -1.0], [x, v], lower=0.0)
-    encoding.add_row(
-        (k, i, "active"), [1.0, -1.0, -lower], [x, v, z], upper=-lower
-    )
+    encoding.add_row((k, i, "active"), [1.0, -1.0, -lower], [x, v, z], upper=-lower)
     encoding.add_row((k, i, "inactive"), [1.0, -upper], [x, z], upper=0.0)
 
 
@@ -59,9 +57,7 @@ def encode_clipped(encoding, k, i, v, x, lower, upper, ceiling):
         encoding.add_row((k, i, "linear"), [1.0, -1.0], [x, v], upper=0.0)
         return
     z = encoding.new_indicator(k, i)
-    encoding.add_row(
-        (k, i, "active"), [1.0, -1.0, -lower], [x, v, z], upper=-lower
-    )
+    encoding.add_row((k, i, "active"), [1.0, -1.0, -lower], [x, v, z], upper=-lower)
     encoding.add_row((k, i, "inactive"), [1.0, -ceiling], [x, z], upper=0.0)
     encoding.add_row((k, i, "order"), [1.0, -1.0], [q, z], upper=0.0)
 

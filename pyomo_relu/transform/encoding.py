@@ -1,14 +1,14 @@
 """The record of what a formulation added to one network block; no formulation here."""
 
-import numpy as np
 from pyomo.common.autoslots import AutoSlots
+from pyomo.common.dependencies import numpy as np
 from pyomo.core.base.block import Block
 from pyomo.core.base.constraint import Constraint
 from pyomo.core.base.set_types import Any, Binary
 from pyomo.core.base.var import Var
 from pyomo.core.expr.numeric_expr import LinearExpression
 
-from pyomo_relu.block import network_columns
+from pyomo_relu.affine_rows import NetworkColumns
 
 
 class Encoding(AutoSlots.Mixin):
@@ -43,7 +43,7 @@ class Encoding(AutoSlots.Mixin):
         self.formulation = formulation
         self.block = block
         self.bounds = bounds
-        self.columns = network_columns(block)
+        self.columns = NetworkColumns(block)
         self.given = {}
         self.saved = []
         self.details = {}
@@ -146,7 +146,8 @@ class Encoding(AutoSlots.Mixin):
         """One line: which formulation, and what it added."""
         new = self.reformulation
         n_binaries = sum(
-            var.is_binary() for var in new.component_data_objects(Var, descend_into=True)
+            var.is_binary()
+            for var in new.component_data_objects(Var, descend_into=True)
         )
         n_rows = sum(1 for _ in new.component_data_objects(Constraint))
         return f"{self.formulation.NAME} ({n_binaries} binaries, {n_rows} rows)"

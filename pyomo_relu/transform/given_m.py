@@ -3,13 +3,12 @@
 No encoding in here.
 """
 
-import numpy as np
 from pyomo.common.collections import ComponentMap
 from pyomo.common.config import ConfigValue
+from pyomo.common.dependencies import numpy as np
 from pyomo.core.base.suffix import Suffix
 
-from pyomo_relu.bounds.neuron_bounds import NeuronBounds
-def attained_range(*a): raise NotImplementedError
+from pyomo_relu import bounds as bounds_
 from pyomo_relu.errors import TransformationError
 
 # given values this close to a proven bound are the same number in the modeller's eyes
@@ -140,7 +139,7 @@ def _as_pair(row, value):
 def _prove(block, bounds, lower, upper, given):
     """Raise unless every given value that is tighter than computed is proven."""
     claims = {(k, i): (lower[k][i], upper[k][i]) for k, i, _ in given}
-    attained, proven = attained_range(bounds, claims)
+    attained, proven = bounds_.attained_range(bounds, claims)
     for (k, i), (low, high) in claims.items():
         slack = _RELATIVE_SLACK * max(1.0, abs(low), abs(high))
         for side, claim in ((0, low), (1, high)):
@@ -173,7 +172,7 @@ def _with_given(bounds, lower, upper, given):
     source = [a.copy() for a in bounds.source]
     for k, i, _ in given:
         source[k][i] = "given"
-    return NeuronBounds(
+    return bounds_.NeuronBounds(
         bounds.network,
         lower,
         upper,

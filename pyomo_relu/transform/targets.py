@@ -2,10 +2,10 @@
 
 import logging
 
+from pyomo.common.collections import ComponentSet
 from pyomo.core.base.block import Block, BlockData
 from pyomo.gdp import Disjunct
 from pyomo.gdp.util import is_child_of
-from pyomo.common.collections import ComponentSet
 
 from pyomo_relu.block import ReLUNetworkBlockData
 from pyomo_relu.errors import TransformationError

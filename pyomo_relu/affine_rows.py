@@ -1,0 +1,93 @@
+"""The affine rows of a network block: Pyomo expressions straight from the weights."""
+
+from pyomo.common.dependencies import numpy as np
+from pyomo.common.dependencies import scipy
+from pyomo.core.expr.numeric_expr import LinearExpression
+
+from pyomo_relu import network
+
+
+class NetworkColumns:
+    """The VarData of a network block by role, looked up once.
+
+    Attributes
+    ----------
+    inputs : list of VarData
+    pre, post : list of list of VarData
+        One list per layer; ``pre`` ends with the outputs, ``post`` does without them.
+    """
+
+    def __init__(self, block):
+        layers = block.network.layers
+        self.inputs = block.input_vars()
+        self.pre = [
+            [block.pre[k, i] for i in range(layer.size)]
+            for k, layer in enumerate(layers[:-1])
+        ] + [block.output_vars()]
+        self.post = [
+            [block.post[k, i] for i in range(layer.size)]
+            for k, layer in enumerate(layers[:-1])
+        ]
+
+    def of(self, source):
+        """The VarData that a Source of a layer stands for."""
+        if source.layer == network.INPUT:
+            return self.inputs
+        return (self.post if source.post else self.pre)[source.layer]
+
+
+def affine_rows(layer, columns, results):
+    """Rows ``sum_s W_s t_s - result == -b``, one (expression, rhs) pair per neuron.
+
+    LinearExpression from Python floats is what Pyomo reads fastest; exact zeros are
+    left out because Pyomo would carry them into every writer.
+    """
+    variables = [var for source in layer.sources for var in columns.of(source)]
+    ids = {id(v) for v in variables}
+    repeated = len(ids) < len(variables) or any(id(v) in ids for v in results)
+    matrix = _joined(layer.weights)
+    rhs = (-layer.bias).tolist()
+    for i, (coefs, at) in enumerate(_matrix_rows(matrix, layer.size)):
+        terms = variables if at is None else [variables[j] for j in at]
+        coefs, terms = [*coefs, -1.0], [*terms, results[i]]
+        if repeated:
+            coefs, terms = _merge(coefs, terms)
+        yield LinearExpression(linear_coefs=coefs, linear_vars=terms), rhs[i]
+
+
+def _joined(weights):
+    if not weights:
+        return None
+    if len(weights) == 1:
+        return weights[0]
+    if any(scipy.sparse.issparse(w) for w in weights):
+        return scipy.sparse.hstack(
+            [scipy.sparse.csr_array(w) for w in weights], format="csr"
+        )
+    return np.hstack(weights)
+
+
+def _matrix_rows(matrix, size):
+    """(coefficients, columns) per row as lists; columns None means all of them."""
+    if matrix is None:
+        yield from (([], []) for _ in range(size))
+    elif scipy.sparse.issparse(matrix):
+        data, at = matrix.data.tolist(), matrix.indices.tolist()
+        ends = matrix.indptr.tolist()
+        for start, end in zip(ends, ends[1:]):
+            yield data[start:end], at[start:end]
+    elif np.all(matrix):
+        yield from ((row, None) for row in matrix.tolist())
+    else:
+        for row in matrix:
+            at = np.flatnonzero(row)
+            yield row[at].tolist(), at.tolist()
+
+
+def _merge(coefs, terms):
+    """Add up coefficients of variables that occur more than once."""
+    total, first = {}, {}
+    for c, v in zip(coefs, terms):
+        total[id(v)] = total.get(id(v), 0.0) + c
+        first.setdefault(id(v), v)
+    return list(total.values()), list(first.values())

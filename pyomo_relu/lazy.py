@@ -1,0 +1,34 @@
+"""Names that load their module on first use; keeps ``import pyomo_relu`` cheap.
+
+numpy and scipy alone take several times as long to import as Pyomo's own registration
+needs, and a modeller who only lists transformations needs neither.
+"""
+
+import importlib
+
+
+def lazy_exports(package, modules):
+    """``__getattr__`` and ``__dir__`` (PEP 562) for a package.
+
+    Parameters
+    ----------
+    package : str
+        The package's ``__name__``.
+    modules : dict
+        {module below the package: names to take from it}.
+
+    Returns
+    -------
+    tuple of callables
+    """
+    origin = {name: module for module, names in modules.items() for name in names}
+
+    def __getattr__(name):
+        if name not in origin:
+            raise AttributeError(f"module '{package}' has no attribute '{name}'")
+        return getattr(importlib.import_module(f"{package}.{origin[name]}"), name)
+
+    def __dir__():
+        return sorted(origin)
+
+    return __getattr__, __dir__
