@@ -204,8 +204,8 @@ def _magnitudes(network, box):
 def distinct_maps(regions, tolerance=1e-8):
     """Label each region by its affine function; equal functions get equal labels.
 
-    Functions count as equal if all coefficients differ by at most ``tolerance`` times
-    the largest one of that output over all regions.
+    Functions count as equal if all coefficients agree within ``tolerance`` times the
+    largest one of that output over all regions (or if a chain of such links them).
 
     Returns
     -------
@@ -219,8 +219,10 @@ def distinct_maps(regions, tolerance=1e-8):
     maps = np.array([np.column_stack([r.weights, r.offset]) for r in regions])
     scale = np.abs(maps).max(axis=(0, 2), keepdims=True)
     maps = (maps / np.where(scale > 0, scale, 1)).reshape(len(regions), -1)
-    pairs = cKDTree(maps).query_pairs(tolerance, p=np.inf, output_type="ndarray")
-    return connected_components(_graph(pairs, len(regions)), directed=False)[1]
+    # Rounding first keeps the number of pairs small if many regions are equal.
+    grid, cell = np.unique(np.round(maps / tolerance), axis=0, return_inverse=True)
+    pairs = cKDTree(grid).query_pairs(1.5, p=np.inf, output_type="ndarray")
+    return connected_components(_graph(pairs, len(grid)), directed=False)[1][cell]
 
 
 def connected_pieces(labels, neighbours):

@@ -4,6 +4,7 @@ from pyomo_relu.lazy import lazy_exports
 
 _MODULES = {
     "neuron_bounds": ["NeuronBounds"],
+    "relaxation": ["LinearModel"],
     "interval": ["interval_batch", "interval_bounds"],
 }
 

@@ -21,8 +21,11 @@ from pyomo_relu.bounds.rounding import TINY, UNDERFLOW, slack
 from pyomo_relu.network.network import INPUT, Source
 
 #: Entries of the largest temporary array; about the second-level cache for many boxes.
-_CACHED = 1 << 17
-_LARGEST = 1 << 24
+_CACHED = 1 << 15
+_LARGEST = 1 << 22
+
+#: Fewest neurons passed backwards together.
+_ROWS = 32
 
 #: Up to this many columns, products avoid temporaries of the coefficients' size.
 _FEW = 12
@@ -172,15 +175,15 @@ class BackwardPass:
 
     def _parts(self, state, k, n_rows):
         """Slices of boxes and of rows that keep temporary arrays small."""
-        sources = [self.network.source_size(s) for s, _ in self.maps[k].sources]
-        widest = max([m.size for m in self.maps[:k]] + sources + [1])
-        if self.sparse:
-            n_boxes = 1
+        widest = max([m.size for m in self.maps[:k]] + [self.network.n_inputs])
+        n_boxes, n_some = 1, n_rows
+        if len(state) == 1 or self.sparse:
+            n_some = max(_ROWS, _CACHED // (2 * widest))
         elif self._one_step(k):
             n_boxes = max(1, 4 * _CACHED // (widest * (_FEW + 1)))
         else:
-            n_boxes = max(1, _CACHED // (2 * n_rows * widest))
-        n_some = max(1, _LARGEST // (2 * widest))
+            n_some = max(_ROWS, _LARGEST // (2 * widest))
+            n_boxes = max(1, _CACHED // (2 * min(n_some, n_rows) * widest))
         for i in range(0, len(state), n_boxes):
             for j in range(0, n_rows, n_some):
                 yield slice(i, i + n_boxes), slice(j, min(n_rows, j + n_some))

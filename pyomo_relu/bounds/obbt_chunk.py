@@ -118,14 +118,14 @@ class _ChunkRun:
         self.collected = []
 
     def run(self):
-        start = time.process_time()
+        start = time.thread_time()
         if self.left.any():
             with open_session(self.chunk.solver, self.chunk.model) as session:
                 self._loop(session)
         self._certify()
         if self.result.interrupted:
             self._skip(INTERRUPTED, self.left)
-        self.result.seconds = time.process_time() - start
+        self.result.seconds = time.thread_time() - start
         return self.result
 
     def _loop(self, session):

@@ -1,3 +1,60 @@
-"""placeholder while the reader is being written."""
-def load_onnx(*a, **k): raise NotImplementedError
-def register_operator(*a, **k): raise NotImplementedError
+"""Reading a trained network from an ONNX file: the entry point ``load_onnx``."""
+
+from pyomo_relu.network import (  # noqa: F401  (each enters its operators)
+    onnx_affine_operators,
+    onnx_movement_operators,
+    onnx_piecewise_operators,
+    onnx_window_operators,
+)
+from pyomo_relu.network.onnx_file import open_model
+from pyomo_relu.network.onnx_graph import GraphReader
+from pyomo_relu.network.onnx_registry import register_operator
+from pyomo_relu.network.onnx_verification import verify
+
+__all__ = ["load_onnx", "register_operator"]
+
+
+def load_onnx(source, *, output=None, input_shapes=None, check=True):
+    """Read a piecewise-linear network from an ONNX model.
+
+    The graph is walked once.  Tensors that do not depend on the inputs are folded to
+    constants; every other tensor is an affine map of the inputs and of earlier
+    neurons, whose matrix is read off by evaluating the operators; each activation
+    closes a layer.
+
+    Parameters
+    ----------
+    source : str, os.PathLike, bytes or onnx.ModelProto
+        A file (with external data only from its own folder), a file's content, or a
+        model in memory.
+    output : str or sequence of str, optional
+        Tensors to take as outputs instead of the graph's outputs, for example the
+        logits before a Softmax.
+    input_shapes : dict of str to sequence of int, optional
+        Shapes for inputs that the file leaves open.  A given first axis longer than 1
+        is part of the sample; a first axis of 1 is the batch axis and is dropped.
+    check : bool
+        Compare the network once with onnxruntime, on points that reach both sides of
+        its activations.
+
+    Returns
+    -------
+    Network
+
+    Raises
+    ------
+    NetworkFileError
+        The file is missing, empty, damaged, or refers to data outside its folder.
+    UnsupportedOperatorError
+        An operator is unknown or not piecewise linear in the inputs.
+    NetworkMismatchError
+        The network read does not reproduce onnxruntime.
+    NetworkError
+        The model is not valid, or its inputs, batch or weights are not acceptable.
+    """
+    model, name = open_model(source)
+    reader = GraphReader(model, name, output, input_shapes)
+    network = reader.network()
+    if check:
+        verify(reader, network)
+    return network

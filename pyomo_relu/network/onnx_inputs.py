@@ -1,0 +1,132 @@
+"""Input tensors of a graph: types, shapes, and what is done about the batch axis."""
+
+from pyomo_relu.errors import NetworkError
+from pyomo_relu.network.network import Tensor
+from pyomo_relu.network.onnx_evaluate import check_size
+
+
+def input_tensors(values, input_shapes, name):
+    """The network's inputs from the graph's inputs.
+
+    Parameters
+    ----------
+    values : list of onnx.ValueInfoProto
+        Graph inputs that are not initializers.
+    input_shapes : dict of str to sequence of int
+        Shapes that replace those of the file; a leading axis longer than 1 is then
+        taken as part of the sample, not as a batch.
+    name : str
+        File, for messages.
+
+    Returns
+    -------
+    tensors : list of Tensor
+        Names and shapes without the batch axis.
+    types : dict of str to onnx.TypeProto
+        Types with static shapes, the batch axis (1) included.
+    """
+    from onnx import helper
+
+    if not values:
+        raise NetworkError(
+            f"{name}: the graph has no inputs. Export the network with its input left "
+            "open."
+        )
+    unknown = set(input_shapes) - {v.name for v in values}
+    if unknown:
+        raise NetworkError(
+            f"{name}: input_shapes names {sorted(unknown)}, but the inputs are "
+            f"{[v.name for v in values]}."
+        )
+    tensors, types = [], {}
+    for value in values:
+        kind = _float_type(value, name)
+        if value.name in input_shapes:
+            shape = _given_shape(value, input_shapes[value.name], name)
+        else:
+            shape = _file_shape(value, name)
+        try:
+            check_size(shape)
+        except NetworkError as error:
+            raise NetworkError(f"{name}: input '{value.name}': {error}") from None
+        types[value.name] = helper.make_tensor_type_proto(kind, shape)
+        tensors.append(Tensor(value.name, without_batch(shape)))
+    return tensors, types
+
+
+def without_batch(shape):
+    """Drop a leading axis of length 1, unless it is the only axis."""
+    return shape[1:] if len(shape) >= 2 and shape[0] == 1 else shape
+
+
+def _float_type(value, name):
+    from onnx import TensorProto
+
+    kind = value.type.WhichOneof("value")
+    if kind != "tensor_type":
+        raise NetworkError(
+            f"{name}: input '{value.name}' is not a tensor but a {kind}. Export the "
+            "network with tensor inputs."
+        )
+    elem_type = value.type.tensor_type.elem_type
+    if elem_type not in (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16):
+        try:
+            label = TensorProto.DataType.Name(elem_type).lower()
+        except ValueError:
+            label = f"type number {elem_type}"
+        raise NetworkError(
+            f"{name}: input '{value.name}' has type {label}; inputs must be float32, "
+            "float64 or float16. Export the network in one of these types."
+        )
+    return elem_type
+
+
+def _given_shape(value, shape, name):
+    try:
+        shape = tuple(int(n) for n in shape)
+    except (TypeError, ValueError):
+        shape = (0,)
+    if any(n < 1 for n in shape):
+        raise NetworkError(
+            f"{name}: input_shapes['{value.name}'] must be a sequence of positive "
+            "integers."
+        )
+    return shape
+
+
+def _file_shape(value, name):
+    what = f"{name}: input '{value.name}'"
+    remedy = f"Pass input_shapes={{'{value.name}': (1, ...)}} to load_onnx"
+    tensor = value.type.tensor_type
+    if not tensor.HasField("shape"):
+        raise NetworkError(
+            f"{what} has no shape. {remedy}, or export the network with shapes."
+        )
+    dims = [
+        d.dim_value if d.HasField("dim_value") else (d.dim_param or "?")
+        for d in tensor.shape.dim
+    ]
+    shape = [
+        1 if k == 0 and len(dims) >= 2 and isinstance(n, str) else n
+        for k, n in enumerate(dims)
+    ]
+    label = "[" + ", ".join(str(n) for n in dims) + "]"
+    open_axes = [n for n in shape if isinstance(n, str)]
+    if open_axes:
+        raise NetworkError(
+            f"{what} has shape {label}; only the first of several axes (the batch) "
+            f"may be left open. {remedy} with the numbers, or export the network with "
+            "fixed axes."
+        )
+    if any(n < 1 for n in shape):
+        raise NetworkError(
+            f"{what} has shape {label}, which holds no entries. {remedy}."
+        )
+    if len(shape) >= 2 and shape[0] > 1:
+        raise NetworkError(
+            f"{what} has shape {label}: a fixed batch of {shape[0]} samples. Export "
+            "the network with batch size 1 or an open batch axis; if the first axis "
+            f"is part of one sample, pass input_shapes={{'{value.name}': "
+            f"{tuple(shape)}}} to load_onnx."
+        )
+    return tuple(shape)

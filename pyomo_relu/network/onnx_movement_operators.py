@@ -1,0 +1,116 @@
+"""Operators that only move entries: read off by moving an index tensor instead."""
+
+import numpy as np
+
+from pyomo_relu.network.onnx_registry import operator
+from pyomo_relu.network.onnx_tensors import AffineTensor, stack
+
+
+@operator("Reshape", "Flatten", "Squeeze", "Unsqueeze")
+def change_shape(operation, x, *parameters):
+    """The same entries in another shape."""
+    for k in range(len(parameters)):
+        operation.constant(k + 1, (x, *parameters))
+    shape = operation.shape
+    if shape is None:
+        arrays = [x.index(), *parameters]
+        shape = operation.evaluate(*arrays)[0].shape
+    if int(np.prod(shape)) != x.size:
+        operation.refuse(
+            f"it reshapes {x.size} entries to {tuple(shape)}. If the graph contains a "
+            "fixed batch size, export it with batch size 1."
+        )
+    return x.reshape(shape)
+
+
+@operator("Shape", "Size")
+def shape_of(operation, x, *parameters):
+    """The shape, which is known."""
+    return tuple(operation.evaluate(np.zeros(x.shape)))
+
+
+@operator(
+    "CenterCropPad",
+    "Compress",
+    "DepthToSpace",
+    "Expand",
+    "Gather",
+    "GatherElements",
+    "GatherND",
+    "ReverseSequence",
+    "Slice",
+    "SpaceToDepth",
+    "Split",
+    "Tile",
+    "Transpose",
+    "Trilu",
+)
+def move_one(operation, x, *parameters):
+    """Entries of the first input, in an order that the other inputs fix."""
+    return _move(operation, (x, *parameters), (0,))
+
+
+@operator("Concat")
+def concatenate(operation, *tensors):
+    """All inputs one after the other along an axis."""
+    return _move(operation, tensors, range(len(tensors)))
+
+
+@operator("Where")
+def where(operation, condition, a, b):
+    """Entries of two tensors, chosen by a constant condition."""
+    return _move(operation, (condition, a, b), (1, 2))
+
+
+@operator("Scatter", "ScatterElements", "ScatterND")
+def scatter(operation, data, indices, updates):
+    """A tensor with some entries replaced by those of another."""
+    if operation.attribute("reduction", "none") not in ("none", None):
+        operation.refuse("only reduction 'none' moves entries without combining them.")
+    return _move(operation, (data, indices, updates), (0, 2))
+
+
+@operator("Pad")
+def pad(operation, x, *parameters):
+    """The tensor with a margin: a constant, or its own entries mirrored or repeated."""
+    if operation.opset < 11:
+        return _pad_by_attributes(operation, x)
+    return _move(operation, (x, *parameters), (0, 2))
+
+
+def _pad_by_attributes(operation, x):
+    pads = np.reshape(operation.attribute("pads"), (2, -1))
+    mode = operation.attribute("mode", "constant")
+    if np.any(pads < 0):
+        operation.refuse("negative pads are read from opset 11 on. Export again.")
+    index = x.index() + 1
+    fill = {"constant_values": 0} if mode == "constant" else {}
+    moved = np.pad(index, pads.T, mode=mode, **fill)
+    pool = stack([AffineTensor.constant([operation.attribute("value", 0.0)]), x])
+    return pool.select(moved)
+
+
+def _move(operation, arguments, data):
+    """Evaluate the node on positions instead of values.
+
+    The data inputs are numbered through from 1; 0 stands for a zero that the operator
+    itself fills in.
+    """
+    arguments = list(arguments)
+    tensors, arrays, start = [], [], 1
+    for k, argument in enumerate(arguments):
+        if k not in data or argument is None:
+            arrays.append(operation.constant(k, arguments))
+            continue
+        if isinstance(argument, np.ndarray):
+            argument = AffineTensor.constant(argument)
+        tensors.append(argument)
+        arrays.append(argument.index() + start)
+        start += argument.size
+    moved = operation.evaluate(*arrays)
+    if len(tensors) == 1 and all(m is None or np.all(m > 0) for m in moved):
+        pool, shift = tensors[0], 1
+    else:
+        pool, shift = stack([AffineTensor.constant([0.0]), *tensors]), 0
+    flat = pool.reshape((pool.size,))
+    return tuple(None if m is None else flat.select(m - shift) for m in moved)

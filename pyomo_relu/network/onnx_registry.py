@@ -1,0 +1,78 @@
+"""The table of operators: which function reads which ONNX operator."""
+
+from pyomo_relu.errors import NetworkError
+
+_OPERATORS = {}
+
+
+def operator(*names, domain=""):
+    """Decorator: enter a function in the table under one or more operator names."""
+
+    def enter(function):
+        for name in names:
+            _OPERATORS[domain, name] = function
+        return function
+
+    return enter
+
+
+def register_operator(op_type, function, domain=""):
+    """Teach the reader a further ONNX operator, or replace a known one.
+
+    Parameters
+    ----------
+    op_type : str
+        Name of the operator, as in the node's ``op_type``.
+    function : callable
+        Called as ``function(operation, *inputs)`` for each node with at least one
+        input that depends on the network's inputs.  An input is an ``AffineTensor``
+        (affine in what was computed so far; it adds, subtracts and takes constant
+        factors as numpy arrays do, and has ``shape``, ``reshape``, ``select`` and
+        ``map``), or a numpy array if it is constant, or None if it is left out.
+        ``operation`` gives ``attribute(name, default)``, ``opset``, and the ways to
+        bend a tensor: ``relu``, ``clip``, ``maximum``, ``minimum``, ``largest``; and
+        ``refuse(reason)``.  The function returns the output tensor, or a tuple of
+        them, with their ONNX shapes (the batch axis of length 1 included).
+    domain : str
+        The operator's domain; "" is the standard one.
+
+    Raises
+    ------
+    NetworkError
+        If ``op_type`` is not a name or ``function`` is not callable.
+
+    Notes
+    -----
+    A model with operators that onnxruntime cannot run cannot be compared with it:
+    load it with ``check=False`` and check the network yourself.
+
+    Examples
+    --------
+    A triangle wave of one tooth, ``max(0, 1 - |x|)``, from a custom domain:
+
+    >>> from pyomo_relu.network import register_operator
+    >>> def tooth(operation, x):
+    ...     return operation.relu(1 - operation.maximum(x, -x))
+    >>> register_operator("Tooth", tooth, domain="my.operators")
+    """
+    if not isinstance(op_type, str) or not op_type or not isinstance(domain, str):
+        raise NetworkError(
+            f"register_operator needs the operator's name and domain as strings, got "
+            f"{op_type!r} and {domain!r}."
+        )
+    if not callable(function):
+        raise NetworkError(
+            f"register_operator: the function for '{op_type}' must be callable, got "
+            f"{function!r}."
+        )
+    _OPERATORS["" if domain == "ai.onnx" else domain, op_type] = function
+
+
+def lookup(op_type, domain=""):
+    """The function for an operator, or None."""
+    return _OPERATORS.get(("" if domain == "ai.onnx" else domain, op_type))
+
+
+def known_operators():
+    """All (domain, operator) pairs of the table, sorted."""
+    return sorted(_OPERATORS)

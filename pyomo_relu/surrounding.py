@@ -1,0 +1,218 @@
+"""The modeller's own linear model around the network blocks, read as matrices.
+
+Reads a Pyomo model; changes nothing and solves nothing.
+"""
+
+from dataclasses import dataclass, field
+
+from pyomo.common.collections import ComponentSet
+from pyomo.common.dependencies import numpy as np
+from pyomo.common.dependencies import scipy
+from pyomo.core.base import Constraint, Objective, SOSConstraint, minimize, value
+from pyomo.core.base.block import Block
+from pyomo.core.base.logical_constraint import LogicalConstraint
+from pyomo.core.expr.visitor import identify_variables
+from pyomo.gdp import Disjunct, Disjunction
+from pyomo.repn import generate_standard_repn
+
+from pyomo_relu import bounds as bounds_
+from pyomo_relu.block import ReLUNetworkBlockData
+
+
+@dataclass
+class Surrounding:
+    """A model without its networks: columns, rows, objective, and what was left out.
+
+    Attributes
+    ----------
+    linear : LinearModel
+        The modeller's active linear rows over ``variables``, with Var bounds and
+        integrality; a fixed Var is a column with equal bounds.
+    variables : list of VarData
+        One per column.
+    blocks : list of ReLUNetworkBlockData
+    input_columns, output_columns : list of numpy.ndarray of int
+        Per block, the columns of its inputs and outputs in flat order.
+    costs : numpy.ndarray, shape (n_columns,), or None
+        Linear objective as a minimisation; None if there is none or it is nonlinear.
+    cost_constant : float
+    maximise : bool
+        True if the modeller's objective is ``-(costs x + cost_constant)``.
+    objective : ObjectiveData or None
+        The active objective, if there is exactly one.
+    left_out : list of components
+        Active rows and objectives that are not linear, SOS constraints,
+        disjunctions and logical constraints.
+    """
+
+    linear: object
+    variables: list
+    blocks: list
+    input_columns: list
+    output_columns: list
+    costs: object = None
+    cost_constant: float = 0.0
+    maximise: bool = False
+    objective: object = None
+    left_out: list = field(default_factory=list)
+
+    def column(self, var):
+        """Column of a Var, or None if the linear model does not contain it."""
+        return self._columns.get(id(var))
+
+    def __post_init__(self):
+        self._columns = {id(v): j for j, v in enumerate(self.variables)}
+
+
+def read_surrounding(model, blocks, assume_fixed_vars_permanent=True):
+    """Read everything of ``model`` but its networks' own rows.
+
+    Parameters
+    ----------
+    model : Block
+        The model (or block) whose active constraints count.
+    blocks : list of ReLUNetworkBlockData
+        Networks whose inputs and outputs become columns.  The rows of all network
+        blocks in ``model``, encoded or not, are left to the networks themselves.
+    assume_fixed_vars_permanent : bool
+        If False a fixed Var counts with its bounds instead of its value.
+
+    Returns
+    -------
+    Surrounding
+    """
+    reader = _Reader(assume_fixed_vars_permanent)
+    ends = [
+        [reader.columns_of(b.input_vars()) for b in blocks],
+        [reader.columns_of(b.output_vars()) for b in blocks],
+    ]
+    own = _network_components(model)
+    left_out = []
+    for row in model.component_data_objects(Constraint, active=True, descend_into=True):
+        if row.parent_component() in own or row.parent_block() in own:
+            continue
+        if not reader.add_row(row):
+            left_out.append(row)
+    for ctype in (SOSConstraint, Disjunction, LogicalConstraint):
+        left_out += model.component_data_objects(ctype, active=True, descend_into=True)
+    objectives = list(
+        model.component_data_objects(Objective, active=True, descend_into=True)
+    )
+    found = {}
+    if len(objectives) == 1:
+        found = reader.read_objective(objectives[0])
+    if objectives and found.get("costs") is None:
+        left_out += objectives
+    linear = reader.linear_model()
+    if found.get("costs") is not None:
+        costs = np.zeros(len(reader.variables))
+        for j, c in found["costs"]:
+            costs[j] += c
+        found["costs"] = costs
+    return Surrounding(
+        linear, reader.variables, list(blocks), *ends, left_out=left_out, **found
+    )
+
+
+def _network_components(model):
+    """Affine rows, activation rows and reformulations of all network blocks."""
+    own = ComponentSet()
+    for block in _all_blocks(model):
+        if isinstance(block, ReLUNetworkBlockData):
+            own.add(block.affine)
+            own.add(block.activation)
+            encoding = block.record.encoding
+            if encoding is not None:
+                new = encoding.reformulation
+                own.add(new)
+                own.update(new.block_data_objects())
+    return own
+
+
+def _all_blocks(model):
+    return model.block_data_objects(active=None, descend_into=(Block, Disjunct))
+
+
+class _Reader:
+    """Collects columns and rows."""
+
+    def __init__(self, fixed_permanent):
+        self.fixed_permanent = fixed_permanent
+        self.variables = []
+        self._columns = {}
+        self._rows = []
+
+    def columns_of(self, variables):
+        return np.array([self._column(v) for v in variables], dtype=int)
+
+    def _column(self, var):
+        at = self._columns.get(id(var))
+        if at is None:
+            at = self._columns[id(var)] = len(self.variables)
+            self.variables.append(var)
+        return at
+
+    def _linear(self, expr):
+        """[(column, coefficient)] and constant of ``expr``; None if not linear."""
+        if not self.fixed_permanent and any(v.fixed for v in identify_variables(expr)):
+            return None, None
+        # fixed Vars become part of the constant
+        repn = generate_standard_repn(expr, quadratic=False)
+        if not repn.is_linear():
+            return None, None
+        terms = [
+            (self._column(v), float(value(c)))
+            for v, c in zip(repn.linear_vars, repn.linear_coefs)
+        ]
+        return terms, float(value(repn.constant))
+
+    def add_row(self, row):
+        terms, constant = self._linear(row.body)
+        if terms is None:
+            return False
+        lower = -np.inf if row.lower is None else float(value(row.lower)) - constant
+        upper = np.inf if row.upper is None else float(value(row.upper)) - constant
+        self._rows.append((terms, lower, upper))
+        return True
+
+    def read_objective(self, objective):
+        terms, constant = self._linear(objective.expr)
+        maximise = objective.sense != minimize
+        if terms is None:
+            return {"objective": objective, "maximise": maximise}
+        sign = -1.0 if maximise else 1.0
+        return {
+            "costs": [(j, sign * c) for j, c in terms],
+            "cost_constant": sign * constant,
+            "maximise": maximise,
+            "objective": objective,
+        }
+
+    def linear_model(self):
+        """The LinearModel of all that was added."""
+        counts = [len(terms) for terms, _, _ in self._rows]
+        at = [j for terms, _, _ in self._rows for j, _ in terms]
+        data = [c for terms, _, _ in self._rows for _, c in terms]
+        matrix = scipy.sparse.csr_array(
+            (data, at, np.concatenate([[0], np.cumsum(counts, dtype=int)])),
+            shape=(len(self._rows), len(self.variables)),
+        )
+        bounds = [self._bounds(v) for v in self.variables]
+        return bounds_.LinearModel(
+            matrix,
+            np.array([lo for _, lo, _ in self._rows], dtype=float),
+            np.array([hi for _, _, hi in self._rows], dtype=float),
+            np.array([lo for lo, _ in bounds], dtype=float),
+            np.array([hi for _, hi in bounds], dtype=float),
+            np.array([not v.is_continuous() for v in self.variables], dtype=bool),
+            tuple(v.name for v in self.variables),
+        )
+
+    def _bounds(self, var):
+        if var.fixed and self.fixed_permanent:
+            return float(var.value), float(var.value)
+        lower, upper = var.bounds
+        return (
+            -np.inf if lower is None else float(lower),
+            np.inf if upper is None else float(upper),
+        )
