@@ -8,7 +8,6 @@ from pyomo.common.dependencies import numpy as np
 from pyomo.core.base.block import Block, BlockData, declare_custom_block
 from pyomo.core.base.component import ModelComponentFactory
 from pyomo.core.base.constraint import Constraint
-from pyomo.core.base.reference import Reference
 from pyomo.core.base.set_types import Any, Reals
 from pyomo.core.base.var import Var
 
@@ -17,7 +16,7 @@ from pyomo_relu.affine_rows import NetworkColumns, affine_rows
 from pyomo_relu.errors import BoundsError, ModelError, ReLUError
 from pyomo_relu.model_building import pause_garbage_collection
 from pyomo_relu.network_argument import per_index, resolve_network
-from pyomo_relu.var_argument import match_vars
+from pyomo_relu.var_argument import GivenVars, match_vars
 
 _SCOPE = "pyomo_relu.block"
 
@@ -88,7 +87,7 @@ class ReLUNetworkBlockData(BlockData):
     Attributes
     ----------
     inputs, outputs : IndexedVar
-        Own Vars or References to the modeller's.
+        Own Vars, or References to the modeller's.
     pre, post : IndexedVar
         Pre- and post-activations, indexed by (layer, neuron).
     affine, activation : IndexedConstraint
@@ -141,12 +140,13 @@ class ReLUNetworkBlockData(BlockData):
         }
         # everything that can be wrong with the arguments is settled by now
         self._network = network
+        self._given = {}
         for side, matched in match.items():
             keys = getattr(network, side[:-1] + "_index")()
             if matched is None:
                 self.add_component(side, Var(keys, domain=Reals))
             else:
-                self.add_component(side, Reference(dict(zip(keys, matched))))
+                self._given[side] = GivenVars(dict(zip(keys, matched)))
         self._add_neurons()
 
     def _withdraw(self):
@@ -189,6 +189,24 @@ class ReLUNetworkBlockData(BlockData):
         return self._network
 
     @property
+    def encoded_network(self):
+        """The Network that the rows in force describe.
+
+        It is ``network``, unless a formulation was told to change the function
+        (``relu.clipped`` with ``allow_function_change=True``); ``initialize()`` follows
+        it, ``forward_error()`` stays with ``network``.
+        """
+        encoding = self.record.encoding
+        return self._network if encoding is None else encoding.network
+
+    def __getattr__(self, name):
+        # reached only where the block has no own Var of that name
+        given = self.__dict__.get("_given", {})
+        if name in given:
+            return given[name].reference()
+        return super().__getattr__(name)
+
+    @property
     def record(self):
         """Recorded bounds and encoding; for transformations, not for modellers."""
         return self.private_data(_SCOPE)
@@ -203,7 +221,7 @@ class ReLUNetworkBlockData(BlockData):
 
     def owns(self, side):
         """True if the Vars of ``side`` ("inputs", "outputs") are the block's own."""
-        return not self.component(side).is_reference()
+        return self.component(side) is not None
 
     # -- bounds --------------------------------------------------------------------
 
@@ -282,7 +300,8 @@ class ReLUNetworkBlockData(BlockData):
         """Set all variables of the block to the network's values at a point.
 
         Pre- and post-activations, outputs and, once a formulation has been applied,
-        its indicators are set: together a MIP start.
+        its indicators are set: together a MIP start.  The values are those of
+        ``encoded_network``, so that they satisfy the rows in force.
 
         Parameters
         ----------
@@ -296,7 +315,7 @@ class ReLUNetworkBlockData(BlockData):
             If an input has no value, or ``x`` has the wrong length.
         """
         x = self._point(x)
-        pre, post = self._network.propagate(x)
+        pre, post = self.encoded_network.propagate(x)
         self._assign(self.input_vars(), x, skip_fixed=True)
         for k, layer in enumerate(self._network.layers[:-1]):
             keys = [(k, i) for i in range(layer.size)]
@@ -311,8 +330,17 @@ class ReLUNetworkBlockData(BlockData):
         """Largest ``|outputs - f(inputs)|`` over the outputs, at the present values.
 
         A solution of the model satisfies the network up to the solver's tolerances;
-        this is the check that it does.
+        this is the check that it does.  f is always ``network`` as it was given: where
+        a formulation changed the function, the change shows here.
+
+        Raises
+        ------
+        ModelError
+            If a Var has no value, or if the inputs' bounds were widened (or an input
+            unfixed) after a formulation was applied: its big-M coefficients may then
+            cut off solutions, so the answer cannot be trusted.
         """
+        self._check_box()
         y = self._network.forward(self._point(None))
         values = []
         for var in self.output_vars():
@@ -323,6 +351,26 @@ class ReLUNetworkBlockData(BlockData):
                 )
             values.append(var.value)
         return float(np.max(np.abs(np.asarray(values) - y)))
+
+    def _check_box(self):
+        encoding = self.record.encoding
+        if encoding is None or encoding.bounds.covers(*self.input_box()):
+            return
+        outside = [
+            var.name
+            for var, lo, hi, low, high in zip(
+                self.input_vars(),
+                *self.input_box(),
+                encoding.bounds.input_lower,
+                encoding.bounds.input_upper,
+            )
+            if lo < low or hi > high
+        ]
+        raise ModelError(
+            f"{self.name}: the bounds of {', '.join(outside[:5])} were widened (or the "
+            f"Var was unfixed) after {encoding.formulation.NAME} was applied, so its "
+            "coefficients are too small. Reverse it and apply it again."
+        )
 
     def _point(self, x):
         keys = self._network.input_index()

@@ -2,12 +2,45 @@
 
 from collections.abc import Mapping
 
+from pyomo.common.autoslots import AutoSlots
 from pyomo.common.collections import ComponentMap
 from pyomo.core.base.component import Component
 from pyomo.core.base.indexed_component import IndexedComponent
+from pyomo.core.base.reference import Reference
 from pyomo.core.base.var import Var, VarData
 
 from pyomo_relu.errors import ModelError
+
+
+def _forgotten(encode, value):
+    """AutoSlots mapper: copies and pickles start without the value."""
+    return None
+
+
+class GivenVars(AutoSlots.Mixin):
+    """The modeller's Vars behind ``block.inputs`` or ``block.outputs``.
+
+    The Reference to them is not a component of the block: gdp, the MPS writer and
+    whoever walks over Vars would otherwise meet the modeller's Vars a second time.
+
+    Parameters
+    ----------
+    variables : dict
+        VarData by the network's index, in flat order.
+    """
+
+    __slots__ = ("_reference", "variables")
+    __autoslot_mappers__ = {"_reference": _forgotten}  # noqa: RUF012
+
+    def __init__(self, variables):
+        self.variables = variables
+        self._reference = None
+
+    def reference(self):
+        """An IndexedVar over the modeller's Vars."""
+        if self._reference is None:
+            self._reference = Reference(self.variables)
+        return self._reference
 
 
 def match_vars(block, side, given, index, tensors, keys):

@@ -61,9 +61,7 @@ def stability(bounds, ceilings):
             continue
         active = torch.maximum(active, upper - ceiling)
         at_ceiling = (ceiling - lower).clamp(min=0)
-        distances.append(
-            torch.minimum(torch.minimum(active, inactive), at_ceiling)
-        )
+        distances.append(torch.minimum(torch.minimum(active, inactive), at_ceiling))
     return torch.cat(distances).mean()
 
 

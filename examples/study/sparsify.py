@@ -55,7 +55,9 @@ def sparse_output_weights(features, targets, tolerance):
             f"{tolerance:g}. Raise the tolerance or start from a wider network."
         )
     if result.status != 0:
-        raise ArithmeticError(f"sparsify: the linear programme failed: {result.message}")
+        raise ArithmeticError(
+            f"sparsify: the linear programme failed: {result.message}"
+        )
     return result.x[:n] - result.x[n : 2 * n], float(result.x[-1])
 
 

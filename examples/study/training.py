@@ -183,7 +183,10 @@ def make_data(problem, options):
     n = options.samples - max(1, round(options.held_out * options.samples))
     lower, upper = np.array(problem.lower), np.array(problem.upper)
     norm = Normalisation(
-        (lower + upper) / 2, (upper - lower) / 2, float(y[:n].mean()), float(y[:n].std())
+        (lower + upper) / 2,
+        (upper - lower) / 2,
+        float(y[:n].mean()),
+        float(y[:n].std()),
     )
     x = _tensor((X - norm.x_offset) / norm.x_factor)
     y = _tensor((y - norm.y_offset) / norm.y_factor)
@@ -326,6 +329,4 @@ def _tensor(array):
 
 
 def _tensors(arrays):
-    return [
-        (a.detach().clone() if torch.is_tensor(a) else _tensor(a)) for a in arrays
-    ]
+    return [(a.detach().clone() if torch.is_tensor(a) else _tensor(a)) for a in arrays]

@@ -58,14 +58,13 @@ class Box:
                 f"{network.name}: the input box must be two numbers or two sequences "
                 f"of {n} numbers, got {lower!r} and {upper!r}."
             ) from None
-        ends = np.concatenate([self.lower, self.upper])
-        if not (np.all(np.isfinite(ends)) and np.all(self.lower <= self.upper)):
-            bad = int(
-                np.flatnonzero(~(self.lower <= self.upper) | ~np.isfinite(ends[:n] + ends[n:]))[0]
-            )
+        finite = np.isfinite(self.lower) & np.isfinite(self.upper)
+        bad = np.flatnonzero(~(finite & (self.lower <= self.upper)))
+        if bad.size:
+            i = bad[0]
             raise BoundsError(
-                f"{network.name}: input {bad} has the bounds [{self.lower[bad]}, "
-                f"{self.upper[bad]}]; linear regions are counted in a finite box."
+                f"{network.name}: input {i} has the bounds [{self.lower[i]}, "
+                f"{self.upper[i]}]; linear regions are counted in a finite box."
             )
         self.free = np.flatnonzero(self.lower < self.upper)
 

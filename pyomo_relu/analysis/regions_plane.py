@@ -56,9 +56,7 @@ def subdivide(maps: Maps, max_regions, deadline):
             state = base.copy()
             np.add.at(state, index, above)
             post_map = maps.post(k, pre_map, state)
-            stack.append(
-                (cell, (*pattern, state), (*pre, pre_map), (*post, post_map))
-            )
+            stack.append((cell, (*pattern, state), (*pre, pre_map), (*post, post_map)))
     return regions, 0
 
 

@@ -24,17 +24,25 @@ COINCIDENT = 1e-9
 
 
 class _Cell:
-    """A pattern with its maps and its inequalities ``G s + h >= 0``, s in [-1, 1]^n.
+    """A pattern, ``above[k]`` saying which levels of layer k are passed, and its maps."""
 
-    ``above[k]`` says which levels of layer k are passed.  Rows have unit length;
-    ``group`` maps each level to its row, -1 for redundant ones, -2 for levels that the
-    pre-activation equals all over the cell.
-    """
-
-    def __init__(self, maps, above, pre, post):
+    def __init__(self, above, pre, post):
         self.above, self.pre, self.post = above, pre, post
+        self.key = b"".join(part.tobytes() for part in above)
+
+    def set_rows(self, maps):
+        """Set the inequalities ``G s + h >= 0`` of the cell, s in [-1, 1]^n.
+
+        Rows have unit length; ``group`` maps each level to its row, -1 for redundant
+        ones, -2 for levels that the pre-activation equals all over the cell.
+        """
+        above, pre = self.above, self.pre
         middle, half = _scaling(maps.box)
-        rows, values, constant = [], [], []
+        rows, values, constant = (
+            [np.zeros((0, half.size))],
+            [np.zeros(0)],
+            [np.zeros(0)],
+        )
         for k, (index, level, _) in enumerate(maps.cuts):
             C, d = pre[k]
             sign = np.where(above[k] > 0, 1.0, -1.0)
@@ -85,14 +93,15 @@ def search(maps, max_regions, deadline, seed=0):
         )
     rng = np.random.default_rng(seed)
     start = _start(maps, rng)
-    number = {_key(start): 0}
+    number = {start.key: 0}
     queue, regions, pairs, dropped = deque([start]), [], [], set()
     found = {}
     while queue:
         if len(regions) >= max_regions or time.monotonic() > deadline:
             return regions, _renumber(pairs, found), False
         cell = queue.popleft()
-        own = number[_key(cell)]
+        cell.set_rows(maps)
+        own = number[cell.key]
         programme = _Programme(cell)
         radius, s = programme.largest_ball()
         if radius <= THIN:
@@ -102,11 +111,10 @@ def search(maps, max_regions, deadline, seed=0):
         regions.append(_region(maps, cell, s))
         for row in programme.facets(s, rng):
             other = _beyond(maps, cell, row)
-            key = _key(other)
-            if key not in number:
-                number[key] = len(number)
+            if other.key not in number:
+                number[other.key] = len(number)
                 queue.append(other)
-            pairs.append((own, number[key]))
+            pairs.append((own, number[other.key]))
     return regions, _renumber(pairs, found), not dropped
 
 
@@ -122,10 +130,6 @@ def _renumber(pairs, found):
 def _scaling(box):
     lower, upper = box.lower[box.free], box.upper[box.free]
     return (lower + upper) / 2, (upper - lower) / 2
-
-
-def _key(cell):
-    return np.concatenate(cell.above).tobytes()
 
 
 def _coincident(rows):
@@ -152,7 +156,7 @@ def _follow(maps, choose):
         state = base.copy()
         np.add.at(state, index, above[-1])
         post.append(maps.post(k, pre[-1], state))
-    return _Cell(maps, above, pre, post)
+    return _Cell(above, pre, post)
 
 
 def _start(maps, rng):
@@ -177,7 +181,7 @@ def _beyond(maps, cell, row):
     sign of its derivative in the outward direction, in the maps of the new cell.
     """
     outward = -cell.G[row] * _scaling(maps.box)[1]
-    sizes = np.cumsum([len(a) for a in cell.above])[:-1]
+    sizes = np.cumsum([len(part) for part in cell.above])[:-1]
     met = np.split((cell.group == row) | (cell.group == -2), sizes)
 
     def choose(k, pre_map):

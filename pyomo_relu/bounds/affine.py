@@ -124,14 +124,7 @@ class _PairedWeights:
             a, b = (m.toarray() if sparse.issparse(m) else m for m in (a, b))
         self.a, self.b = a, b
         self.abs_a, self.abs_b = abs(a), abs(b)
-        if sparse.issparse(a):
-            same = sparse.coo_array(a.sign().multiply(b.sign()))
-        else:
-            same = sparse.coo_array(np.sign(a) * np.sign(b))
-        keep = same.data > 0
-        rows, self.columns = same.row[keep], same.col[keep]
-        self.a_entries = np.asarray(a[rows, self.columns]).ravel()
-        self.b_entries = np.asarray(b[rows, self.columns]).ravel()
+        rows, self.columns, self.a_entries, self.b_entries = _same_sign(a, b)
         entries = np.arange(rows.size)
         positive = self.a_entries > 0
         shape = (a.shape[0], rows.size)
@@ -184,6 +177,21 @@ class TensorRanges:
             return lower, upper
         activate = self.network.layers[layer].activate
         return activate(lower), activate(upper)
+
+
+def _same_sign(a, b):
+    """Rows, columns and both values of the entries where a and b have one sign."""
+    if not sparse.issparse(a):
+        rows, columns = np.nonzero(np.sign(a) * np.sign(b) > 0)
+        return rows, columns, a[rows, columns], b[rows, columns]
+    same = sparse.csr_array(a.sign().multiply(b.sign()))
+    same.data = np.maximum(same.data, 0.0)
+    same.eliminate_zeros()
+    picked = [sparse.csr_array(same.multiply(m)) for m in (a, b)]
+    for m in picked:
+        m.sort_indices()
+    where = picked[0].tocoo()
+    return where.row, where.col, picked[0].data, picked[1].data
 
 
 def affine_maps(network):

@@ -21,7 +21,7 @@ from pyomo_relu.bounds.rounding import TINY, UNDERFLOW, slack
 from pyomo_relu.network.network import INPUT, Source
 
 #: Entries of the largest temporary array; about the second-level cache for many boxes.
-_CACHED = 1 << 15
+_CACHED = 1 << 16
 _LARGEST = 1 << 22
 
 #: Fewest neurons passed backwards together.
@@ -50,6 +50,7 @@ class BoxState:
         self.slack = []
         self.scales = []
         self.magnitude = np.maximum(np.abs(lower), np.abs(upper)).sum(axis=1)
+        self.influence = np.zeros_like(lower)
 
     def __len__(self):
         return self.ranges.batch
@@ -85,7 +86,7 @@ class BackwardPass:
         self.factors = [slack(m.terms + 2 * m.size + 2 * depth) for m in self.maps]
         self.sparse = any(sparse.issparse(w) for m in self.maps for w in m.weights)
 
-    def bounds(self, state, k, scale, rows=None):
+    def bounds(self, state, k, scale, rows=None, importance=None):
         """Lower and upper bounds of layer k's pre-activations, shapes (B, rows).
 
         Parameters
@@ -97,12 +98,18 @@ class BackwardPass:
             Error scale of layer k, from ``AffineMap.interval``.
         rows : numpy.ndarray of int, optional
             Neurons to bound; all by default.
+        importance : numpy.ndarray, shape (2, size), optional
+            Weights of the lower and upper bounds, with which the magnitudes of the
+            inputs' coefficients are added to ``state.influence``.
         """
         rows = np.arange(self.maps[k].size) if rows is None else rows
         low, high = np.empty((2, len(state), rows.size))
         for boxes, some in self._parts(state, k, rows.size):
             A, c = self.lines(state, k, scale, rows[some], boxes)
-            value = self._least(state, A, c, boxes)
+            if importance is not None:
+                weight = importance[:, rows[some]].ravel()
+                state.influence[boxes] += _weighted_sum(A, weight)
+            value = self.least(state, A, c, boxes)
             # Overflow proves nothing.
             value[~np.isfinite(value)] = -np.inf
             half = value.shape[1] // 2
@@ -211,10 +218,13 @@ class BackwardPass:
             eps = np.where(dead, 0.0, eps)
             if pre is None and dead.all(axis=0).mean() > 0.1 and slope is None:
                 alive = np.flatnonzero(~dead.all(axis=0))
+                if not alive.size:
+                    return c
                 sl, tl, su, tu, eps = (a[:, alive] for a in (sl, tl, su, tu, eps))
                 post, b = post[..., alive], b[alive]
                 weights = [w[alive] for w in weights]
             if slope is not None:
+                post = post.toarray()[None] if sparse.issparse(post) else post
                 c_post, through = _relax_rows(post, slope, tl, su, tu, b, eps)
             elif sparse.issparse(post):
                 c_post, through = _relax_sparse(post, sl, tl, su, tu, b, eps)
@@ -263,7 +273,7 @@ class BackwardPass:
             at += w.shape[1]
         return out[..., -1]
 
-    def _least(self, state, A, c, boxes):
+    def least(self, state, A, c, boxes):
         """The least value of ``A x + c`` on each box, rounded downward."""
         lower, upper = (a[boxes] for a in state.ranges.box)
         centre = 0.5 * lower + 0.5 * upper
@@ -291,6 +301,13 @@ def _dot(A, vectors):
     if len(A) == 1:
         return vectors @ A[0].T
     return np.matmul(A, vectors[:, :, None])[:, :, 0]
+
+
+def _weighted_sum(A, weight):
+    """Sum of the rows of |A|, shape (B, n)."""
+    if sparse.issparse(A):
+        return (abs(A).T @ weight)[None]
+    return np.einsum("brn,r->bn", np.abs(A), weight)
 
 
 def _relax(post, sl, tl, su, tu, b, eps):

@@ -2,11 +2,13 @@
 
 import numpy as np
 
+from pyomo_relu.bounds.alpha import optimised_bounds
 from pyomo_relu.bounds.backward import BackwardPass, BoxState
 from pyomo_relu.bounds.boxes import check_box, check_boxes
 from pyomo_relu.bounds.interval import interval_bounds
 from pyomo_relu.bounds.neuron_bounds import NeuronBounds
 from pyomo_relu.errors import BoundsError
+from pyomo_relu.network.network import INPUT
 
 
 def crown_bounds(network, lower, upper, start=None, alpha_steps=0):
@@ -78,12 +80,28 @@ def crown_batch(
     """
     lower, upper = check_boxes(network, lower, upper)
     return bound_layers(
-        BackwardPass(network), lower, upper, start, alpha_steps, unstable_only
+        BackwardPass(network),
+        lower,
+        upper,
+        start,
+        alpha_steps=alpha_steps,
+        wanted=_outputs(network) if unstable_only else None,
     )[0]
 
 
-def bound_layers(kernel, lower, upper, start=None, alpha_steps=0, unstable_only=False):
+def bound_layers(
+    kernel, lower, upper, start=None, *, alpha_steps=0, wanted=None, importance=None
+):
     """As ``crown_batch`` with a prepared kernel and checked boxes.
+
+    Parameters
+    ----------
+    kernel : BackwardPass
+    wanted : sequence of numpy.ndarray of bool, shapes (layer size,), optional
+        Neurons to pass backwards from even if they are stable in all boxes; all by
+        default.
+    importance : sequence of numpy.ndarray, shapes (2, layer size), optional
+        See ``BackwardPass.bounds``.
 
     Returns
     -------
@@ -97,14 +115,20 @@ def bound_layers(kernel, lower, upper, start=None, alpha_steps=0, unstable_only=
         if start is not None:
             lo = np.maximum(lo, start_lowers[k])
             hi = np.minimum(hi, start_uppers[k])
-        if not all(source == -1 for source, _ in layer.sources):
-            rows = _rows(layer, lo, hi, unstable_only)
-            if rows is None or rows.size:
+        # Interval arithmetic is exact for what is affine in the inputs.
+        if any(source != INPUT for source, _ in layer.sources):
+            rows = _rows(layer, lo, hi, wanted and wanted[k])
+            if rows.size:
+                weights = importance and importance[k]
                 with np.errstate(invalid="ignore", over="ignore"):
-                    new_lo, new_hi = kernel.bounds(state, k, scale, rows)
-                at = slice(None) if rows is None else rows
-                lo[:, at] = np.maximum(lo[:, at], new_lo)
-                hi[:, at] = np.minimum(hi[:, at], new_hi)
+                    if alpha_steps:
+                        new_lo, new_hi = optimised_bounds(
+                            kernel, state, k, scale, rows, alpha_steps
+                        )
+                    else:
+                        new_lo, new_hi = kernel.bounds(state, k, scale, rows, weights)
+                lo[:, rows] = np.maximum(lo[:, rows], new_lo)
+                hi[:, rows] = np.minimum(hi[:, rows], new_hi)
         state.append(lo, hi, scale)
     return (state.ranges.lowers, state.ranges.uppers), state
 
@@ -144,6 +168,12 @@ def layer_lines(network, k, lower, upper, lowers, uppers):
     return kernel.line_pairs(state, k, scale)
 
 
+def _outputs(network):
+    """Masks of the layers' neurons: none but the outputs."""
+    last = len(network.layers) - 1
+    return [np.full(m.size, k == last) for k, m in enumerate(network.layers)]
+
+
 def _start(network, lower, upper, start):
     if start is None:
         return None, None
@@ -162,11 +192,11 @@ def _start(network, lower, upper, start):
     return start.lower, start.upper
 
 
-def _rows(layer, lo, hi, unstable_only):
-    """The neurons to pass backwards from; None for all."""
-    if not unstable_only or layer.activation == "identity":
-        return None
+def _rows(layer, lo, hi, wanted):
+    """The neurons to pass backwards from."""
+    if wanted is None:
+        return np.arange(layer.size)
     unstable = (lo < 0) & (hi > 0)
     if layer.ceiling is not None:
         unstable |= (lo < layer.ceiling) & (hi > layer.ceiling)
-    return np.flatnonzero(unstable.any(axis=0))
+    return np.flatnonzero(unstable.any(axis=0) | wanted)

@@ -51,8 +51,8 @@ def lp_obbt(
     bounds : NeuronBounds
         Finite bounds on a finite input box, for example ``crown_bounds(...)``.
     neurons : sequence of array_like of bool, shapes (layer size,), optional
-        Which neurons of each layer (outputs last) to tighten.  Default: the unstable
-        neurons and all outputs.
+        Which neurons of each layer (outputs last) to tighten, if they are unstable
+        when their turn comes.  Default: all.
     solver : {"highs", "gurobi"} or Session class, optional
         Default HiGHS.
     stop_at_sign : bool
@@ -124,7 +124,7 @@ def _tighten_layer(network, bounds, k, targets, run, row):
         layer, columns, np.arange(layer.size), model.n_columns
     )
     if not model.n_rows:
-        return _exact_layer(network, bounds, k, model, targets, row)
+        return exact_layer(network, bounds, k, model, targets, row)
     left = len(network.layers) - k
     deadline = run.deadline
     if deadline is not None:
@@ -141,7 +141,7 @@ def _tighten_layer(network, bounds, k, targets, run, row):
     return replace_layer(bounds, k, lower, upper, "lp")
 
 
-def _exact_layer(network, bounds, k, model, targets, row):
+def exact_layer(network, bounds, k, model, targets, row):
     """A layer that reads only the inputs: the box gives its range without any LP."""
     costs = targets.costs.toarray()
     none = np.zeros((costs.shape[0], 0))
@@ -223,7 +223,7 @@ def layer_targets(network, bounds, k, mask, row):
     size = layer.size
     wanted = np.ones(size, dtype=bool) if mask is None else mask.copy()
     row.skip(NOT_ASKED, 2 * int((~wanted).sum()))
-    if k < len(network.layers) - 1 and mask is None:
+    if k < len(network.layers) - 1:
         stable = bounds.stable(k)
         row.skip(STABLE, 2 * int((wanted & stable).sum()))
         wanted &= ~stable

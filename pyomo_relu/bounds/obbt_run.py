@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pyomo_relu.bounds.executor import run_tasks
+from pyomo_relu.bounds.milp_chunk import MilpChunk, solve_milp_chunk
 from pyomo_relu.bounds.obbt_chunk import Chunk, ChunkResult, solve_chunk
 from pyomo_relu.bounds.relaxation import power_of_two
 from pyomo_relu.bounds.session import session_class
 from pyomo_relu.bounds.statistics import (
     INTERRUPTED,
     NO_TIME,
-    NOT_ASKED,
     WORKER_LOST,
 )
 from pyomo_relu.errors import SolverError
@@ -36,6 +36,7 @@ class Targets:
     wanted: np.ndarray
     ceiling: np.ndarray
     influence: np.ndarray
+    attained: np.ndarray = None
 
 
 @dataclass
@@ -44,8 +45,8 @@ class OBBTRun:
 
     Parameters
     ----------
-    solver : {"highs", "gurobi"} or Session class, optional
-        Default HiGHS.
+    solver : {"highs", "gurobi", "auto"} or Session class, optional
+        Default HiGHS for LPs, "auto" for MILPs.
     stop_at_sign, filter_tolerance, aggressive_filter
         See Chunk.
     executor : concurrent.futures.Executor, optional
@@ -56,6 +57,11 @@ class OBBTRun:
         Whether chunks of dead workers are done in the main process.
     deadline : float, optional
         ``time.time()`` at which to stop.
+    progress : callable, optional
+    solve_limit : float, optional
+        Seconds per MILP.
+    milp : bool
+        Whether models keep their binaries.
     """
 
     solver: object = None
@@ -67,12 +73,14 @@ class OBBTRun:
     recompute_lost: bool = True
     deadline: float = None
     progress: object = None
+    solve_limit: float = None
+    milp: bool = False
     interrupted: bool = False
     notes: list = field(default_factory=list)
 
     def __post_init__(self):
-        self.fallback = None if self.solver is None else self.solver
-        self.solver = "highs" if self.solver is None else self.solver
+        if self.solver is None:
+            self.solver = "auto" if self.milp else "highs"
         session_class(self.solver)
         if self.chunk_size < 1:
             raise SolverError(f"chunk_size must be at least 1, not {self.chunk_size}.")
@@ -97,7 +105,6 @@ class OBBTRun:
         factor = power_of_two(abs(costs).max(axis=1).toarray().ravel())
         costs.data = costs.data / np.repeat(factor, np.diff(costs.indptr))
         wanted = targets.wanted.any(axis=1)
-        row.skip(NOT_ASKED, 0)
         order = np.argsort(-targets.influence[wanted], kind="stable")
         order = np.flatnonzero(wanted)[order]
         pieces = [
@@ -113,7 +120,7 @@ class OBBTRun:
         return self._merge(targets, pieces, results, row)
 
     def _chunk(self, model, costs, factor, targets, piece, deadline):
-        return Chunk(
+        common = (
             model,
             costs[piece],
             factor[piece],
@@ -129,6 +136,9 @@ class OBBTRun:
             self.aggressive_filter,
             deadline,
         )
+        if self.milp:
+            return MilpChunk(*common, self.solve_limit, targets.attained[piece])
+        return Chunk(*common)
 
     def _run(self, chunks, row):
         done = None
@@ -138,8 +148,9 @@ class OBBTRun:
                 self.progress(row.method, row.layer, finished, len(chunks))
 
         deadline = chunks[0].deadline if chunks else None
+        task = solve_milp_chunk if self.milp else solve_chunk
         run = run_tasks(
-            solve_chunk, chunks, self.executor, deadline, self.recompute_lost, done
+            task, chunks, self.executor, deadline, self.recompute_lost, done
         )
         self.interrupted |= run.interrupted
         self.notes.extend(run.notes)

@@ -460,6 +460,41 @@ def relax_layer(network, bounds, layer):
     return builder.build(), columns
 
 
+def relax_window(network, bounds, layer, window):
+    """The MILP of the last ``window`` layers before layer ``layer``.
+
+    Layers within ``window`` steps (longest path) are exact, with a binary per unstable
+    neuron; of the layers that those read, only the box of values is kept (rolling
+    window, Zhao et al. 2024, arXiv 2401.05280).  A window of the network's depth gives
+    the exact range.
+
+    Returns
+    -------
+    model : LinearModel
+    columns : NetworkColumns
+    """
+    before = ancestors(network, layer)
+    distance = {layer: 0}
+    for k in [layer, *reversed(before)]:
+        for source, _ in network.layers[k].sources:
+            if source != INPUT:
+                distance[source] = max(distance.get(source, 0), distance[k] + 1)
+    exact = {k for k in before if distance[k] <= window}
+    read = {
+        source
+        for k in exact | {layer}
+        for source, _ in network.layers[k].sources
+        if source != INPUT
+    }
+    boxed = read - exact
+    builder = ModelBuilder()
+    inputs = builder.add_columns(bounds.input_lower, bounds.input_upper)
+    columns = add_network(
+        builder, network, bounds, inputs, sorted(exact | boxed), (exact, boxed)
+    )
+    return builder.build(), columns
+
+
 __all__ = [
     "LinearModel",
     "ModelBuilder",
@@ -469,4 +504,5 @@ __all__ = [
     "ancestors",
     "power_of_two",
     "relax_layer",
+    "relax_window",
 ]

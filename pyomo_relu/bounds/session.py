@@ -114,6 +114,8 @@ def session_class(solver):
     """
     if isinstance(solver, type) or callable(solver):
         return solver
+    if solver == "auto":
+        return automatic_session
     if solver not in SOLVERS:
         raise SolverError(
             f"unknown solver '{solver}' for bound tightening; use one of "
@@ -136,6 +138,26 @@ def session_class(solver):
     return GurobiSession
 
 
+def automatic_session(model, integer=False):
+    """Gurobi where it is installed and licensed for the model's size, else HiGHS."""
+    try:
+        return session_class("gurobi")(model, integer)
+    except SolverError as error:
+        _log_once(f"using HiGHS for bound tightening: {error}")
+        return session_class("highs")(model, integer)
+
+
+_logged = set()
+
+
+def _log_once(message):
+    """One log line per run of the program, not one per solve."""
+    kind = message.split(":")[0]
+    if kind not in _logged:
+        _logged.add(kind)
+        logger.info(message)
+
+
 def open_session(solver, model, integer=False):
-    """A session on ``model``, by a solver's name or any Session class."""
+    """A session on ``model``, by a solver's name, "auto" or any Session class."""
     return session_class(solver)(model, integer)

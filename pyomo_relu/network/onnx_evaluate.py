@@ -75,8 +75,7 @@ class NodeEvaluator:
         NetworkError
             If the inputs' shapes or types do not fit the operator.
         """
-        from onnx import numpy_helper, shape_inference
-        from onnx.onnx_cpp2py_export.shape_inference import InferenceError
+        from onnx import checker, numpy_helper, shape_inference
 
         known = {
             name: numpy_helper.from_array(np.asarray(array), name)
@@ -92,7 +91,12 @@ class NodeEvaluator:
                 opset_imports=self.opset_import,
                 ir_version=self.ir_version,
             )
-        except (InferenceError, RuntimeError, ValueError) as error:
+        except (
+            shape_inference.InferenceError,
+            checker.ValidationError,
+            RuntimeError,
+            ValueError,
+        ) as error:
             text = " ".join(str(error).split())
             raise NetworkError(
                 f"the shapes or types of its inputs do not fit together ({text})."

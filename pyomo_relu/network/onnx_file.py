@@ -204,7 +204,9 @@ def _external_bytes(tensor, folder, name):
         if not real.is_file():
             raise OSError("not a regular file")
         if offset < 0 or length < 0 or offset + length > size:
-            raise OSError(f"bytes {offset} to {offset + length} of {size} are asked for")
+            raise OSError(
+                f"bytes {offset} to {offset + length} of {size} are asked for"
+            )
         with open(real, "rb") as file:
             file.seek(offset)
             return file.read(length)

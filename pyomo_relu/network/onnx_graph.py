@@ -11,7 +11,7 @@ from pyomo_relu.errors import (
     NetworkMismatchError,
     UnsupportedOperatorError,
 )
-from pyomo_relu.network.network import INPUT, Layer, Network, Source
+from pyomo_relu.network.network import INPUT, Network, Source
 from pyomo_relu.network.onnx_evaluate import (
     NodeEvaluator,
     array_type,
@@ -24,7 +24,7 @@ from pyomo_relu.network.onnx_evaluate import (
 from pyomo_relu.network.onnx_inputs import input_tensors, without_batch
 from pyomo_relu.network.onnx_operation import LayerBuilder, Operation
 from pyomo_relu.network.onnx_registry import lookup
-from pyomo_relu.network.onnx_tensors import AffineTensor, compact, stack
+from pyomo_relu.network.onnx_tensors import AffineTensor, stack
 
 #: Operators whose value is not a function of their inputs alone.
 _RANDOM = {
@@ -77,6 +77,7 @@ class GraphReader:
         for node in self.nodes:
             self._evaluate(node)
         outputs = [self._output(n) for n in self.output_names]
+        self.output_sizes = [t.size for t in outputs]
         joint = stack(outputs)
         label = ", ".join(self.output_names)
         self.layers.add(joint, "identity", None, label)
@@ -129,7 +130,9 @@ class GraphReader:
         for tensor in self.graph.sparse_initializer:
             name = tensor.values.name
             if name in self.needed_names:
-                self._guard(lambda t=tensor, n=name: self._set(n, sparse_tensor_array(t)))
+                self._guard(
+                    lambda t=tensor, n=name: self._set(n, sparse_tensor_array(t))
+                )
 
     def _read_inputs(self, input_shapes):
         constants = {t.name for t in self.graph.initializer}
@@ -224,6 +227,10 @@ class GraphReader:
         if node.op_type == "Constant" and "value" in attributes:
             self._set(node.output[0], tensor_array(attributes["value"]))
             return
+        if node.op_type == "Identity":
+            source = node.input[0]
+            self._set(node.output[0], self._native[source], self.tensors[source])
+            return
         native = [self._native.get(n) for n in node.input]
         values = self.evaluator.run(node, native)
         exact = self._fold_exactly(node, native, values)
@@ -240,9 +247,7 @@ class GraphReader:
         if node.op_type in ("Cast", "CastLike"):
             return [self.tensors[node.input[0]]]
         try:
-            exact = self.evaluator.run(
-                node, [self.tensors.get(n) for n in node.input]
-            )
+            exact = self.evaluator.run(node, [self.tensors.get(n) for n in node.input])
         except Exception:  # some operators insist on their own type
             return values
         same = all(e.shape == v.shape for e, v in zip(exact, values) if v is not None)
@@ -257,7 +262,7 @@ class GraphReader:
 
     def _store(self, node, name, value, shape):
         if not isinstance(value, AffineTensor):
-            self._set(name, np.asarray(value))
+            self._store_array(name, np.asarray(value))
             return
         if shape is not None and shape != value.shape:
             raise NetworkError(
@@ -281,6 +286,16 @@ class GraphReader:
             data = next(t for t in node.input if t and self.is_affine(t))
             kind = self.types[data].tensor_type.elem_type
             self.types[name] = helper.make_tensor_type_proto(kind, value.shape)
+
+    def _store_array(self, name, value):
+        """A constant found by an operator function, in the type the node declares."""
+        native = value
+        if name in self.types:
+            from onnx import helper
+
+            kind = self.types[name].tensor_type.elem_type
+            native = value.astype(helper.tensor_dtype_to_np_dtype(kind))
+        self._set(name, native, value)
 
     def _finite(self, name):
         value = self.tensors.get(name)

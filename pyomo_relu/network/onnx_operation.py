@@ -12,7 +12,6 @@ class LayerBuilder:
 
     def __init__(self):
         self.layers = []
-        self.pre_names = {}  # position of a layer -> the graph tensor it activates
         self._known = {}
 
     def add(self, tensor, activation, ceiling, name):
@@ -32,6 +31,10 @@ class LayerBuilder:
             # the tensor is kept so that its id stays taken
             self._known[key] = (self.add(tensor, kind, ceiling, name), tensor)
         return self._known[key][0]
+
+    def activated(self):
+        """Pairs (position of a layer, tensor that it activates)."""
+        return list(self._known.values())
 
 
 class Operation:
@@ -65,6 +68,13 @@ class Operation:
     def shape(self):
         """Inferred shape of the first output, or None."""
         return self.shapes.get(self.node.output[0])
+
+    def output_dtype(self):
+        """The numpy dtype of the first output."""
+        from onnx import helper
+
+        kind = self._reader.types[self.node.output[0]].tensor_type.elem_type
+        return helper.tensor_dtype_to_np_dtype(kind)
 
     def input_name(self, position):
         """Name of the tensor at an input position."""

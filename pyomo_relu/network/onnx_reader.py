@@ -4,6 +4,7 @@ from pyomo_relu.network import (  # noqa: F401  (each enters its operators)
     onnx_affine_operators,
     onnx_movement_operators,
     onnx_piecewise_operators,
+    onnx_resize_operators,
     onnx_window_operators,
 )
 from pyomo_relu.network.onnx_file import open_model

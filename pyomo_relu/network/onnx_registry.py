@@ -23,8 +23,8 @@ def register_operator(op_type, function, domain=""):
     ----------
     op_type : str
         Name of the operator, as in the node's ``op_type``.
-    function : callable
-        Called as ``function(operation, *inputs)`` for each node with at least one
+    function : callable or None
+        None withdraws the operator from the table.  Otherwise called as ``function(operation, *inputs)`` for each node with at least one
         input that depends on the network's inputs.  An input is an ``AffineTensor``
         (affine in what was computed so far; it adds, subtracts and takes constant
         factors as numpy arrays do, and has ``shape``, ``reshape``, ``select`` and
@@ -35,6 +35,11 @@ def register_operator(op_type, function, domain=""):
         them, with their ONNX shapes (the batch axis of length 1 included).
     domain : str
         The operator's domain; "" is the standard one.
+
+    Returns
+    -------
+    callable or None
+        The function that was registered before.
 
     Raises
     ------
@@ -60,12 +65,16 @@ def register_operator(op_type, function, domain=""):
             f"register_operator needs the operator's name and domain as strings, got "
             f"{op_type!r} and {domain!r}."
         )
-    if not callable(function):
+    if function is not None and not callable(function):
         raise NetworkError(
             f"register_operator: the function for '{op_type}' must be callable, got "
             f"{function!r}."
         )
-    _OPERATORS["" if domain == "ai.onnx" else domain, op_type] = function
+    key = ("" if domain == "ai.onnx" else domain, op_type)
+    before = _OPERATORS.pop(key, None)
+    if function is not None:
+        _OPERATORS[key] = function
+    return before
 
 
 def lookup(op_type, domain=""):

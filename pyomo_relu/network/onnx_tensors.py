@@ -123,7 +123,9 @@ class AffineTensor:
         return self.scale(np.full(self.size, -1.0))
 
     def __sub__(self, other):
-        return self + (-other if isinstance(other, AffineTensor) else np.negative(other))
+        return self + (
+            -other if isinstance(other, AffineTensor) else np.negative(other)
+        )
 
     def __rsub__(self, other):
         return -self + other

@@ -101,6 +101,14 @@ class NetworkFormulation(Transformation):
     def set_start(encoding, x, pre, post):
         """Set variables of this formulation other than indicators for a MIP start."""
 
+    @staticmethod
+    def remark(encoding):
+        """What ``description()`` must not leave out, such as a changed function."""
+        return ""
+
+    def _finish(self, encoding, config):
+        """Act on the attached encoding; an error in here takes it off again."""
+
     # -- applying ------------------------------------------------------------------
 
     def _apply_to(self, model, **kwds):
@@ -151,6 +159,11 @@ class NetworkFormulation(Transformation):
         self._encode(encoding, config)
         name = f"_pyomo_{self.NAME.replace('.', '_')}_reformulation"
         encoding.attach(unique_component_name(block, name), _own_outputs(block))
+        try:
+            self._finish(encoding, config)
+        except BaseException:
+            encoding.detach()
+            raise
         logger.debug(f"{block.name}: {encoding.description()}")
         return encoding
 

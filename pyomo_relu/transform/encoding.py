@@ -36,6 +36,7 @@ class Encoding(AutoSlots.Mixin):
         "columns",
         "given",
         "saved",
+        "replaced",
         "details",
     )
 
@@ -46,6 +47,7 @@ class Encoding(AutoSlots.Mixin):
         self.columns = NetworkColumns(block)
         self.given = {}
         self.saved = []
+        self.replaced = list(block.activation.values())
         self.details = {}
         self.reformulation = Block(concrete=True)
         self.reformulation.indicator = Var(Any, domain=Binary, dense=False)
@@ -56,8 +58,8 @@ class Encoding(AutoSlots.Mixin):
 
     @property
     def network(self):
-        """The network as the block has it."""
-        return self.block.network
+        """The network that is encoded: the block's, unless its function was changed."""
+        return self.bounds.network
 
     def new_indicator(self, k, i):
         """Binary z of neuron (k, i): 1 if it is active."""
@@ -97,7 +99,9 @@ class Encoding(AutoSlots.Mixin):
     def attach(self, name, outputs_too):
         """Put everything in force: the block's model changes here and only here."""
         self.block.add_component(name, self.reformulation)
-        self.block.activation.deactivate()
+        self.replaced = [row for row in self.replaced if row.active]
+        for row in self.replaced:
+            row.deactivate()
         bounds = self.bounds
         for k, layer in enumerate(self.network.layers[:-1]):
             self._tighten(self.columns.pre[k], bounds.lower[k], bounds.upper[k])
@@ -116,13 +120,14 @@ class Encoding(AutoSlots.Mixin):
 
     def detach(self):
         """Undo ``attach``: the block is as it was before."""
-        for var, lower, upper in self.saved:
+        for var, lower, upper in reversed(self.saved):
             var.setlb(lower)
             var.setub(upper)
         self.saved = []
         if self.reformulation.parent_block() is self.block:
             self.block.del_component(self.reformulation)
-        self.block.activation.activate()
+            for row in self.replaced:
+                row.activate()
         self.block.record.encoding = None
 
     # -- what the block calls ------------------------------------------------------
@@ -150,4 +155,5 @@ class Encoding(AutoSlots.Mixin):
             for var in new.component_data_objects(Var, descend_into=True)
         )
         n_rows = sum(1 for _ in new.component_data_objects(Constraint))
-        return f"{self.formulation.NAME} ({n_binaries} binaries, {n_rows} rows)"
+        text = f"{self.formulation.NAME} ({n_binaries} binaries, {n_rows} rows)"
+        return text + self.formulation.remark(self)

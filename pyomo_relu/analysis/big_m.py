@@ -1,0 +1,115 @@
+"""Statistics of big-M coefficients per layer; computes no bounds itself."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pyomo_relu.analysis.stability import common_network
+from pyomo_relu.analysis.table import format_table
+
+
+@dataclass(frozen=True)
+class LayerBigM:
+    """Big-M figures of one layer.
+
+    A neuron's big-M is ``max(|L|, |U|)``, its width ``U - L``.  Stable neurons need no
+    big-M, so they are counted in ``size`` but not in ``mean`` and ``max`` (both None
+    if no neuron of the layer is unstable); the mean width is over all neurons.
+    """
+
+    layer: int
+    name: str
+    size: int
+    unstable: int
+    mean: float | None
+    max: float | None
+    mean_width: float
+
+    def to_dict(self):
+        """Plain figures."""
+        return dict(vars(self))
+
+
+@dataclass(frozen=True)
+class BigMReport:
+    """Big-M figures per bound method and layer.
+
+    Attributes
+    ----------
+    network : str
+    layers : dict of str to tuple of LayerBigM
+    """
+
+    network: str
+    layers: dict
+
+    def to_dict(self):
+        """One list of layers' figures per method."""
+        return {
+            method: [layer.to_dict() for layer in layers]
+            for method, layers in self.layers.items()
+        }
+
+    def growth(self, method):
+        """Mean factor by which the mean width grows from layer to layer.
+
+        The geometric mean; None for fewer than two layers or a width of zero.
+        """
+        widths = [layer.mean_width for layer in self.layers[method]]
+        if len(widths) < 2 or min(widths[0], widths[-1]) <= 0:
+            return None
+        return float((widths[-1] / widths[0]) ** (1 / (len(widths) - 1)))
+
+    def __str__(self):
+        names = ["layer", "size", "unstable", "mean", "max", "mean_width"]
+        rows = [
+            [method, *(getattr(layer, name) for name in names)]
+            for method, layers in self.layers.items()
+            for layer in layers
+        ]
+        header = [name.replace("_", " ") for name in names]
+        return format_table(["bounds", *header], rows)
+
+
+def big_m_statistics(bounds):
+    """Big-M figures per layer and bound method.
+
+    Parameters
+    ----------
+    bounds : dict of str to NeuronBounds
+        One record per method, all of the same network and input box.
+
+    Returns
+    -------
+    BigMReport
+
+    Raises
+    ------
+    BoundsError
+        If the records belong to different networks or boxes, or there is none.
+    """
+    network = common_network(bounds)
+    return BigMReport(
+        network.name,
+        {
+            method: tuple(
+                _layer(record, k) for k in range(len(network.activation_layers))
+            )
+            for method, record in bounds.items()
+        },
+    )
+
+
+def _layer(bounds, k):
+    big_m = np.maximum(np.abs(bounds.lower[k]), np.abs(bounds.upper[k]))
+    big_m = big_m[bounds.unstable(k)]
+    layer = bounds.network.layers[k]
+    return LayerBigM(
+        k,
+        layer.name,
+        layer.size,
+        big_m.size,
+        float(big_m.mean()) if big_m.size else None,
+        float(big_m.max()) if big_m.size else None,
+        bounds.mean_width(k),
+    )

@@ -1,0 +1,119 @@
+"""Points at which a network shows all its sides; numpy only, no ONNX in here."""
+
+import numpy as np
+from scipy import sparse
+
+from pyomo_relu.network.network import INPUT
+
+#: Neurons that are steered across their kink one by one.
+_STEERED = 24
+
+#: Rows of the first layer used to find where its neurons change sign.
+_CENTRED_ROWS = 64
+
+
+def probing_points(network, seed=0):
+    """Points that reach both sides of the network's activations.
+
+    Random points at several scales; points around the place where the first layer's
+    pre-activations vanish (least squares), which covers inputs in raw units; and, for
+    neurons that all these leave on one side, one Newton step along the gradient to
+    the other side.
+
+    Parameters
+    ----------
+    network : Network
+    seed : int
+
+    Returns
+    -------
+    numpy.ndarray, shape (N, n_inputs)
+    """
+    rng = np.random.default_rng(seed)
+    n = network.n_inputs
+    parts = [np.zeros((1, n)), np.ones((1, n)), rng.random((4, n))]
+    parts += [s * rng.standard_normal((4, n)) for s in (0.1, 1.0, 10.0, 100.0)]
+    parts.append(_around_first_kinks(network, rng))
+    points = np.vstack([p for p in parts if len(p)])
+    steered = _across_kinks(network, points, rng)
+    points = np.vstack([points, *steered])
+    return points[np.all(np.isfinite(points), axis=1)]
+
+
+def _around_first_kinks(network, rng):
+    """Least-squares points of ``W x + b = small random numbers``."""
+    first = next(
+        (
+            layer
+            for layer in network.layers
+            if [s.layer for s in layer.sources] == [INPUT]
+        ),
+        None,
+    )
+    if first is None:
+        return np.zeros((0, network.n_inputs))
+    rows = np.sort(rng.permutation(first.size)[: min(_CENTRED_ROWS, network.n_inputs)])
+    w = first.weights[0][rows]
+    w = w.toarray() if sparse.issparse(w) else np.asarray(w)
+    norms = np.linalg.norm(w, axis=1)
+    points = []
+    for spread in (0.0, 0.1, 0.1, 1.0, 1.0, 1.0):
+        target = spread * norms * rng.standard_normal(len(rows)) - first.bias[rows]
+        points.append(np.linalg.lstsq(w, target, rcond=1e-9)[0])
+    return np.array(points)
+
+
+def _across_kinks(network, points, rng):
+    """One point beyond a kink for each of some neurons seen on one side only."""
+    pre = network.propagate(points)[0]
+    candidates = []
+    for k, layer in enumerate(network.activation_layers):
+        for threshold in _thresholds(layer):
+            above = pre[k] > threshold
+            lonely = np.flatnonzero(np.all(above == above[:1], axis=0))
+            some = rng.permutation(lonely)[: max(1, _STEERED // len(network.layers))]
+            candidates += [(k, i, threshold[i]) for i in some]
+    result = []
+    for k, i, threshold in candidates[: 2 * _STEERED]:
+        p = int(np.argmin(np.abs(pre[k][:, i] - threshold)))
+        gradient = _gradient(network, [v[p] for v in pre], k, i)
+        square = gradient @ gradient
+        if square > 0 and np.isfinite(threshold):
+            step = 1.25 * (pre[k][p, i] - threshold) / square
+            result.append(points[p : p + 1] - step * gradient)
+    return result
+
+
+def _thresholds(layer):
+    yield np.zeros(layer.size)
+    if layer.ceiling is not None:
+        yield layer.ceiling
+
+
+def _gradient(network, pre, k, i):
+    """Gradient of pre-activation i of layer k with respect to the inputs."""
+    adjoint = [None] * (k + 1)
+    adjoint[k] = np.zeros(network.layers[k].size)
+    adjoint[k][i] = 1.0
+    gradient = np.zeros(network.n_inputs)
+    for j in range(k, -1, -1):
+        if adjoint[j] is None:
+            continue
+        layer = network.layers[j]
+        for (source, is_post), w in zip(layer.sources, layer.weights):
+            part = w.T @ adjoint[j]
+            if source == INPUT:
+                gradient += part
+                continue
+            if is_post:
+                part = part * _slope(network.layers[source], pre[source])
+            old = adjoint[source]
+            adjoint[source] = part if old is None else old + part
+    return gradient
+
+
+def _slope(layer, v):
+    on = v > 0
+    if layer.ceiling is not None:
+        on &= v < layer.ceiling
+    return on.astype(float)

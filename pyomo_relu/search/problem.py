@@ -1,0 +1,164 @@
+"""A search problem: linear rows around networks, as arrays; no Pyomo in here."""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from pyomo_relu.bounds.relaxation import LinearModel
+
+#: How far rows, bounds, integers and networks may be violated by a feasible point.
+TOLERANCE = 1e-6
+
+
+class Deadline:
+    """A time limit in seconds from now; None never passes."""
+
+    def __init__(self, seconds=None):
+        self.begin = time.perf_counter()
+        self.seconds = np.inf if seconds is None else float(seconds)
+
+    def elapsed(self):
+        """Seconds since the deadline was set."""
+        return time.perf_counter() - self.begin
+
+    def left(self):
+        """Seconds left, at least zero; ``inf`` without a limit."""
+        return max(0.0, self.seconds - self.elapsed())
+
+    def passed(self):
+        """True once the limit is over."""
+        return self.elapsed() >= self.seconds
+
+    def limit(self, most=None):
+        """Seconds for one subproblem, or None without a limit."""
+        seconds = min(self.left(), np.inf if most is None else most)
+        return seconds if np.isfinite(seconds) else None
+
+
+@dataclass(frozen=True)
+class Problem:
+    """``min costs . c`` over columns c with linear rows and ``outputs = f(inputs)``.
+
+    Parameters
+    ----------
+    linear : LinearModel
+        The modeller's rows, column bounds and integrality.
+    costs : numpy.ndarray, shape (n_columns,)
+    networks : tuple of Network
+    inputs, outputs : tuple of numpy.ndarray of int
+        Columns of each network's inputs and outputs.
+    """
+
+    linear: LinearModel
+    costs: np.ndarray
+    networks: tuple
+    inputs: tuple
+    outputs: tuple
+
+    @property
+    def n_columns(self):
+        """Number of columns."""
+        return self.linear.n_columns
+
+    def input_columns(self):
+        """Columns that networks read, each once, without the ones networks compute."""
+        if not self.inputs:
+            return np.zeros(0, dtype=int)
+        return np.setdiff1d(np.concatenate(self.inputs), self.output_columns())
+
+    def output_columns(self):
+        """Columns that networks compute, each once."""
+        if not self.outputs:
+            return np.zeros(0, dtype=int)
+        return np.unique(np.concatenate(self.outputs))
+
+    def forward_order(self):
+        """Networks ordered so that each comes after those it reads, if possible."""
+        left, order = list(range(len(self.networks))), []
+        while left:
+            waiting = set(np.concatenate([self.outputs[b] for b in left]).tolist())
+            ready = [b for b in left if not waiting & set(self.inputs[b].tolist())]
+            ready = ready or left[:1]  # a cycle: the check of the networks decides
+            order += ready
+            left = [b for b in left if b not in ready]
+        return order
+
+    def with_forward_pass(self, columns):
+        """A copy of the column values with every network's outputs recomputed.
+
+        Parameters
+        ----------
+        columns : numpy.ndarray, shape (n_columns,) or (N, n_columns)
+        """
+        columns = np.array(columns, dtype=float)
+        batch = np.atleast_2d(columns)
+        for b in self.forward_order():
+            batch[:, self.outputs[b]] = self.networks[b].forward(
+                batch[:, self.inputs[b]]
+            )
+        return columns if columns.ndim == 2 else batch[0]
+
+    def violation(self, columns):
+        """The largest violation of a bound, a row, integrality or a network."""
+        linear, x = self.linear, np.asarray(columns, dtype=float)
+        if not np.all(np.isfinite(x)):
+            return np.inf
+        parts = [linear.lower - x, x - linear.upper]
+        rows = linear.matrix @ x
+        parts += [linear.row_lower - rows, rows - linear.row_upper]
+        whole = x[linear.integer]
+        parts.append(np.abs(whole - np.round(whole)))
+        for network, inputs, outputs in zip(self.networks, self.inputs, self.outputs):
+            parts.append(np.abs(network.forward(x[inputs]) - x[outputs]))
+        return float(max((p.max() for p in parts if p.size), default=0.0))
+
+    def value(self, columns):
+        """``costs . columns``, for one point or for many rows."""
+        return columns @ self.costs
+
+    def finished(self, columns):
+        """The point with integers rounded and outputs exact, or None if infeasible.
+
+        A linear programme meets its rows only up to a tolerance; here integers are
+        rounded, inputs clipped to their bounds and outputs replaced by the networks'
+        own values, and what results must meet everything within ``TOLERANCE``.
+        """
+        linear = self.linear
+        x = np.clip(columns, linear.lower, linear.upper)
+        x[linear.integer] = np.round(x[linear.integer])
+        x = self.with_forward_pass(x)
+        return x if self.violation(x) <= TOLERANCE else None
+
+
+def box_problem(network, costs, input_costs, lower, upper):
+    """The Problem of one network over an input box."""
+    n, m = network.n_inputs, network.n_outputs
+    free = np.full(m, np.inf)
+    linear = LinearModel(
+        sparse.csr_array((0, n + m)),
+        np.zeros(0),
+        np.zeros(0),
+        np.concatenate([lower, -free]),
+        np.concatenate([upper, free]),
+    )
+    return Problem(
+        linear,
+        np.concatenate([input_costs, costs]),
+        (network,),
+        (np.arange(n),),
+        (np.arange(n, n + m),),
+    )
+
+
+def problem_of(surrounding):
+    """The Problem that a Surrounding describes; without objective the costs are 0."""
+    costs = surrounding.costs
+    return Problem(
+        surrounding.linear,
+        np.zeros(surrounding.linear.n_columns) if costs is None else costs,
+        tuple(block.network for block in surrounding.blocks),
+        tuple(np.asarray(c, dtype=int) for c in surrounding.input_columns),
+        tuple(np.asarray(c, dtype=int) for c in surrounding.output_columns),
+    )

@@ -1,0 +1,152 @@
+r"""relu.clipped: neurons with a ceiling, ``x = min(max(0, v), c)``.
+
+For v in [L, U], L < 0 and c < U, with z = [v >= 0] and q = [v >= c]::
+
+    x <= c z      x >= c q      q <= z
+    x >= v - (U - c) q          x <= v - L (1 - z)          0 <= x <= c
+
+Each inequality is a facet of the convex hull of the neuron's graph in (v, x): with z
+and q eliminated (``z`` as small, ``q`` as large as the rows allow) they leave the two
+lines through (L, 0), (c, c) and through (0, 0), (U, c).  Where bounds decide a side the
+rows shrink: U <= 0 gives x = 0; L >= c gives x = c; 0 <= L and U <= c give x = v;
+U <= c gives the rows of ``relu.bigm`` (no q); L >= 0 drops z.
+
+Adds per neuron that can reach zero and its ceiling: 2 binaries, 5 rows; otherwise as
+``relu.bigm``.  Every formulation encodes clipped neurons like this; choose
+``relu.clipped`` by name to give ceilings to a network that has none (``ceiling=``): a
+ceiling at or above the proven upper bound is left out, one below it changes the
+function and must be allowed.  Ceilings keep big-M coefficients from growing with depth:
+``M <= c ||w||_1 + |b|``.
+
+Source: clipped activations as in Plate et al., "An analysis of optimization problems
+involving ReLU neural networks" (2025).
+"""
+
+import logging
+
+from pyomo.common.config import Bool, ConfigValue
+from pyomo.common.dependencies import numpy as np
+from pyomo.core.base import TransformationFactory
+
+from pyomo_relu import bounds as bounds_
+from pyomo_relu import network as network_
+from pyomo_relu.errors import TransformationError
+from pyomo_relu.transform.base import NetworkFormulation
+from pyomo_relu.transform.bigm import encode_big_m
+from pyomo_relu.transform.given_m import declare_given_m, tightened_by_given_m
+from pyomo_relu.transform.per_neuron import per_neuron_values
+
+logger = logging.getLogger("pyomo.relu")
+
+
+def _declare_ceiling(config):
+    config.declare(
+        "ceiling",
+        ConfigValue(
+            default=None,
+            description="ceilings for all neurons, in addition to the network's own",
+            doc="""
+            A positive number for all neurons; a sequence with one entry per activation
+            layer, each a number, an array with one ceiling per neuron, or None; or a
+            dict from layer or from (layer, neuron) to a number.  The lower of this and
+            the network's own ceiling holds.""",
+        ),
+    )
+    config.declare(
+        "allow_function_change",
+        ConfigValue(
+            default=False,
+            domain=Bool,
+            description="whether ceilings below a proven upper bound are accepted",
+            doc="""
+            Such a ceiling may change the network's function.  With True the changed
+            network is encoded, a warning states a proven bound on how far the outputs
+            move on the input box, ``get_output_movement(block)`` returns it, and
+            ``block.encoded_network`` is the changed network.""",
+        ),
+    )
+    return config
+
+
+@TransformationFactory.register(
+    "relu.clipped", doc="Encode ReLU network blocks with ceilings on the neurons"
+)
+class Clipped(NetworkFormulation):
+    """Encode ReLU network blocks with ceilings; see the module's docstring."""
+
+    NAME = "relu.clipped"
+    CONFIG = _declare_ceiling(declare_given_m(NetworkFormulation.CONFIG()))
+
+    def _bounds(self, block, config):
+        bounds, _ = super()._bounds(block, config)
+        if config.ceiling is not None:
+            bounds = self._with_ceilings(block, bounds, config)
+        return tightened_by_given_m(block, bounds, config.bigM)
+
+    def _with_ceilings(self, block, bounds, config):
+        """The bounds of the network with effective ceilings, if there are any."""
+        ceilings = per_neuron_values(
+            config.ceiling, bounds.network, f"{self.NAME}: ceiling", np.inf
+        )
+        effective = [
+            np.where(c < bounds.post_bounds(k)[1], c, np.inf)
+            for k, c in enumerate(ceilings)
+        ]
+        below = [(k, int(i)) for k, c in enumerate(effective) for i in np.flatnonzero(c < np.inf)]
+        if not below:
+            return bounds
+        if not config.allow_function_change:
+            k, i = below[0]
+            more = f" (and of {len(below) - 1} more neurons)" if below[1:] else ""
+            raise TransformationError(
+                f"{self.NAME}: the ceiling {effective[k][i]:.6g} of "
+                f"'{block.activation[k, i].name}'{more} lies below the proven upper "
+                f"bound {bounds.upper[k][i]:.6g}, so it may change the function. Raise "
+                "it, apply relu.bounds or relu.obbt first to prove a lower upper "
+                "bound, or accept the change with allow_function_change=True."
+            )
+        return bounds_.clipped_bounds(bounds, ceilings)
+
+    def _encode_neuron(self, encoding, k, i, config):
+        encode_big_m(encoding, k, i)
+
+    def _finish(self, encoding, config):
+        if encoding.network == encoding.block.network:
+            return
+        low, high = self.get_output_movement(encoding.block)
+        at = int(np.argmax(np.maximum(-low, high)))
+        logger.warning(
+            f"{self.NAME}: the ceilings change the function of "
+            f"'{encoding.block.name}'. On the input box its outputs move by at most "
+            f"{np.max(np.maximum(-low, high)):.6g} (proven; output "
+            f"'{encoding.block.output_vars()[at].name}' by {low[at]:.6g} to "
+            f"{high[at]:.6g})."
+        )
+
+    @staticmethod
+    def remark(encoding):
+        """Says so if the encoded network is not the block's."""
+        if encoding.network == encoding.block.network:
+            return ""
+        low, high = _movement(encoding)
+        return (
+            "; ceilings CHANGE THE FUNCTION, outputs move by at most "
+            f"{np.max(np.maximum(-low, high)):.6g}"
+        )
+
+    def get_output_movement(self, block):
+        """How far the outputs of the encoded network may be from the block's network.
+
+        Parameters
+        ----------
+        block : ReLUNetworkBlockData
+            Encoded by ``relu.clipped``.
+
+        Returns
+        -------
+        lower, upper : numpy.ndarray, shape (n_outputs,)
+            ``lower <= encoded_network(x) - network(x) <= upper`` for all x of the
+            input box that the block was encoded for; zeros if the function is kept.
+        """
+        encoding = self._encoding(block)
+        return _movement(encoding)

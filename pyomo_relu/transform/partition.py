@@ -1,0 +1,225 @@
+r"""relu.partition: the weighted sum of an unstable neuron is split into P parts.
+
+A neuron ``x = max(0, v)`` with ``v = sum_j w_j t_j + b`` over all its sources' entries
+t and z = 1 if it is active.  The terms are split into parts S_1, ..., S_P with sums
+``s_p = sum_{j in S_p} w_j t_j`` in ``[l_p, u_p]``; ``a_p`` stands for ``z s_p``::
+
+    l_p z <= a_p <= u_p z           l_p (1 - z) <= s_p - a_p <= u_p (1 - z)
+    x = sum_p a_p + b z             x >= v          x >= 0
+
+One part is ``relu.bigm``; one part per term is the convex hull of the neuron over the
+box of its sources.  The last part's two quantities are eliminated,
+``s_P = v - b - sum_{p<P} s_p`` and ``a_P = x - b z - sum_{p<P} a_p``, so the weights
+enter the model only once more.  ``l_p, u_p`` come from the bounds of the sources;
+where the bounds on v (CROWN, OBBT) are tighter than their sums, ``relu.bigm``'s two
+rows with these bounds are kept as well, so the relaxation is never weaker.
+
+Adds per unstable neuron: 1 binary, 2 (P - 1) variables, 5 P rows (+ 2, see above).
+Clipped neurons that can reach their ceiling get the rows of ``relu.clipped`` instead.
+Choose 2 to 4 parts for wide layers; it pays less for few inputs.
+
+Source: Tsay, Kronqvist, Thebelt and Misener, "Partition-based formulations for
+mixed-integer optimization of trained ReLU neural networks", NeurIPS 2021.
+"""
+
+from pyomo.common.config import ConfigValue, In
+from pyomo.common.dependencies import numpy as np
+from pyomo.core.base import TransformationFactory, Var, value
+from pyomo.core.base.set_types import Any
+
+from pyomo_relu.errors import TransformationError
+from pyomo_relu.transform.base import NetworkFormulation
+from pyomo_relu.transform.bigm import encode_big_m
+from pyomo_relu.transform.given_m import declare_given_m, tightened_by_given_m
+from pyomo_relu.transform.partition_split import SourceTerms, split_terms
+
+# sums of part bounds this much looser than the bounds on v are looser by rounding only
+_ROUNDING = 1e-9
+
+
+def _parts_argument(given):
+    if given == "hull" or isinstance(given, int):
+        return given
+    return tuple(given)
+
+
+def _declare_partition(config):
+    config.declare(
+        "n_parts",
+        ConfigValue(
+            default=2,
+            domain=_parts_argument,
+            description="number of parts P, one per layer, or 'hull'",
+            doc="""
+            A number for all layers, a sequence with one number per activation layer,
+            or "hull" for one part per nonzero weight.  More parts than the layer's
+            largest fan-in are an error; a neuron of that layer with fewer nonzero
+            weights than P gets one part per weight.""",
+        ),
+    )
+    config.declare(
+        "split",
+        ConfigValue(
+            default="equal_size",
+            domain=In(["equal_size", "equal_range"]),
+            description="how a neuron's terms are divided",
+            doc="""
+            Both sort the terms by weight.  "equal_size": the same number of terms in
+            each part.  "equal_range": the weights between the 5% and 95% quantiles are
+            cut into ranges of equal width, the weights outside form the first and the
+            last part; empty parts are left out.""",
+        ),
+    )
+    return config
+
+
+@TransformationFactory.register(
+    "relu.partition",
+    doc="Encode ReLU network blocks with partitioned sums (Tsay et al., NeurIPS 2021)",
+)
+class Partition(NetworkFormulation):
+    """Encode ReLU network blocks part by part; see the module's docstring."""
+
+    NAME = "relu.partition"
+    CONFIG = _declare_partition(declare_given_m(NetworkFormulation.CONFIG()))
+
+    def _bounds(self, block, config):
+        bounds, given = super()._bounds(block, config)
+        return tightened_by_given_m(block, bounds, config.bigM)
+
+    def _encode(self, encoding, config):
+        counts = _parts_per_layer(encoding, config.n_parts)
+        new = encoding.reformulation
+        new.part_sum = Var(Any, dense=False)
+        new.active_part_sum = Var(Any, dense=False)
+        for k, n_parts in enumerate(counts):
+            terms = None
+            for i in encoding.encode_stable(k):
+                ceiling = encoding.network.layers[k].ceiling
+                clipped = ceiling is not None and ceiling[i] < encoding.bounds.upper[k][i]
+                parts = []
+                if n_parts != 1 and not clipped:
+                    terms = terms or SourceTerms(encoding, k)
+                    parts = split_terms(terms, i, n_parts, config.split)
+                if len(parts) > 1:
+                    _encode_parts(encoding, k, i, terms, parts)
+                else:
+                    encode_big_m(encoding, k, i)
+
+    @staticmethod
+    def set_start(encoding, x, pre, post):
+        """Set the sums of the parts from the values of the sources."""
+        new = encoding.reformulation
+        for (k, i, p), total in new.part_sum.items():
+            total.set_value(0.0, skip_validation=True)
+            at = value(new.rows[k, i, "sum", p].body)
+            total.set_value(at, skip_validation=True)
+            new.active_part_sum[k, i, p].set_value(
+                at if pre[k][i] > 0 else 0.0, skip_validation=True
+            )
+
+
+def _parts_per_layer(encoding, n_parts):
+    """The number of parts of each activation layer; None for one per weight."""
+    layers, name = encoding.network.layers[:-1], encoding.block.name
+    if n_parts == "hull":
+        return [None] * len(layers)
+    counts = n_parts if isinstance(n_parts, tuple) else (n_parts,) * len(layers)
+    if len(counts) != len(layers) or not all(
+        isinstance(n, int) and n >= 1 for n in counts
+    ):
+        raise TransformationError(
+            f"relu.partition: n_parts={n_parts!r} is not a positive number of parts, "
+            f"'hull', or one such number for each of the {len(layers)} activation "
+            f"layers of '{name}'."
+        )
+    limits = [_largest_fan_in(layer) for layer in layers]
+    for k, (n, limit) in enumerate(zip(counts, limits)):
+        if n > max(limit, 1):
+            fitting = [min(m, max(most, 1)) for m, most in zip(counts, limits)]
+            raise TransformationError(
+                f"relu.partition: {n} parts, but the neurons of layer {k} of '{name}' "
+                f"have at most {limit} nonzero weights. Use n_parts={fitting}, or "
+                "n_parts='hull' for one part per weight."
+            )
+    return list(counts)
+
+
+def _largest_fan_in(layer):
+    return int(max(sum((w != 0).sum(axis=1) for w in layer.weights), default=0))
+
+
+def _encode_parts(encoding, k, i, terms, parts):
+    """Rows of unstable neuron (k, i) with its terms divided into ``parts``."""
+    new, bias = encoding.reformulation, float(encoding.network.layers[k].bias[i])
+    v, x = encoding.columns.pre[k][i], encoding.columns.post[k][i]
+    z = encoding.new_indicator(k, i)
+    ranges = [terms.range_of(i, part) for part in parts]
+    # the last part's sum is v - bias - (other sums), and likewise where active
+    last_sum, last_active = ([1.0], [v]), ([1.0, -bias], [x, z])
+    for p, part in enumerate(parts[:-1]):
+        low, high = ranges[p]
+        total, active = new.part_sum[k, i, p], new.active_part_sum[k, i, p]
+        _set_bounds(total, low, high)
+        _set_bounds(active, min(low, 0.0), max(high, 0.0))
+        coefs, variables = terms.of(i, part)
+        encoding.add_row(
+            (k, i, "sum", p), [*coefs, -1.0], [*variables, total], 0.0, 0.0
+        )
+        _part_rows(encoding, k, i, p, ([1.0], [total]), ([1.0], [active]), ranges[p], 0)
+        for (c, t), own in ((last_sum, total), (last_active, active)):
+            c.append(-1.0)
+            t.append(own)
+    _part_rows(
+        encoding, k, i, len(parts) - 1, last_sum, last_active, ranges[-1], bias
+    )
+    encoding.add_row((k, i, "above"), [1.0, -1.0], [x, v], lower=0.0)
+    _keep_tighter_big_m(encoding, k, i, ranges, bias)
+
+
+def _part_rows(encoding, k, i, p, total, active, part_range, bias):
+    """``a in [l, u] z`` and ``s - a in [l, u] (1 - z)`` for one part.
+
+    ``total`` and ``active`` are (coefficients, variables) of s + bias and of a.
+    """
+    low, high = part_range
+    z = encoding.reformulation.indicator[k, i]
+    (cs, ts), (ca, ta) = total, active
+    difference = [*cs, *(-c for c in ca)], [*ts, *ta]
+    for label, bound, (lower, upper) in (
+        ("low", low, (0.0, None)),
+        ("high", high, (None, 0.0)),
+    ):
+        coefs, variables = _with(z, -bound, ca, ta)
+        encoding.add_row((k, i, "on_" + label, p), coefs, variables, lower, upper)
+        rhs = [None if side is None else bound + bias for side in (lower, upper)]
+        coefs, variables = _with(z, bound, *difference)
+        encoding.add_row((k, i, "off_" + label, p), coefs, variables, *rhs)
+
+
+def _with(z, coef, coefs, variables):
+    """Add ``coef * z`` to a linear form that may contain z already."""
+    coefs, variables = list(coefs), list(variables)
+    for at, var in enumerate(variables):
+        if var is z:
+            coefs[at] += coef
+            return coefs, variables
+    return [*coefs, coef], [*variables, z]
+
+
+def _keep_tighter_big_m(encoding, k, i, ranges, bias):
+    """Add relu.bigm's rows where bounds on v are tighter than the parts' sums."""
+    lower = float(encoding.bounds.lower[k][i])
+    upper = float(encoding.bounds.upper[k][i])
+    z = encoding.reformulation.indicator[k, i]
+    v, x = encoding.columns.pre[k][i], encoding.columns.post[k][i]
+    slack = _ROUNDING * (1.0 + max(abs(lower), abs(upper)))
+    if lower > sum(low for low, _ in ranges) + bias + slack:
+        encoding.add_row((k, i, "active"), [1.0, -1.0, -lower], [x, v, z], upper=-lower)
+    if upper < sum(high for _, high in ranges) + bias - slack:
+        encoding.add_row((k, i, "inactive"), [1.0, -upper], [x, z], upper=0.0)
+
+
+def _set_bounds(var, low, high):
+    var.setlb(low)
+    var.setub(high)

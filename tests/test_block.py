@@ -1,0 +1,425 @@
+"""ReLUNetworkBlock: what the modeller holds, in every way Pyomo lets one hold it."""
+
+import pickle
+
+import numpy as np
+import pyomo.environ as pyo
+import pytest
+from pyomo.dae import ContinuousSet
+from pyomo.gdp import Disjunct, Disjunction
+from pyomo.util.check_units import assert_units_consistent
+
+from pyomo_relu import Network, ReLUNetworkBlock
+from pyomo_relu.errors import BoundsError, ModelError, NetworkError, NetworkFileError
+from tests.networks import chain, residual, two_two_one
+from tests.truth import solve
+
+TRANSFORM = pyo.TransformationFactory
+
+
+def box_model(network=None, **kwds):
+    m = pyo.ConcreteModel()
+    m.x = pyo.Var([0, 1], bounds=(-1, 1))
+    m.nn = ReLUNetworkBlock(network=network or chain([2, 6, 6, 1]), inputs=m.x, **kwds)
+    return m
+
+
+# -- the exact model ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("network", [two_two_one(), residual(), chain([2, 4, 1])])
+def test_rows_hold_exactly_at_forward_passes(network):
+    m = box_model(network)
+    for x in np.random.default_rng(0).uniform(-1, 1, (20, 2)):
+        m.nn.initialize(x)
+        for row in m.nn.component_data_objects(pyo.Constraint, active=True):
+            body = pyo.value(row.body)
+            assert body == pytest.approx(pyo.value(row.upper), abs=1e-12)
+
+
+def test_text_of_the_rows_on_a_2_2_1_network():
+    m = box_model(two_two_one())
+    assert str(m.nn.affine[0, 1].expr) == "x[0] - x[1] - nn.pre[0,1]  ==  -0.0" or (
+        pyo.value(m.nn.affine[0, 1].upper) == 0
+    )
+    assert str(m.nn.activation[0, 0].expr) == (
+        "nn.post[0,0]  ==  0.5*(nn.pre[0,0] + abs(nn.pre[0,0]))"
+    )
+    assert [str(k) for k in m.nn.affine] == ["(0, 0)", "(0, 1)", "(1, 0)"]
+
+
+def test_own_vars_are_indexed_as_the_tensors():
+    network = Network(
+        chain([6, 3, 2]).layers, [("image", (2, 3))], [("a", (1,)), ("b", (1,))]
+    )
+    m = pyo.ConcreteModel()
+    m.nn = ReLUNetworkBlock(network=network)
+    assert list(m.nn.inputs) == [(i, j) for i in range(2) for j in range(3)]
+    assert list(m.nn.outputs) == [("a", 0), ("b", 0)]
+
+
+def test_ctype_stays_block():
+    m = box_model()
+    assert m.nn.ctype is pyo.Block
+
+
+# -- variables given ---------------------------------------------------------------
+
+
+def check_inputs(given, names):
+    m = pyo.ConcreteModel()
+    m.a = pyo.Var(bounds=(-1, 1))
+    m.b = pyo.Var([1, 2], bounds=(-1, 1))
+    m.nn = ReLUNetworkBlock(network=two_two_one(), inputs=given(m))
+    assert [v.name for v in m.nn.input_vars()] == names
+
+
+def test_inputs_may_be_any_vars():
+    check_inputs(lambda m: [m.a, m.b[1]], ["a", "b[1]"])
+    check_inputs(lambda m: m.b, ["b[1]", "b[2]"])
+    check_inputs(lambda m: (m.b[2], m.b[1]), ["b[2]", "b[1]"])
+    check_inputs(lambda m: {1: m.a, 0: m.b[1]}, ["b[1]", "a"])
+    check_inputs(lambda m: {"x": m.b}, ["b[1]", "b[2]"])
+    check_inputs(lambda m: pyo.Reference(m.b), ["b[1]", "b[2]"])
+    check_inputs(lambda m: np.array([m.a, m.b[2]], dtype=object), ["a", "b[2]"])
+    check_inputs(lambda m: lambda: [m.a, m.a], ["a", "a"])
+
+
+def test_one_var_as_two_inputs_and_outputs_given():
+    m = pyo.ConcreteModel()
+    m.x = pyo.Var(bounds=(-1, 1))
+    m.y = pyo.Var()
+    m.nn = ReLUNetworkBlock(
+        network=chain([2, 6, 6, 1]), inputs=[m.x, m.x], outputs=m.y
+    )
+    m.objective = pyo.Objective(expr=m.y)
+    TRANSFORM("relu.bigm").apply_to(m)
+    grid = np.linspace(-1, 1, 2001)
+    best = m.nn.network.forward(np.stack([grid, grid], 1)).min()
+    assert solve(m) == pytest.approx(best, abs=1e-3)
+
+
+def test_several_tensors_by_name():
+    network = Network(
+        chain([3, 4, 2]).layers, [("u", (1,)), ("s", (2,))], [("y", (2,))]
+    )
+    m = pyo.ConcreteModel()
+    m.u = pyo.Var(bounds=(0, 1))
+    m.s = pyo.Var([0, 1], bounds=(0, 1))
+    m.nn = ReLUNetworkBlock(network=network, inputs={"s": m.s, "u": m.u})
+    assert [v.name for v in m.nn.input_vars()] == ["u", "s[0]", "s[1]"]
+    m.mm = ReLUNetworkBlock(network=network, inputs=[m.u, m.s])
+    assert [v.name for v in m.mm.input_vars()] == ["u", "s[0]", "s[1]"]
+
+
+def test_scaling_is_folded_into_the_network():
+    network = chain([2, 5, 1])
+    m = box_model(network, input_scaling=([1.0, 2.0], 0.5), output_scaling=(3.0, -2.0))
+    x = np.array([0.3, -0.7])
+    m.nn.initialize(x)
+    expected = 3.0 - 2.0 * network.forward((x - [1.0, 2.0]) / 0.5)
+    assert m.nn.outputs[0].value == pytest.approx(expected[0], rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    "kwds, error, text",
+    [
+        ({}, ModelError, "no network given"),
+        ({"network": "nowhere.onnx"}, NetworkFileError, "nowhere.onnx"),
+        ({"network": 3}, ModelError, "must be a path"),
+        ({"network": two_two_one(), "inpust": None}, ModelError, "keyword 'inpust'"),
+        ({"network": two_two_one(), "output": "y"}, ModelError, "already loaded"),
+        (
+            {"network": two_two_one(), "input_scaling": (0, 0)},
+            NetworkError,
+            "must not be zero",
+        ),
+        (
+            {"network": two_two_one(), "input_scaling": 2.0},
+            NetworkError,
+            r"pair \(offset, factor\)",
+        ),
+        (
+            {"network": two_two_one(), "output_scaling": (0, np.inf)},
+            NetworkError,
+            "must be finite",
+        ),
+        (
+            {"network": two_two_one(), "inputs": lambda m: [m.x[0]]},
+            ModelError,
+            "2 inputs .* but 1 Vars",
+        ),
+        (
+            {"network": two_two_one(), "inputs": lambda m: [m.x[0], 3.0]},
+            ModelError,
+            "'3.0' is a float",
+        ),
+        (
+            {"network": two_two_one(), "inputs": lambda m: [m.x[0], m.x[0] + 1]},
+            ModelError,
+            "declare a Var",
+        ),
+        (
+            {"network": two_two_one(), "inputs": lambda m: {"a": m.x[0]}},
+            ModelError,
+            r"must be the network's \[0, 1\]",
+        ),
+        (
+            {"network": two_two_one(), "outputs": lambda m: [m.x[0], m.x[1]]},
+            ModelError,
+            "1 outputs .* but 2 Vars",
+        ),
+    ],
+)
+def test_wrong_arguments_leave_the_model_as_it_was(kwds, error, text):
+    m = pyo.ConcreteModel()
+    m.x = pyo.Var([0, 1], bounds=(-1, 1))
+    kwds = {k: v(m) if callable(v) else v for k, v in kwds.items()}
+    before = list(m.component_map())
+    with pytest.raises(error, match=text):
+        m.nn = ReLUNetworkBlock(**kwds)
+    assert list(m.component_map()) == before
+
+
+def test_wrong_number_of_vars_for_one_tensor():
+    network = Network(
+        chain([3, 4, 2]).layers, [("u", (1,)), ("s", (2,))], [("y", (2,))]
+    )
+    m = pyo.ConcreteModel()
+    m.u = pyo.Var([0, 1])
+    with pytest.raises(ModelError, match="tensor 'u' of the inputs has 1 entries"):
+        m.nn = ReLUNetworkBlock(network=network, inputs={"u": m.u, "s": m.u})
+
+
+# -- scalar, indexed, abstract, nested, Disjunct, ContinuousSet ---------------------
+
+
+def test_indexed_block_with_a_network_per_index():
+    networks = {"a": chain([2, 5, 1]), "b": chain([2, 4, 1], seed=1)}
+    m = pyo.ConcreteModel()
+    m.I = pyo.Set(initialize=["a", "b"])
+    m.x = pyo.Var(m.I, [0, 1], bounds=(-1, 1))
+    m.nn = ReLUNetworkBlock(
+        m.I, network=networks, inputs=lambda i: [m.x[i, 0], m.x[i, 1]]
+    )
+    m.mm = ReLUNetworkBlock(
+        m.I,
+        network=lambda i: networks[i],
+        inputs={i: [m.x[i, 0], m.x[i, 1]] for i in m.I},
+    )
+    for i in m.I:
+        assert m.nn[i].network == networks[i] == m.mm[i].network
+        assert [v.name for v in m.mm[i].input_vars()] == [f"x[{i},0]", f"x[{i},1]"]
+    m.objective = pyo.Objective(
+        expr=sum(m.nn[i].outputs[0] + m.mm[i].outputs[0] for i in m.I)
+    )
+    TRANSFORM("relu.bigm").apply_to(m)
+    optimum = solve(m)
+    alone = 0.0
+    for i in m.I:
+        single = box_model(networks[i])
+        single.objective = pyo.Objective(expr=single.nn.outputs[0])
+        TRANSFORM("relu.bigm").apply_to(single)
+        alone += 2 * solve(single)
+    assert optimum == pytest.approx(alone, abs=1e-5)
+
+
+def test_a_missing_index_is_named_and_nothing_is_left():
+    m = pyo.ConcreteModel()
+    with pytest.raises(ModelError, match=r"nn\[2\]: no entry for index 2"):
+        m.nn = ReLUNetworkBlock([1, 2], network={1: two_two_one()})
+    assert m.component("nn") is None
+
+
+def test_mapping_by_the_networks_own_index_serves_all_members():
+    m = pyo.ConcreteModel()
+    m.x = pyo.Var([0, 1], bounds=(-1, 1))
+    m.nn = ReLUNetworkBlock(
+        [0, 1], network=two_two_one(), inputs={0: m.x[1], 1: m.x[0]}
+    )
+    assert [v.name for v in m.nn[1].input_vars()] == ["x[1]", "x[0]"]
+
+
+def test_decorator_notation_and_rule():
+    m = pyo.ConcreteModel()
+
+    @m.ReLUNetworkBlock([1, 2])
+    def nn(b, i):
+        b.build(i, network=two_two_one())
+
+    assert m.nn[2].network.n_neurons == 2
+
+
+def test_abstract_model():
+    m = pyo.AbstractModel()
+    m.x = pyo.Var([0, 1], bounds=(-1, 1))
+    m.nn = ReLUNetworkBlock(network=chain([2, 5, 1]), inputs=m.x)
+    m.objective = pyo.Objective(rule=_output)
+    instance = m.create_instance()
+    assert instance.nn.input_vars()[0] is instance.x[0]
+    TRANSFORM("relu.bigm").apply_to(instance)
+    solve(instance)
+
+
+def _output(m):
+    return m.nn.outputs[0]
+
+
+def test_on_disjuncts():
+    networks = {i: chain([2, 5, 1], seed=i) for i in (1, 2)}
+    m = pyo.ConcreteModel()
+    m.x = pyo.Var([0, 1], bounds=(-1, 1))
+    m.y = pyo.Var(bounds=(-100, 100))
+    m.d = Disjunct([1, 2])
+    for i in (1, 2):
+        m.d[i].nn = ReLUNetworkBlock(network=networks[i], inputs=m.x)
+        m.d[i].link = pyo.Constraint(expr=m.y == m.d[i].nn.outputs[0])
+    m.either = Disjunction(expr=[m.d[1], m.d[2]])
+    m.objective = pyo.Objective(expr=m.y)
+    best = []
+    for network in networks.values():
+        single = box_model(network)
+        single.objective = pyo.Objective(expr=single.nn.outputs[0])
+        TRANSFORM("relu.bigm").apply_to(single)
+        best.append(solve(single))
+    for gdp in ("gdp.bigm", "gdp.hull"):
+        k = TRANSFORM("relu.bigm").create_using(m)
+        TRANSFORM(gdp).apply_to(k)
+        pyo.SolverFactory("appsi_highs").solve(k)
+        assert pyo.value(k.objective) == pytest.approx(min(best), abs=1e-5)
+
+
+def test_outputs_read_outside_their_disjunct_keep_their_bounds(caplog):
+    m = pyo.ConcreteModel()
+    m.x = pyo.Var([0, 1], bounds=(-1, 1))
+    m.d = Disjunct()
+    m.d.nn = ReLUNetworkBlock(network=chain([2, 5, 1]), inputs=m.x)
+    m.e = Disjunct()
+    m.either = Disjunction(expr=[m.d, m.e])
+    m.outside = pyo.Constraint(expr=m.d.nn.outputs[0] >= -1000)
+    TRANSFORM("relu.bigm").apply_to(m)
+    assert m.d.nn.outputs[0].bounds == (None, None)
+    m.del_component(m.outside)
+    m.d.nn.record.encoding.detach()
+    TRANSFORM("relu.bigm").apply_to(m)
+    assert None not in m.d.nn.outputs[0].bounds
+
+
+def test_over_a_continuous_set():
+    m = pyo.ConcreteModel()
+    m.t = ContinuousSet(bounds=(0, 1))
+    m.x = pyo.Var(m.t, [0, 1], bounds=(-1, 1))
+    m.nn = ReLUNetworkBlock(
+        m.t, network=chain([2, 4, 1]), inputs=lambda t: [m.x[t, 0], m.x[t, 1]]
+    )
+    TRANSFORM("dae.finite_difference").apply_to(m, nfe=4, wrt=m.t)
+    assert len(m.nn) == 5
+    m.objective = pyo.Objective(expr=sum(m.nn[t].outputs[0] for t in m.t))
+    TRANSFORM("relu.bigm").apply_to(m)
+    solve(m)
+
+
+def test_clone_and_pickle_keep_the_network_and_the_encoding():
+    m = box_model()
+    m.objective = pyo.Objective(expr=m.nn.outputs[0])
+    TRANSFORM("relu.bigm").apply_to(m)
+    optimum = solve(m)
+    for copy in (m.clone(), pickle.loads(pickle.dumps(m)), m.clone().clone()):
+        assert copy.nn.network == m.nn.network
+        assert copy.nn.record.encoding.block is copy.nn
+        assert copy.nn.input_vars()[0] is copy.x[0]
+        assert solve(copy) == pytest.approx(optimum, abs=1e-9)
+    assert m.clone().nn.network is m.nn.network
+
+
+def test_units_check_passes():
+    pytest.importorskip("pint")
+    m = box_model()
+    assert_units_consistent(m)
+
+
+# -- values --------------------------------------------------------------------------
+
+
+def test_initialize_and_forward_error():
+    m = box_model()
+    with pytest.raises(ModelError, match=r"input 'x\[0\]' has no value"):
+        m.nn.initialize()
+    m.nn.initialize({0: 0.5, 1: -0.25})
+    assert m.x[1].value == -0.25
+    assert m.nn.forward_error() == 0.0
+    m.nn.outputs[0].set_value(m.nn.outputs[0].value + 0.125)
+    assert m.nn.forward_error() == pytest.approx(0.125)
+    m.nn.outputs[0].set_value(None)
+    with pytest.raises(ModelError, match=r"output 'nn.outputs\[0\]' has no value"):
+        m.nn.forward_error()
+    with pytest.raises(ModelError, match="keys must be the inputs'"):
+        m.nn.initialize({0: 0.5})
+    with pytest.raises(ModelError, match="3 entries, the network 2 inputs"):
+        m.nn.initialize([1, 2, 3])
+
+
+def test_initialize_leaves_fixed_vars_alone():
+    m = box_model()
+    m.x[0].fix(0.5)
+    m.nn.initialize([0.25, 0.0])
+    assert m.x[0].value == 0.5
+
+
+def test_forward_error_notices_widened_bounds():
+    m = box_model()
+    TRANSFORM("relu.bigm").apply_to(m)
+    m.nn.initialize([0, 0])
+    assert m.nn.forward_error() == 0.0
+    m.x[1].setub(2)
+    with pytest.raises(ModelError, match=r"bounds of x\[1\] were widened"):
+        m.nn.forward_error()
+
+
+# -- bounds --------------------------------------------------------------------------
+
+
+def test_neuron_bounds_follow_the_var_bounds():
+    m = box_model()
+    wide = m.nn.neuron_bounds()
+    m.x.setlb(0)
+    narrow = m.nn.neuron_bounds()
+    assert np.all(narrow.upper[0] - narrow.lower[0] <= wide.upper[0] - wide.lower[0])
+    assert set(narrow.source[1]) == {"interval"}
+    m.x[0].fix(0.5)
+    assert m.nn.neuron_bounds().input_lower[0] == 0.5
+    assert m.nn.neuron_bounds(False).input_lower[0] == 0.0
+
+
+@pytest.mark.parametrize(
+    "change, text",
+    [
+        (lambda m: m.x[1].setub(None), r"input 'x\[1\]' has the bounds \[-1.0, inf\]"),
+        (lambda m: m.x[0].setlb(3), r"bounds \[3.0, 1.0\], which no value satisfies"),
+        (lambda m: m.x[0].fix(None), "fixed but has no value"),
+    ],
+)
+def test_bad_input_bounds_name_the_var(change, text):
+    m = box_model()
+    change(m)
+    with pytest.raises(BoundsError, match=text):
+        TRANSFORM("relu.bigm").apply_to(m)
+    assert m.nn.activation[0, 0].active and m.nn.record.encoding is None
+
+
+def test_binary_inputs_bring_their_own_bounds():
+    m = pyo.ConcreteModel()
+    m.z = pyo.Var([0, 1], domain=pyo.Binary)
+    m.nn = ReLUNetworkBlock(network=two_two_one(), inputs=m.z)
+    assert m.nn.neuron_bounds().input_upper.tolist() == [1.0, 1.0]
+
+
+def test_summary_is_one_screen():
+    m = box_model()
+    assert "none (exact nonlinear rows)" in m.nn.summary()
+    TRANSFORM("relu.bigm").apply_to(m)
+    text = m.nn.summary()
+    assert "relu.bigm" in text and "interval" in text
+    assert len(text.splitlines()) < 25
+    m.x.setub(None)
+    assert "bounds: none" in m.nn.summary()
