@@ -1,5 +1,6 @@
 """ReLUNetworkBlock: what the modeller holds.  No formulation and no bound method here."""
 
+import logging
 import math
 
 from pyomo.common.autoslots import AutoSlots
@@ -18,20 +19,32 @@ from pyomo_relu.model_building import pause_garbage_collection
 from pyomo_relu.network_argument import per_index, resolve_network
 from pyomo_relu.var_argument import GivenVars, match_vars
 
+logger = logging.getLogger("pyomo.relu")
+
 _SCOPE = "pyomo_relu.block"
 
 
 class _BlockRecord(AutoSlots.Mixin):
     """What transformations leave on a network block; follows clones and pickles.
 
-    ``bounds`` is a NeuronBounds recorded by a bound method, or None; ``encoding`` is
-    the object a formulation keeps its own records in, or None.
+    Attributes
+    ----------
+    bounds : NeuronBounds or None
+        Recorded by a bound method, valid on the input box it carries.
+    model_bounds : (NeuronBounds, ModelConditions) or None
+        Valid at the model's feasible points while the conditions hold.
+    statistics : TighteningStatistics or None
+        Of the run that recorded the bounds.
+    encoding : Encoding or None
+        What a formulation added.
     """
 
-    __slots__ = ("bounds", "encoding")
+    __slots__ = ("bounds", "encoding", "model_bounds", "statistics")
 
     def __init__(self):
         self.bounds = None
+        self.model_bounds = None
+        self.statistics = None
         self.encoding = None
 
 
@@ -292,6 +305,18 @@ class ReLUNetworkBlockData(BlockData):
         recorded = self.record.bounds
         if recorded is not None and recorded.covers(lower, upper):
             bounds = bounds.intersect(recorded)
+        if self.record.model_bounds is not None:
+            recorded, conditions = self.record.model_bounds
+            void = conditions.violated(assume_fixed_vars_permanent)
+            if void is None:
+                both = bounds.intersect(recorded)
+                return bounds_.NeuronBounds(
+                    self._network, both.lower, both.upper, both.source, lower, upper
+                )
+            logger.warning(
+                f"{self.name}: bounds that relu.obbt proved with the model's "
+                f"constraints are left out, because {void}. Apply relu.obbt again."
+            )
         return bounds
 
     # -- values --------------------------------------------------------------------

@@ -33,6 +33,8 @@ class Surrounding:
     blocks : list of ReLUNetworkBlockData
     input_columns, output_columns : list of numpy.ndarray of int
         Per block, the columns of its inputs and outputs in flat order.
+    row_names : list of str
+        Name of the constraint behind each row.
     costs : numpy.ndarray, shape (n_columns,), or None
         Linear objective as a minimisation; None if there is none or it is nonlinear.
     cost_constant : float
@@ -50,6 +52,7 @@ class Surrounding:
     blocks: list
     input_columns: list
     output_columns: list
+    row_names: list = field(default_factory=list)
     costs: object = None
     cost_constant: float = 0.0
     maximise: bool = False
@@ -110,7 +113,13 @@ def read_surrounding(model, blocks, assume_fixed_vars_permanent=True):
             costs[j] += c
         found["costs"] = costs
     return Surrounding(
-        linear, reader.variables, list(blocks), *ends, left_out=left_out, **found
+        linear,
+        reader.variables,
+        list(blocks),
+        *ends,
+        reader.row_names,
+        left_out=left_out,
+        **found,
     )
 
 
@@ -141,6 +150,7 @@ class _Reader:
         self.variables = []
         self._columns = {}
         self._rows = []
+        self.row_names = []
 
     def columns_of(self, variables):
         return np.array([self._column(v) for v in variables], dtype=int)
@@ -173,6 +183,7 @@ class _Reader:
         lower = -np.inf if row.lower is None else float(value(row.lower)) - constant
         upper = np.inf if row.upper is None else float(value(row.upper)) - constant
         self._rows.append((terms, lower, upper))
+        self.row_names.append(row.name)
         return True
 
     def read_objective(self, objective):

@@ -42,13 +42,16 @@ def sparse_output_weights(features, targets, tolerance):
     if tolerance < 0:
         raise ValueError(f"sparsify: the tolerance must not be negative: {tolerance}.")
     rows = np.hstack([features, -features, np.ones((n_points, 1))])
-    result = linprog(
-        np.concatenate([np.ones(2 * n), [0.0]]),
-        A_ub=np.vstack([rows, -rows]),
-        b_ub=np.concatenate([targets + tolerance, tolerance - targets]),
-        bounds=[(0, None)] * (2 * n) + [(None, None)],
-        method="highs-ds",
-    )
+    for method in ("highs-ds", "highs-ipm"):  # the second one if the first gets stuck
+        result = linprog(
+            np.concatenate([np.ones(2 * n), [0.0]]),
+            A_ub=np.vstack([rows, -rows]),
+            b_ub=np.concatenate([targets + tolerance, tolerance - targets]),
+            bounds=[(0, None)] * (2 * n) + [(None, None)],
+            method=method,
+        )
+        if result.status in (0, 2):
+            break
     if result.status == 2:
         raise ValueError(
             f"sparsify: no output weights fit all {n_points} points within "

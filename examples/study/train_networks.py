@@ -11,6 +11,7 @@ beside the networks records how each was made and how well it fits.
 
 import argparse
 import hashlib
+import itertools
 import json
 import logging
 import time
@@ -57,13 +58,13 @@ def random_network(n_inputs, hidden, seed=0):
     rng = np.random.default_rng(seed)
     weights, biases = [], []
     sizes = (n_inputs, *hidden, 1)
-    for n_in, n_out in zip(sizes, sizes[1:]):
+    for n_in, n_out in itertools.pairwise(sizes):
         weights.append(rng.normal(0, np.sqrt(2 / n_in), (n_out, n_in)))
         biases.append(rng.normal(0, 0.1, n_out))
     return weights, biases
 
 
-def make(name, folder):
+def make(name, folder, surrogates=SURROGATES):
     """Make one network in ``folder`` and return its entry of the manifest."""
     path = folder / f"{name}.onnx"
     if name in RANDOM:
@@ -78,7 +79,7 @@ def make(name, folder):
             "seed": 0,
         }
     else:
-        problem_name, options = SURROGATES[name]
+        problem_name, options = surrogates[name]
         target = problem(problem_name)
         trained = train(target, options)
         trained.write_onnx(path)
@@ -104,9 +105,9 @@ def record(name, entry, folder):
     write_atomically(path, text.encode())
 
 
-def main(arguments=None):
+def main(arguments=None, surrogates=SURROGATES):
     """Command line: make the networks named, or all that are missing."""
-    names = [*SURROGATES, *RANDOM]
+    names = [*surrogates, *RANDOM]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", help=f"of {', '.join(names)}")
     parser.add_argument("--folder", type=Path, default=NETWORKS)
@@ -122,14 +123,11 @@ def main(arguments=None):
             logger.info("%s: there already", name)
             continue
         start = time.perf_counter()
-        entry = make(name, options.folder)
+        entry = make(name, options.folder, surrogates)
         record(name, entry, options.folder)
-        logger.info(
-            "%s: held-out error %s (of the standard deviation), %.1f s",
-            name,
-            entry.get("held_out_nrmse", "-"),
-            time.perf_counter() - start,
-        )
+        error = entry.get("held_out_nrmse", "-")
+        seconds = time.perf_counter() - start
+        logger.info("%s: held-out error %s (normalised), %.1f s", name, error, seconds)
 
 
 if __name__ == "__main__":

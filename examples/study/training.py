@@ -6,6 +6,7 @@ maps raw inputs to raw outputs.  Everything random comes from one seed.
 """
 
 import contextlib
+import itertools
 import math
 from dataclasses import asdict, dataclass, field
 
@@ -316,7 +317,7 @@ def _mask(weights, masks):
 def _initialise(sizes, generator):
     """Weights and biases uniform in +-1/sqrt(fan-in), as torch.nn.Linear has them."""
     weights, biases = [], []
-    for n_in, n_out in zip(sizes, sizes[1:]):
+    for n_in, n_out in itertools.pairwise(sizes):
         limit = 1 / math.sqrt(n_in)
         for shape, tensors in (((n_out, n_in), weights), ((n_out,), biases)):
             draw = torch.rand(shape, generator=generator)

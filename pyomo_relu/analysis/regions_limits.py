@@ -10,9 +10,11 @@ from pyomo_relu.network.network import Source
 def sampled_patterns(maps, n_samples, seed=0, batch=20_000):
     """Number of distinct activation patterns at random points of the box.
 
-    A point at which every pre-activation is farther from its levels than rounding
-    reaches lies in the interior of its region, so each pattern counted is one of a
-    full-dimensional region: the number is a certified lower bound.
+    A point at which a pre-activation is farther from its levels than rounding reaches
+    shows that neuron's state for certain.  Points where all neurons show theirs lie in
+    the interior of their regions, so patterns that differ there belong to different
+    full-dimensional regions: the number is a certified lower bound.  Neurons whose
+    state rounding hides at many points (constant ones, for instance) are left out.
 
     Parameters
     ----------
@@ -25,20 +27,22 @@ def sampled_patterns(maps, n_samples, seed=0, batch=20_000):
     int
     """
     rng = np.random.default_rng(seed)
-    box, seen = maps.box, set()
+    box, seen, kept = maps.box, set(), None
     lower, upper = box.lower[box.free], box.upper[box.free]
     for start in range(0, n_samples, batch):
         size = min(batch, n_samples - start)
         X = box.full_point(rng.uniform(lower, upper, (size, box.dimension)))
-        clear, above = np.ones(size, dtype=bool), []
+        clear, above = [np.ones((size, 0), bool)], [np.ones((size, 0), bool)]
         for k, v in enumerate(maps.network.pre_activations(X)):
             index, level, _ = maps.cuts[k]
             distance = v[:, index] - level
-            clear &= np.all(np.abs(distance) > maps.tolerances[k], axis=1)
+            clear.append(np.abs(distance) > maps.tolerances[k])
             above.append(distance > 0)
-        if above:
-            bits = np.packbits(np.concatenate(above, axis=1)[clear], axis=1)
-            seen.update(row.tobytes() for row in np.unique(bits, axis=0))
+        clear, above = np.concatenate(clear, axis=1), np.concatenate(above, axis=1)
+        kept = clear.mean(axis=0) > 0.99 if kept is None else kept
+        rows = clear[:, kept].all(axis=1)
+        bits = np.packbits(above[rows][:, kept], axis=1)
+        seen.update(row.tobytes() for row in np.unique(bits, axis=0))
     return max(1, len(seen))
 
 

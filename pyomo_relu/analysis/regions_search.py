@@ -14,6 +14,7 @@ import time
 from collections import deque
 
 import numpy as np
+from scipy import sparse
 
 from pyomo_relu.errors import NetworkError, SolverError
 
@@ -96,26 +97,32 @@ def search(maps, max_regions, deadline, seed=0):
     number = {start.key: 0}
     queue, regions, pairs, dropped = deque([start]), [], [], set()
     found = {}
-    while queue:
-        if len(regions) >= max_regions or time.monotonic() > deadline:
-            return regions, _renumber(pairs, found), False
-        cell = queue.popleft()
-        cell.set_rows(maps)
-        own = number[cell.key]
-        programme = _Programme(cell)
-        radius, s = programme.largest_ball()
-        if radius <= THIN:
-            dropped.add(own)
-            continue
-        found[own] = len(regions)
-        regions.append(_region(maps, cell, s))
-        for row in programme.facets(s, rng):
-            other = _beyond(maps, cell, row)
-            if other.key not in number:
-                number[other.key] = len(number)
-                queue.append(other)
-            pairs.append((own, number[other.key]))
-    return regions, _renumber(pairs, found), not dropped
+    try:
+        while queue and len(regions) < max_regions:
+            cell = queue.popleft()
+            cell.set_rows(maps)
+            own = number[cell.key]
+            programme = _Programme(cell, deadline)
+            radius, s = programme.largest_ball()
+            if radius <= THIN:
+                dropped.add(own)
+                continue
+            found[own] = len(regions)
+            regions.append(_region(maps, cell, s))
+            for row in programme.facets(s, rng):
+                other = _beyond(maps, cell, row)
+                if other.key not in number:
+                    number[other.key] = len(number)
+                    queue.append(other)
+                pairs.append((own, number[other.key]))
+        complete = not queue and not dropped
+    except _OutOfTime:
+        complete = False
+    return regions, _renumber(pairs, found), complete
+
+
+class _OutOfTime(Exception):
+    """The deadline passed inside a linear programme or between two."""
 
 
 def _renumber(pairs, found):
@@ -134,7 +141,6 @@ def _scaling(box):
 
 def _coincident(rows):
     """Equal labels, 0, 1, ..., for rows that differ by less than ``COINCIDENT``."""
-    from scipy import sparse
     from scipy.sparse.csgraph import connected_components
     from scipy.spatial import cKDTree
 
@@ -207,40 +213,52 @@ def _region(maps, cell, s):
 class _Programme:
     """The linear programmes on one cell: variables s and the radius t."""
 
-    def __init__(self, cell):
+    def __init__(self, cell, deadline):
         import highspy
 
         n = cell.G.shape[1]
-        box = np.vstack([np.eye(n), -np.eye(n)])
-        self.G, self.h = np.vstack([cell.G, box]), np.append(cell.h, np.ones(2 * n))
-        self.n_facets = len(cell.h)
+        eye = sparse.eye_array(n)
+        rows = sparse.vstack([sparse.csr_array(cell.G), eye, -eye])
+        self.G, self.h = cell.G, cell.h  # the box's rows follow in the programme
+        self.deadline = deadline
         self.highs = highs = highspy.Highs()
         highs.setOptionValue("output_flag", False)
         highs.setOptionValue("threads", 1)
         highs.setOptionValue("presolve", "off")
         highs.setOptionValue("primal_feasibility_tolerance", 1e-10)
         lp = highspy.HighsLp()
-        m = len(self.h)
+        m = len(self.h) + 2 * n
+        matrix = sparse.hstack([rows, -np.ones((m, 1))]).tocsr()
         lp.num_col_, lp.num_row_ = n + 1, m
         lp.sense_ = highspy.ObjSense.kMaximize
         lp.col_cost_ = np.append(np.zeros(n), 1.0)
         lp.col_lower_ = np.append(-np.ones(n), -np.inf)
         lp.col_upper_ = np.append(np.ones(n), np.inf)
-        lp.row_lower_, lp.row_upper_ = -self.h, np.full(m, np.inf)
+        lp.row_lower_ = np.append(-self.h, -np.ones(2 * n))
+        lp.row_upper_ = np.full(m, np.inf)
         lp.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
-        lp.a_matrix_.start_ = np.arange(m + 1) * (n + 1)
-        lp.a_matrix_.index_ = np.tile(np.arange(n + 1), m)
-        lp.a_matrix_.value_ = np.column_stack([self.G, -np.ones(m)]).ravel()
+        lp.a_matrix_.start_ = matrix.indptr
+        lp.a_matrix_.index_ = matrix.indices
+        lp.a_matrix_.value_ = matrix.data
         highs.passModel(lp)
         self.optimal = highspy.HighsModelStatus.kOptimal
         self.infeasible = highspy.HighsModelStatus.kInfeasible
+        self.stopped = highspy.HighsModelStatus.kTimeLimit
 
     def _solve(self):
         """Largest t and its s; -inf if infeasible."""
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise _OutOfTime
+        if np.isfinite(left):
+            used = self.highs.getRunTime()  # HiGHS counts over all runs of a session
+            self.highs.setOptionValue("time_limit", used + left)
         self.highs.run()
         status = self.highs.getModelStatus()
         if status == self.infeasible:
             return -np.inf, None
+        if status == self.stopped:
+            raise _OutOfTime
         if status != self.optimal:
             raise SolverError(
                 "the search for linear regions: HiGHS ended with status "
@@ -263,7 +281,7 @@ class _Programme:
         """
         seen = self._hit_by_rays(s, rng)
         n = self.G.shape[1]
-        unclear = np.array(sorted(set(range(self.n_facets)) - seen), dtype=int)
+        unclear = np.array(sorted(set(range(len(self.h))) - seen), dtype=int)
         if unclear.size > 2 * n:
             middle, half = self._smallest_box()
             G, h = self.G[unclear], self.h[unclear]
@@ -299,16 +317,16 @@ class _Programme:
 
     def _hit_by_rays(self, s, rng):
         """Rows that some ray from s meets clearly before all others."""
-        n = self.G.shape[1]
-        directions = np.vstack(
-            [-self.G[: self.n_facets], rng.normal(size=(2 * self.n_facets, n))]
-        )
-        if not len(directions):
+        m, n = self.G.shape
+        if m == 0:
             return set()
+        directions = np.vstack([-self.G, rng.normal(size=(2 * m, n))])
         slack, speed = self.G @ s + self.h, -directions @ self.G.T
         with np.errstate(divide="ignore"):
             times = np.where(speed > 0, slack / np.maximum(speed, 1e-300), np.inf)
+            box = (1 - np.sign(directions) * s) / np.abs(directions)
+        times = np.column_stack([times, box.min(axis=1)])
         first = np.argmin(times, axis=1)
-        two = np.partition(times, min(1, times.shape[1] - 1), axis=1)[:, :2]
-        clear = two[:, -1] - two[:, 0] > 1e-6
-        return {int(i) for i in first[clear] if i < self.n_facets}
+        two = np.partition(times, 1, axis=1)[:, :2]
+        clear = two[:, 1] - two[:, 0] > 1e-6
+        return {int(i) for i in first[clear] if i < m}

@@ -3,8 +3,16 @@
 from pyomo_relu.lazy import lazy_exports
 
 _MODULES = {
+    "crown": ["crown_bounds"],
+    "cells": ["CellPartition", "affine_pieces"],
+    "cells_model": ["CellRefinement", "output_terms"],
+    "deadline": ["Deadline"],
     "neuron_bounds": ["NeuronBounds"],
-    "relaxation": ["LinearModel"],
+    "progressive": ["tighten", "tighten_model"],
+    "refute": ["attained_range"],
+    "relaxation_model": ["EmbeddedNetwork"],
+    "relaxation_linear": ["LinearModel"],
+    "clipping": ["clipped_bounds", "difference_network", "output_movement"],
     "interval": ["interval_batch", "interval_bounds"],
 }
 

@@ -73,6 +73,8 @@ def _ascend(kernel, state, k, scale, rows, box, steps):
             return best
         x = _minimiser(state, A, box)
         gradient = _gradient(kernel, lines, slopes, trace, x)
+        if not gradient:
+            return best
         norm = np.max([abs(g).max(axis=1) for g in gradient.values()], axis=0)
         norm[~(norm > 0)] = 1.0
         for j, g in gradient.items():
@@ -98,9 +100,13 @@ def _gradient(kernel, lines, slopes, trace, x):
     gradient = {}
     for j, post, _ in reversed(trace):
         amap = kernel.maps[j]
+        # What only stably inactive neurons read was not traced; it does not matter.
         v = amap.bias + sum(
-            times(values[source], w) for source, w in zip(amap.sources, amap.weights)
+            times(values[source], w)
+            for source, w in zip(amap.sources, amap.weights)
+            if source in values
         )
+        v = np.broadcast_to(v, (len(x), amap.size))
         values[Source(j, False)] = v
         if post is None:
             continue

@@ -41,6 +41,19 @@ class BoxState:
     ----------
     kernel : BackwardPass
     lower, upper : numpy.ndarray, shape (B, n_inputs)
+
+    Attributes
+    ----------
+    ranges : TensorRanges
+    lines : list of ActivationLines
+    slack : list of numpy.ndarray, shapes (B, size)
+        Per layer, what a coefficient of 1 may lose by rounding.
+    magnitude : numpy.ndarray, shape (B,)
+        Sum of the magnitudes of everything so far.
+    influence : numpy.ndarray, shape (B, n_inputs)
+        Weighted sum of the inputs' coefficients; see ``BackwardPass.bounds``.
+    tightened : bool
+        Some backward pass was beaten by interval arithmetic or known bounds.
     """
 
     def __init__(self, kernel, lower, upper):
@@ -48,9 +61,9 @@ class BoxState:
         self.ranges = TensorRanges(kernel.network, lower, upper)
         self.lines = []
         self.slack = []
-        self.scales = []
         self.magnitude = np.maximum(np.abs(lower), np.abs(upper)).sum(axis=1)
         self.influence = np.zeros_like(lower)
+        self.tightened = False
 
     def __len__(self):
         return self.ranges.batch
@@ -64,7 +77,6 @@ class BoxState:
         k = len(self.lines)
         layer = self.kernel.network.layers[k]
         self.ranges.append(lower, upper)
-        self.scales.append(scale)
         self.slack.append(self.kernel.factors[k] * scale + TINY)
         self.magnitude = self.magnitude + scale.sum(axis=1)
         last = layer.activation == "identity"

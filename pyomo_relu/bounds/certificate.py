@@ -14,17 +14,12 @@ evaluating the right-hand side is bounded a priori and subtracted.
 import numpy as np
 from scipy import sparse
 
+from pyomo_relu.bounds.rounding import gamma
 from pyomo_relu.network.network import INPUT
 
-_UNIT = 2.0**-53
 #: Error bounds are themselves computed in float64; this covers their rounding.
 _MARGIN = 1.0 + 1e-6
 _TINY = 1e-300
-
-
-def gamma(n):
-    """Higham's ``n u / (1 - n u)``: relative error of a sum of n products."""
-    return n * _UNIT / (1.0 - n * _UNIT)
 
 
 class Certifier:

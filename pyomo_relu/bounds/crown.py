@@ -10,6 +10,9 @@ from pyomo_relu.bounds.neuron_bounds import NeuronBounds
 from pyomo_relu.errors import BoundsError
 from pyomo_relu.network.network import INPUT
 
+#: Relative to its width, how much tighter a range must be to count as tighter.
+_VISIBLE = 1e-9
+
 
 def crown_bounds(network, lower, upper, start=None, alpha_steps=0):
     """Pre-activation bounds by backward linear bounding (CROWN).
@@ -44,7 +47,15 @@ def crown_bounds(network, lower, upper, start=None, alpha_steps=0):
         If the box is infinite, reversed, of the wrong shape or not within ``start``'s.
     """
     lower, upper = check_box(network, lower, upper)
-    lowers, uppers = crown_batch(network, lower, upper, start, alpha_steps=alpha_steps)
+    kernel = BackwardPass(network)
+    (lowers, uppers), state = bound_layers(
+        kernel, lower, upper, start, alpha_steps=alpha_steps
+    )
+    if state.tightened and not alpha_steps:
+        # Tighter ranges can turn slopes to the worse: never be wider than plain CROWN.
+        plain = bound_layers(kernel, lower, upper, intersected=False)[0]
+        lowers = [np.maximum(*pair) for pair in zip(lowers, plain[0])]
+        uppers = [np.minimum(*pair) for pair in zip(uppers, plain[1])]
     box = lower[0], upper[0]
     first = interval_bounds(network, *box)
     if start is not None:
@@ -90,7 +101,15 @@ def crown_batch(
 
 
 def bound_layers(
-    kernel, lower, upper, start=None, *, alpha_steps=0, wanted=None, importance=None
+    kernel,
+    lower,
+    upper,
+    start=None,
+    *,
+    alpha_steps=0,
+    wanted=None,
+    importance=None,
+    intersected=True,
 ):
     """As ``crown_batch`` with a prepared kernel and checked boxes.
 
@@ -102,6 +121,8 @@ def bound_layers(
         default.
     importance : sequence of numpy.ndarray, shapes (2, layer size), optional
         See ``BackwardPass.bounds``.
+    intersected : bool
+        False leaves interval arithmetic and ``start`` out where CROWN gives a bound.
 
     Returns
     -------
@@ -121,16 +142,30 @@ def bound_layers(
             if rows.size:
                 weights = importance and importance[k]
                 with np.errstate(invalid="ignore", over="ignore"):
-                    if alpha_steps:
-                        new_lo, new_hi = optimised_bounds(
-                            kernel, state, k, scale, rows, alpha_steps
-                        )
-                    else:
-                        new_lo, new_hi = kernel.bounds(state, k, scale, rows, weights)
-                lo[:, rows] = np.maximum(lo[:, rows], new_lo)
-                hi[:, rows] = np.minimum(hi[:, rows], new_hi)
+                    new = _pass(kernel, state, k, scale, rows, alpha_steps, weights)
+                _merge(state, lo, hi, rows, new, intersected)
         state.append(lo, hi, scale)
     return (state.ranges.lowers, state.ranges.uppers), state
+
+
+def _pass(kernel, state, k, scale, rows, alpha_steps, weights):
+    if alpha_steps:
+        return optimised_bounds(kernel, state, k, scale, rows, alpha_steps)
+    return kernel.bounds(state, k, scale, rows, weights)
+
+
+def _merge(state, lo, hi, rows, new, intersected):
+    """Put CROWN's bounds of the rows into ``lo`` and ``hi``."""
+    new_lo, new_hi = new
+    old_lo, old_hi = lo[:, rows], hi[:, rows]
+    if not intersected:
+        old_lo = np.where(np.isfinite(new_lo), -np.inf, old_lo)
+        old_hi = np.where(np.isfinite(new_hi), np.inf, old_hi)
+    visible = _VISIBLE * (new_hi - new_lo)
+    if ((old_lo > new_lo + visible) | (old_hi < new_hi - visible)).any():
+        state.tightened = True
+    lo[:, rows] = np.maximum(old_lo, new_lo)
+    hi[:, rows] = np.minimum(old_hi, new_hi)
 
 
 def output_lines(network, lower, upper, lowers, uppers):

@@ -110,9 +110,7 @@ def milp_obbt(
 def _tighten_layer(network, bounds, k, window, targets, run, row):
     model, columns = relax_window(network, bounds, k, window)
     layer = network.layers[k]
-    targets.costs = affine_costs(
-        layer, columns, np.arange(layer.size), model.n_columns
-    )
+    targets.costs = affine_costs(layer, columns, np.arange(layer.size), model.n_columns)
     if not model.n_rows:
         return exact_layer(network, bounds, k, model, targets, row)
     deadline = run.deadline
@@ -132,6 +130,5 @@ def attained_ranges(network, bounds):
     X[: corners.shape[0]] = np.where(corners == 1, upper, lower)
     X = np.clip(X, lower, upper)
     return [
-        np.column_stack([v.min(axis=0), v.max(axis=0)])
-        for v in network.propagate(X)[0]
+        np.column_stack([v.min(axis=0), v.max(axis=0)]) for v in network.propagate(X)[0]
     ]

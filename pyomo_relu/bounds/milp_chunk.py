@@ -120,4 +120,3 @@ def _limit(chunk):
 def _count(result, reason, count):
     if count:
         result.skipped[reason] = result.skipped.get(reason, 0) + int(count)
-

@@ -16,6 +16,7 @@ from pyomo_relu.bounds.obbt_run import OBBTRun, Targets
 from pyomo_relu.bounds.relaxation import affine_costs, relax_layer
 from pyomo_relu.bounds.statistics import (
     EXACT,
+    NO_TIME,
     NOT_ASKED,
     STABLE,
     LayerStatistics,
@@ -120,9 +121,7 @@ def lp_obbt(
 def _tighten_layer(network, bounds, k, targets, run, row):
     model, columns = relax_layer(network, bounds, k)
     layer = network.layers[k]
-    targets.costs = affine_costs(
-        layer, columns, np.arange(layer.size), model.n_columns
-    )
+    targets.costs = affine_costs(layer, columns, np.arange(layer.size), model.n_columns)
     if not model.n_rows:
         return exact_layer(network, bounds, k, model, targets, row)
     left = len(network.layers) - k
@@ -211,7 +210,7 @@ def finish_row(row, network, bounds, k, start):
 def finish(statistics, run, start):
     """Close a run's record."""
     statistics.interrupted |= run.interrupted
-    statistics.time_limit_reached |= run.out_of_time()
+    statistics.time_limit_reached |= NO_TIME in statistics.skipped
     for text in run.notes:
         statistics.note(text)
     statistics.seconds = time.perf_counter() - start
@@ -256,23 +255,31 @@ def influence(network, bounds):
             slope = np.clip(np.maximum(upper, 0) / width, 0.0, 1.0)
             slope = np.where(lower >= 0, 1.0, np.where(upper <= 0, 0.0, slope))
             weight_pre[k] += slope * weight[k]
-        for (source, post), w in zip(network.layers[k].sources, network.layers[k].weights):
+        for (source, post), w in zip(
+            network.layers[k].sources, network.layers[k].weights
+        ):
             if source != INPUT:
                 (weight if post else weight_pre)[source] += abs(w).T @ weight_pre[k]
     scores = []
     for k in range(len(network.layers)):
         lower, upper = bounds.lower[k], bounds.upper[k]
         width = np.maximum(upper - lower, 1e-300)
-        height = np.maximum(-lower, 0) * (np.maximum(upper, 0) / width)
-        if k == len(network.layers) - 1:
-            height = upper - lower
-        scores.append(np.nan_to_num(height * np.maximum(weight[k], weight_pre[k])))
+        with np.errstate(invalid="ignore", over="ignore"):
+            height = np.maximum(-lower, 0) * (np.maximum(upper, 0) / width)
+            if k == len(network.layers) - 1:
+                height = upper - lower
+            score = height * np.maximum(weight[k], weight_pre[k])
+        scores.append(np.nan_to_num(score))
     return scores
 
 
 def replace_layer(bounds, k, lower, upper, source):
     """The bounds with layer k's intersected with ``lower`` and ``upper``."""
-    lowers, uppers, sources = list(bounds.lower), list(bounds.upper), list(bounds.source)
+    lowers, uppers, sources = (
+        list(bounds.lower),
+        list(bounds.upper),
+        list(bounds.source),
+    )
     new_lower = np.maximum(lowers[k], lower)
     new_upper = np.minimum(uppers[k], upper)
     tighter = (new_lower > lowers[k]) | (new_upper < uppers[k])

@@ -11,8 +11,22 @@ import numpy as np
 from scipy import sparse
 
 from pyomo_relu.bounds.certificate import Certifier
-from pyomo_relu.bounds.session import INFEASIBLE, OPTIMAL, TIME_LIMIT, open_session
-from pyomo_relu.bounds.statistics import FILTERED, INTERRUPTED, NO_TIME, SIGN_KNOWN
+from pyomo_relu.bounds.session import (
+    FAILED,
+    INFEASIBLE,
+    OPTIMAL,
+    TIME_LIMIT,
+    Answer,
+    open_session,
+)
+from pyomo_relu.bounds.statistics import (
+    EXACT,
+    FILTERED,
+    INTERRUPTED,
+    NO_TIME,
+    SIGN_KNOWN,
+)
+from pyomo_relu.errors import ReLUError
 
 LOWER, UPPER = 0, 1
 
@@ -119,6 +133,7 @@ class _ChunkRun:
 
     def run(self):
         start = time.thread_time()
+        self._constants()
         if self.left.any():
             with open_session(self.chunk.solver, self.chunk.model) as session:
                 self._loop(session)
@@ -127,6 +142,14 @@ class _ChunkRun:
             self._skip(INTERRUPTED, self.left)
         self.result.seconds = time.thread_time() - start
         return self.result
+
+    def _constants(self):
+        """Neurons that depend on no column need no LP."""
+        constant = np.diff(self.chunk.costs.indptr) == 0
+        for i in np.flatnonzero(constant & self.left.any(axis=1)):
+            none = np.zeros(self.chunk.model.n_rows)
+            self.collected += [(i, LOWER, none), (i, UPPER, none)]
+        self._skip(EXACT, self.left & constant[:, None])
 
     def _loop(self, session):
         values = None
@@ -158,17 +181,14 @@ class _ChunkRun:
             gaps = np.column_stack([np.abs(c.lower), np.abs(c.upper)])
         else:
             gaps = np.column_stack([values - c.lower, c.upper - values])
-        gaps = np.where(np.isfinite(gaps), gaps / self.width[:, None], 1e300)
+        gaps = np.where(np.isfinite(gaps), gaps, 1e300) / self.width[:, None]
         gaps = np.where(self.left, gaps, np.inf)
         return np.unravel_index(np.argmin(gaps), gaps.shape)
 
     def _solve(self, session, i, side):
         sign = 1.0 if side == LOWER else -1.0
         nonzero = np.flatnonzero(self.dense[i])
-        answer = session.minimize(
-            self.used[nonzero], sign * self.dense[i, nonzero], self._remaining()
-        )
-        self.result.solves += 1
+        answer = self._ask(session, self.used[nonzero], sign * self.dense[i, nonzero])
         if answer.status != OPTIMAL:
             self._fail(answer.status)
             if answer.status == INFEASIBLE and answer.ray is not None:
@@ -188,6 +208,15 @@ class _ChunkRun:
             return answer.primal
         return None
 
+    def _ask(self, session, columns, coefficients):
+        self.result.solves += 1
+        try:
+            return session.minimize(columns, coefficients, self._remaining())
+        except ReLUError:
+            raise
+        except Exception as error:  # a solver in trouble costs this LP, not the run
+            return Answer(f"{FAILED}: {type(error).__name__}")
+
     def _check_sign(self, i, side):
         duals = self.collected[-1][2]
         value = certified(
@@ -202,9 +231,7 @@ class _ChunkRun:
         if side == UPPER:
             known = value <= 0
         else:
-            known = value >= ceiling or (
-                value >= 0 and self.chunk.upper[i] <= ceiling
-            )
+            known = value >= ceiling or (value >= 0 and self.chunk.upper[i] <= ceiling)
         if known:
             self.left[i, 1 - side] = False
             self._count(SIGN_KNOWN, 1)
@@ -230,14 +257,11 @@ class _ChunkRun:
                 rows = self.left[:, side]
                 weights = (self.chunk.factor / self.width)[rows]
                 cost = weights @ self.dense[rows]
-                largest = np.abs(cost).max()
+                largest = np.abs(cost).max(initial=0.0)
                 if not 0 < largest < np.inf:
                     break
                 sign = 1.0 if side == LOWER else -1.0
-                answer = session.minimize(
-                    self.used, sign * cost / largest, self._remaining()
-                )
-                self.result.solves += 1
+                answer = self._ask(session, self.used, sign * cost / largest)
                 if answer.status != OPTIMAL or answer.primal is None:
                     self._fail(answer.status)
                     return values
@@ -250,9 +274,7 @@ class _ChunkRun:
         rows = np.array([c[0] for c in self.collected])
         sides = np.array([c[1] for c in self.collected])
         duals = np.array([c[2] for c in self.collected])
-        values = certified(
-            self.chunk, self.certifier, self.costs, rows, sides, duals
-        )
+        values = certified(self.chunk, self.certifier, self.costs, rows, sides, duals)
         lower = sides == LOWER
         np.maximum.at(self.result.lower, rows[lower], values[lower])
         np.minimum.at(self.result.upper, rows[~lower], values[~lower])
@@ -271,6 +293,6 @@ class _ChunkRun:
 
 
 def _usable(array, size):
-    return array is not None and np.shape(array) == (size,) and np.all(
-        np.isfinite(array)
+    return (
+        array is not None and np.shape(array) == (size,) and np.all(np.isfinite(array))
     )

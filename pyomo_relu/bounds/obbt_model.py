@@ -268,7 +268,13 @@ def run_model_obbt(tightening):
             steps.append(lambda i=i, k=k: tightening.tighten_layer(i, k))
     steps.append(tightening.tighten_inputs)
     for step in steps:
-        if run.interrupted or run.out_of_time():
+        if run.interrupted:
+            break
+        if run.out_of_time():
+            tightening.statistics.time_limit_reached = True
+            tightening.statistics.note(
+                "LPs of some layers were not started: time limit"
+            )
             break
         step()
     finish(tightening.statistics, run, start)

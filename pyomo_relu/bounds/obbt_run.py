@@ -9,7 +9,7 @@ import numpy as np
 from pyomo_relu.bounds.executor import run_tasks
 from pyomo_relu.bounds.milp_chunk import MilpChunk, solve_milp_chunk
 from pyomo_relu.bounds.obbt_chunk import Chunk, ChunkResult, solve_chunk
-from pyomo_relu.bounds.relaxation import power_of_two
+from pyomo_relu.bounds.relaxation_linear import power_of_two
 from pyomo_relu.bounds.session import session_class
 from pyomo_relu.bounds.statistics import (
     INTERRUPTED,

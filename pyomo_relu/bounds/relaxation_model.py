@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from pyomo_relu.bounds.certificate import gamma
-from pyomo_relu.bounds.relaxation import ModelBuilder, add_network, affine
+from pyomo_relu.bounds.relaxation import add_network, affine
+from pyomo_relu.bounds.relaxation_linear import ModelBuilder
+from pyomo_relu.bounds.rounding import gamma
 from pyomo_relu.errors import BoundsError, InfeasibleError
 
 #: What an integer column may miss an integer by.

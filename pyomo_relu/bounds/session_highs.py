@@ -115,10 +115,14 @@ class HighsSession(Session):
         return answer
 
     def _ray(self):
-        _, exists, ray = self._highs.getDualRay()
-        if not exists:
-            return None
-        return np.array(ray)
+        """Multipliers of infeasibility: only the dual simplex method leaves them."""
+        h = self._highs
+        h.clearSolver()
+        h.setOptionValue("simplex_strategy", 1)
+        h.run()
+        _, exists, ray = h.getDualRay()
+        h.setOptionValue("simplex_strategy", _OPTIONS["simplex_strategy"])
+        return np.array(ray) if exists else None
 
     def _limit(self, time_limit):
         """HiGHS' limit of an LP counts its clock over all runs, not one run's."""

@@ -13,6 +13,14 @@ _MODULES = {
         "Source",
         "Tensor",
     ],
+    "rescale": [
+        "clip_network",
+        "l1_factors",
+        "l1_norm",
+        "max_factors",
+        "power_of_two",
+        "rescale_network",
+    ],
     "onnx_reader": ["load_onnx", "register_operator"],
 }
 

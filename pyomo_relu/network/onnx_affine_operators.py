@@ -27,14 +27,14 @@ def dropout(operation, x, ratio=None, training_mode=None):
 def cast(operation, x, like=None):
     """A change between float types, which is the identity in exact arithmetic."""
     target = operation.output_dtype()
-    if isinstance(x, np.ndarray):
+    if not isinstance(x, AffineTensor):
         return x if is_float(x.dtype) and is_float(target) else x.astype(target)
     if not is_float(target):
         operation.refuse(
             f"it casts a tensor that depends on the inputs to {target}, which rounds. "
             "Remove the cast and export the network again."
         )
-    if np.dtype(target).itemsize < 2:
+    if target not in (np.float16, np.float32, np.float64):
         operation.refuse(
             f"it casts to {target}, whose rounding cannot be neglected. Export the "
             "network without quantisation."
@@ -69,7 +69,7 @@ def multiply(operation, a, b):
 @operator("Div")
 def divide(operation, a, b):
     """A tensor divided by a constant."""
-    if isinstance(b, np.ndarray) and np.any(b == 0):
+    if not isinstance(b, AffineTensor) and np.any(b == 0):
         operation.refuse(f"its divisor '{operation.input_name(1)}' has zeros.")
     return a / b
 
@@ -129,14 +129,10 @@ def matrix_product(operation, a, b):
             "it multiplies two tensors that both depend on the network's inputs, "
             "which is not piecewise linear."
         )
-    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+    if not isinstance(a, AffineTensor) and not isinstance(b, AffineTensor):
         return a @ b
-    if a.ndim == 1:
-        y = matrix_product(operation, a.reshape((1, -1 if _array(a) else a.size)), b)
-        return y.reshape(y.shape[:-2] + y.shape[-1:])
-    if b.ndim == 1:
-        y = matrix_product(operation, a, b.reshape((-1 if _array(b) else b.size, 1)))
-        return y.reshape(y.shape[:-1])
+    if a.ndim == 1 or b.ndim == 1:
+        return _vector_product(operation, a, b)
     if a.shape[-1] != b.shape[-2]:
         operation.refuse(
             f"the inner dimensions of {tuple(a.shape)} and {tuple(b.shape)} differ. "
@@ -154,8 +150,17 @@ def swap_axes(t):
     return np.swapaxes(t, -1, -2)
 
 
-def _array(t):
-    return isinstance(t, np.ndarray)
+def _vector_product(operation, a, b):
+    """The product with one-dimensional factors, which lose their axis again."""
+    wide_a = a.reshape((1, a.size)) if a.ndim == 1 else a
+    wide_b = b.reshape((b.size, 1)) if b.ndim == 1 else b
+    y = matrix_product(operation, wide_a, wide_b)
+    shape = list(y.shape)
+    if b.ndim == 1:
+        del shape[-1]
+    if a.ndim == 1:
+        del shape[-2 if b.ndim > 1 else -1]
+    return y.reshape(tuple(shape))
 
 
 def _times_constant(x, w):

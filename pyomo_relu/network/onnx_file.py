@@ -135,12 +135,33 @@ def _check_schema(model, name):
     import onnx
 
     try:
-        onnx.checker.check_model(model)
+        onnx.checker.check_model(_with_shape_fields(model))
     except (onnx.checker.ValidationError, ValueError, RuntimeError) as error:
         text = " ".join(str(error).split())
         raise NetworkError(
             f"{name}: the model is not valid ONNX: {text} Export the network again."
         ) from error
+
+
+def _with_shape_fields(model):
+    """The model, or a copy where inputs and outputs without a shape have an empty one.
+
+    onnx's checker insists on the field, onnxruntime and exporters do not.
+    """
+    import onnx
+
+    def lacking(m):
+        values = (*m.graph.input, *m.graph.output)
+        types = (v.type.tensor_type for v in values if v.type.HasField("tensor_type"))
+        return [t for t in types if not t.HasField("shape")]
+
+    if not lacking(model):
+        return model
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    for tensor_type in lacking(copy):
+        tensor_type.shape.SetInParent()
+    return copy
 
 
 def _inlined(model, name):

@@ -62,7 +62,7 @@ def where(operation, condition, a, b):
     return _move(operation, (condition, a, b), (1, 2))
 
 
-@operator("Scatter", "ScatterElements", "ScatterND")
+@operator("ScatterElements", "ScatterND")
 def scatter(operation, data, indices, updates):
     """A tensor with some entries replaced by those of another."""
     if operation.attribute("reduction", "none") not in ("none", None):
@@ -72,22 +72,31 @@ def scatter(operation, data, indices, updates):
 
 @operator("Pad")
 def pad(operation, x, *parameters):
-    """The tensor with a margin: a constant, or its own entries mirrored or repeated."""
-    if operation.opset < 11:
-        return _pad_by_attributes(operation, x)
-    return _move(operation, (x, *parameters), (0, 2))
+    """The tensor with a margin: a constant, or its own entries mirrored or repeated.
 
-
-def _pad_by_attributes(operation, x):
-    pads = np.reshape(operation.attribute("pads"), (2, -1))
+    Negative pads cut entries off, before the others add some.
+    """
+    arguments = (x, *parameters)
+    pads = operation.constant(1, arguments, operation.attribute("pads"))
+    axes = operation.constant(3, arguments)
+    axes = range(x.ndim) if axes is None else [int(a) % x.ndim for a in axes]
+    fill = parameters[1] if len(parameters) > 1 else None
+    if fill is None:
+        fill = np.asarray(operation.attribute("value", 0.0))
+    widths = [[0, 0] for _ in range(x.ndim)]
+    for a, before, after in zip(axes, *np.reshape(pads, (2, -1)).tolist()):
+        widths[a] = [before, after]
+    cut = tuple(
+        slice(max(0, -before), n - max(0, -after))
+        for n, (before, after) in zip(x.shape, widths)
+    )
     mode = operation.attribute("mode", "constant")
-    if np.any(pads < 0):
-        operation.refuse("negative pads are read from opset 11 on. Export again.")
-    index = x.index() + 1
-    fill = {"constant_values": 0} if mode == "constant" else {}
-    moved = np.pad(index, pads.T, mode=mode, **fill)
-    pool = stack([AffineTensor.constant([operation.attribute("value", 0.0)]), x])
-    return pool.select(moved)
+    margins = np.maximum(widths, 0)
+    extra = {"constant_values": 0} if mode == "constant" else {}
+    moved = np.pad(x.index()[cut] + 1, margins, mode=mode, **extra)
+    if not isinstance(fill, AffineTensor):
+        fill = AffineTensor.constant(np.reshape(fill, -1)[:1])
+    return stack([fill, x]).select(moved)
 
 
 def _move(operation, arguments, data):
@@ -102,7 +111,7 @@ def _move(operation, arguments, data):
         if k not in data or argument is None:
             arrays.append(operation.constant(k, arguments))
             continue
-        if isinstance(argument, np.ndarray):
+        if not isinstance(argument, AffineTensor):
             argument = AffineTensor.constant(argument)
         tensors.append(argument)
         arrays.append(argument.index() + start)

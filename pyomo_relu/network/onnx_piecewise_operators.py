@@ -98,7 +98,7 @@ def _limit(operation, value):
 @operator("Max")
 def maximum(operation, *tensors):
     """The largest of any number of tensors, entry by entry."""
-    constants = [t for t in tensors if isinstance(t, np.ndarray)]
+    constants = [t for t in tensors if not isinstance(t, AffineTensor)]
     affine = [t for t in tensors if isinstance(t, AffineTensor)]
     if constants:
         joint = constants[0]

@@ -29,9 +29,11 @@ def verify(reader, network):
     Compared are the outputs and those pre-activations that are tensors of the graph,
     at the points of :func:`~pyomo_relu.network.onnx_points.probing_points`.
 
-    Tolerance for a tensor v at a point: with the magnitude S = max_i (|W| |t| + |b|)_i
-    of its last affine step and rho the largest error relative to S that evaluation in
-    the file's precision makes, ``c rho S + e max|v|`` (c, e per type).
+    Tolerance for a tensor v at a point: ``c (rho S + E) + e max|v|`` with c, e per
+    type.  S = max_i (|W| |t| + |b|)_i is the magnitude of the tensor's last affine
+    step, rho the largest error relative to S that evaluation in the file's precision
+    is seen to make, and E the rounding errors eps S of all layers before, grown by the
+    row norms of the weights.
 
     Parameters
     ----------
@@ -122,18 +124,19 @@ class _Comparison:
     def __init__(self, network, points, precision, name):
         self.name, self.points, self.precision = name, points, precision
         self.values = network.propagate(points)[0]
-        self.magnitudes, self.largest = _magnitudes(network, points)
+        magnitudes = _magnitudes(network, points)
         low = np.float16 if precision == "float16" else np.float32
         rounded = _rounded_values(network, points, low)
-        scale = {"float64": np.finfo(float).eps / np.finfo(np.float32).eps}
+        ratio = float(np.finfo(precision).eps / np.finfo(low).eps)
         floor = float(np.finfo(precision).eps)
-        self.rates = []
-        for v, r, s in zip(self.values, rounded, self.magnitudes):
+        inherited = _inherited(network, [floor * s for s in magnitudes])
+        self.errors = []
+        for v, r, s, e in zip(self.values, rounded, magnitudes, inherited):
             error = np.max(np.abs(v - r), axis=1)
-            rate = error[s > 0] / s[s > 0]
-            rate = rate[np.isfinite(rate)]
-            worst = float(np.max(rate, initial=0.0)) * scale.get(precision, 1.0)
-            self.rates.append(max(floor, worst))
+            rates = error[s > 0] / s[s > 0]
+            rate = float(np.max(rates[np.isfinite(rates)], initial=0.0))
+            self.errors.append(rate * ratio * s + e)
+        self.largest = np.max(magnitudes, axis=0)
         top = float(np.finfo(precision).max)
         self.usable = np.flatnonzero(self.largest < 0.25 * top)
 
@@ -151,7 +154,7 @@ class _Comparison:
         """Raise if tensor ``name`` differs from ours at point ``p``."""
         ours = self.values[layer][p, part]
         factor, relative = _ALLOWED[self.precision]
-        tolerance = factor * self.rates[layer] * self.magnitudes[layer][p]
+        tolerance = factor * self.errors[layer][p]
         tolerance += relative * np.max(np.abs(ours))
         theirs = theirs.astype(float)
         if theirs.shape != ours.shape:
@@ -165,7 +168,7 @@ class _Comparison:
         i = int(np.argmax(wrong))
         raise NetworkMismatchError(
             f"{self.name}: tensor '{name}', entry {i}: the network read gives "
-            f"{ours[i]!r}, onnxruntime {theirs[i]!r} (tolerance {tolerance:.2g}) at "
+            f"{ours[i]:.9g}, onnxruntime {theirs[i]:.9g} (tolerance {tolerance:.2g}) at "
             f"the input {_short(self.points[p])}. Either the file's {self.precision} "
             "arithmetic overflows or cancels, then rescale the network or export it "
             "in float64; or an operator is read wrongly, then report it with the file."
@@ -178,7 +181,7 @@ def _short(point, most=8):
 
 
 def _magnitudes(network, points):
-    """max_i (|W| |t| + |b|)_i per layer and point, and the largest over layers."""
+    """max_i (|W| |t| + |b|)_i, one array over the points per layer."""
     pre, post = network.propagate(points)
     magnitudes = []
     for layer in network.layers:
@@ -188,7 +191,20 @@ def _magnitudes(network, points):
             s = s + abs(w) @ np.abs(t.T)
         s = np.broadcast_to(s, (layer.size, len(points)))
         magnitudes.append(np.max(s, axis=0))
-    return magnitudes, np.max(magnitudes, axis=0)
+    return magnitudes
+
+
+def _inherited(network, own):
+    """Errors that grow through the layers by each weight matrix's largest row norm."""
+    result = []
+    for layer, error in zip(network.layers, own):
+        for (source, _), w in zip(layer.sources, layer.weights):
+            if source != INPUT:
+                squares = w.multiply(w) if sparse.issparse(w) else w * w
+                gain = np.sqrt(np.max(squares.sum(axis=1)))
+                error = error + gain * result[source]
+        result.append(error)
+    return result
 
 
 def _rounded_values(network, points, dtype):

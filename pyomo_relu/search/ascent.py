@@ -72,7 +72,7 @@ def value_and_gradient(network, X, costs):
     return values, gradient
 
 
-def descend(evaluate, X, lower, upper, steps, project=None, deadline=None):
+def descend(evaluate, X, lower, upper, steps, project=None, clock=None):
     """Sign-gradient descent from all rows of ``X`` at once; the best point of each.
 
     Step t moves every input by ``eta_t`` box widths against the sign of the
@@ -89,7 +89,7 @@ def descend(evaluate, X, lower, upper, steps, project=None, deadline=None):
     steps : int
     project : callable, optional
         X -> feasible X; the default clips to the box.
-    deadline : Deadline, optional
+    clock : Clock, optional
         Stops between two steps.
 
     Returns
@@ -106,7 +106,7 @@ def descend(evaluate, X, lower, upper, steps, project=None, deadline=None):
         values, gradient = evaluate(X)
         better = values < best_values
         best[better], best_values[better] = X[better], values[better]
-        if t == steps or (deadline is not None and deadline.passed()):
+        if t == steps or (clock is not None and clock.passed()):
             break
         scaled = gradient * width
         size = np.max(np.abs(scaled), axis=1, keepdims=True)

@@ -6,35 +6,36 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from pyomo_relu.bounds.relaxation import LinearModel
+from pyomo_relu.bounds import LinearModel
 
 #: How far rows, bounds, integers and networks may be violated by a feasible point.
 TOLERANCE = 1e-6
 
 
-class Deadline:
-    """A time limit in seconds from now; None never passes."""
+class Clock:
+    """Seconds since it was made, and a limit of them; None is no limit."""
 
     def __init__(self, seconds=None):
-        self.begin = time.perf_counter()
+        self._begin = time.perf_counter()
         self.seconds = np.inf if seconds is None else float(seconds)
 
     def elapsed(self):
-        """Seconds since the deadline was set."""
-        return time.perf_counter() - self.begin
-
-    def left(self):
-        """Seconds left, at least zero; ``inf`` without a limit."""
-        return max(0.0, self.seconds - self.elapsed())
+        """Seconds since the clock was made."""
+        return time.perf_counter() - self._begin
 
     def passed(self):
         """True once the limit is over."""
         return self.elapsed() >= self.seconds
 
     def limit(self, most=None):
-        """Seconds for one subproblem, or None without a limit."""
-        seconds = min(self.left(), np.inf if most is None else most)
+        """Seconds that one subproblem may take, or None without a limit."""
+        left = max(0.0, self.seconds - self.elapsed())
+        seconds = left if most is None else min(left, most)
         return seconds if np.isfinite(seconds) else None
+
+    def share(self, seconds):
+        """A clock that ends with this one, or after ``seconds`` if that is sooner."""
+        return Clock(self.limit(seconds))
 
 
 @dataclass(frozen=True)

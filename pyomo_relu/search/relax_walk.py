@@ -12,7 +12,7 @@ a box; here for several networks and any linear rows on inputs and outputs.
 import numpy as np
 
 from pyomo_relu.search.linear_solve import solve_linear
-from pyomo_relu.search.problem import Deadline
+from pyomo_relu.search.problem import Clock
 from pyomo_relu.search.regions import joint_region
 
 #: Steps across a region's boundary, as shares of the way just walked.
@@ -25,7 +25,7 @@ _RADII = (1e-5, 1e-4, 1e-3, 1e-2)
 _GAIN = 1e-9
 
 
-def walk(problem, columns, deadline=None, rng=None, subproblem_seconds=10.0):
+def walk(problem, columns, clock=None, rng=None, subproblem_seconds=10.0):
     """Walk from a point to a local optimum; every region on the way is solved exactly.
 
     Parameters
@@ -33,7 +33,7 @@ def walk(problem, columns, deadline=None, rng=None, subproblem_seconds=10.0):
     problem : Problem
     columns : numpy.ndarray, shape (n_columns,)
         Only the networks' inputs count.
-    deadline : Deadline, optional
+    clock : Clock, optional
     rng : numpy.random.Generator, optional
         For the points around an optimum that are tried before it is accepted.
     subproblem_seconds : float
@@ -44,20 +44,20 @@ def walk(problem, columns, deadline=None, rng=None, subproblem_seconds=10.0):
     numpy.ndarray, shape (n_columns,), or None
         A feasible point of the whole problem; None if the first region has none.
     """
-    deadline = deadline or Deadline()
+    clock = clock or Clock()
     rng = np.random.default_rng(rng)
-    limit = lambda: deadline.limit(subproblem_seconds)
+    limit = lambda: clock.limit(subproblem_seconds)
     best = solve_region(problem, columns, limit())
     if best is None:
         return None
     came_from = columns
-    while not deadline.passed():
+    while not clock.passed():
         for start in _next_regions(problem, came_from, best, rng):
             point = solve_region(problem, start, limit())
             if point is not None and _better(problem, point, best):
                 came_from, best = best, point
                 break
-            if deadline.passed():
+            if clock.passed():
                 return best
         else:
             return best

@@ -93,6 +93,9 @@ class NetworkFormulation(Transformation):
         """Add the rows of unstable neuron i of activation layer k."""
         raise NotImplementedError(f"{type(self).__name__} has no neuron encoding.")
 
+    def _prepare(self, model, blocks, config):
+        """Act once before the blocks are encoded, one after the other."""
+
     def _bounds(self, block, config):
         """The NeuronBounds to encode with and {(layer, neuron): source} of given M."""
         return block.neuron_bounds(config.assume_fixed_vars_permanent), {}
@@ -120,6 +123,7 @@ class NetworkFormulation(Transformation):
         encodings = []
         try:
             with pause_garbage_collection():
+                self._prepare(model, blocks, config)
                 for block in blocks:
                     encodings.append(self._transform_block(block, config))
         except BaseException:
@@ -194,13 +198,13 @@ class NetworkFormulation(Transformation):
 
     def get_transformed_constraints(self, src_constraint):
         """The rows that replace the activation row ``src_constraint``."""
-        encoding, key = _source(src_constraint)
+        encoding, key = source_of(src_constraint)
         rows = encoding.reformulation.rows
         return [row for index, row in rows.items() if index[:2] == key]
 
     def get_indicator_var(self, src_constraint):
         """The activation indicator of a neuron, or None if the neuron is stable."""
-        encoding, key = _source(src_constraint)
+        encoding, key = source_of(src_constraint)
         indicator = encoding.reformulation.indicator
         return indicator[key] if key in indicator.keys() else None
 
@@ -214,7 +218,7 @@ class NetworkFormulation(Transformation):
         The source is the bound method ("interval", "crown", "lp", ...), or "argument"
         or "suffix" for a given value, with the component it was given for as key.
         """
-        encoding, (k, i) = _source(src_constraint)
+        encoding, (k, i) = source_of(src_constraint)
         if encoding.bounds.stable(k)[i]:
             return ((None, None, None), (None, None, None))
         method = str(encoding.bounds.source[k][i])
@@ -250,11 +254,12 @@ class NetworkFormulation(Transformation):
 
     def get_neuron_bounds(self, block):
         """The NeuronBounds with which ``block`` was encoded."""
-        encoding = _check_encoded(block)
+        encoding = check_encoded(block)
         return encoding.bounds
 
 
-def _check_encoded(block):
+def check_encoded(block):
+    """The Encoding of a network block; an error if there is none."""
     if not isinstance(block, ReLUNetworkBlockData):
         raise TransformationError(f"'{block.name}' is not a ReLUNetworkBlock.")
     if block.record.encoding is None:
@@ -264,7 +269,7 @@ def _check_encoded(block):
     return block.record.encoding
 
 
-def _source(constraint):
+def source_of(constraint):
     """Encoding and (layer, neuron) of an activation row."""
     block = constraint.parent_block()
     container = constraint.parent_component()
@@ -272,7 +277,7 @@ def _source(constraint):
         raise TransformationError(
             f"'{constraint.name}' is not an activation row of a ReLUNetworkBlock."
         )
-    return _check_encoded(block), constraint.index()
+    return check_encoded(block), constraint.index()
 
 
 def _encoding_of(constraint):
@@ -280,6 +285,13 @@ def _encoding_of(constraint):
     while block is not None and not isinstance(block, ReLUNetworkBlockData):
         block = block.parent_block()
     return None if block is None else block.record.encoding
+
+
+def in_disjunct(block):
+    """The Disjunct that a block lies in, or None."""
+    while block is not None and block.ctype is not Disjunct:
+        block = block.parent_block()
+    return block
 
 
 def _own_outputs(block):
@@ -291,9 +303,7 @@ def _own_outputs(block):
     """
     if not block.owns("outputs"):
         return False
-    disjunct = block
-    while disjunct is not None and disjunct.ctype is not Disjunct:
-        disjunct = disjunct.parent_block()
+    disjunct = in_disjunct(block)
     if disjunct is None:
         return True
     outputs = {id(var) for var in block.output_vars()}

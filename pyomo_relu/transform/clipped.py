@@ -29,9 +29,8 @@ from pyomo.common.dependencies import numpy as np
 from pyomo.core.base import TransformationFactory
 
 from pyomo_relu import bounds as bounds_
-from pyomo_relu import network as network_
 from pyomo_relu.errors import TransformationError
-from pyomo_relu.transform.base import NetworkFormulation
+from pyomo_relu.transform.base import NetworkFormulation, check_encoded
 from pyomo_relu.transform.bigm import encode_big_m
 from pyomo_relu.transform.given_m import declare_given_m, tightened_by_given_m
 from pyomo_relu.transform.per_neuron import per_neuron_values
@@ -92,7 +91,11 @@ class Clipped(NetworkFormulation):
             np.where(c < bounds.post_bounds(k)[1], c, np.inf)
             for k, c in enumerate(ceilings)
         ]
-        below = [(k, int(i)) for k, c in enumerate(effective) for i in np.flatnonzero(c < np.inf)]
+        below = [
+            (k, int(i))
+            for k, c in enumerate(effective)
+            for i in np.flatnonzero(c < np.inf)
+        ]
         if not below:
             return bounds
         if not config.allow_function_change:
@@ -113,7 +116,9 @@ class Clipped(NetworkFormulation):
     def _finish(self, encoding, config):
         if encoding.network == encoding.block.network:
             return
-        low, high = self.get_output_movement(encoding.block)
+        original, _ = NetworkFormulation._bounds(self, encoding.block, config)
+        low, high = bounds_.output_movement(original, encoding.bounds)
+        encoding.details["output_movement"] = low, high
         at = int(np.argmax(np.maximum(-low, high)))
         logger.warning(
             f"{self.NAME}: the ceilings change the function of "
@@ -128,7 +133,7 @@ class Clipped(NetworkFormulation):
         """Says so if the encoded network is not the block's."""
         if encoding.network == encoding.block.network:
             return ""
-        low, high = _movement(encoding)
+        low, high = encoding.details["output_movement"]
         return (
             "; ceilings CHANGE THE FUNCTION, outputs move by at most "
             f"{np.max(np.maximum(-low, high)):.6g}"
@@ -148,5 +153,6 @@ class Clipped(NetworkFormulation):
             ``lower <= encoded_network(x) - network(x) <= upper`` for all x of the
             input box that the block was encoded for; zeros if the function is kept.
         """
-        encoding = self._encoding(block)
-        return _movement(encoding)
+        encoding = check_encoded(block)
+        zero = np.zeros(encoding.network.n_outputs)
+        return encoding.details.get("output_movement", (zero, zero))

@@ -7,6 +7,7 @@ from pyomo.core.base.constraint import Constraint
 from pyomo.core.base.set_types import Any, Binary
 from pyomo.core.base.var import Var
 from pyomo.core.expr.numeric_expr import LinearExpression
+from pyomo.gdp import Disjunct
 
 from pyomo_relu.affine_rows import NetworkColumns
 
@@ -152,8 +153,8 @@ class Encoding(AutoSlots.Mixin):
         new = self.reformulation
         n_binaries = sum(
             var.is_binary()
-            for var in new.component_data_objects(Var, descend_into=True)
+            for var in new.component_data_objects(Var, descend_into=(Block, Disjunct))
         )
-        n_rows = sum(1 for _ in new.component_data_objects(Constraint))
+        n_rows = sum(1 for _ in new.component_data_objects(Constraint, active=True))
         text = f"{self.formulation.NAME} ({n_binaries} binaries, {n_rows} rows)"
         return text + self.formulation.remark(self)

@@ -14,6 +14,8 @@ from pyomo_relu.errors import TransformationError
 # given values this close to a proven bound are the same number in the modeller's eyes
 _RELATIVE_SLACK = 1e-6
 
+_SIDES = ("lower", "upper")
+
 
 def declare_given_m(config):
     """Declare the option ``bigM``, named and shaped as in gdp.bigm."""
@@ -140,32 +142,36 @@ def _prove(block, bounds, lower, upper, given):
     """Raise unless every given value that is tighter than computed is proven."""
     claims = {(k, i): (lower[k][i], upper[k][i]) for k, i, _ in given}
     attained, proven = bounds_.attained_range(bounds, claims)
-    for (k, i), (low, high) in claims.items():
-        slack = _RELATIVE_SLACK * max(1.0, abs(low), abs(high))
-        for side, claim in ((0, low), (1, high)):
-            if (k, i, side) not in given:
-                continue
-            sign = 1.0 if side else -1.0
-            value, point = attained[k, i, side]
-            name = block.activation[k, i].name
-            if sign * value > sign * claim + slack:
-                raise TransformationError(
-                    f"bigM: the {('lower', 'upper')[side]} value {claim:.6g} given for "
-                    f"'{name}' cuts off a true value: its pre-activation is "
-                    f"{value:.6g} at the inputs {np.array2string(point, threshold=8)}. "
-                    f"Give at least that, or leave it out."
-                )
-            if sign * proven[k, i, side] > sign * claim + slack:
-                raise TransformationError(
-                    f"bigM: the {('lower', 'upper')[side]} value {claim:.6g} given for "
-                    f"'{name}' could not be proven; what can be proven is "
-                    f"{proven[k, i, side]:.6g}. Leave it out and run relu.obbt, which "
-                    "finds the tightest value it can prove."
-                )
-            # the proven value is safe where the given one is off by rounding
-            target = upper[k] if side else lower[k]
-            if sign * proven[k, i, side] > sign * claim:
-                target[i] = proven[k, i, side]
+    for k, i, side in given:
+        claim, (value, point) = claims[k, i][side], attained[k, i, side]
+        if _exceeds(value, claim, side):
+            raise TransformationError(
+                f"bigM: the {_SIDES[side]} value {claim:.6g} given for "
+                f"'{block.activation[k, i].name}' cuts off a true value: its "
+                f"pre-activation is {value:.6g} at the inputs "
+                f"{np.array2string(point, threshold=8)}. Give at least that, or leave "
+                "it out."
+            )
+    for k, i, side in given:
+        claim, bound = claims[k, i][side], proven[k, i, side]
+        if _exceeds(bound, claim, side):
+            raise TransformationError(
+                f"bigM: the {_SIDES[side]} value {claim:.6g} given for "
+                f"'{block.activation[k, i].name}' could not be proven; what can be "
+                f"proven is {bound:.6g}. Leave it out and run relu.obbt, which finds "
+                "the tightest value it can prove."
+            )
+        # the proven value is safe where the given one is off by rounding
+        if side:
+            upper[k][i] = max(claim, bound)
+        else:
+            lower[k][i] = min(claim, bound)
+
+
+def _exceeds(value, claim, side):
+    """True if ``value`` lies outside the claimed bound by more than rounding."""
+    slack = _RELATIVE_SLACK * max(1.0, abs(claim))
+    return value > claim + slack if side else value < claim - slack
 
 
 def _with_given(bounds, lower, upper, given):

@@ -96,7 +96,9 @@ class Partition(NetworkFormulation):
             terms = None
             for i in encoding.encode_stable(k):
                 ceiling = encoding.network.layers[k].ceiling
-                clipped = ceiling is not None and ceiling[i] < encoding.bounds.upper[k][i]
+                clipped = (
+                    ceiling is not None and ceiling[i] < encoding.bounds.upper[k][i]
+                )
                 parts = []
                 if n_parts != 1 and not clipped:
                     terms = terms or SourceTerms(encoding, k)
@@ -170,9 +172,7 @@ def _encode_parts(encoding, k, i, terms, parts):
         for (c, t), own in ((last_sum, total), (last_active, active)):
             c.append(-1.0)
             t.append(own)
-    _part_rows(
-        encoding, k, i, len(parts) - 1, last_sum, last_active, ranges[-1], bias
-    )
+    _part_rows(encoding, k, i, len(parts) - 1, last_sum, last_active, ranges[-1], bias)
     encoding.add_row((k, i, "above"), [1.0, -1.0], [x, v], lower=0.0)
     _keep_tighter_big_m(encoding, k, i, ranges, bias)
 

@@ -66,7 +66,11 @@ class SourceTerms:
         one ulp per product and one for the sum cover both.
         """
         columns, weights = self.row(i)
-        w, low, high = weights[part], self.lower[columns[part]], self.upper[columns[part]]
+        w, low, high = (
+            weights[part],
+            self.lower[columns[part]],
+            self.upper[columns[part]],
+        )
         least = np.where(w > 0, w * low, w * high)
         most = np.where(w > 0, w * high, w * low)
         total_low = math.fsum(np.nextafter(least, -np.inf).tolist())

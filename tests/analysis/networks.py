@@ -1,5 +1,7 @@
 """Small networks for the tests of the analysis; no tests in here."""
 
+import itertools
+
 import numpy as np
 
 from pyomo_relu.network import INPUT, Layer, Network, Source
@@ -8,7 +10,7 @@ from pyomo_relu.network import INPUT, Layer, Network, Source
 def chain(sizes, seed=0, ceilings=None):
     """Random dense chain with the layer sizes given, inputs and outputs included."""
     rng = np.random.default_rng(seed)
-    weights = [rng.normal(size=(b, a)) for a, b in zip(sizes, sizes[1:])]
+    weights = [rng.normal(size=(b, a)) for a, b in itertools.pairwise(sizes)]
     biases = [rng.normal(size=b) * 0.5 for b in sizes[1:]]
     return Network.sequential(weights, biases, ceilings)
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pyomo_relu.analysis import count_regions
 from pyomo_relu.bounds.interval import interval_bounds
 from pyomo_relu.errors import BoundsError, NetworkError
-from pyomo_relu.network import Network
+from pyomo_relu.network import Network, load_onnx
 from tests.analysis.networks import (
     branched,
     chain,
@@ -21,6 +21,7 @@ from tests.analysis.networks import (
     patterns_at,
     rescaled,
 )
+from tests.paths import SHARED_MODELS, needs_shared_models
 
 PLANAR = [
     pytest.param(chain([2, 4, 3, 1], 1), id="chain"),
@@ -128,6 +129,26 @@ def test_walk_and_subdivision_agree(network):
     assert (walked.n_functions, walked.n_pieces) == (cut.n_functions, cut.n_pieces)
 
 
+@pytest.mark.parametrize("seed", range(40))
+def test_small_integer_weights_with_all_their_coincidences(seed):
+    # Equal and opposite hyperplanes, lines through corners, dead and constant neurons.
+    rng = np.random.default_rng(seed)
+    sizes = [rng.integers(1, 3), *rng.integers(1, 6, size=rng.integers(1, 4)), 1]
+    network = Network.sequential(
+        [rng.integers(-2, 3, size=(b, a)) for a, b in itertools.pairwise(sizes)],
+        [rng.integers(-2, 3, size=b) for b in sizes[1:]],
+        [rng.choice([None, 1.0, 3.0]) for _ in sizes[1:-1]],
+    )
+    exact = count_regions(network, -2, 2, rational=True)
+    sampled = count_regions(network, -2, 2, method="sampling", n_samples=500)
+    assert sampled.lower_bound <= exact.lower_bound <= sampled.upper_bound
+    for method in ("geometry", "lp"):
+        result = count_regions(network, -2, 2, method=method)
+        assert result.exact and result.lower_bound == exact.lower_bound
+        assert result.n_functions == exact.n_functions
+        assert result.n_pieces == exact.n_pieces
+
+
 def test_walk_finds_all_patterns_in_three_dimensions():
     network = chain([3, 4, 4, 1], 7)
     result = count_regions(network, -1, 1)
@@ -222,7 +243,9 @@ def one_input(rows, outputs):
 def test_one_input_gives_intervals_between_breakpoints():
     hat = one_input([(1, 1), (1, 0), (1, -1)], [1.0, -2.0, 1.0])
     result = count_regions(hat, -3, 2)
-    ends = sorted({round(float(v), 12) for r in result.regions for v in r.vertices})
+    ends = sorted(
+        {round(float(v), 12) for r in result.regions for v in r.vertices[:, 0]}
+    )
     assert ends == [-3, -1, 0, 1, 2]
     # 0, x + 1, 1 - x, 0: the first and the last carry the same function, apart.
     assert (result.lower_bound, result.n_functions, result.n_pieces) == (4, 3, 4)
@@ -305,6 +328,17 @@ def test_record_prints_and_serialises():
     figures = json.loads(json.dumps(result.to_dict()))
     assert figures["lower_bound"] == result.lower_bound and "regions" not in figures
     assert "lower bound" in str(result) and str(result.lower_bound) in str(result)
+
+
+@needs_shared_models
+def test_a_real_network_by_both_methods():
+    network = load_onnx(SHARED_MODELS / "small" / "reluMIP_peaks_3x10.onnx")
+    cut = count_regions(network, -1, 1, method="geometry")
+    walked = count_regions(network, -1, 1, method="lp")
+    assert cut.exact and walked.exact
+    assert patterns(cut.regions) == patterns(walked.regions)
+    bounds = interval_bounds(network, -np.ones(2), np.ones(2))
+    assert count_regions(network, -1, 1, bounds).lower_bound == cut.lower_bound
 
 
 # -- errors ----------------------------------------------------------------------------

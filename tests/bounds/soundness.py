@@ -1,6 +1,13 @@
-"""The check that computed pre-activations lie within bounds; no tests here."""
+"""Checks that pre-activations lie within bounds, on real networks too; no tests here."""
+
+import functools
+import json
 
 import numpy as np
+
+from pyomo_relu.errors import NetworkError
+from pyomo_relu.network import load_onnx
+from tests.paths import SHARED_MODELS
 
 
 def assert_sound(network, bounds, points):
@@ -15,3 +22,35 @@ def assert_within(values, lowers, uppers):
     for k, (v, lo, hi) in enumerate(zip(values, lowers, uppers)):
         worst = np.max(np.maximum(lo - v, v - hi), initial=-np.inf)
         assert np.all((v >= lo) & (v <= hi)), f"layer {k}: outside by {worst}"
+
+
+def shared_networks():
+    """Paths of the real networks, relative to their folder; none where it is absent."""
+    if SHARED_MODELS is None:
+        return []
+    return sorted(
+        str(p.relative_to(SHARED_MODELS)) for p in SHARED_MODELS.rglob("*.onnx")
+    )
+
+
+@functools.cache
+def shared_network(path):
+    """The network, or None if it is not piecewise linear or has a fixed batch."""
+    try:
+        return load_onnx(SHARED_MODELS / path)
+    except NetworkError:
+        return None
+
+
+@functools.cache
+def shared_answers():
+    """What is known about the real networks."""
+    return json.loads((SHARED_MODELS / "ANSWERS.json").read_text())
+
+
+def shared_box(path):
+    """A box on which the real network's optimum is known, or [-1, 1]^n."""
+    for known in shared_answers()["optimum"]:
+        if known["file"] == path and np.size(known["box"]) == 2:
+            return tuple(known["box"])
+    return -1.0, 1.0

@@ -1,0 +1,5 @@
+"""Problems and timing runs that compare formulations.
+
+Run its parts as modules from the repository's root, for example
+``python -m examples.benchmarks.oil_wells FOLDER``.
+"""

@@ -1,0 +1,208 @@
+"""What ceilings do to a network: bounds on the clipped one, and how far it moves.
+
+Choosing ceilings and encoding them lives elsewhere.
+"""
+
+import numpy as np
+
+from pyomo_relu.bounds.affine import times
+from pyomo_relu.bounds.crown import crown_bounds
+from pyomo_relu.bounds.interval import interval_bounds
+from pyomo_relu.bounds.neuron_bounds import NeuronBounds
+from pyomo_relu.bounds.rounding import TINY, UNIT, slack
+from pyomo_relu.network.network import INPUT, Layer, Network, Source
+from pyomo_relu.network.rescale import clip_network
+
+
+def clipped_bounds(bounds, ceilings):
+    """Bounds on the network under ceilings, from bounds on the network.
+
+    Interval arithmetic on the clipped network, intersected with the given bounds moved
+    by what the pre-activations can move.  Neurons that no ceiling reaches keep their
+    bounds and sources.  Ceilings that these bounds prove out of reach are left out.
+
+    Parameters
+    ----------
+    bounds : NeuronBounds
+    ceilings : sequence of numpy.ndarray, shapes (layer size,)
+
+    Returns
+    -------
+    NeuronBounds
+        Its ``network`` is the clipped one.
+    """
+    network = clip_network(bounds.network, ceilings)
+    result = _bounds_of(network, bounds)
+    needed = [np.where(c < result.upper[k], c, np.inf) for k, c in enumerate(ceilings)]
+    lean = clip_network(bounds.network, needed)
+    return NeuronBounds(
+        lean,
+        result.lower,
+        result.upper,
+        result.source,
+        result.input_lower,
+        result.input_upper,
+    )
+
+
+def output_movement(bounds, clipped):
+    """How far ceilings move the outputs: bounds on clipped(x) - network(x).
+
+    The difference is propagated through the layers, and bounded a second time by CROWN
+    on the network that computes both and subtracts them; the tighter of the two counts.
+
+    Parameters
+    ----------
+    bounds : NeuronBounds
+        Of the network.
+    clipped : NeuronBounds
+        Of the network under ceilings, on the same input box.
+
+    Returns
+    -------
+    lower, upper : numpy.ndarray, shape (n_outputs,)
+        Valid in exact arithmetic and for float64 forward passes of both networks.
+    """
+    low, high = _movements(bounds, clipped)[-1]
+    both = difference_network(bounds.network, clipped.network)
+    crown = crown_bounds(both, bounds.input_lower, bounds.input_upper)
+    # moved neurons that are exactly unmoved must stay so
+    return (
+        np.where(low == 0.0, low, np.maximum(low, crown.lower[-1])),
+        np.where(high == 0.0, high, np.minimum(high, crown.upper[-1])),
+    )
+
+
+def difference_network(first, second):
+    """The network that computes ``second(x) - first(x)``; equal layers are shared.
+
+    Both must have the same layers up to ceilings.
+    """
+    layers, at = [], {INPUT: (INPUT, INPUT)}
+    for k, (one, two) in enumerate(zip(first.layers[:-1], second.layers[:-1])):
+        sources = [_placed(one.sources, at, side) for side in (0, 1)]
+        layers.append(_at(one, sources[0]))
+        mine = len(layers) - 1
+        same = sources[0] == sources[1] and _same_ceilings(one, two)
+        if not same:
+            layers.append(_at(two, sources[1]))
+        at[k] = mine, len(layers) - 1
+    last = first.layers[-1]
+    weights = {}
+    for side, sign in ((0, -1.0), (1, 1.0)):
+        for source, w in zip(_placed(last.sources, at, side), last.weights):
+            weights[source] = (
+                weights[source] + sign * w if source in weights else sign * w
+            )
+    weights = {s: w for s, w in weights.items() if abs(w).sum() > 0}
+    layers.append(
+        Layer(list(weights), list(weights.values()), np.zeros(last.size), "identity")
+    )
+    return Network(layers, first.inputs, first.outputs, first.name)
+
+
+def _placed(sources, at, side):
+    return [Source(at[layer][side], post) for layer, post in sources]
+
+
+def _at(layer, sources):
+    return Layer(
+        sources, layer.weights, layer.bias, layer.activation, layer.ceiling, layer.name
+    )
+
+
+def _same_ceilings(one, two):
+    if one.ceiling is None or two.ceiling is None:
+        return one.ceiling is two.ceiling
+    return np.array_equal(one.ceiling, two.ceiling)
+
+
+def _bounds_of(network, bounds):
+    clipped = interval_bounds(network, bounds.input_lower, bounds.input_upper)
+    moved = _movements(bounds, clipped)
+    lower, upper, source = [], [], []
+    for k, (low, high) in enumerate(moved):
+        still = (low == 0.0) & (high == 0.0)
+        lo = np.where(still, bounds.lower[k], _down(bounds.lower[k] + low))
+        hi = np.where(still, bounds.upper[k], _up(bounds.upper[k] + high))
+        lower.append(np.where(still, lo, np.maximum(lo, clipped.lower[k])))
+        upper.append(np.where(still, hi, np.minimum(hi, clipped.upper[k])))
+        own = (lower[k] > clipped.lower[k]) | (upper[k] < clipped.upper[k])
+        source.append(np.where(still | own, bounds.source[k], clipped.source[k]))
+    return NeuronBounds(
+        network, lower, upper, source, bounds.input_lower, bounds.input_upper
+    )
+
+
+def _movements(bounds, clipped):
+    """Bounds on (clipped - original) pre-activations, one pair per layer."""
+    network = bounds.network
+    pre, post = [], []
+    for k, layer in enumerate(network.layers):
+        mid, radius = np.zeros(layer.size), np.zeros(layer.size)
+        size, terms = np.abs(layer.bias), 1
+        moving = np.zeros(layer.size, dtype=bool)
+        for (source, is_post), w in zip(layer.sources, layer.weights):
+            absolute, terms = abs(w), terms + 1 + w.shape[1]
+            size = size + _apply(absolute, _magnitude(bounds, clipped, source, is_post))
+            if source == INPUT:
+                continue
+            low, high = (post if is_post else pre)[source]
+            mid += _apply(w, 0.5 * low + 0.5 * high)
+            radius += _apply(absolute, 0.5 * high - 0.5 * low)
+            moving |= _apply(absolute, np.maximum(-low, high)) > 0.0
+        # twice: both forward passes round, and so does this sum
+        radius = radius + 2.0 * slack(2 * terms) * size + TINY
+        low, high = (np.where(moving, mid + sign * radius, 0.0) for sign in (-1, 1))
+        pre.append((low, high))
+        if k < len(network.layers) - 1:
+            post.append(_post_movement(bounds, clipped, k, low, high))
+    return pre
+
+
+def _post_movement(bounds, clipped, k, low, high):
+    """Range of ``min(max(0, v + d), c') - min(max(0, v), c)`` for v, d in intervals.
+
+    It grows with d, and for fixed d is piecewise linear in v with kinks at 0, c, -d
+    and c' - d: the extremes lie at kinks or ends.
+    """
+    one, two = bounds.network.layers[k], clipped.network.layers[k]
+    lo, hi = bounds.lower[k], bounds.upper[k]
+    c = np.full(one.size, np.inf) if one.ceiling is None else one.ceiling
+    new = np.full(one.size, np.inf) if two.ceiling is None else two.ceiling
+    ends = []
+    for d, best in ((low, np.min), (high, np.max)):
+        kinks = np.clip(np.array([lo, hi, 0.0 * lo, c, -d, new - d]), lo, hi)
+        change = two.activate(kinks + d) - one.activate(kinks)
+        ends.append(best(change, axis=0))
+    size = np.maximum(np.abs(lo), np.abs(hi)) + np.maximum(-low, high)
+    size += np.where(np.isfinite(new), new, 0.0)
+    error = 16.0 * UNIT * size + TINY
+    still = (low == 0.0) & (high == 0.0) & (np.minimum(new, hi) == np.minimum(c, hi))
+    return (
+        np.where(still, 0.0, ends[0] - error),
+        np.where(still, 0.0, ends[1] + error),
+    )
+
+
+def _magnitude(bounds, clipped, source, is_post):
+    if source == INPUT:
+        ends = bounds.input_lower, bounds.input_upper
+    elif is_post:
+        ends = (*bounds.post_bounds(source), *clipped.post_bounds(source))
+    else:
+        ends = (b.lower[source] for b in (bounds, clipped))
+        ends = (*ends, *(b.upper[source] for b in (bounds, clipped)))
+    return np.max(np.abs(np.array(ends)), axis=0)
+
+
+def _apply(matrix, vector):
+    return times(vector[None], matrix)[0]
+
+
+def _down(a):
+    return np.nextafter(a, -np.inf)
+
+
+def _up(a):
+    return np.nextafter(a, np.inf)

@@ -1,0 +1,20 @@
+"""Time limits shared by several steps; nothing else."""
+
+import time
+
+
+class Deadline:
+    """A number of seconds from now on.
+
+    Parameters
+    ----------
+    seconds : float or None
+        None means no limit.
+    """
+
+    def __init__(self, seconds=None):
+        self._end = None if seconds is None else time.monotonic() + seconds
+
+    def left(self):
+        """Seconds left, not below 0; None without a limit."""
+        return None if self._end is None else max(0.0, self._end - time.monotonic())

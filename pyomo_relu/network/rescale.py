@@ -1,0 +1,222 @@
+r"""The same layers in other units, or under ceilings: what may be done to neurons.
+
+Nothing here knows how a network is encoded.  Factors s > 0 per neuron leave the
+function as it is, since ``max(0, s v) = s max(0, v)``::
+
+    W'_ij = s_i W_ij / s_j (s_j = 1 for inputs)    b'_i = s_i b_i    c'_i = s_i c_i
+
+so neuron i of the rescaled network has pre- and post-activation ``s_i v_i, s_i x_i``;
+every layer that reads neuron j, be it before or after the activation, divides by s_j.
+"""
+
+import numpy as np
+from scipy import sparse
+
+from pyomo_relu.errors import NetworkError
+from pyomo_relu.network.network import INPUT, Layer, Network
+
+#: Factors are kept within these powers of two.
+_LARGEST_EXPONENT = 60
+
+_MAX_SWEEPS = 1000
+
+
+def clip_network(network, ceilings):
+    """The network with ceilings on its activations, in addition to its own.
+
+    Parameters
+    ----------
+    network : Network
+    ceilings : sequence of numpy.ndarray, shapes (layer size,)
+        One per activation layer, positive; ``inf`` leaves a neuron as it is.
+
+    Returns
+    -------
+    Network
+        ``network`` itself where all ceilings are infinite.
+    """
+    if all(np.all(np.isinf(c)) for c in ceilings):
+        return network
+    layers = list(network.layers)
+    for k, (layer, ceiling) in enumerate(zip(network.activation_layers, ceilings)):
+        if layer.ceiling is not None:
+            ceiling = np.minimum(ceiling, layer.ceiling)
+        elif np.all(np.isinf(ceiling)):
+            continue
+        layers[k] = Layer(
+            layer.sources, layer.weights, layer.bias, "clipped", ceiling, layer.name
+        )
+    return Network(layers, network.inputs, network.outputs, network.name)
+
+
+def rescale_network(network, factors):
+    """The network with neuron i of layer k in units that are 1/factors[k][i] as large.
+
+    Parameters
+    ----------
+    network : Network
+    factors : sequence of array_like, shapes (layer size,)
+        One per activation layer, positive and finite.
+
+    Returns
+    -------
+    Network
+        The same function; bit for bit if the factors are powers of two and nothing
+        over- or underflows, because then every product and sum is scaled exactly.
+
+    Raises
+    ------
+    NetworkError
+        If factors do not fit the layers, or are not positive and finite.
+    """
+    factors = _checked(network, factors)
+    layers = []
+    for k, layer in enumerate(network.layers):
+        own = factors[k]
+        weights = [
+            _scaled(w, own, np.ones(w.shape[1]) if s == INPUT else factors[s])
+            for (s, _), w in zip(layer.sources, layer.weights)
+        ]
+        ceiling = None if layer.ceiling is None else own * layer.ceiling
+        layers.append(
+            Layer(
+                layer.sources,
+                weights,
+                own * layer.bias,
+                layer.activation,
+                ceiling,
+                layer.name,
+            )
+        )
+    return Network(layers, network.inputs, network.outputs, network.name)
+
+
+def power_of_two(factors, up=False):
+    """The nearest power of two per factor (in the exponent), or the next one down.
+
+    Parameters
+    ----------
+    factors : sequence of numpy.ndarray
+    up : bool or None
+        None rounds to the nearest exponent, False down, True up.
+    """
+    rounding = {None: np.rint, False: np.floor, True: np.ceil}[up]
+    return [np.exp2(rounding(np.log2(s))) for s in factors]
+
+
+def l1_factors(network, max_sweeps=_MAX_SWEEPS):
+    r"""Factors that minimise the l1 norm of all weights and biases.
+
+    Solves ``min_t sum |W_ij| exp(t_i - t_j) + sum |b_i| exp(t_i)`` over the log
+    factors t, which is convex (Plate et al., eq. 12), by block coordinate descent:
+    with all other layers fixed, a neuron with incoming l1 norm A (bias included) and
+    outgoing l1 norm B is optimal at ``s = sqrt(B / A)``.  At the optimum A = B for
+    every neuron.  Neurons with A = 0 or B = 0 keep the factor 1.
+
+    Parameters
+    ----------
+    network : Network
+    max_sweeps : int
+        Sweeps over all layers; ends earlier once no factor moves by 1e-9 relative.
+
+    Returns
+    -------
+    list of numpy.ndarray, shapes (layer size,)
+        One per activation layer.
+    """
+    return _balance(network, np.add.reduce, True, max_sweeps)
+
+
+def max_factors(network, max_sweeps=_MAX_SWEEPS):
+    """Factors that give each neuron equal largest incoming and outgoing weights.
+
+    Cross-layer equalisation (Nagel et al., "Data-free quantization through weight
+    equalization and bias correction", 2019) with ``s = sqrt(r_out / r_in)`` over all
+    sources and all readers of a neuron, swept until it rests.  Biases do not count.
+
+    Parameters and result as for ``l1_factors``.
+    """
+    return _balance(network, np.maximum.reduce, False, max_sweeps)
+
+
+def l1_norm(network):
+    """Sum of the absolute values of all weights and biases."""
+    return sum(
+        float(np.abs(layer.bias).sum())
+        + sum(float(abs(w).sum()) for w in layer.weights)
+        for layer in network.layers
+    )
+
+
+def _balance(network, combine, with_bias, max_sweeps):
+    """Sweep ``s_i = sqrt(out_i / in_i)`` through the layers until it rests."""
+    factors = [np.ones(layer.size) for layer in network.layers]
+    weights = [[abs(w) for w in layer.weights] for layer in network.layers]
+    readers = [
+        [
+            (m, weights[m][at])
+            for m, layer in enumerate(network.layers)
+            for at, source in enumerate(layer.sources)
+            if source.layer == k
+        ]
+        for k in range(len(network.layers) - 1)
+    ]
+    least, most = 2.0**-_LARGEST_EXPONENT, 2.0**_LARGEST_EXPONENT
+    for _ in range(max_sweeps):
+        moved = 0.0
+        for k, layer in enumerate(network.layers[:-1]):
+            incoming = [
+                _rows(w if s == INPUT else _scaled(w, None, factors[s]), combine)
+                for (s, _), w in zip(layer.sources, weights[k])
+            ]
+            if with_bias:
+                incoming.append(np.abs(layer.bias))
+            outgoing = [
+                _rows(_scaled(w, factors[m], None).T, combine) for m, w in readers[k]
+            ]
+            if not incoming or not outgoing:
+                continue
+            a, b = combine(np.array(incoming)), combine(np.array(outgoing))
+            usable = (a > 0) & (b > 0)
+            new = np.where(usable, np.sqrt(b / np.where(usable, a, 1.0)), 1.0)
+            new = np.clip(new, least, most)
+            moved = max(moved, float(np.max(np.abs(new / factors[k] - 1.0))))
+            factors[k] = new
+        if moved < 1e-9:
+            break
+    return factors[:-1]
+
+
+def _rows(matrix, combine):
+    """Row-wise sums or maxima of a nonnegative matrix."""
+    if not sparse.issparse(matrix):
+        return combine(matrix, axis=1) if matrix.shape[1] else np.zeros(len(matrix))
+    if combine is np.add.reduce:
+        return np.asarray(matrix.sum(axis=1)).ravel()
+    return np.asarray(sparse.csr_array(matrix).max(axis=1).todense()).ravel()
+
+
+def _scaled(w, rows, columns):
+    """``diag(rows) w diag(1/columns)``; None stands for ones."""
+    if sparse.issparse(w):
+        if rows is not None:
+            w = sparse.diags_array(rows) @ w
+        if columns is not None:
+            w = w @ sparse.diags_array(1.0 / columns)
+        return sparse.csr_array(w)
+    if rows is not None:
+        w = rows[:, None] * w
+    return w if columns is None else w / columns
+
+
+def _checked(network, factors):
+    sizes = [(layer.size,) for layer in network.activation_layers]
+    factors = [np.asarray(s, dtype=float) for s in factors]
+    if [s.shape for s in factors] != sizes:
+        raise NetworkError(
+            f"{network.name}: factors of shapes {[s.shape for s in factors]} do not fit "
+            f"activation layers of shapes {sizes}."
+        )
+    if not all(np.all((s > 0) & np.isfinite(s)) for s in factors):
+        raise NetworkError(f"{network.name}: factors must be positive and finite.")
+    return [*factors, np.ones(network.n_outputs)]

@@ -1,0 +1,80 @@
+"""The best feasible point so far: candidates are completed, verified and improved."""
+
+import numpy as np
+
+from pyomo_relu.search.branch_region import RegionLP
+
+#: Largest relative violation of a row, bound or network of an accepted point.
+FEASIBILITY = 1e-6
+
+
+class Incumbent:
+    """Best verified point of a BranchProblem.
+
+    Parameters
+    ----------
+    problem : BranchProblem
+
+    Attributes
+    ----------
+    value : float
+        Objective (minimisation) of ``full``; infinite while there is none.
+    full : numpy.ndarray or None
+        Values of the modeller's columns.
+    """
+
+    def __init__(self, problem):
+        self.problem = problem
+        self.value = np.inf
+        self.full = None
+        self._region = None
+
+    def offer(self, points):
+        """Take the best of some points if it is feasible and better.
+
+        Parameters
+        ----------
+        points : numpy.ndarray, shape (N, n)
+            Values of the problem's columns.
+
+        Returns
+        -------
+        feasible : numpy.ndarray of bool, shape (N,)
+        values : numpy.ndarray, shape (N,)
+            Objective of each point, feasible or not.
+        """
+        p = self.problem
+        points = np.clip(points, p.lower, p.upper)
+        points[:, p.integer] = np.round(points[:, p.integer])
+        original = p.original
+        full = original.complete(p.columns, points)
+        values = original.objective(full)
+        feasible = original.violation(full) <= FEASIBILITY
+        best = np.where(feasible & np.isfinite(values), values, np.inf)
+        if best.size and best.min() < self.value:
+            at = int(best.argmin())
+            self.value, self.full = float(best[at]), full[at]
+        return feasible, values
+
+    def improve(self, point, time_limit=None):
+        """Optimise over the linear region around a point; True if that is better.
+
+        Integer columns are kept at their (rounded) values.
+        """
+        if self._region is None:
+            self._region = RegionLP(self.problem)
+        before = self.value
+        better = self._region.solve(point, time_limit)
+        if better is not None:
+            self.offer(better[None])
+        return self.value < before
+
+    def walk(self, point, steps=20, time_limit=None):
+        """``improve`` from region to region until nothing is gained."""
+        gained = False
+        for _ in range(steps):
+            if not self.improve(point, time_limit):
+                break
+            gained = True
+            point = self.full[self.problem.columns]
+        return gained

@@ -1,0 +1,117 @@
+"""Open nodes of a branch and bound as arrays, and splitting them; no bounds in here."""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+
+@dataclass
+class Nodes:
+    """Boxes with what is known about each; one row per node.
+
+    Attributes
+    ----------
+    lower, upper : numpy.ndarray, shape (N, n)
+    bound : numpy.ndarray, shape (N,)
+        Proven lower bound of the objective in the box.
+    duals : numpy.ndarray, shape (N, R)
+        Row multipliers that prove (nearly) that bound.
+    column : numpy.ndarray of int, shape (N,)
+        Column to branch on; -1 where no split can help.
+    point : numpy.ndarray, shape (N,)
+        Where to split it.
+    unstable : numpy.ndarray of int, shape (N,)
+        Neurons that are unstable on the box.
+    tries : numpy.ndarray of int, shape (N,)
+        How often a MILP has been given up on an ancestor.
+    """
+
+    lower: np.ndarray
+    upper: np.ndarray
+    bound: np.ndarray
+    duals: np.ndarray
+    column: np.ndarray
+    point: np.ndarray
+    unstable: np.ndarray
+    tries: np.ndarray
+
+    @classmethod
+    def root(cls, lower, upper, n_rows):
+        """One node with nothing known about it."""
+        return cls(
+            np.array(lower, dtype=float)[None],
+            np.array(upper, dtype=float)[None],
+            np.array([-np.inf]),
+            np.zeros((1, n_rows)),
+            np.array([-1]),
+            np.zeros(1),
+            np.zeros(1, dtype=int),
+            np.zeros(1, dtype=int),
+        )
+
+    def __len__(self):
+        return self.bound.size
+
+    def __getitem__(self, which):
+        return Nodes(*(getattr(self, f.name)[which] for f in fields(self)))
+
+    @staticmethod
+    def joined(parts):
+        """All nodes of several Nodes."""
+        return Nodes(
+            *(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Nodes))
+        )
+
+    def split(self, integer):
+        """Both halves of each node: all left ones, then all right ones."""
+        left, right = self[:], self[:]
+        rows = np.arange(len(self))
+        left.upper, right.lower = left.upper.copy(), right.lower.copy()
+        left.upper[rows, self.column] = self.point
+        right.lower[rows, self.column] = self.point + integer[self.column]
+        return Nodes.joined([left, right])
+
+
+class OpenNodes:
+    """Nodes that wait, given out in batches of the least bounds."""
+
+    def __init__(self, nodes):
+        self._nodes = nodes
+        self._new = []
+
+    def __len__(self):
+        return len(self._nodes) + sum(map(len, self._new))
+
+    @property
+    def bound(self):
+        """The least bound; infinite if no node is left."""
+        self._merge()
+        return float(self._nodes.bound.min()) if len(self._nodes) else np.inf
+
+    def add(self, nodes):
+        """Put nodes back."""
+        if len(nodes):
+            self._new.append(nodes)
+
+    def prune(self, cutoff):
+        """Drop nodes whose bound reaches ``cutoff``."""
+        self._merge()
+        keep = self._nodes.bound < cutoff
+        if not keep.all():
+            self._nodes = self._nodes[keep]
+
+    def pop(self, count):
+        """The ``count`` nodes of least bound, which are no longer open."""
+        self._merge()
+        nodes = self._nodes
+        if count >= len(nodes):
+            self._nodes = nodes[:0]
+            return nodes
+        order = np.argpartition(nodes.bound, count)
+        self._nodes = nodes[order[count:]]
+        return nodes[order[:count]]
+
+    def _merge(self):
+        if self._new:
+            self._nodes = Nodes.joined([self._nodes, *self._new])
+            self._new = []

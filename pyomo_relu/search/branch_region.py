@@ -1,0 +1,109 @@
+"""The best point of one linear region of all networks together, by an LP."""
+
+import numpy as np
+
+from pyomo_relu.network.network import ACTIVE, AT_CEILING, INACTIVE
+
+
+class RegionLP:
+    """``min g_0(x) + costs'z`` over the linear region that a point lies in.
+
+    On the region every row function is affine, so the problem is a linear program in
+    x and z: no hidden neuron is a column, each is one row that keeps its state.
+
+    Parameters
+    ----------
+    problem : BranchProblem
+    """
+
+    def __init__(self, problem):
+        import highspy
+
+        self.problem = problem
+        self._highspy = highspy
+        self._highs = highspy.Highs()
+        for name, value in (
+            ("output_flag", False),
+            ("parallel", "off"),
+            ("primal_feasibility_tolerance", 1e-9),
+        ):
+            self._highs.setOptionValue(name, value)
+        self._rest = problem.rest.toarray()
+        self._plain = problem.plain.toarray()
+
+    def solve(self, point, time_limit=None):
+        """Best point of the region of ``point``, or None if the rows leave none.
+
+        Parameters
+        ----------
+        point : numpy.ndarray, shape (n,)
+            Integer columns stay at their rounded values.
+        """
+        p = self.problem
+        n = p.n_inputs
+        x = point[:n]
+        lower, upper = p.lower.copy(), p.upper.copy()
+        at_integers = np.clip(np.round(point[p.integer]), *self._ends(p.integer))
+        lower[p.integer] = upper[p.integer] = at_integers
+        pattern = [states[0] for states in p.network.activation_pattern(x[None])]
+        pieces = p.network.linear_piece(pattern)
+        rows, low, high = self._states(pattern, pieces)
+        C, d = pieces[-1]
+        matrix = np.zeros((len(low) + len(self._rest) + len(self._plain), lower.size))
+        matrix[: len(low), :n] = rows
+        functions = matrix[len(low) : len(low) + len(self._rest)]
+        functions += self._rest
+        functions[:, :n] += C[1:]
+        matrix[len(low) + len(self._rest) :] = self._plain
+        row_lower = np.concatenate([low, p.function_lower - d[1:], p.plain_lower])
+        row_upper = np.concatenate([high, p.function_upper - d[1:], p.plain_upper])
+        costs = p.costs.copy()
+        costs[:n] += C[0]
+        return self._optimum(
+            matrix, row_lower, row_upper, costs, lower, upper, time_limit
+        )
+
+    def _ends(self, which):
+        return self.problem.lower[which], self.problem.upper[which]
+
+    def _states(self, pattern, pieces):
+        """Rows that keep every neuron in its state."""
+        rows, low, high = [], [], []
+        for layer, state, (C, d) in zip(self.problem.network.layers, pattern, pieces):
+            top = np.inf if layer.ceiling is None else layer.ceiling
+            lower = np.select([state == ACTIVE, state == AT_CEILING], [0.0, top], -np.inf)
+            upper = np.select([state == INACTIVE, state == ACTIVE], [0.0, top], np.inf)
+            rows.append(C)
+            low.append(lower - d)
+            high.append(upper - d)
+        if not rows:
+            return np.zeros((0, self.problem.n_inputs)), np.zeros(0), np.zeros(0)
+        return np.concatenate(rows), np.concatenate(low), np.concatenate(high)
+
+    def _optimum(self, matrix, row_lower, row_upper, costs, lower, upper, time_limit):
+        h = self._highs
+        row, column = np.nonzero(matrix)
+        start = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=len(matrix)))])
+        h.passModel(
+            costs.size,
+            len(matrix),
+            row.size,
+            2,
+            1,
+            0.0,
+            costs,
+            lower,
+            upper,
+            row_lower,
+            row_upper,
+            start[:-1].astype(np.int32),
+            column.astype(np.int32),
+            matrix[row, column],
+            np.zeros(costs.size, dtype=np.int32),
+        )
+        limit = np.inf if time_limit is None else h.getRunTime() + max(time_limit, 0.0)
+        h.setOptionValue("time_limit", limit)
+        h.run()
+        if h.getModelStatus() != self._highspy.HighsModelStatus.kOptimal:
+            return None
+        return np.array(h.getSolution().col_value)

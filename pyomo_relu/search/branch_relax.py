@@ -1,0 +1,312 @@
+"""Bounding a batch of boxes: lines, propagation, dual bounds, LPs, where to branch."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pyomo_relu.search.branch_lines import LineBounder
+from pyomo_relu.search.branch_lp import LPS_INFEASIBLE, NodeLPs
+from pyomo_relu.search.branch_nodes import Nodes
+from pyomo_relu.search.branch_rows import BoxRows, RowPattern
+
+#: An integer column counts as integer within this distance.
+INTEGRAL = 1e-6
+
+#: A box shrunk to less than this fraction of its edges' product is bounded again.
+_AGAIN = 0.6
+
+#: Edges shorter than this, relative to the numbers at their ends, are not split.
+_SHORTEST = 1e-13
+
+
+@dataclass
+class Evaluated:
+    """What bounding a batch gave.
+
+    Attributes
+    ----------
+    nodes : Nodes
+        Those that remain, with bounds and a column to branch on.
+    points : numpy.ndarray, shape (N, n)
+        For each of them, the minimiser of its relaxation.
+    closed : float
+        Least bound of the nodes that were dropped because of ``cutoff``; infinite if
+        there was none.
+    unbounded : bool
+        An LP was unbounded.
+    """
+
+    nodes: Nodes
+    points: np.ndarray
+    closed: float
+    unbounded: bool = False
+
+
+class Relaxation:
+    """Bounds boxes of one problem; holds nothing that depends on a box.
+
+    Parameters
+    ----------
+    problem : BranchProblem
+    """
+
+    def __init__(self, problem):
+        self.problem = p = problem
+        self.bounder = LineBounder(p.network)
+        below = np.flatnonzero(np.isfinite(p.function_upper))
+        above = np.flatnonzero(np.isfinite(p.function_lower))
+        self.below, self.above = below, above
+        plain, rest = p.plain, p.rest
+        m = plain.shape[0]
+        self.plain_pattern = _pattern(plain)
+        rows, columns, self._sources = [], [], []
+        coo = plain.tocoo()
+        rows.append(coo.row)
+        columns.append(coo.col)
+        self._plain_data = coo.data
+        self._rest_data = []
+        for offset, which in ((m, below), (m + below.size, above)):
+            for at, i in enumerate(which):
+                z = rest.indices[rest.indptr[i] : rest.indptr[i + 1]]
+                rows.append(np.full(p.n_inputs + z.size, offset + at))
+                columns.append(np.concatenate([np.arange(p.n_inputs), z]))
+                self._rest_data.append(rest.data[rest.indptr[i] : rest.indptr[i + 1]])
+        self.n_rows = m + below.size + above.size
+        self._lp_entries = sum(map(len, rows))
+        # the objective's line comes last: a row for propagation, none of the LP
+        z = np.flatnonzero(p.costs)
+        rows.append(np.full(p.n_inputs + z.size, self.n_rows))
+        columns.append(np.concatenate([np.arange(p.n_inputs), z]))
+        self._rest_data.append(p.costs[z])
+        row, column = np.concatenate(rows), np.concatenate(columns)
+        n = p.n_columns
+        self.pattern = RowPattern(row, column, self.n_rows + 1, n)
+        some = slice(0, self._lp_entries)
+        self.lp_pattern = RowPattern(row[some], column[some], self.n_rows, n)
+        self.needs_lp = self.n_rows > 0
+        self._lps = None
+
+    def __getstate__(self):
+        return {"problem": self.problem}
+
+    def __setstate__(self, state):
+        self.__init__(state["problem"])
+
+    def evaluate(self, nodes, cutoff, tolerance=0.0):
+        """Bound nodes, shrink and drop them, and choose where to branch.
+
+        Parameters
+        ----------
+        nodes : Nodes
+        cutoff : float
+            Only points with a smaller objective are of interest.
+
+        Returns
+        -------
+        Evaluated
+        """
+        p = self.problem
+        nodes = nodes[:]
+        nodes.lower, nodes.upper = nodes.lower.copy(), nodes.upper.copy()
+        closed = np.inf
+        if p.plain.shape[0]:
+            empty = self._plain_rows(len(nodes)).tighten(
+                nodes.lower, nodes.upper, p.integer
+            )
+            nodes = nodes[~empty]
+        for _ in range(2):
+            if not len(nodes):
+                break
+            size = _size(nodes, p.n_inputs)
+            lines = self._lines(nodes)
+            rows = self._rows(lines, cutoff)
+            empty = rows.tighten(nodes.lower, nodes.upper, p.integer)
+            nodes, lines, rows = nodes[~empty], _pick(lines, ~empty), rows[~empty]
+            shrunk = _size(nodes, p.n_inputs) < _AGAIN * size[~empty]
+            closed = min(closed, cutoff) if empty.any() else closed
+            if shrunk.mean() < 0.5 if len(nodes) else True:
+                break
+        if not len(nodes):
+            return Evaluated(nodes, nodes.lower, closed)
+        lps = BoxRows(
+            self.lp_pattern,
+            rows.data[:, : self._lp_entries],
+            rows.lower[:, : self.n_rows],
+            rows.upper[:, : self.n_rows],
+        )
+        costs = np.broadcast_to(p.costs, nodes.lower.shape).copy()
+        costs[:, : p.n_inputs] = lines.low[:, 0]
+        constants = lines.low_const[:, 0]
+        return self._bound(nodes, lines, lps, costs, constants, cutoff, closed)
+
+    def _bound(self, nodes, lines, lps, costs, constants, cutoff, closed):
+        """Dual bounds of all nodes, LPs where those do not suffice, branching."""
+        p = self.problem
+        at_duals = lps.dual_bounds(
+            costs, constants, nodes.duals, nodes.lower, nodes.upper
+        )
+        nodes.bound = np.maximum(nodes.bound, at_duals)
+        points = np.where(costs > 0, nodes.lower, nodes.upper)
+        flat = costs == 0
+        points[flat] = (0.5 * (nodes.lower + nodes.upper))[flat]
+        points[~np.isfinite(points)] = 0.0
+        unbounded = False
+        keep = nodes.bound < cutoff
+        if self.needs_lp and keep.any():
+            if self._lps is None:
+                self._lps = NodeLPs(self.lp_pattern)
+            at = np.flatnonzero(keep)
+            some = lps[at]
+            answer = self._lps.solve(
+                some, costs[at], constants[at], nodes.lower[at], nodes.upper[at]
+            )
+            unbounded = answer.unbounded
+            nodes.duals[at] = answer.duals
+            nodes.bound[at] = np.maximum(nodes.bound[at], answer.bounds)
+            points[at] = np.where(answer.solved[:, None], answer.points, points[at])
+            infeasible = answer.bounds == LPS_INFEASIBLE
+            keep[at[infeasible]] = False
+            dropped = nodes.bound >= cutoff
+            dropped[at[infeasible]] = False
+        else:
+            dropped = ~keep
+        if dropped.any():
+            closed = min(closed, float(nodes.bound[dropped].min()))
+        keep &= nodes.bound < cutoff
+        nodes, lines, points = nodes[keep], _pick(lines, keep), points[keep]
+        nodes.unstable = lines.unstable
+        self._choose_branching(nodes, lines, points)
+        return Evaluated(nodes, points, closed, unbounded)
+
+    # -- rows of a batch -----------------------------------------------------------
+
+    def _plain_rows(self, B):
+        p = self.problem
+        return BoxRows(
+            self.plain_pattern,
+            np.broadcast_to(p.plain.data, (B, p.plain.nnz)),
+            np.broadcast_to(p.plain_lower, (B, p.plain.shape[0])),
+            np.broadcast_to(p.plain_upper, (B, p.plain.shape[0])),
+        )
+
+    def _lines(self, nodes):
+        n = self.problem.n_inputs
+        return self.bounder.lines(nodes.lower[:, :n], nodes.upper[:, :n])
+
+    def _rows(self, lines, cutoff):
+        """All rows over the boxes: plain ones, lines, and the objective's line."""
+        p = self.problem
+        B = len(lines.low)
+        data = [np.broadcast_to(self._plain_data, (B, self._plain_data.size))]
+        rest = iter(self._rest_data)
+        for which, coefficients in ((self.below, lines.low), (self.above, lines.high)):
+            for i in which:
+                z = next(rest)
+                data.append(coefficients[:, i + 1])
+                data.append(np.broadcast_to(z, (B, z.size)))
+        z = next(rest)
+        data.append(lines.low[:, 0])
+        data.append(np.broadcast_to(z, (B, z.size)))
+        none = np.full((B, 1), -np.inf)
+        m = p.plain.shape[0]
+        lower = np.concatenate(
+            [
+                np.broadcast_to(p.plain_lower, (B, m)),
+                np.repeat(none, self.below.size, axis=1),
+                _outward(
+                    p.function_lower[self.above], lines.high_const[:, self.above + 1], -1
+                ),
+                none,
+            ],
+            axis=1,
+        )
+        upper = np.concatenate(
+            [
+                np.broadcast_to(p.plain_upper, (B, m)),
+                _outward(
+                    p.function_upper[self.below], lines.low_const[:, self.below + 1], 1
+                ),
+                np.repeat(-none, self.above.size, axis=1),
+                _outward(np.array([cutoff]), lines.low_const[:, :1], 1),
+            ],
+            axis=1,
+        )
+        return BoxRows(self.pattern, np.concatenate(data, axis=1), lower, upper)
+
+    # -- branching -----------------------------------------------------------------
+
+    def _choose_branching(self, nodes, lines, points):
+        """Fractional integers first, then the input that the lines' error is due to."""
+        p = self.problem
+        if not len(nodes):
+            return
+        weights = np.zeros((len(nodes), 2 * p.n_functions))
+        weights[:, 0] = 1.0
+        m = p.plain.shape[0]
+        duals = np.abs(nodes.duals)
+        weights[:, self.below + 1] = duals[:, m : m + self.below.size]
+        # rows without multipliers: their lines' error may still hide infeasibility
+        weights[:, p.n_functions + 1 + self.above] = duals[:, m + self.below.size :]
+        if p.n_functions > 1:
+            weights[:, 1:] += 1e-3 * weights.sum(axis=1, keepdims=True)
+        n = p.n_inputs
+        scores = np.zeros(nodes.lower.shape)
+        scores[:, :n] = np.matmul(weights[:, None, :], lines.errors)[:, 0]
+        width = nodes.upper - nodes.lower
+        size = np.maximum(np.abs(nodes.lower), np.abs(nodes.upper))
+        can = width > _SHORTEST * np.where(np.isfinite(size), size, 1.0)
+        can[:, n:] &= p.integer[n:]
+        # where no error is left every width counts: rounding or integers remain
+        exact = ~(np.where(can, scores, 0.0)[:, :n] > 0).any(axis=1)
+        scores = np.where(can, scores, -1.0)
+        column = scores[:, :n].argmax(axis=1)
+        rows = np.arange(len(nodes))
+        point = 0.5 * (nodes.lower + nodes.upper)[rows, column]
+        column = np.where(exact | (scores[rows, column] <= 0), -1, column)
+        fraction = np.abs(points - np.round(points))
+        fraction[:, ~p.integer] = 0.0
+        fraction[~can] = 0.0
+        most = fraction.argmax(axis=1)
+        fractional = fraction[rows, most] > INTEGRAL
+        column = np.where(fractional, most, column)
+        point = np.where(fractional, points[rows, most], point)
+        # an exact box whose LP point is no solution: any integer left, the widest
+        stuck = (column < 0) & (can & p.integer).any(axis=1)
+        if stuck.any():
+            widest = np.where(can & p.integer, np.minimum(width, 1e6), -1).argmax(axis=1)
+            column = np.where(stuck, widest, column)
+            middle = 0.5 * (nodes.lower + nodes.upper)[rows, widest]
+            middle = np.where(np.isfinite(middle), middle, points[rows, widest])
+            point = np.where(stuck, middle, point)
+        whole = (column >= 0) & p.integer[column]
+        nodes.column, nodes.point = column, np.where(whole, np.floor(point), point)
+
+
+def _pattern(matrix):
+    coo = matrix.tocoo()
+    return RowPattern(coo.row, coo.col, *matrix.shape)
+
+
+def _pick(lines, which):
+    return type(lines)(
+        lines.low[which],
+        lines.low_const[which],
+        lines.high[which],
+        lines.high_const[which],
+        lines.unstable[which],
+        lines.errors[which],
+        tuple([a[which] for a in side] for side in lines.hidden),
+    )
+
+
+def _size(nodes, n):
+    """Mean edge of each box, relative to nothing; for comparing a box with itself."""
+    return (nodes.upper - nodes.lower)[:, :n].sum(axis=1)
+
+
+def _outward(side, const, sign):
+    """``side - const`` rounded away from the feasible set."""
+    with np.errstate(invalid="ignore"):
+        value = side - const
+        value = value + sign * 4e-16 * (np.abs(side) + np.abs(const))
+    return np.where(np.isnan(value), sign * np.inf, value)

@@ -1,0 +1,90 @@
+"""From one point per network to a feasible point of the whole model: completion."""
+
+import numpy as np
+
+from pyomo_relu.errors import ModelError
+from pyomo_relu.search.problem import problem_of
+from pyomo_relu.search.relax_walk import solve_region
+
+
+def polish(surrounding, points, time_limit=None):
+    """The best feasible point with every network in the linear region of its point.
+
+    Within the regions the networks are affine, so the modeller's rows, the region rows
+    and ``outputs = C inputs + d`` form one linear (or, with integer columns,
+    mixed-integer) programme in the modeller's columns.  Its solution is finished by
+    the networks' forward pass and checked against every row, bound and integrality
+    within 1e-6.
+
+    Parameters
+    ----------
+    surrounding : Surrounding
+    points : sequence of array_like, shapes (n_inputs,)
+        One per network, in the order of ``surrounding.blocks``; need not be feasible.
+    time_limit : float, optional
+        Seconds.
+
+    Returns
+    -------
+    (float, numpy.ndarray of shape (n_columns,)) or None
+        ``costs . columns + cost_constant`` (a minimisation, whatever the modeller's
+        sense) and the column values; None if these regions hold no feasible point or
+        none was found in time.
+
+    Raises
+    ------
+    ModelError
+        If the model has a row or objective that is not linear.
+    """
+    check_linear(surrounding)
+    problem = problem_of(surrounding)
+    found = solve_region(problem, with_points(problem, points), time_limit)
+    if found is None:
+        return None
+    return float(problem.value(found) + surrounding.cost_constant), found
+
+
+def with_points(problem, points):
+    """Column values that hold one point per network; all else is zero.
+
+    Raises
+    ------
+    ModelError
+        If the number of points or of their entries does not fit.
+    """
+    columns = np.zeros(problem.n_columns)
+    if len(points) != len(problem.networks):
+        raise ModelError(
+            f"{len(points)} points were given for {len(problem.networks)} networks; "
+            "give one per network block, in the model's order."
+        )
+    for network, inputs, point in zip(problem.networks, problem.inputs, points):
+        point = np.ravel(np.asarray(point, dtype=float))
+        if point.size != inputs.size:
+            raise ModelError(
+                f"the point for '{network.name}' has {point.size} entries, the network "
+                f"{inputs.size} inputs."
+            )
+        columns[inputs] = point
+    return columns
+
+
+def check_linear(surrounding):
+    """Refuse a model that is not linear around its networks.
+
+    Raises
+    ------
+    ModelError
+        With the names of the rows, disjunctions or objectives at fault.
+    """
+    if not surrounding.left_out:
+        return
+    names = ", ".join(f"'{c.name}'" for c in surrounding.left_out[:5])
+    more = len(surrounding.left_out) - 5
+    raise ModelError(
+        "a search needs a model that is linear (or mixed-integer linear) apart from "
+        f"its network blocks and has at most one objective; {names}"
+        f"{f' and {more} more' if more > 0 else ''} are not linear, or are "
+        "disjunctions or SOS constraints. Reformulate them (for disjunctions "
+        "TransformationFactory('gdp.bigm')) or deactivate them."
+    )

@@ -1,0 +1,149 @@
+"""Projections: from any input points to points that the modeller's rows allow."""
+
+import numpy as np
+from scipy import sparse
+
+from pyomo_relu.bounds.interval import interval_bounds
+from pyomo_relu.bounds import LinearModel
+from pyomo_relu.bounds.session import INFEASIBLE
+from pyomo_relu.errors import InfeasibleError, ModelError
+from pyomo_relu.search.linear_solve import solve_linear
+
+#: Bounds beyond this count as none.
+_LARGE = 1e8
+
+
+def with_reachable_outputs(problem):
+    """The problem with interval bounds of the networks on their output columns.
+
+    Only where the inputs' bounds are finite; keeps relaxations bounded.
+    """
+    linear = problem.linear
+    lower, upper = linear.lower.copy(), linear.upper.copy()
+    for b in problem.forward_order():
+        inputs, outputs = problem.inputs[b], problem.outputs[b]
+        lo, hi = lower[inputs], upper[inputs]
+        if np.all(np.isfinite(lo) & np.isfinite(hi)):
+            bounds = interval_bounds(problem.networks[b], lo, hi)
+            lower[outputs] = np.maximum(lower[outputs], bounds.lower[-1])
+            upper[outputs] = np.minimum(upper[outputs], bounds.upper[-1])
+    if np.any(lower > upper):
+        at = int(np.argmax(lower > upper))
+        raise InfeasibleError(
+            f"the model is infeasible: the network cannot reach the bounds of output "
+            f"'{linear.name(at)}', which lie outside [{lower[at]}, {upper[at]}]. "
+            "Correct the bounds."
+        )
+    return linear.replace(lower=lower, upper=upper)
+
+
+def input_box(problem, relaxed, clock):
+    """Finite bounds of the networks' inputs: their own, or implied by linear rows.
+
+    Parameters
+    ----------
+    problem : Problem
+    relaxed : LinearModel
+        The rows without the networks.
+
+    Returns
+    -------
+    lower, upper : numpy.ndarray, shape (len(problem.input_columns()),)
+
+    Raises
+    ------
+    ModelError
+        If neither Var bounds nor rows bound an input.
+    """
+    columns = problem.input_columns()
+    lower, upper = relaxed.lower[columns].copy(), relaxed.upper[columns].copy()
+    for at, column in enumerate(columns):
+        for bound, sign in ((lower, 1.0), (upper, -1.0)):
+            if np.isfinite(bound[at]):
+                continue
+            costs = np.zeros(relaxed.n_columns)
+            costs[column] = sign
+            answer = solve_linear(relaxed, costs, clock.limit(), integer=False)
+            if answer.primal is None or abs(answer.objective) > _LARGE:
+                raise ModelError(
+                    f"input '{relaxed.name(column)}' has no finite "
+                    f"{'lower' if sign > 0 else 'upper'} bound, and the linear "
+                    "constraints imply none. Set one: a search needs a box."
+                )
+            bound[at] = sign * answer.objective
+    return lower, np.maximum(lower, upper)
+
+
+def dykstra(X, rows, row_lower, row_upper, lower, upper, sweeps=30):
+    """Nearest points of a polyhedron, for all rows of ``X`` at once (approximately).
+
+    Dykstra's alternating projections on the half-spaces and the box converge to the
+    Euclidean projection; a few sweeps are enough to guide a descent.
+
+    Source: Boyle and Dykstra, Lecture Notes in Statistics 37 (1986).
+
+    Parameters
+    ----------
+    X : numpy.ndarray, shape (N, d)
+    rows : numpy.ndarray, shape (m, d)
+        No row is zero.
+    row_lower, row_upper : numpy.ndarray, shape (m,)
+    lower, upper : numpy.ndarray, shape (d,)
+    """
+    X = np.clip(X, lower, upper)
+    size = np.einsum("md,md->m", rows, rows)
+    shifts = np.zeros((rows.shape[0], X.shape[0]))  # along each row's normal
+    box = np.zeros_like(X)
+    for _ in range(sweeps):
+        before = X
+        for i, a in enumerate(rows):
+            activity = X @ a / size[i] + shifts[i]
+            level = np.clip(activity, row_lower[i] / size[i], row_upper[i] / size[i])
+            X = X + np.outer(shifts[i] + level - activity, a)
+            shifts[i] = activity - level
+        moved = X + box
+        X = np.clip(moved, lower, upper)
+        box = moved - X
+        if np.max(np.abs(X - before), initial=0.0) <= 1e-10:
+            break
+    return X
+
+
+def nearest_linear_point(relaxed, columns, target, width, clock):
+    """A point of the modeller's rows whose ``columns`` are nearest to ``target``.
+
+    Minimises ``sum |x - target| / width`` by a linear (mixed-integer) programme.
+
+    Returns
+    -------
+    numpy.ndarray, shape (n_columns,), or None
+        None if the time is over.
+
+    Raises
+    ------
+    InfeasibleError
+        If the modeller's rows have no solution at all.
+    """
+    n, k = relaxed.n_columns, len(columns)
+    pick = sparse.csr_array((np.ones(k), (np.arange(k), columns)), shape=(k, n))
+    eye = sparse.eye_array(k, format="csr")
+    zero = np.zeros(k)
+    model = LinearModel(
+        sparse.block_array(
+            [[relaxed.matrix, None, None], [pick, eye, -eye]], format="csr"
+        ),
+        np.concatenate([relaxed.row_lower, target]),
+        np.concatenate([relaxed.row_upper, target]),
+        np.concatenate([relaxed.lower, zero, zero]),
+        np.concatenate([relaxed.upper, zero + np.inf, zero + np.inf]),
+        np.concatenate([relaxed.integer, np.zeros(2 * k, dtype=bool)]),
+    )
+    price = 1.0 / np.where(width > 0, width, 1.0)
+    costs = np.concatenate([np.zeros(n), price, price])
+    answer = solve_linear(model, costs, clock.limit(5.0), mip_gap=0.05)
+    if answer.status == INFEASIBLE:
+        raise InfeasibleError(
+            "the model is infeasible: its linear constraints and bounds have no "
+            "solution even without the networks. Correct them."
+        )
+    return None if answer.primal is None else answer.primal[:n]

@@ -1,0 +1,163 @@
+r"""Successive linear programmes with a trust region: towards rows on outputs.
+
+Where the modeller's rows involve outputs, random points and gradients of the objective
+rarely satisfy them.  Each step here replaces every network by its affine piece at the
+present point, lets outputs deviate at a price and stays within a box around the point::
+
+    min  costs . c + mu sum (s+ + s-) / scale
+    s.t. the modeller's rows, bounds and integrality
+         outputs - s+ + s- = f(x0) + J (inputs - x0),   |inputs - x0| <= Delta width
+
+A step counts if it lowers ``costs . c + mu sum |outputs - f(inputs)| / scale``.  With
+integer columns each step is a mixed-integer programme: integers move freely, so routes
+or counts change while the networks' inputs move a little.
+
+Source: the S l1 LP method of Fletcher and Sainz de la Maza, Mathematical Programming
+43 (1989), with the exact penalty function of that paper; here the points it reaches
+are handed to linear programmes over the exact regions.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from pyomo_relu.bounds import LinearModel
+from pyomo_relu.search.linear_solve import solve_linear
+from pyomo_relu.search.regions import output_rows, region_rows
+
+#: First radius of the trust region in widths of the input box, and where to give up.
+_RADIUS, _SMALLEST = 0.25, 1e-5
+
+#: Gap of the mixed-integer steps: they are only steps.
+_STEP_GAP = 1e-3
+
+
+@dataclass
+class Scales:
+    """Sizes that make deviations of outputs comparable.
+
+    Parameters
+    ----------
+    width : numpy.ndarray, shape (n_columns,)
+        Range of each network input (other columns: 1).
+    outputs : list of numpy.ndarray
+        Range of each network's outputs over a sample of points.
+    penalty : float
+        Price mu of a deviation by one range.
+    """
+
+    width: np.ndarray
+    outputs: list
+    penalty: float
+
+
+def sample_scales(problem, points, width):
+    """Scales from a batch of points.
+
+    Parameters
+    ----------
+    points : numpy.ndarray, shape (N, n_columns)
+        Outputs computed by the forward pass.
+    width : numpy.ndarray, shape (n_columns,)
+    """
+    outputs = []
+    for columns in problem.outputs:
+        values = points[:, columns]
+        spread = values.max(axis=0) - values.min(axis=0)
+        outputs.append(np.where(spread > 0, spread, 1.0))
+    values = problem.value(points)
+    finite = np.isfinite(width)
+    reach = float(np.abs(problem.costs[finite]) @ width[finite])
+    return Scales(width, outputs, max(1.0, np.ptp(values), reach))
+
+
+def deviation(problem, scales, columns):
+    """Sum over networks of ``|outputs - f(inputs)|`` in the outputs' ranges."""
+    total = 0.0
+    for b, network in enumerate(problem.networks):
+        off = network.forward(columns[problem.inputs[b]]) - columns[problem.outputs[b]]
+        total += float(np.sum(np.abs(off) / scales.outputs[b]))
+    return total
+
+
+def approach(problem, scales, columns, clock, steps=40, close=1e-7):
+    """Step towards a point where rows and networks hold together.
+
+    Parameters
+    ----------
+    problem : Problem
+    scales : Scales
+    columns : numpy.ndarray, shape (n_columns,)
+        Satisfies the modeller's rows; outputs need not be the networks'.
+    clock : Clock
+    steps : int
+    close : float
+        Deviation at which the rows count as met.
+
+    Returns
+    -------
+    columns : numpy.ndarray
+        The last point; satisfies the modeller's rows.
+    deviation : float
+    """
+    radius, mu = _RADIUS, scales.penalty
+    off = deviation(problem, scales, columns)
+    for _ in range(steps):
+        if clock.passed() or radius < _SMALLEST:
+            break
+        trial = _step(problem, scales, columns, radius, mu, clock)
+        if trial is None:
+            break
+        new_off = deviation(problem, scales, trial)
+        gain = problem.value(columns) - problem.value(trial) + mu * (off - new_off)
+        if gain > 1e-9 * (1.0 + mu):
+            moved = np.max(
+                np.abs(trial - columns)[problem.input_columns()]
+                / scales.width[problem.input_columns()],
+                initial=0.0,
+            )
+            stalled = new_off > close and new_off > 0.9 * off
+            columns, off = trial, new_off
+            radius = min(2.0 * radius, 1.0) if moved > 0.5 * radius else radius
+            mu *= 3.0 if stalled else 1.0
+        else:
+            radius *= 0.25
+    return columns, off
+
+
+def _step(problem, scales, columns, radius, mu, clock):
+    """Solution of the linearised programme in the trust region; None if none."""
+    linear = problem.linear
+    n = problem.n_columns
+    lower, upper = linear.lower.copy(), linear.upper.copy()
+    moving = problem.input_columns()
+    reach = radius * scales.width[moving]
+    lower[moving] = np.maximum(lower[moving], columns[moving] - reach)
+    upper[moving] = np.minimum(upper[moving], columns[moving] + reach)
+    rows, rhs = [], []
+    for network, inputs, outputs in zip(
+        problem.networks, problem.inputs, problem.outputs
+    ):
+        *_, C, d = region_rows(network, columns[inputs])
+        rows.append(output_rows(C, inputs, outputs, n))
+        rhs.append(d)
+    rhs = np.concatenate(rhs)
+    slack = sparse.eye_array(rhs.size, format="csr")
+    price = mu / np.concatenate(scales.outputs)
+    matrix = sparse.block_array(
+        [[linear.matrix, None, None], [sparse.vstack(rows), slack, -slack]],
+        format="csr",
+    )
+    free = np.zeros(2 * rhs.size)
+    model = LinearModel(
+        matrix,
+        np.concatenate([linear.row_lower, rhs]),
+        np.concatenate([linear.row_upper, rhs]),
+        np.concatenate([lower, free]),
+        np.concatenate([upper, free + np.inf]),
+        np.concatenate([linear.integer, free.astype(bool)]),
+    )
+    costs = np.concatenate([problem.costs, price, price])
+    answer = solve_linear(model, costs, clock.limit(5.0), mip_gap=_STEP_GAP)
+    return None if answer.primal is None else answer.primal[:n]

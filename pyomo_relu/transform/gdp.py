@@ -1,0 +1,277 @@
+r"""relu.gdp: activations as Disjunctions, so that gdp's transformations apply.
+
+For v in [L, U], L < 0 < U, ceiling c (infinite for a plain ReLU), an unstable neuron is
+
+    x >= v    or, if c < U,   [below the ceiling: x >= v]  or  [at the ceiling: x >= c]
+    x <= v    or, if L < 0,   [active: x <= v]             or  [inactive: x <= 0]
+
+with 0 <= x <= c.  The Disjuncts carry a ``BigM`` Suffix with the tightest coefficients,
+so with ``gdp.bigm`` the rows are those of ``relu.bigm`` and ``relu.clipped``.
+
+Six of Pyomo's solver paths ignore an active Disjunction and return a wrong optimum.
+Therefore the chosen gdp transformation is applied at once (``gdp_transformation``,
+default "gdp.bigm").  With None the Disjunctions stay, and so does the exact nonlinear
+row ``block.activation`` of each neuron, which LP and MILP paths refuse; it goes as soon
+as a gdp transformation (or you) deactivates the neuron's Disjunctions.  GDPopt, which
+takes Disjunctions as they are, then sees redundant nonlinear rows; deactivate
+``block.activation`` yourself before you call it.
+
+Adds per unstable neuron: 1 Disjunction of 2 Disjuncts and 1 row (clipped: up to 2
+Disjunctions), then what the gdp transformation adds.  Choose it for research on
+disjunctive formulations; ``gdp.bigm`` costs ten times ``relu.bigm``'s time to apply.
+
+Source: Grossmann and Trespalacios, "Systematic modeling of discrete-continuous
+optimization models through generalized disjunctive programming", AIChE J. 59 (2013).
+"""
+
+from pyomo.common.config import ConfigValue
+from pyomo.core.base import Suffix, TransformationFactory
+from pyomo.core.base.constraint import Constraint
+from pyomo.core.base.set_types import Any
+from pyomo.core.expr.numeric_expr import LinearExpression
+from pyomo.core.expr.visitor import identify_variables
+from pyomo.gdp import Disjunct, GDP_Error
+from pyomo.gdp.disjunct import DisjunctionData, IndexedDisjunction
+
+from pyomo_relu.errors import TransformationError
+from pyomo_relu.transform.base import NetworkFormulation, source_of
+from pyomo_relu.transform.given_m import declare_given_m, tightened_by_given_m
+
+
+class GuardedDisjunctionData(DisjunctionData):
+    """A Disjunction that takes the exact activation row with it when it goes.
+
+    The row is active exactly as long as a Disjunction of the neuron is.
+    """
+
+    __slots__ = ()
+
+    def activate(self):
+        """Activate, and the exact row too."""
+        super().activate()
+        self._set_guard()
+
+    def deactivate(self):
+        """Deactivate; with the neuron's last Disjunction the exact row goes."""
+        super().deactivate()
+        self._set_guard()
+
+    def _set_guard(self):
+        container = self.parent_component()
+        network_block = self.parent_block().parent_block()
+        if network_block is None:
+            return
+        k, i, _ = self.index()
+        keys = ((k, i, label) for label in ("zero", "ceiling"))
+        row = network_block.activation[k, i]
+        if any(key in container and container[key].active for key in keys):
+            row.activate()
+        else:
+            row.deactivate()
+
+
+class GuardedDisjunctions(IndexedDisjunction):
+    """Container of the Disjunctions of one network block."""
+
+    _ComponentDataClass = GuardedDisjunctionData
+
+
+def _declare_gdp(config):
+    config.declare(
+        "gdp_transformation",
+        ConfigValue(
+            default="gdp.bigm",
+            description="gdp transformation to apply at once, or None",
+            doc="""
+            The registered name of a gdp transformation ("gdp.bigm", "gdp.hull",
+            "gdp.mbigm", ...).  None leaves active Disjunctions and keeps the exact
+            nonlinear rows until they are transformed.""",
+        ),
+    )
+    config.declare(
+        "gdp_options",
+        ConfigValue(
+            default=None,
+            description="dict of options for the gdp transformation",
+        ),
+    )
+    return config
+
+
+@TransformationFactory.register(
+    "relu.gdp", doc="Turn the activations of ReLU network blocks into Disjunctions"
+)
+class Gdp(NetworkFormulation):
+    """Encode ReLU network blocks by Disjunctions; see the module's docstring."""
+
+    NAME = "relu.gdp"
+    CONFIG = _declare_gdp(declare_given_m(NetworkFormulation.CONFIG()))
+
+    def _bounds(self, block, config):
+        bounds, given = super()._bounds(block, config)
+        return tightened_by_given_m(block, bounds, config.bigM)
+
+    def _encode(self, encoding, config):
+        _gdp_transformation(config)  # a wrong name is an error before anything is done
+        new = encoding.reformulation
+        new.disjuncts = Disjunct(Any)
+        new.disjunctions = GuardedDisjunctions(Any)
+        super()._encode(encoding, config)
+
+    def _encode_neuron(self, encoding, k, i, config):
+        lower = float(encoding.bounds.lower[k][i])
+        upper = float(encoding.bounds.upper[k][i])
+        layer, new = encoding.network.layers[k], encoding.reformulation
+        ceiling = upper if layer.ceiling is None else min(upper, layer.ceiling[i])
+        v, x = encoding.columns.pre[k][i], encoding.columns.post[k][i]
+        slack = [1.0, -1.0], [x, v]
+        if lower < 0:
+            active = _disjunct(new, (k, i, "active"), *slack, None, 0.0, -lower)
+            off = _disjunct(
+                new, (k, i, "inactive"), [1.0], [x], None, 0.0, float(ceiling)
+            )
+            new.disjunctions[k, i, "zero"] = [active, off]
+        else:
+            encoding.add_row((k, i, "linear"), *slack, upper=0.0)
+        if ceiling < upper:
+            below = _disjunct(
+                new, (k, i, "below_ceiling"), *slack, 0.0, None, float(ceiling) - upper
+            )
+            at = _disjunct(
+                new,
+                (k, i, "at_ceiling"),
+                [1.0],
+                [x],
+                float(ceiling),
+                None,
+                -float(ceiling),
+            )
+            new.disjunctions[k, i, "ceiling"] = [below, at]
+            if lower < 0:
+                pair = [d.binary_indicator_var for d in (at, active)]
+                encoding.add_row((k, i, "order"), [1.0, -1.0], pair, upper=0.0)
+        else:
+            encoding.add_row((k, i, "above"), *slack, lower=0.0)
+
+    def _finish(self, encoding, config):
+        disjunctions = encoding.reformulation.disjunctions
+        transformation = _gdp_transformation(config)
+        if transformation is not None and len(disjunctions):
+            try:
+                transformation.apply_to(
+                    encoding.reformulation, **(config.gdp_options or {})
+                )
+            except (GDP_Error, ValueError) as error:
+                raise TransformationError(
+                    f"{self.NAME}: {config.gdp_transformation} failed on "
+                    f"'{encoding.block.name}': {error}"
+                ) from error
+        for disjunction in disjunctions.values():
+            if disjunction.active:
+                disjunction.activate()  # the exact rows stay as long as it does
+
+    @staticmethod
+    def set_start(encoding, x, pre, post):
+        """Set indicators and, after gdp.hull, the disaggregated variables."""
+        new = encoding.reformulation
+        for (k, i, label), disjunct in new.disjuncts.items():
+            v, ceiling = pre[k][i], encoding.network.layers[k].ceiling
+            state = {
+                "active": v > 0,
+                "inactive": not v > 0,
+                "below_ceiling": ceiling is not None and v < ceiling[i],
+                "at_ceiling": ceiling is not None and v >= ceiling[i],
+            }[label]
+            disjunct.indicator_var.set_value(bool(state), skip_validation=True)
+            disjunct.binary_indicator_var.set_value(int(state), skip_validation=True)
+        for (k, i, _), disjunction in new.disjunctions.items():
+            for var in (encoding.block.pre[k, i], encoding.block.post[k, i]):
+                _start_disaggregated(var, disjunction)
+
+    # -- look-ups ------------------------------------------------------------------
+
+    def get_indicator_var(self, src_constraint):
+        """The binary of the neuron's Disjunct "active", or None if there is none."""
+        encoding, key = source_of(src_constraint)
+        disjuncts = encoding.reformulation.disjuncts
+        if (*key, "active") not in disjuncts:
+            return None
+        return disjuncts[(*key, "active")].binary_indicator_var
+
+    def get_disjunctions(self, src_constraint):
+        """The Disjunctions that stand for the activation row ``src_constraint``."""
+        encoding, key = source_of(src_constraint)
+        items = encoding.reformulation.disjunctions.items()
+        return [disjunction for index, disjunction in items if index[:2] == key]
+
+    def get_transformed_constraints(self, src_constraint):
+        """Rows on the Disjuncts, or what gdp made of them, and rows beside them."""
+        rows = super().get_transformed_constraints(src_constraint)
+        for disjunction in self.get_disjunctions(src_constraint):
+            for disjunct in disjunction.disjuncts:
+                block = disjunct.transformation_block
+                if block is None:
+                    rows.append(disjunct.row)
+                else:
+                    rows += block.component_data_objects(Constraint)
+        return rows
+
+    def get_src_constraint(self, transformed_constraint):
+        """The activation row that a row or a Disjunct's row stands for."""
+        block = transformed_constraint.parent_block()
+        while block is not None and block.ctype is not Disjunct:
+            block = getattr(block, "src_disjunct", None) or block.parent_block()
+        if block is None:
+            return super().get_src_constraint(transformed_constraint)
+        k, i, _ = block.index()
+        return block.parent_block().parent_block().activation[k, i]
+
+
+def _gdp_transformation(config):
+    name = config.gdp_transformation
+    if name is None:
+        return None
+    transformation = TransformationFactory(name)
+    if transformation is None or not str(name).startswith("gdp."):
+        raise TransformationError(
+            f"relu.gdp: gdp_transformation={name!r} is not a registered gdp "
+            "transformation. Use 'gdp.bigm', 'gdp.hull', 'gdp.mbigm', or None to "
+            "transform the Disjunctions yourself."
+        )
+    return transformation
+
+
+def _disjunct(new, key, coefs, variables, lower, upper, big_m):
+    """One Disjunct ``lower <= sum <= upper`` with its tightest big-M coefficient."""
+    disjunct = new.disjuncts[key]
+    expr = LinearExpression(linear_coefs=coefs, linear_vars=variables)
+    disjunct.row = Constraint(expr=(lower, expr, upper))
+    disjunct.BigM = Suffix(direction=Suffix.LOCAL)
+    disjunct.BigM[disjunct.row] = big_m
+    return disjunct
+
+
+def _start_disaggregated(var, disjunction):
+    """Values of gdp.hull's copies of ``var``: its value in the Disjunct that holds."""
+    hull = TransformationFactory("gdp.hull")
+    try:
+        link = hull.get_disaggregation_constraint(
+            var, disjunction, raise_exception=False
+        )
+    except (GDP_Error, KeyError, AttributeError):
+        return  # not transformed by gdp.hull
+    if link is None:
+        return
+    rest = {id(t): t for t in identify_variables(link.body) if t is not var}
+    left = var.value
+    for disjunct in disjunction.disjuncts:
+        copy = hull.get_disaggregated_var(var, disjunct, raise_exception=False)
+        if copy is None or id(copy) not in rest:
+            continue
+        holds = disjunct.binary_indicator_var.value > 0.5
+        copy.set_value(var.value if holds else 0.0, skip_validation=True)
+        left -= copy.value
+        del rest[id(copy)]
+    for copy in rest.values():  # the Disjuncts that do not mention the variable
+        copy.set_value(left, skip_validation=True)
+        left = 0.0

@@ -1,0 +1,280 @@
+"""relu.obbt: optimization-based bound tightening of pre-activations.
+
+Per neuron, the smallest and largest pre-activation over a relaxation of the network:
+LPs over the triangle relaxation, layer by layer, on the neurons that interval
+arithmetic, CROWN and input splitting leave undecided; optionally MILPs on windows of
+layers.  Every bound is proven from the dual side.  With ``scope="model"`` the
+modeller's linear constraints, links between networks, bounds on outputs and, if given,
+an objective cutoff take part, and inputs are tightened too; such bounds hold at the
+model's feasible points and are dropped when a constraint they rest on is gone.
+
+Adds nothing to the model; tightens Var bounds unless told not to.
+
+Sources: Plate et al., arXiv 2502.03016, eq. (8); Grimstad and Andersson, Computers &
+Chemical Engineering 131 (2019); Zhao et al., arXiv 2401.05280 (windows).
+"""
+
+import contextlib
+import logging
+
+from pyomo.common.config import (
+    Bool,
+    ConfigValue,
+    In,
+    NonNegativeFloat,
+    PositiveInt,
+    document_class_CONFIG,
+)
+from pyomo.common.dependencies import numpy as np
+from pyomo.core.base import TransformationFactory
+
+from pyomo_relu import bounds as bounds_
+from pyomo_relu.errors import BoundsError, InfeasibleError, TransformationError
+from pyomo_relu.model_conditions import ModelConditions
+from pyomo_relu.progress import progress_bars
+from pyomo_relu.surrounding import read_surrounding
+from pyomo_relu.transform.base import in_disjunct
+from pyomo_relu.transform.bounds import declare_solver_free
+from pyomo_relu.transform.targets import network_blocks
+from pyomo_relu.transform.tightening import BoundTransformation, named_infeasibility
+
+logger = logging.getLogger("pyomo.relu")
+
+
+def _config():
+    config = declare_solver_free(
+        BoundTransformation.CONFIG(), ("interval", "crown", "split", "lp")
+    )
+    config.declare(
+        "scope",
+        ConfigValue(
+            default="network",
+            domain=In(["network", "model"]),
+            description="what the relaxation contains: 'network' or 'model'",
+            doc="""
+            "network": each network over its input box.  "model": all networks together
+            with the modeller's active linear constraints; integer Vars are relaxed,
+            nonlinear constraints are left out (and logged).""",
+        ),
+    )
+    config.declare(
+        "solver",
+        ConfigValue(
+            default=None,
+            domain=In([None, "highs", "gurobi"]),
+            description="LP and MILP solver: 'highs' (default) or 'gurobi'",
+        ),
+    )
+    config.declare(
+        "threads",
+        ConfigValue(
+            default=None,
+            domain=PositiveInt,
+            description="number of local processes; default: this process only",
+        ),
+    )
+    config.declare(
+        "process_start_method",
+        ConfigValue(
+            default=None,
+            domain=In([None, "fork", "spawn", "forkserver"]),
+            description="how processes start, as in gdp.mbigm",
+            doc="""
+            Default: 'fork' where there is one, unless this process has threads, in
+            which case 'forkserver'; 'spawn' elsewhere.  With 'spawn' and 'forkserver'
+            the calling script needs ``if __name__ == "__main__":``.""",
+        ),
+    )
+    config.declare(
+        "executor",
+        ConfigValue(
+            default=None,
+            description="a concurrent.futures.Executor that runs the LPs",
+            doc="""
+            For example ``mpi4py.futures.MPIPoolExecutor()`` or a Dask Client's
+            ``get_executor()``.  The bounds are the same whatever runs them.""",
+        ),
+    )
+    config.declare(
+        "stop_at_sign",
+        ConfigValue(
+            default=False,
+            domain=Bool,
+            description="leave a neuron alone once its state is known",
+        ),
+    )
+    config.declare(
+        "window",
+        ConfigValue(
+            default=None,
+            domain=PositiveInt,
+            description="layers in each MILP of method 'milp'; default: all",
+        ),
+    )
+    config.declare(
+        "solve_limit",
+        ConfigValue(
+            default=None,
+            domain=NonNegativeFloat,
+            description="seconds for each MILP; its dual bound counts then",
+        ),
+    )
+    config.declare(
+        "objective_cutoff",
+        ConfigValue(
+            default=None,
+            domain=float,
+            description="with scope='model': only points at least this good count",
+            doc="""
+            The objective value of a known solution.  Bounds then hold only for points
+            that are no worse: fine for optimising, wrong for anything else.""",
+        ),
+    )
+    return config
+
+
+@TransformationFactory.register(
+    "relu.obbt", doc="Tighten pre-activation bounds by LPs and MILPs (OBBT)"
+)
+@document_class_CONFIG(methods=["apply_to", "create_using"])
+class OBBT(BoundTransformation):
+    """Tighten pre-activation bounds by optimization; see the module's docstring."""
+
+    NAME = "relu.obbt"
+    CONFIG = _config()
+
+    def _methods(self, config):
+        return {
+            "methods": config.methods,
+            "max_cells": config.max_cells,
+            "alpha_steps": config.alpha_steps,
+            "window": config.window,
+            "solve_limit": config.solve_limit,
+            **self._solving(config),
+        }
+
+    def _solving(self, config):
+        return {
+            "solver": config.solver,
+            "executor": self._executor,
+            "stop_at_sign": config.stop_at_sign,
+        }
+
+    def _tighten(self, model, blocks, saved, config):
+        if config.objective_cutoff is not None and config.scope != "model":
+            raise TransformationError(
+                "relu.obbt: objective_cutoff needs scope='model'; within one network "
+                "there is no objective."
+            )
+        with _executor(config) as self._executor:
+            try:
+                if config.scope == "model":
+                    self._tighten_model(model, blocks, saved, config)
+                else:
+                    super()._tighten(model, blocks, saved, config)
+            finally:
+                self._executor = None
+
+    # -- the whole model -----------------------------------------------------------
+
+    def _tighten_model(self, model, blocks, saved, config):
+        deadline = bounds_.Deadline(config.time_limit)
+        inside = [b for b in blocks if in_disjunct(b)]
+        everywhere = [
+            b for b in network_blocks(model, None, self.NAME) if not in_disjunct(b)
+        ]
+        surrounding = read_surrounding(
+            model, everywhere, config.assume_fixed_vars_permanent
+        )
+        for component in surrounding.left_out:
+            logger.info(
+                f"{self.NAME}: '{component.name}' is not a linear constraint or "
+                "objective and is left out of the relaxation."
+            )
+        conditions = ModelConditions(model, surrounding, config.objective_cutoff)
+        found = self._solve_model(surrounding, everywhere, config, deadline)
+        if config.tighten_var_bounds:
+            for j in sorted({int(j) for at in surrounding.input_columns for j in at}):
+                saved.tighten(
+                    surrounding.variables[j],
+                    found.lower[j].item(),
+                    found.upper[j].item(),
+                )
+        for block, bounds in zip(everywhere, found.networks):
+            if any(block is b for b in blocks):
+                self._record_model(block, bounds, found, conditions, saved, config)
+        for block in inside:
+            # what holds only while a Disjunct does takes no part in the relaxation
+            self._tighten_block(block, saved, config, deadline)
+
+    def _solve_model(self, surrounding, blocks, config, deadline):
+        embedded = [
+            bounds_.EmbeddedNetwork(b.network, inputs, outputs, b.name)
+            for b, inputs, outputs in zip(
+                blocks, surrounding.input_columns, surrounding.output_columns
+            )
+        ]
+        with progress_bars(config.progress or config.tee) as progress:
+            try:
+                return bounds_.tighten_model(
+                    surrounding.linear,
+                    embedded,
+                    cutoff=_cutoff(surrounding, config.objective_cutoff),
+                    methods=config.methods,
+                    time_limit=deadline.left(),
+                    alpha_steps=config.alpha_steps,
+                    progress=progress,
+                    **self._solving(config),
+                )
+            except InfeasibleError as error:
+                raise named_infeasibility(error, blocks) from None
+
+    def _record_model(self, block, bounds, found, conditions, saved, config):
+        if bounds is None:
+            names = [
+                v.name
+                for v, lo, hi in zip(block.input_vars(), *block.input_box())
+                if not np.isfinite(hi - lo)
+            ]
+            raise BoundsError(
+                f"{self.NAME}: neither Var bounds nor constraints confine the inputs "
+                f"{', '.join(names)} of '{block.name}'. Set bounds on them."
+            )
+        block.record.model_bounds = (bounds, conditions)
+        self._report(block, bounds, found.statistics, saved, config)
+
+
+def _cutoff(surrounding, value):
+    if value is None:
+        return None
+    if surrounding.costs is None:
+        raise TransformationError(
+            "relu.obbt: objective_cutoff needs exactly one active linear objective."
+        )
+    sign = -1.0 if surrounding.maximise else 1.0
+    at = np.flatnonzero(surrounding.costs)
+    return at, surrounding.costs[at], sign * value - surrounding.cost_constant
+
+
+@contextlib.contextmanager
+def _executor(config):
+    """The given executor, or a pool of ``threads`` local processes, or None."""
+    if config.executor is not None or config.threads in (None, 1):
+        yield config.executor
+        return
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor
+
+    context = multiprocessing.get_context(config.process_start_method or _start())
+    with ProcessPoolExecutor(config.threads, mp_context=context) as pool:
+        yield pool
+
+
+def _start():
+    """The start method that gdp.mbigm would choose."""
+    import multiprocessing
+    import threading
+
+    if "fork" not in multiprocessing.get_all_start_methods():
+        return "spawn"
+    return "fork" if threading.active_count() == 1 else "forkserver"

@@ -1,0 +1,205 @@
+"""What the transformations that record bounds share; no bound method in here."""
+
+import logging
+
+from pyomo.common.config import Bool, ConfigDict, ConfigValue, NonNegativeFloat
+from pyomo.core.base import ReverseTransformationToken, Transformation
+
+from pyomo_relu import bounds as bounds_
+from pyomo_relu.affine_rows import NetworkColumns
+from pyomo_relu.errors import InfeasibleError, TransformationError
+from pyomo_relu.progress import progress_bars
+from pyomo_relu.transform.base import (
+    declare_fixed_inputs,
+    declare_targets,
+    in_disjunct,
+)
+from pyomo_relu.transform.targets import network_blocks
+
+logger = logging.getLogger("pyomo.relu")
+
+
+def _config():
+    config = declare_fixed_inputs(declare_targets(ConfigDict("relu bounds")))
+    config.declare(
+        "time_limit",
+        ConfigValue(
+            default=None,
+            domain=NonNegativeFloat,
+            description="seconds for all blocks together",
+            doc="""
+            What is proven by then is kept; interval arithmetic always runs.""",
+        ),
+    )
+    config.declare(
+        "tighten_var_bounds",
+        ConfigValue(
+            default=True,
+            domain=Bool,
+            description="whether to put the bounds on the Vars too",
+            doc="""
+            If True the bounds of pre, post and output Vars (and, with scope="model", of
+            inputs) are tightened; reversing restores them.  Fixed Vars, values and
+            objectives are never touched.""",
+        ),
+    )
+    config.declare(
+        "progress",
+        ConfigValue(
+            default=False,
+            domain=Bool,
+            description="show a progress bar (tqdm)",
+        ),
+    )
+    config.declare(
+        "tee",
+        ConfigValue(
+            default=False,
+            domain=Bool,
+            description="show a progress bar and print the statistics as a table",
+        ),
+    )
+    return config
+
+
+class BoundTransformation(Transformation):
+    """Base of the transformations that record proven bounds on network blocks."""
+
+    NAME = None
+    CONFIG = _config()
+
+    def _methods(self, config):
+        """Keyword arguments for ``bounds.tighten``."""
+        raise NotImplementedError(f"{type(self).__name__} names no bound methods.")
+
+    def _apply_to(self, model, **kwds):
+        config = self.CONFIG(kwds.pop("options", {}))
+        config.set_value(kwds)
+        if config.reverse is not None:
+            return self._undo(model, config.reverse)
+        blocks = network_blocks(model, config.targets, self.NAME)
+        for block in blocks:
+            if block.record.encoding is not None:
+                raise TransformationError(
+                    f"{self.NAME}: '{block.name}' is already encoded by "
+                    f"{block.record.encoding.formulation.NAME}, whose coefficients "
+                    f"would not profit. Reverse that, apply {self.NAME}, and encode "
+                    "again."
+                )
+        saved = SavedState(blocks)
+        try:
+            self._tighten(model, blocks, saved, config)
+        except BaseException:
+            saved.restore()
+            raise
+        return ReverseTransformationToken(
+            type(self), model, config.targets or [model], {"saved": saved}
+        )
+
+    def _tighten(self, model, blocks, saved, config):
+        deadline = bounds_.Deadline(config.time_limit)
+        for block in blocks:
+            self._tighten_block(block, saved, config, deadline)
+
+    def _tighten_block(self, block, saved, config, deadline):
+        """Bounds over the block's own input box, recorded on the block."""
+        start = block.neuron_bounds(config.assume_fixed_vars_permanent)
+        with progress_bars(config.progress or config.tee, block.name) as progress:
+            bounds, statistics = bounds_.tighten(
+                block.network,
+                start.input_lower,
+                start.input_upper,
+                start=start,
+                time_limit=deadline.left(),
+                progress=progress,
+                **self._methods(config),
+            )
+        block.record.bounds = bounds
+        self._report(block, bounds, statistics, saved, config)
+
+    def _report(self, block, bounds, statistics, saved, config):
+        block.record.statistics = statistics
+        if config.tighten_var_bounds:
+            saved.tighten_neurons(block, bounds)
+        if config.tee:
+            print(f"{self.NAME}: {block.name}\n{statistics}")
+        logger.info(
+            f"{self.NAME}: {block.name}: {bounds.n_stable} of "
+            f"{bounds.network.n_neurons} neurons stable after {statistics.solves} "
+            f"solves, {statistics.seconds:.2f} seconds"
+        )
+
+    def _undo(self, model, token):
+        token.check_token_valid(type(self), model, None)
+        saved = token.reverse_dict["saved"]
+        for block in saved.blocks:
+            if block.record.encoding is not None:
+                raise TransformationError(
+                    f"{self.NAME}: '{block.name}' was encoded by "
+                    f"{block.record.encoding.formulation.NAME} with these bounds. "
+                    "Reverse that first."
+                )
+        saved.restore()
+
+    def get_statistics(self, block):
+        """The TighteningStatistics of the last run on a network block."""
+        statistics = getattr(getattr(block, "record", None), "statistics", None)
+        if statistics is None:
+            raise TransformationError(
+                f"no bounds were recorded on '{block.name}'; apply relu.bounds or "
+                "relu.obbt to it."
+            )
+        return statistics
+
+
+class SavedState:
+    """Everything a bound transformation changes, to be restored by its token."""
+
+    def __init__(self, blocks):
+        self.blocks = list(blocks)
+        self._records = [
+            (b, b.record.bounds, b.record.model_bounds, b.record.statistics)
+            for b in blocks
+        ]
+        self._vars = []
+
+    def tighten(self, var, lower, upper):
+        """Tighten one Var's bounds; fixed Vars are left alone."""
+        if var.fixed:
+            return
+        old_lower, old_upper = var.bounds
+        lower = lower if old_lower is None else max(lower, old_lower)
+        upper = upper if old_upper is None else min(upper, old_upper)
+        if (lower, upper) != (old_lower, old_upper):
+            self._vars.append((var, var.lower, var.upper))
+            var.setlb(None if lower == -float("inf") else lower)
+            var.setub(None if upper == float("inf") else upper)
+
+    def tighten_neurons(self, block, bounds):
+        """Tighten pre, post and, where the network always holds, output Vars."""
+        columns = NetworkColumns(block)
+        for k in range(len(bounds.lower)):
+            if k == len(bounds.lower) - 1 and in_disjunct(block):
+                continue
+            ends = zip(bounds.lower[k].tolist(), bounds.upper[k].tolist())
+            for var, (lower, upper) in zip(columns.pre[k], ends):
+                self.tighten(var, lower, upper)
+        for k, post in enumerate(columns.post):
+            ends = (a.tolist() for a in bounds.post_bounds(k))
+            for var, lower, upper in zip(post, *ends):
+                self.tighten(var, lower, upper)
+
+    def restore(self):
+        """Put everything back, last change first."""
+        for var, lower, upper in reversed(self._vars):
+            var.setlb(lower)
+            var.setub(upper)
+        for block, *recorded in self._records:
+            record = block.record
+            record.bounds, record.model_bounds, record.statistics = recorded
+
+
+def named_infeasibility(error, blocks):
+    """An InfeasibleError that names the blocks it is about."""
+    names = ", ".join(f"'{b.name}'" for b in blocks)
+    return InfeasibleError(f"network blocks {names}: {error}")
