@@ -1,23 +1,12 @@
 """The transformations, one file each; importing this package registers them."""
 
-from pyomo_relu.transform import bigm, clipped, gdp, native_complementarity, native_sos, partition, scaled
-    bigm,
-    bounds,
-    cells,
-    clipped,
-    gdp,
-    obbt,
-    partition,
-    scaled,
-)
-
-__all__ = ["bigm", "clipped", "gdp", "native_complementarity", "native_sos", "partition", "scaled"]
-    "bigm",
-    "bounds",
-    "cells",
-    "clipped",
-    "gdp",
-    "obbt",
-    "partition",
-    "scaled",
-]
+import pyomo_relu.transform.bigm  # noqa: F401
+import pyomo_relu.transform.bounds  # noqa: F401
+import pyomo_relu.transform.cells  # noqa: F401
+import pyomo_relu.transform.clipped  # noqa: F401
+import pyomo_relu.transform.gdp  # noqa: F401
+import pyomo_relu.transform.native_complementarity  # noqa: F401
+import pyomo_relu.transform.native_sos  # noqa: F401
+import pyomo_relu.transform.obbt  # noqa: F401
+import pyomo_relu.transform.partition  # noqa: F401
+import pyomo_relu.transform.scaled  # noqa: F401

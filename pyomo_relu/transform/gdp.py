@@ -108,7 +108,7 @@ class Gdp(NetworkFormulation):
     CONFIG = _declare_gdp(declare_given_m(NetworkFormulation.CONFIG()))
 
     def _bounds(self, block, config):
-        bounds, given = super()._bounds(block, config)
+        bounds, _ = super()._bounds(block, config)
         return tightened_by_given_m(block, bounds, config.bigM)
 
     def _encode(self, encoding, config):

@@ -36,7 +36,7 @@ class PairFormulation(NetworkFormulation):
 
     def _bounds(self, block, config):
         check_path(self.NAME, config.solver, self.NEEDS)
-        bounds, given = super()._bounds(block, config)
+        bounds, _ = super()._bounds(block, config)
         return tightened_by_given_m(block, bounds, config.bigM)
 
     def _encode(self, encoding, config):
@@ -72,10 +72,7 @@ class PairFormulation(NetworkFormulation):
         encoding.add_row((k, i, "split"), coefs, variables, 0.0, 0.0)
 
     def _finish(self, encoding, config):
-        new = encoding.reformulation
-        keys = [(*key, ZERO) for key in new.below_zero.keys()]
-        keys += [(*key, CEILING) for key in new.above_ceiling.keys()]
-        self._enforce(encoding, keys)
+        self._enforce(encoding, _pair_keys(encoding.reformulation))
 
     @staticmethod
     def set_start(encoding, x, pre, post):
@@ -96,11 +93,16 @@ class PairFormulation(NetworkFormulation):
         The label is "zero" for the pair (post, below zero), "ceiling" for (gap to the
         ceiling, above it).
         """
-        encoding = check_encoded(block)
-        new = encoding.reformulation
-        keys = [(*key, ZERO) for key in new.below_zero.keys()]
-        keys += [(*key, CEILING) for key in new.above_ceiling.keys()]
-        return {key: pair_of(new, *key) for key in keys}
+        new = check_encoded(block).reformulation
+        return {key: pair_of(new, *key) for key in _pair_keys(new)}
+
+
+def _pair_keys(reformulation):
+    zero, ceiling = reformulation.below_zero, reformulation.above_ceiling
+    return [
+        *((*key, ZERO) for key, _ in zero.items()),
+        *((*key, CEILING) for key, _ in ceiling.items()),
+    ]
 
 
 def pair_of(reformulation, k, i, label):

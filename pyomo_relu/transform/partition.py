@@ -23,7 +23,6 @@ mixed-integer optimization of trained ReLU neural networks", NeurIPS 2021.
 """
 
 from pyomo.common.config import ConfigValue, In
-from pyomo.common.dependencies import numpy as np
 from pyomo.core.base import TransformationFactory, Var, value
 from pyomo.core.base.set_types import Any
 
@@ -84,7 +83,7 @@ class Partition(NetworkFormulation):
     CONFIG = _declare_partition(declare_given_m(NetworkFormulation.CONFIG()))
 
     def _bounds(self, block, config):
-        bounds, given = super()._bounds(block, config)
+        bounds, _ = super()._bounds(block, config)
         return tightened_by_given_m(block, bounds, config.bigM)
 
     def _encode(self, encoding, config):

@@ -114,7 +114,7 @@ class Scaled(NetworkFormulation):
     CONFIG = _declare_scaling(declare_given_m(NetworkFormulation.CONFIG()))
 
     def _bounds(self, block, config):
-        bounds, given = super()._bounds(block, config)
+        bounds, _ = super()._bounds(block, config)
         return tightened_by_given_m(block, bounds, config.bigM)
 
     def _encode(self, encoding, config):
@@ -181,7 +181,7 @@ class Scaled(NetworkFormulation):
             ``x' = s x``, which presolve removes.
         """
         encoding = _own_encoding(block)
-        new, factors = encoding.reformulation, encoding.details["factors"]
+        new = encoding.reformulation
         unscaled = Encoding(type(self), block, encoding.bounds)
         for k in range(len(encoding.network.layers) - 1):
             for i in unscaled.encode_stable(k):
