@@ -42,6 +42,4 @@ def residual(seed=0):
         [0.1],
         "identity",
     )
-    return Network(
-        [first, second, last], [("x", (2,))], [("y", (1,))], name="residual"
-    )
+    return Network([first, second, last], [("x", (2,))], [("y", (1,))], name="residual")

@@ -68,9 +68,7 @@ class RandomGraph:
             )
         ]
         targets = [helper.make_tensor_value_info(n, 1, None) for n in outputs]
-        graph = helper.make_graph(
-            self.nodes, "random", values, targets, self.constants
-        )
+        graph = helper.make_graph(self.nodes, "random", values, targets, self.constants)
         imports = [helper.make_opsetid("", self.opset)]
         return helper.make_model(graph, opset_imports=imports, ir_version=8)
 
@@ -140,7 +138,8 @@ def gemm(g):
     n, m = g.shapes[x][1], g.integer(1, 6)
     transposed = g.integer(0, 1)
     w = g.weights(m, n) if transposed else g.weights(n, m)
-    bias = [[], [g.weights(m)], [g.weights(1, m)]][g.integer(0, 2)]
+    least = 0 if g.opset >= 11 else 1
+    bias = [[], [g.weights(m)], [g.weights(1, m)]][g.integer(least, 2)]
     g.add("Gemm", [x, w, *bias], (1, m), transB=transposed, alpha=0.75)
 
 
@@ -333,7 +332,11 @@ def random_model(steps, seed, shape=(3,), opset=17):
 @st.composite
 def random_models(draw, most_steps=8):
     """Hypothesis strategy of models made by :func:`random_model`."""
-    steps = draw(st.lists(st.sampled_from(sorted(STEPS)), min_size=1, max_size=most_steps))
-    shape = draw(st.sampled_from([(3,), (6,), (2, 5), (1, 4, 4), (2, 4, 5), (1, 3, 3, 2)]))
+    steps = draw(
+        st.lists(st.sampled_from(sorted(STEPS)), min_size=1, max_size=most_steps)
+    )
+    shape = draw(
+        st.sampled_from([(3,), (6,), (2, 5), (1, 4, 4), (2, 4, 5), (1, 3, 3, 2)])
+    )
     opset = draw(st.sampled_from([9, 11, 13, 17, 18, 21]))
     return random_model(steps, draw(st.integers(0, 2**20)), shape, opset)

@@ -89,9 +89,7 @@ def test_one_var_as_two_inputs_and_outputs_given():
     m = pyo.ConcreteModel()
     m.x = pyo.Var(bounds=(-1, 1))
     m.y = pyo.Var()
-    m.nn = ReLUNetworkBlock(
-        network=chain([2, 6, 6, 1]), inputs=[m.x, m.x], outputs=m.y
-    )
+    m.nn = ReLUNetworkBlock(network=chain([2, 6, 6, 1]), inputs=[m.x, m.x], outputs=m.y)
     m.objective = pyo.Objective(expr=m.y)
     TRANSFORM("relu.bigm").apply_to(m)
     grid = np.linspace(-1, 1, 2001)

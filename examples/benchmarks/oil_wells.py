@@ -62,14 +62,14 @@ def oil_well_model(folder, nets="shallow", wells=None, lines=None):
     m.well = ReLUNetworkBlock(
         m.wells,
         network={i: folder / nets / data[i]["net"] for i in m.wells},
-        inputs=lambda m, i: [m.pressure[i]],
-        outputs=lambda m, i: [m.rate[i]],
+        inputs=lambda i: [m.pressure[i]],
+        outputs=lambda i: [m.rate[i]],
     )
     m.flowline = ReLUNetworkBlock(
         m.lines,
         network={j: folder / nets / flowlines[j]["net"] for j in m.lines},
-        inputs=lambda m, j: [*(m.flow[j, r] for r in RATES), m.upstream[j]],
-        outputs=lambda m, j: [m.downstream[j]],
+        inputs=lambda j: [*(m.flow[j, r] for r in RATES), m.upstream[j]],
+        outputs=lambda j: [m.downstream[j]],
     )
     _add_routing(m, data, problem["gas_capacity"])
     m.total = pyo.Objective(

@@ -104,11 +104,12 @@ def count_regions(
         region through facets (any number), "sampling" counts patterns at random points.
         "auto" is "geometry" where possible, else "lp".
     max_regions : int
-        Stop there: what was found is then a certified lower bound.
+        Stop there: what was found is then a certified lower bound, and so is the
+        number of patterns at ``n_samples`` random points; the larger one is given.
     time_limit : float, optional
         Stop after so many seconds, with the same meaning.
     n_samples : int
-        Of "sampling".
+        Of "sampling", and of counts that were stopped.
     rational : bool
         Compute with fractions ("geometry" only): no rounding at all, but slow.
         Otherwise regions thinner than rounding errors (1e-12 relative; for "lp" a
@@ -151,7 +152,9 @@ def count_regions(
         regions, pairs, exact = regions_search.search(maps, max_regions, deadline, seed)
         found = max(1, len(regions))
     else:
-        found = sampled_patterns(maps, n_samples, seed)
+        found = 1
+    if not exact:
+        found = max(found, sampled_patterns(maps, n_samples, seed))
     labels = distinct_maps(regions) if exact else None
     upper_bound = found if exact else theoretical_upper_bound(maps)
     return RegionCount(

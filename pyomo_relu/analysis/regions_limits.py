@@ -7,7 +7,7 @@ import numpy as np
 from pyomo_relu.network.network import Source
 
 
-def sampled_patterns(maps, n_samples, seed=0, batch=20_000):
+def sampled_patterns(maps, n_samples, seed=0):
     """Number of distinct activation patterns at random points of the box.
 
     A point at which a pre-activation is farther from its levels than rounding reaches
@@ -27,6 +27,7 @@ def sampled_patterns(maps, n_samples, seed=0, batch=20_000):
     int
     """
     rng = np.random.default_rng(seed)
+    batch = max(100, min(20_000, 2_000_000 // max(1, maps.network.n_neurons)))
     box, seen, kept = maps.box, set(), None
     lower, upper = box.lower[box.free], box.upper[box.free]
     for start in range(0, n_samples, batch):

@@ -111,6 +111,8 @@ class Certifier:
         With zero costs every feasible point has objective 0; a proven lower bound
         above 0 leaves none (Farkas).  Both signs are tried: solvers disagree on them.
         """
+        if ray is None:
+            return False
         ray = np.asarray(ray, dtype=float)
         if ray.shape != (self.model.n_rows,) or not np.any(np.isfinite(ray)):
             return False

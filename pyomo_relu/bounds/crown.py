@@ -143,7 +143,7 @@ def bound_layers(
                 weights = importance and importance[k]
                 with np.errstate(invalid="ignore", over="ignore"):
                     new = _pass(kernel, state, k, scale, rows, alpha_steps, weights)
-                _merge(state, lo, hi, rows, new, intersected)
+                    _merge(state, lo, hi, rows, new, intersected)
         state.append(lo, hi, scale)
     return (state.ranges.lowers, state.ranges.uppers), state
 

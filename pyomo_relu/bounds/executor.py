@@ -147,7 +147,7 @@ def _collect(run, i, future):
         raise
     except concurrent.futures.CancelledError as error:
         _lose(run, i, error)
-    except Exception as error:  # a worker may die in any way; the run must not
+    except Exception as error:  # noqa: BLE001  (a worker may die in any way)
         _lose(run, i, error)
 
 

@@ -191,7 +191,7 @@ class _ChunkRun:
         answer = self._ask(session, self.used[nonzero], sign * self.dense[i, nonzero])
         if answer.status != OPTIMAL:
             self._fail(answer.status)
-            if answer.status == INFEASIBLE and answer.ray is not None:
+            if answer.status == INFEASIBLE:
                 self.result.infeasible = self.certifier.proves_infeasible(answer.ray)
             if answer.status == TIME_LIMIT:
                 self._skip(NO_TIME, self.left)
@@ -214,7 +214,7 @@ class _ChunkRun:
             return session.minimize(columns, coefficients, self._remaining())
         except ReLUError:
             raise
-        except Exception as error:  # a solver in trouble costs this LP, not the run
+        except Exception as error:  # noqa: BLE001  (costs this LP, not the run)
             return Answer(f"{FAILED}: {type(error).__name__}")
 
     def _check_sign(self, i, side):

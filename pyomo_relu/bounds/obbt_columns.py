@@ -72,7 +72,7 @@ class _FreeColumns:
             touched = set()
             for (j, sign), y in self.duals.items():
                 if y is not None:
-                    beta, errors = self._proven(j, sign, y)
+                    _, errors = self._proven(j, sign, y)
                     touched |= set(np.flatnonzero((errors > 0) & self.free))
             wanted = sorted(touched - done)
             if not wanted:
@@ -82,13 +82,12 @@ class _FreeColumns:
         left = None if self.deadline is None else self.deadline - time.time()
         answer = session.minimize(np.array([j]), np.array([sign]), left)
         self.solves += 1
-        if answer.status == INFEASIBLE and answer.ray is not None:
-            if self.certifier.proves_infeasible(answer.ray):
-                raise InfeasibleError(
-                    "the bounds and constraints on the inputs leave no feasible point "
-                    f"(proven while bounding {self.model.name(j)}). Check them for "
-                    "contradictions."
-                )
+        if answer.status == INFEASIBLE and self.certifier.proves_infeasible(answer.ray):
+            raise InfeasibleError(
+                "the bounds and constraints on the inputs leave no feasible point "
+                f"(proven while bounding {self.model.name(j)}). Check them for "
+                "contradictions."
+            )
         usable = answer.status == OPTIMAL and answer.duals is not None
         if not usable or np.shape(answer.duals) != (self.model.n_rows,):
             return None

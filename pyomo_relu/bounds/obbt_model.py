@@ -199,9 +199,9 @@ class ModelTightening:
         if solves:
             before = self.model.upper - self.model.lower
             found = np.isinf(before) & np.isfinite(upper - lower)
-            row = LayerStatistics(MODEL, "inputs", -1, int(len(columns)), solves)
-            row.width_before = np.inf
-            row.width_after = float(np.max((upper - lower)[columns]))
+            row = LayerStatistics(MODEL, "inputs", -1, len(columns), solves)
+            row.width_before = float(np.mean(before[columns]))
+            row.width_after = float(np.mean((upper - lower)[columns]))
             row.tightened = int(found.sum())
             self.statistics.layers.append(row)
         self.model = self.model.replace(lower=lower, upper=upper)

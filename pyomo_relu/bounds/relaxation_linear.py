@@ -83,15 +83,15 @@ class LinearModel:
 
     def replace(self, **changes):
         """A copy with other arrays."""
-        arrays = dict(
-            matrix=self.matrix,
-            row_lower=self.row_lower,
-            row_upper=self.row_upper,
-            lower=self.lower,
-            upper=self.upper,
-            integer=self.integer,
-            names=self.names,
-        )
+        arrays = {
+            "matrix": self.matrix,
+            "row_lower": self.row_lower,
+            "row_upper": self.row_upper,
+            "lower": self.lower,
+            "upper": self.upper,
+            "integer": self.integer,
+            "names": self.names,
+        }
         return LinearModel(**{**arrays, **changes})
 
     def with_row(self, columns, coefficients, lower, upper):

@@ -41,7 +41,7 @@ def probing_points(network, seed=0):
 
 
 def _around_first_kinks(network, rng):
-    """Least-squares points of ``W x + b = small random numbers``."""
+    """Least-norm points x = W' (W W')^+ t of ``W x = t``, t = small numbers - b."""
     first = next(
         (
             layer
@@ -54,12 +54,13 @@ def _around_first_kinks(network, rng):
         return np.zeros((0, network.n_inputs))
     rows = np.sort(rng.permutation(first.size)[: min(_CENTRED_ROWS, network.n_inputs)])
     w = first.weights[0][rows]
-    w = w.toarray() if sparse.issparse(w) else np.asarray(w)
-    norms = np.linalg.norm(w, axis=1)
+    gram = w @ w.T
+    gram = gram.toarray() if sparse.issparse(gram) else gram
+    norms = np.sqrt(np.diag(gram))
     points = []
     for spread in (0.0, 0.1, 0.1, 1.0, 1.0, 1.0):
         target = spread * norms * rng.standard_normal(len(rows)) - first.bias[rows]
-        points.append(np.linalg.lstsq(w, target, rcond=1e-9)[0])
+        points.append(w.T @ np.linalg.lstsq(gram, target, rcond=1e-12)[0])
     return np.array(points)
 
 

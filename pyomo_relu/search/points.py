@@ -3,7 +3,7 @@
 import numpy as np
 
 from pyomo_relu.errors import ModelError
-from pyomo_relu.search.problem import problem_of
+from pyomo_relu.search.problem import Problem
 from pyomo_relu.search.relax_walk import solve_region
 
 
@@ -87,4 +87,28 @@ def check_linear(surrounding):
         f"{f' and {more} more' if more > 0 else ''} are not linear, or are "
         "disjunctions or SOS constraints. Reformulate them (for disjunctions "
         "TransformationFactory('gdp.bigm')) or deactivate them."
+    )
+
+
+def problem_of(surrounding):
+    """The Problem that a Surrounding describes; without objective the costs are 0.
+
+    Bounds that a formulation put on outputs are taken off again: they hold for every
+    point of the input box, so they restrict nothing.
+    """
+    costs, linear = surrounding.costs, surrounding.linear
+    lower, upper = linear.lower.copy(), linear.upper.copy()
+    for block in surrounding.blocks:
+        encoding = block.record.encoding
+        for var, lo, hi in () if encoding is None else encoding.saved:
+            column = surrounding.column(var)
+            if column is not None and not var.fixed:
+                lower[column] = -np.inf if lo is None else lo
+                upper[column] = np.inf if hi is None else hi
+    return Problem(
+        linear.replace(lower=lower, upper=upper),
+        np.zeros(linear.n_columns) if costs is None else costs,
+        tuple(block.network for block in surrounding.blocks),
+        tuple(np.asarray(c, dtype=int) for c in surrounding.input_columns),
+        tuple(np.asarray(c, dtype=int) for c in surrounding.output_columns),
     )

@@ -151,15 +151,3 @@ def box_problem(network, costs, input_costs, lower, upper):
         (np.arange(n),),
         (np.arange(n, n + m),),
     )
-
-
-def problem_of(surrounding):
-    """The Problem that a Surrounding describes; without objective the costs are 0."""
-    costs = surrounding.costs
-    return Problem(
-        surrounding.linear,
-        np.zeros(surrounding.linear.n_columns) if costs is None else costs,
-        tuple(block.network for block in surrounding.blocks),
-        tuple(np.asarray(c, dtype=int) for c in surrounding.input_columns),
-        tuple(np.asarray(c, dtype=int) for c in surrounding.output_columns),
-    )

@@ -183,6 +183,14 @@ class OBBT(BoundTransformation):
         everywhere = [
             b for b in network_blocks(model, None, self.NAME) if not in_disjunct(b)
         ]
+        if everywhere:
+            self._tighten_joint(model, blocks, everywhere, saved, config, deadline)
+        for block in inside:
+            # what holds only while a Disjunct does takes no part in the relaxation
+            self._tighten_block(block, saved, config, deadline)
+
+    def _tighten_joint(self, model, blocks, everywhere, saved, config, deadline):
+        """All networks that always hold, in one relaxation with the model's rows."""
         surrounding = read_surrounding(
             model, everywhere, config.assume_fixed_vars_permanent
         )
@@ -203,9 +211,6 @@ class OBBT(BoundTransformation):
         for block, bounds in zip(everywhere, found.networks):
             if any(block is b for b in blocks):
                 self._record_model(block, bounds, found, conditions, saved, config)
-        for block in inside:
-            # what holds only while a Disjunct does takes no part in the relaxation
-            self._tighten_block(block, saved, config, deadline)
 
     def _solve_model(self, surrounding, blocks, config, deadline):
         embedded = [

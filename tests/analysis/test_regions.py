@@ -319,6 +319,8 @@ def test_a_stopped_count_is_a_lower_bound(method):
         part = count_regions(network, -1, 1, method=method, max_regions=cap)
         assert not part.exact
         assert cap <= part.lower_bound <= exact <= part.upper_bound
+    alone = count_regions(network, -1, 1, method="sampling").lower_bound
+    assert part.lower_bound >= alone
     late = count_regions(network, -1, 1, method=method, time_limit=1e-9)
     assert not late.exact and 1 <= late.lower_bound <= exact
 
@@ -328,6 +330,24 @@ def test_record_prints_and_serialises():
     figures = json.loads(json.dumps(result.to_dict()))
     assert figures["lower_bound"] == result.lower_bound and "regions" not in figures
     assert "lower bound" in str(result) and str(result.lower_bound) in str(result)
+
+
+def test_neurons_that_are_constant_do_not_blind_the_samples():
+    network = chain([2, 6, 1], 3)
+    w, b = network.layers[0].weights[0], network.layers[0].bias
+    w, b = np.vstack([w, np.zeros(2)]), np.append(b, 0.0)
+    dead = Network.sequential([w, np.ones((1, 7))], [b, [0.0]])
+    plain = count_regions(network, -1, 1, method="sampling")
+    assert plain.lower_bound > 5
+    result = count_regions(dead, -1, 1, method="sampling")
+    assert result.lower_bound == plain.lower_bound
+
+
+def test_time_limit_holds_where_one_region_takes_long():
+    network = chain([300, 400, 400, 1], 1)
+    result = count_regions(network, -1, 1, time_limit=1, n_samples=200)
+    assert not result.exact and result.lower_bound > 100
+    assert result.seconds < 10
 
 
 @needs_shared_models

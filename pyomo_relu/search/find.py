@@ -1,0 +1,235 @@
+"""find_point: a good feasible point of a whole Pyomo model, by the methods named."""
+
+import contextlib
+import logging
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+from pyomo.common.collections import ComponentMap
+
+from pyomo_relu.errors import ModelError
+from pyomo_relu.search.linear_solve import solve_linear
+from pyomo_relu.search.methods import METHODS
+from pyomo_relu.search.points import check_linear, problem_of, with_points
+from pyomo_relu.search.problem import Clock
+from pyomo_relu.search.relax_walk import solve_region
+from pyomo_relu.search.searcher import Searcher, check_rows
+from pyomo_relu.surrounding import read_surrounding
+from pyomo_relu.transform.targets import network_blocks
+
+logger = logging.getLogger("pyomo.relu.search")
+
+#: Rounds of all methods without any gain after which a search stops by itself.
+_PATIENCE = 3
+
+
+@dataclass
+class SearchResult:
+    """What a search found.
+
+    Attributes
+    ----------
+    objective : float or None
+        Value of the modeller's objective at the point, in the modeller's sense; 0 if
+        the model has no objective; None if nothing was found.
+    values : ComponentMap
+        Value of every Var of the modeller's linear model and of all networks' inputs
+        and outputs; empty if nothing was found.
+    inputs : ComponentMap
+        Input point (numpy array, flat order) of every network block.
+    method : str or None
+        Which method found the point.
+    seconds : float
+        Duration of the search.
+    trajectory : list of (float, float, str)
+        Seconds, objective and method of every improvement.
+    message : str
+        One sentence on how the search ended.
+    """
+
+    objective: float = None
+    values: ComponentMap = field(default_factory=ComponentMap)
+    inputs: ComponentMap = field(default_factory=ComponentMap)
+    method: str = None
+    seconds: float = 0.0
+    trajectory: list = field(default_factory=list)
+    message: str = ""
+
+    @property
+    def found(self):
+        """True if there is a feasible point."""
+        return self.objective is not None
+
+    def __str__(self):
+        return self.message
+
+
+def find_point(
+    model,
+    methods=("samples", "ascent", "walk"),
+    time_limit=10.0,
+    seed=0,
+    progress=False,
+    start=None,
+    rounds=None,
+):
+    """A good feasible point of a model with network blocks; the model stays as it is.
+
+    The model must be linear or mixed-integer linear apart from its active
+    ReLUNetworkBlocks; whether these are transformed already does not matter.  A point
+    is returned only if the networks' forward pass, every row, bound and integrality
+    hold within 1e-6.
+
+    Parameters
+    ----------
+    model : Block
+    methods : sequence of {"samples", "ascent", "walk", "sample_mip"}
+        Run in this order, round after round, until the time is over or three rounds
+        gained nothing.
+    time_limit : float or None
+        Seconds; None runs until three rounds gained nothing.
+    seed : int
+        The same seed gives the same points, as far as the time limit does not decide.
+    progress : bool
+        Show a progress line (needs tqdm).
+    start : mapping of ReLUNetworkBlock to point, or sequence of points, optional
+        Input points to begin with, one per network block (in model order).  They need
+        not be feasible: the best point of their joint linear region is taken.
+    rounds : int, optional
+        At most this many rounds; 0 with ``start`` only completes the start.
+
+    Returns
+    -------
+    SearchResult
+        ``found`` is False if the time was not enough; the model may then still be
+        feasible.
+
+    Raises
+    ------
+    ModelError
+        If the model is not linear around its networks, an input is unbounded, or a
+        method is unknown.
+    InfeasibleError
+        If the model is infeasible even without its networks.
+
+    Notes
+    -----
+    Sources: Tong, Cai and Serra, arXiv 2401.03451 (walk); Tong, Zhu, Serra and Burer,
+    arXiv 2512.24295 (ascent); Perakis and Tsiourvas, arXiv 2205.14189 (sample_mip).
+    """
+    run = _methods(methods)
+    surrounding = read_surrounding(model, network_blocks(model, None, "find_point"))
+    check_linear(surrounding)
+    clock, problem = Clock(time_limit), problem_of(surrounding)
+    with _report(progress, surrounding) as on_improvement:
+        searcher = Searcher(problem, clock, seed, on_improvement)
+        if not searcher.direct:
+            check_rows(searcher)
+        if start is not None:
+            columns = with_points(problem, _points(surrounding, start))
+            searcher.offer(solve_region(problem, columns, clock.limit()), "start")
+        _run(searcher, run, math.inf if rounds is None else rounds)
+    return _result(surrounding, searcher)
+
+
+def _methods(methods):
+    methods = (methods,) if isinstance(methods, str) else tuple(methods)
+    unknown = [name for name in methods if name not in METHODS]
+    if unknown or not methods:
+        raise ModelError(
+            f"unknown search method {', '.join(map(repr, unknown)) or '()'}; choose "
+            f"from {', '.join(METHODS)}."
+        )
+    return methods
+
+
+def _run(searcher, methods, rounds):
+    if not searcher.problem.networks:
+        problem = searcher.problem
+        answer = solve_linear(problem.linear, problem.costs, searcher.clock.limit())
+        searcher.offer(answer.primal, "linear")
+        return
+    done = idle = 0
+    while done < rounds and idle < _PATIENCE and not searcher.clock.passed():
+        before = len(searcher.trajectory)
+        for name in methods:
+            if searcher.clock.passed():
+                break
+            METHODS[name](searcher)
+        done += 1
+        # without any incumbent yet there is nothing to be content with
+        gained = len(searcher.trajectory) > before
+        idle = 0 if gained or searcher.best is None else idle + 1
+
+
+def _points(surrounding, start):
+    """Input points in the order of the blocks, from a mapping or a sequence."""
+    blocks = surrounding.blocks
+    if not hasattr(start, "keys"):
+        if len(blocks) == 1 and np.ndim(start) == 1:
+            return [start]
+        return list(start)
+    start = ComponentMap(start.items())
+    missing = [b.name for b in blocks if b not in start]
+    if missing:
+        raise ModelError(
+            f"the start has no point for network block '{missing[0]}'; give one for "
+            "every active network block."
+        )
+    return [start[block] for block in blocks]
+
+
+def _result(surrounding, searcher):
+    seconds, best = searcher.clock.elapsed(), searcher.best
+    sign = -1.0 if surrounding.maximise else 1.0
+
+    def objective(value):
+        return sign * (value + surrounding.cost_constant)
+
+    trajectory = [(s, objective(v), name) for s, v, name in searcher.trajectory]
+    if best is None:
+        return SearchResult(
+            seconds=seconds,
+            message=f"No feasible point was found in {seconds:.1f} s. Give more "
+            "time_limit, other methods or a start; the model may be infeasible.",
+        )
+    method = trajectory[-1][2]
+    value = objective(searcher.value)
+    return SearchResult(
+        value,
+        ComponentMap(zip(surrounding.variables, best.tolist())),
+        ComponentMap(
+            (block, best[columns])
+            for block, columns in zip(surrounding.blocks, surrounding.input_columns)
+        ),
+        method,
+        seconds,
+        trajectory,
+        f"Objective {value:.6g} found by {method} after {trajectory[-1][0]:.2f} s "
+        f"(search: {seconds:.2f} s).",
+    )
+
+
+@contextlib.contextmanager
+def _report(progress, surrounding):
+    """A callback for improvements: a log line each, and a progress line if wanted."""
+    sign = -1.0 if surrounding.maximise else 1.0
+    bar = None
+    if progress:
+        from tqdm.auto import tqdm
+
+        bar = tqdm(desc="search", unit=" improvements")
+
+    def on_improvement(seconds, value, method):
+        value = sign * (value + surrounding.cost_constant)
+        logger.debug(f"{seconds:.3f} s: objective {value:.9g} by {method}")
+        if bar is not None:
+            bar.set_postfix(objective=f"{value:.6g}", by=method, refresh=False)
+            bar.update()
+
+    try:
+        yield on_improvement
+    finally:
+        if bar is not None:
+            bar.close()

@@ -1,0 +1,149 @@
+"""The state of one search: problem, incumbent, trajectory; arrays only, no Pyomo."""
+
+from functools import cached_property
+
+import numpy as np
+
+from pyomo_relu.errors import InfeasibleError
+from pyomo_relu.search.direct import DirectProblem, is_direct
+from pyomo_relu.search.mixed_integer import BigMModel
+from pyomo_relu.search.problem import Problem
+from pyomo_relu.search.project import (
+    input_box,
+    nearest_linear_point,
+    with_reachable_outputs,
+)
+
+#: Gain relative to the incumbent's size that counts as an improvement.
+_GAIN = 1e-9
+
+
+class Searcher:
+    """What the search methods share.
+
+    Parameters
+    ----------
+    problem : Problem
+    clock : Clock
+    seed : int
+    on_improvement : callable, optional
+        Called as ``on_improvement(seconds, value, method)``.
+
+    Attributes
+    ----------
+    best : numpy.ndarray, shape (n_columns,), or None
+        The incumbent: feasible, verified by the forward pass.
+    trajectory : list of (seconds, value, method)
+        Every improvement.
+
+    Raises
+    ------
+    InfeasibleError
+        If the model is infeasible even without its networks.
+    ModelError
+        If an input has no finite bounds.
+    """
+
+    def __init__(self, problem, clock, seed, on_improvement=None):
+        self.problem, self.clock = problem, clock
+        self.rng = np.random.default_rng(seed)
+        self.on_improvement = on_improvement
+        self.best, self.trajectory = None, []
+        relaxed = with_reachable_outputs(problem)
+        if problem.networks:
+            self.lower, self.upper = input_box(problem, relaxed, clock)
+        else:
+            self.lower = self.upper = np.zeros(0)
+        self.inputs = problem.input_columns()
+        lower, upper = relaxed.lower.copy(), relaxed.upper.copy()
+        lower[self.inputs] = self.lower
+        upper[self.inputs] = self.upper
+        # once more: now that all inputs have bounds, outputs get theirs
+        boxed = relaxed.replace(lower=lower, upper=upper)
+        self.relaxed = with_reachable_outputs(
+            Problem(
+                boxed, problem.costs, problem.networks, problem.inputs, problem.outputs
+            )
+        )
+        self.direct = None
+        if problem.networks and is_direct(problem, self.relaxed):
+            self.direct = DirectProblem(problem, self.lower, self.upper)
+
+    @cached_property
+    def big_m(self):
+        """Big-M rows of all networks, built when first used."""
+        return BigMModel(self.problem, self.relaxed)
+
+    @property
+    def value(self):
+        """Value of the incumbent, ``inf`` without one."""
+        return np.inf if self.best is None else float(self.problem.value(self.best))
+
+    def width(self):
+        """Widths of the input box, 1 where it is flat."""
+        width = self.upper - self.lower
+        return np.where(width > 0, width, 1.0)
+
+    def offer(self, columns, method):
+        """Take ``columns`` as incumbent if they are feasible and better.
+
+        Parameters
+        ----------
+        columns : numpy.ndarray, shape (n_columns,), or None
+        method : str
+
+        Returns
+        -------
+        bool
+            True if the incumbent changed.
+        """
+        if columns is None:
+            return False
+        columns = self.problem.finished(columns)
+        if columns is None:
+            return False
+        value = float(self.problem.value(columns))
+        if self.best is not None:
+            if value >= self.value - _GAIN * max(1.0, abs(self.value)):
+                return False
+        self.best = columns
+        entry = (self.clock.elapsed(), value, method)
+        self.trajectory.append(entry)
+        if self.on_improvement is not None:
+            self.on_improvement(*entry)
+        return True
+
+    def offer_inputs(self, X, values, method, most=5):
+        """Offer the best of many input points of a direct problem."""
+        for j in np.argsort(values, kind="stable")[:most]:
+            if values[j] >= self.value or self.offer(
+                self.direct.columns(X[j : j + 1])[0], method
+            ):
+                return
+
+    def linear_point(self, target):
+        """A point of the modeller's rows with inputs near ``target``, or None.
+
+        Raises
+        ------
+        InfeasibleError
+            If the rows have no solution even without the networks.
+        """
+        return nearest_linear_point(
+            self.relaxed, self.inputs, target, self.width(), self.clock
+        )
+
+
+def check_rows(searcher):
+    """Prove early that the modeller's rows alone have no solution, if so.
+
+    Raises
+    ------
+    InfeasibleError
+    """
+    middle = 0.5 * (searcher.lower + searcher.upper)
+    if searcher.linear_point(middle) is None and not searcher.clock.passed():
+        raise InfeasibleError(
+            "no point of the model's linear constraints was found; check them without "
+            "the network blocks."
+        )

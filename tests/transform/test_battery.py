@@ -1,0 +1,159 @@
+"""Every formulation by name: the same answers, no weaker relaxation, the same rows."""
+
+import json
+
+import numpy as np
+import pyomo.environ as pyo
+import pytest
+
+from pyomo_relu import load_onnx
+from tests.networks import chain, two_two_one
+from tests.paths import SHARED_MODELS, needs_shared_models
+from tests.transform.battery import (
+    FORMULATIONS,
+    Formulation,
+    big_m_optimum,
+    box_model,
+    lp_bound,
+    networks,
+    row_numbers,
+    row_texts,
+    samples,
+    violations,
+)
+from tests.truth import check_against_onnx, solve
+
+NETWORKS = networks()
+every = pytest.mark.parametrize("formulation", FORMULATIONS, ids=str)
+on_every_network = pytest.mark.parametrize("name", NETWORKS)
+CASES = [(f, s) for f in FORMULATIONS for s in f.solvers]
+
+
+@on_every_network
+@pytest.mark.parametrize("formulation, solver", CASES, ids=str)
+def test_same_optimum_as_big_m_and_as_the_network(formulation, solver, name):
+    sense = pyo.minimize if len(name) % 2 else pyo.maximize
+    m = box_model(NETWORKS[name], sense)
+    formulation.apply(m)
+    optimum = solve(m, solver, formulation.tolerance)
+    expected, _ = big_m_optimum(name, sense)
+    size = max(1.0, abs(expected))
+    assert optimum == pytest.approx(expected, abs=formulation.tolerance * size)
+    best = NETWORKS[name].forward(samples(NETWORKS[name])).sum(axis=1)
+    slack = formulation.tolerance * size
+    if sense == pyo.minimize:
+        assert optimum <= best.min() + slack
+    else:
+        assert optimum >= best.max() - slack
+
+
+@on_every_network
+@every
+def test_relaxation_is_never_weaker_than_big_m(formulation, name):
+    sense = pyo.minimize if len(name) % 2 else pyo.maximize
+    m = box_model(NETWORKS[name], sense)
+    formulation.apply(m)
+    optimum, weakest = big_m_optimum(name, sense)
+    bound = lp_bound(m)
+    slack = 1e-6 * max(1.0, abs(weakest))
+    if sense == pyo.minimize:
+        assert weakest - slack <= bound <= optimum + slack
+    else:
+        assert optimum - slack <= bound <= weakest + slack
+
+
+@on_every_network
+@every
+def test_mip_start_satisfies_every_row(formulation, name):
+    m = box_model(NETWORKS[name])
+    formulation.apply(m)
+    for x in samples(NETWORKS[name], n=6):
+        m.nn.initialize(x)
+        assert violations(m) == []
+        assert m.nn.forward_error() == 0
+
+
+@needs_shared_models
+@pytest.mark.parametrize("formulation", FORMULATIONS, ids=str)
+@pytest.mark.parametrize("file", ["keras_linear_131_relu.onnx", "gemm_transB.onnx"])
+def test_known_optima_of_real_networks(formulation, file):
+    answers = json.loads((SHARED_MODELS / "ANSWERS.json").read_text())["optimum"]
+    path = SHARED_MODELS / "small" / file
+    for answer in (a for a in answers if a["file"] == f"small/{file}"):
+        for side, sense in (("min", pyo.minimize), ("max", pyo.maximize)):
+            low, high = answer["box"]
+            m = box_model(load_onnx(path), sense, 1.0)
+            for var in m.nn.input_vars():
+                var.setlb(low)
+                var.setub(high)
+            m.objective.set_value(m.nn.output_vars()[answer["output"]])
+            n_inputs = m.nn.network.n_inputs
+            options = dict(formulation.options)
+            if formulation.name == "relu.partition" and n_inputs == 1:
+                options["n_parts"] = [1, 2][: len(m.nn.network.layers) - 1]
+            formulation.transformation.apply_to(m, **options)
+            optimum = formulation.solve(m)
+            tolerance = max(1e-5, formulation.tolerance) * max(1.0, abs(answer[side]))
+            assert optimum == pytest.approx(answer[side], abs=tolerance)
+            check_against_onnx(m.nn, path, max(1e-4, formulation.tolerance))
+
+
+# -- rows ------------------------------------------------------------------------------
+
+#: Rows of neuron (0, 0) of the 2-2-1 network, v = x0 + x1 in [-2, 2].
+TEXTS = {
+    "relu.bigm": {
+        "above": "0  <=  nn.post[0,0] - nn.pre[0,0]",
+        "active": "nn.post[0,0] - nn.pre[0,0] + 2*indicator[0,0]  <=  2",
+        "inactive": "nn.post[0,0] - 2*indicator[0,0]  <=  0",
+    },
+    "relu.clipped-ceiling=1.5": {
+        "at_ceiling": "0  <=  nn.post[0,0] - 1.5*ceiling_indicator[0,0]",
+        "below_ceiling": (
+            "0  <=  nn.post[0,0] - nn.pre[0,0] + 0.5*ceiling_indicator[0,0]"
+        ),
+        "active": "nn.post[0,0] - nn.pre[0,0] + 2*indicator[0,0]  <=  2",
+        "inactive": "nn.post[0,0] - 1.5*indicator[0,0]  <=  0",
+        "order": "ceiling_indicator[0,0] - indicator[0,0]  <=  0",
+    },
+    "relu.scaled-factors=0.5": {
+        "above": "0  <=  scaled_post[0,0] - scaled_pre[0,0]",
+        "active": "scaled_post[0,0] - scaled_pre[0,0] + 1*indicator[0,0]  <=  1",
+        "inactive": "scaled_post[0,0] - 1*indicator[0,0]  <=  0",
+    },
+    "relu.partition-n_parts=2": {
+        ("sum", 0): "nn.inputs[0] - part_sum[0,0,0]  ==  0",
+        ("on_low", 0): "0  <=  active_part_sum[0,0,0] + 1*indicator[0,0]",
+        ("off_low", 0): (
+            "-1  <=  part_sum[0,0,0] - active_part_sum[0,0,0] - indicator[0,0]"
+        ),
+        ("on_high", 0): "active_part_sum[0,0,0] - 1*indicator[0,0]  <=  0",
+        ("off_high", 0): (
+            "part_sum[0,0,0] - active_part_sum[0,0,0] + 1*indicator[0,0]  <=  1"
+        ),
+        ("on_low", 1): (
+            "0  <=  nn.post[0,0] + 1*indicator[0,0] - active_part_sum[0,0,0]"
+        ),
+        ("off_low", 1): (
+            "-1  <=  nn.pre[0,0] - part_sum[0,0,0] - nn.post[0,0] - indicator[0,0] "
+            "+ active_part_sum[0,0,0]"
+        ),
+        ("on_high", 1): (
+            "nn.post[0,0] - 1*indicator[0,0] - active_part_sum[0,0,0]  <=  0"
+        ),
+        ("off_high", 1): (
+            "nn.pre[0,0] - part_sum[0,0,0] - nn.post[0,0] + 1*indicator[0,0] "
+            "+ active_part_sum[0,0,0]  <=  1"
+        ),
+        "above": "0  <=  nn.post[0,0] - nn.pre[0,0]",
+    },
+    "relu.sos1": {
+        "hull": "4*nn.post[0,0] - 2*nn.pre[0,0]  <=  4",
+        "split": "nn.post[0,0] - nn.pre[0,0] - below_zero[0,0]  ==  0",
+    },
+    "relu.complementarity": {
+        "hull": "4*nn.post[0,0] - 2*nn.pre[0,0]  <=  4",
+        "split": "nn.post[0,0] - nn.pre[0,0] - below_zero[0,0]  ==  0",
+    },
+    "relu.gdp": {"above": "0  <=  nn.post[0,0] - nn.pre[0,0]"},
+}
