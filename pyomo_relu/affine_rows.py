@@ -18,22 +18,27 @@ class NetworkColumns:
     """
 
     def __init__(self, block):
-        layers = block.network.layers
+        sizes = [layer.size for layer in block.network.activation_layers]
         self.inputs = block.input_vars()
-        self.pre = [
-            [block.pre[k, i] for i in range(layer.size)]
-            for k, layer in enumerate(layers[:-1])
-        ] + [block.output_vars()]
-        self.post = [
-            [block.post[k, i] for i in range(layer.size)]
-            for k, layer in enumerate(layers[:-1])
-        ]
+        self.pre = [*_by_layer(block.pre, sizes), block.output_vars()]
+        self.post = _by_layer(block.post, sizes)
 
     def of(self, source):
         """The VarData that a Source of a layer stands for."""
         if source.layer == network.INPUT:
             return self.inputs
         return (self.post if source.post else self.pre)[source.layer]
+
+
+def _by_layer(var, sizes):
+    """The VarData of ``var[layer, neuron]`` in one list per layer."""
+    # values() of a Var comes in the order of its index, without a look-up per neuron
+    found, start = list(var.values()), 0
+    layers = []
+    for size in sizes:
+        layers.append(found[start : start + size])
+        start += size
+    return layers
 
 
 def affine_rows(layer, columns, results):

@@ -96,7 +96,7 @@ def prelu(g):
 
 def clip(g):
     x = g.pick()
-    low, high = np.sort(g.rng.standard_normal(2))
+    low, high = np.sort(g.rng.standard_normal(2)) + [0.0, 3.0]
     if g.opset < 11:
         g.add("Clip", [x], g.shapes[x], min=float(low), max=float(high))
         return

@@ -96,6 +96,8 @@ def _add_routing(m, data, gas_capacity):
         m.lines,
         rule=lambda m, i, j: m.routed[i, j] <= m.rate[i].ub * m.open[i, j],
     )
+    if len(m.lines) == 1:
+        m.open.fix(1)
     # open[i, j] = 1 means pressure[i] >= upstream[j]: the choke takes the rest
     m.choke = pyo.Constraint(
         m.wells,
@@ -111,4 +113,18 @@ def _add_routing(m, data, gas_capacity):
         rule=lambda m, j, r: m.flow[j, r]
         == sum(share[i][RATES.index(r)] * m.routed[i, j] for i in m.wells),
     )
+    # implied by the mix; stated because relu.cells applies rows among a network's own
+    # inputs and outputs cell by cell
+    for r in RATES[1:]:
+        shares = [share[i][RATES.index(r)] for i in m.wells]
+        rows = pyo.Constraint(
+            m.lines,
+            ["least", "most"],
+            rule=lambda m, j, side: (
+                m.flow[j, r] >= min(shares) * m.flow[j, "oil"]
+                if side == "least"
+                else m.flow[j, r] <= max(shares) * m.flow[j, "oil"]
+            ),
+        )
+        m.add_component(f"{r}_share", rows)
     m.gas = pyo.Constraint(expr=sum(m.flow[j, "gas"] for j in m.lines) <= gas_capacity)

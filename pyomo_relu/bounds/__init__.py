@@ -3,7 +3,8 @@
 from pyomo_relu.lazy import lazy_exports
 
 _MODULES = {
-    "crown": ["crown_bounds"],
+    "crown": ["crown_batch", "crown_bounds", "layer_lines", "output_lines"],
+    "splitting": ["split_bounds"],
     "cells": ["CellPartition", "affine_pieces"],
     "cells_model": ["CellRefinement", "output_terms"],
     "deadline": ["Deadline"],

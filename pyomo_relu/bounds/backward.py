@@ -1,4 +1,4 @@
-r"""The backward pass of CROWN over a batch of boxes; which layers to bound is not decided here.
+r"""CROWN's backward pass over a batch of boxes; what to bound is not decided here.
 
 For a target ``y = C t + d`` the pass keeps lower bounds ``y >= sum_s A_s t_s + c`` and
 walks the graph from the target to the inputs.  At an activation layer with lines
@@ -167,7 +167,7 @@ class BackwardPass:
         for source, w in zip(amap.sources, amap.weights):
             _add(coefficients, source, self._first(w, rows))
         b = amap.bias[rows]
-        error = slack(amap.terms) * scale[boxes][:, rows] + TINY
+        error = slack(amap.terms + 2 * k) * scale[boxes][:, rows] + TINY
         error += UNDERFLOW * (1.0 + state.magnitude[boxes, None])
         c = np.concatenate([b - error, -b - error], axis=1)
         for j in range(k - 1, -1, -1):
@@ -197,7 +197,7 @@ class BackwardPass:
         widest = max([m.size for m in self.maps[:k]] + [self.network.n_inputs])
         n_boxes, n_some = 1, n_rows
         if len(state) == 1 or self.sparse:
-            n_some = max(_ROWS, _CACHED // (2 * widest))
+            n_some = max(_ROWS, _CACHED // widest)
         elif self._one_step(k):
             n_boxes = max(1, 4 * _CACHED // (widest * (_FEW + 1)))
         else:
@@ -294,11 +294,11 @@ class BackwardPass:
         n = A.shape[-1]
         if sparse.issparse(A) or n > _FEW:
             return c + _dot(A, centre) - _dot(abs(A), radius)
-        value = c
+        value = 0.0
         for i in range(n):
             value = value + A[..., i] * centre[:, i, None]
             value -= np.abs(A[..., i]) * radius[:, i, None]
-        return value
+        return c + value
 
     def input_slack(self, lower, upper):
         """Per input, what a coefficient of 1 may lose by rounding, shape (B, n)."""

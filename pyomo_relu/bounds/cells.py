@@ -6,13 +6,16 @@ Which cells a model needs is decided elsewhere (``cells_model``); no Pyomo in he
 import numpy as np
 
 from pyomo_relu.bounds.crown import crown_batch, output_lines
-from pyomo_relu.errors import BoundsError
+from pyomo_relu.errors import BoundsError, InfeasibleError
 
 #: Breakpoints closer than this, relative to the box, count as one.
 _SAME_POINT = 1e-11
 
 #: A piece of an output that deviates less than this, relative to its range, is straight.
 _STRAIGHT = 1e-12
+
+#: A cell is dropped if a row is violated by more than this share of its terms.
+_FEASIBLE = 1e-8
 
 #: A split point is kept away from a cell's ends by this share of its edge.
 _MARGIN = 0.15
@@ -43,14 +46,16 @@ class CellPartition:
         True if the lines are the network itself, to rounding.
     """
 
-    def __init__(self, bounds):
+    def __init__(self, bounds, rows=None):
         self.network = bounds.network
+        self.rows = rows
         self.lower = bounds.input_lower[None].copy()
         self.upper = bounds.input_upper[None].copy()
         start = [a[None] for a in bounds.lower], [a[None] for a in bounds.upper]
         self.lowers, self.uppers, self.lines = self._bound(self.lower, self.upper, start)
         self.paths = [()]
         self.exact = False
+        self._check_rows()
         width = self.uppers[-1][0] - self.lowers[-1][0]
         self.weight = 1.0 / np.maximum(width, 1e-12 * (1.0 + abs(self.uppers[-1][0])))
 
@@ -93,6 +98,48 @@ class CellPartition:
                 active &= (hi <= layer.ceiling) & ~fixed
             found.append((inactive, active, fixed))
         return found
+
+    def cell_rows(self):
+        """The model's rows on each cell, in its weight and scaled inputs.
+
+        With cell c at ``x = lower + width * d`` row r reads
+        ``base[c, r] + step[c, r] . d <= 0``; the outputs are replaced by the lines
+        that make the row weakest.
+
+        Returns
+        -------
+        base, step : numpy.ndarray, shapes (C, R) and (C, R, n_inputs)
+        """
+        on_inputs, on_outputs, rhs = self.rows
+        A_low, c_low, A_high, c_high = self.lines
+        plus, minus = np.maximum(on_outputs, 0.0), np.minimum(on_outputs, 0.0)
+        slope = on_inputs + np.einsum("ro,con->crn", plus, A_low)
+        slope += np.einsum("ro,con->crn", minus, A_high)
+        base = c_low @ plus.T + c_high @ minus.T - rhs
+        base += np.einsum("crn,cn->cr", slope, self.lower)
+        return base, slope * (self.upper - self.lower)[:, None, :]
+
+    def _check_rows(self):
+        """Remove cells that the model's rows leave no point of."""
+        if self.rows is None or not len(self.rows[2]):
+            return
+        base, step = self.cell_rows()
+        scale = np.abs(base) + np.abs(step).sum(axis=2)
+        least = base + np.minimum(step, 0.0).sum(axis=2)
+        keep = ~(least > _FEASIBLE * scale).any(axis=1)
+        if keep.all():
+            return
+        if not keep.any():
+            raise InfeasibleError(
+                f"{self.network.name}: no point of the input box satisfies the rows "
+                "and bounds on the network's inputs and outputs (proven). Check them."
+            )
+        at = np.flatnonzero(keep)
+        self.lower, self.upper = self.lower[at], self.upper[at]
+        self.lowers = [a[at] for a in self.lowers]
+        self.uppers = [a[at] for a in self.uppers]
+        self.lines = tuple(a[at] for a in self.lines)
+        self.paths = [self.paths[c] for c in at]
 
     # -- refinement ----------------------------------------------------------------
 
@@ -166,6 +213,7 @@ class CellPartition:
         for c, path in zip(chosen, parents):
             self.paths[c] = (*path, 0)
         self.paths += [(*path, 1) for path in parents]
+        self._check_rows()
 
     def refine(self, max_cells, tolerance=1e-4):
         """Split the cells with the largest gap until there are ``max_cells``.
@@ -208,6 +256,7 @@ class CellPartition:
         self.lines = (slope[:, :, None], constant) * 2
         self.paths = _balanced_paths(n)
         self.exact = True
+        self._check_rows()
 
 
 def _balanced_paths(n):
@@ -280,7 +329,7 @@ def _distinct(points, lower, upper):
     return points
 
 
-def affine_pieces(bounds, max_cells):
+def affine_pieces(bounds, max_cells, rows=None):
     """The cells of a network of one input on which its outputs are affine.
 
     Neighbouring pieces on one straight line are one cell.
@@ -312,7 +361,7 @@ def affine_pieces(bounds, max_cells):
     at = _corners_of(points, values)
     if len(at) - 1 > max_cells:
         return None
-    partition = CellPartition(bounds)
+    partition = CellPartition(bounds, rows)
     partition.set_pieces(points[at], values[at])
     return partition
 

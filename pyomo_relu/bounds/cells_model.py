@@ -90,6 +90,21 @@ def add_cells(builder, partition, inputs, outputs):
             np.zeros(n_out),
             np.full(n_out, np.inf),
         )
+    if partition.rows is not None:
+        base, step = partition.cell_rows()
+        cell, row = np.nonzero(base + np.maximum(step, 0.0).sum(axis=2) > 0)
+        at = np.arange(cell.size)
+        weights = sparse.csr_array((base[cell, row], (at, cell)), shape=(at.size, C))
+        columns = cell[:, None] * n + np.arange(n)
+        inners = sparse.csr_array(
+            (step[cell, row].ravel(), (np.repeat(at, n), columns.ravel())),
+            shape=(at.size, C * n),
+        )
+        builder.add_rows(
+            [(weight, weights), (inner, inners)],
+            np.full(at.size, -np.inf),
+            np.zeros(at.size),
+        )
     return CellColumns(weight, inner.reshape(C, n))
 
 

@@ -5,7 +5,7 @@ import numpy as np
 from pyomo_relu.bounds.alpha import optimised_bounds
 from pyomo_relu.bounds.backward import BackwardPass, BoxState
 from pyomo_relu.bounds.boxes import check_box, check_boxes
-from pyomo_relu.bounds.interval import interval_bounds
+from pyomo_relu.bounds.interval import interval_record
 from pyomo_relu.bounds.neuron_bounds import NeuronBounds
 from pyomo_relu.errors import BoundsError
 from pyomo_relu.network.network import INPUT
@@ -57,7 +57,7 @@ def crown_bounds(network, lower, upper, start=None, alpha_steps=0):
         lowers = [np.maximum(*pair) for pair in zip(lowers, plain[0])]
         uppers = [np.minimum(*pair) for pair in zip(uppers, plain[1])]
     box = lower[0], upper[0]
-    first = interval_bounds(network, *box)
+    first = interval_record(network, kernel.maps, lower, upper)
     if start is not None:
         first = start.intersect(first)
     crown = NeuronBounds(

@@ -32,15 +32,7 @@ def interval_bounds(network, lower, upper):
         If the box is infinite, reversed or of the wrong shape.
     """
     lower, upper = check_box(network, lower, upper)
-    lowers, uppers = interval_batch(network, lower, upper)
-    return NeuronBounds(
-        network,
-        [a[0] for a in lowers],
-        [a[0] for a in uppers],
-        "interval",
-        lower[0],
-        upper[0],
-    )
+    return interval_record(network, affine_maps(network), lower, upper)
 
 
 def interval_batch(network, lower, upper):
@@ -62,8 +54,26 @@ def interval_batch(network, lower, upper):
         If a box is infinite, reversed or of the wrong shape.
     """
     lower, upper = check_boxes(network, lower, upper)
+    ranges = _propagate(network, affine_maps(network), lower, upper)
+    return ranges.lowers, ranges.uppers
+
+
+def interval_record(network, maps, lower, upper):
+    """As ``interval_bounds`` with prepared maps and a checked box, shapes (1, n)."""
+    ranges = _propagate(network, maps, lower, upper)
+    return NeuronBounds(
+        network,
+        [a[0] for a in ranges.lowers],
+        [a[0] for a in ranges.uppers],
+        "interval",
+        lower[0],
+        upper[0],
+    )
+
+
+def _propagate(network, maps, lower, upper):
     ranges = TensorRanges(network, lower, upper)
-    for layer_map in affine_maps(network):
+    for layer_map in maps:
         lo, hi, _ = layer_map.interval(ranges)
         ranges.append(lo, hi)
-    return ranges.lowers, ranges.uppers
+    return ranges

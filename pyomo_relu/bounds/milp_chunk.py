@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pyomo_relu.bounds.obbt_chunk import LOWER, UPPER, Chunk, ChunkResult
-from pyomo_relu.bounds.session import OPTIMAL, open_session
+from pyomo_relu.bounds.session import OPTIMAL, ask, open_session
 from pyomo_relu.bounds.statistics import FILTERED, INTERRUPTED, NO_TIME, SIGN_KNOWN
 
 #: Outward padding of a MILP solver's dual bound, relative to its size and to the
@@ -93,7 +93,7 @@ def _decided(chunk, i, result):
 def _solve(chunk, session, i, side, limit, result):
     sign = 1.0 if side == LOWER else -1.0
     row = chunk.costs[[i]]
-    answer = session.minimize(row.indices, sign * row.data, limit)
+    answer = ask(session, row.indices, sign * row.data, limit)
     result.solves += 1
     if answer.status != OPTIMAL:
         result.failures[answer.status] = result.failures.get(answer.status, 0) + 1

@@ -12,11 +12,10 @@ from scipy import sparse
 
 from pyomo_relu.bounds.certificate import Certifier
 from pyomo_relu.bounds.session import (
-    FAILED,
     INFEASIBLE,
     OPTIMAL,
     TIME_LIMIT,
-    Answer,
+    ask,
     open_session,
 )
 from pyomo_relu.bounds.statistics import (
@@ -26,7 +25,6 @@ from pyomo_relu.bounds.statistics import (
     NO_TIME,
     SIGN_KNOWN,
 )
-from pyomo_relu.errors import ReLUError
 
 LOWER, UPPER = 0, 1
 
@@ -210,12 +208,7 @@ class _ChunkRun:
 
     def _ask(self, session, columns, coefficients):
         self.result.solves += 1
-        try:
-            return session.minimize(columns, coefficients, self._remaining())
-        except ReLUError:
-            raise
-        except Exception as error:  # noqa: BLE001  (costs this LP, not the run)
-            return Answer(f"{FAILED}: {type(error).__name__}")
+        return ask(session, columns, coefficients, self._remaining())
 
     def _check_sign(self, i, side):
         duals = self.collected[-1][2]

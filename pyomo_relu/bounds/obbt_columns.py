@@ -15,7 +15,7 @@ import time
 import numpy as np
 
 from pyomo_relu.bounds.certificate import Certifier
-from pyomo_relu.bounds.session import INFEASIBLE, OPTIMAL, open_session
+from pyomo_relu.bounds.session import INFEASIBLE, OPTIMAL, ask, open_session
 from pyomo_relu.errors import InfeasibleError
 
 _ROUNDS = 5
@@ -80,7 +80,7 @@ class _FreeColumns:
 
     def _solve(self, session, j, sign):
         left = None if self.deadline is None else self.deadline - time.time()
-        answer = session.minimize(np.array([j]), np.array([sign]), left)
+        answer = ask(session, np.array([j]), np.array([sign]), left)
         self.solves += 1
         if answer.status == INFEASIBLE and self.certifier.proves_infeasible(answer.ray):
             raise InfeasibleError(

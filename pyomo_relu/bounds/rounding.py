@@ -22,7 +22,7 @@ covers both errors: 2 for the two of them, 24 for the additions of sources, of c
 and radius and for the rounding of centre, radius and slack; the remaining 10% covers
 the rounding of ``scale``, itself a sum of at most n nonnegative terms.
 
-*CROWN* replaces, from the target backwards, ``A x`` by ``A' v + c`` with slopes in
+*CROWN* replaces, from the target backwards, ``A x`` by ``A' v + c`` with slopes s in
 [0, 1] and then v by its affine map.  The float coefficients A at each tensor are taken
 as given and what every step loses is charged, in units of value, to the layer v
 through which it passes.  With ``r`` neurons in that layer, ``n`` terms per row and at
@@ -32,14 +32,15 @@ most ``d`` layers contributing to a tensor:
 - the products with W and adding them to what other layers contributed: at most
   gamma(2 r + 12 + d) |A| |W| per entry, times the magnitude of the sources;
 - the constants (bias, intercepts of at most |A| scale) and adding them to the running
-  constant: gamma(2 r + 15 + 2 d) |A| scale;
+  constant: gamma(2 r + 18 + 2 d) |A| scale;
 - the forward pass's own error: gamma(n) |A| scale.
 
 Together ``|A| scale`` times at most ``2 gamma(n + 2 r + 2 d + 24)``; the slack
-subtracted is ``|A| (slack(n + 2 r + 2 d) scale + TINY)``.  At the inputs ``A x >= A centre - |A| radius`` is treated like interval
-arithmetic.  Underflow inside a product moves a coefficient by at most r * 2**-1074,
-hence the value by that times the source's magnitude; ``UNDERFLOW`` times the sum of all
-magnitudes is far more.
+subtracted is ``|A| (slack(n + 2 r + 2 d) scale + TINY)``; the target's own row is
+charged ``slack(n + 2 d) scale``.  At the inputs ``A x >= A centre - |A| radius``
+is treated like interval arithmetic with twice the terms.  Underflow inside a product
+moves a coefficient by at most r * 2**-1074, hence the value by that times the source's
+magnitude; ``UNDERFLOW`` times the sum of all magnitudes is far more.
 """
 
 #: Unit roundoff of float64.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pyomo_relu.errors import SolverError
+from pyomo_relu.errors import ReLUError, SolverError
 
 logger = logging.getLogger("pyomo.relu.bounds")
 
@@ -161,3 +161,16 @@ def _log_once(message):
 def open_session(solver, model, integer=False):
     """A session on ``model``, by a solver's name, "auto" or any Session class."""
     return session_class(solver)(model, integer)
+
+
+def ask(session, columns, coefficients, time_limit=None):
+    """``session.minimize`` where a solver in trouble costs this solve, not the run.
+
+    Errors about the problem itself (ReLUError) and the keyboard's come through.
+    """
+    try:
+        return session.minimize(columns, coefficients, time_limit)
+    except ReLUError:
+        raise
+    except Exception as error:  # noqa: BLE001  (a solver may fail in any way)
+        return Answer(f"{FAILED}: {type(error).__name__}")

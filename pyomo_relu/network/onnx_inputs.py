@@ -107,11 +107,11 @@ def _file_shape(value, name):
         for d in tensor.shape.dim
     ]
     shape = [
-        1 if k == 0 and len(dims) >= 2 and isinstance(n, str) else n
+        1 if k == 0 and len(dims) >= 2 and isinstance(n, (str, bytes)) else n
         for k, n in enumerate(dims)
     ]
     label = "[" + ", ".join(str(n) for n in dims) + "]"
-    open_axes = [n for n in shape if isinstance(n, str)]
+    open_axes = [n for n in shape if isinstance(n, (str, bytes))]
     if open_axes:
         raise NetworkError(
             f"{what} has shape {label}; only the first of several axes (the batch) "

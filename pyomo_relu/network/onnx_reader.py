@@ -1,5 +1,6 @@
 """Reading a trained network from an ONNX file: the entry point ``load_onnx``."""
 
+from pyomo_relu.errors import NetworkError, ReLUError
 from pyomo_relu.network import (  # noqa: F401  (each enters its operators)
     onnx_affine_operators,
     onnx_movement_operators,
@@ -53,9 +54,18 @@ def load_onnx(source, *, output=None, input_shapes=None, check=True):
     NetworkError
         The model is not valid, or its inputs, batch or weights are not acceptable.
     """
-    model, name = open_model(source)
-    reader = GraphReader(model, name, output, input_shapes)
-    network = reader.network()
-    if check:
-        verify(reader, network)
+    name = getattr(source, "__fspath__", lambda: "ONNX model")()
+    try:
+        model, name = open_model(source)
+        reader = GraphReader(model, name, output, input_shapes)
+        network = reader.network()
+        if check:
+            verify(reader, network)
+    except ReLUError:
+        raise
+    except Exception as error:  # nodes are guarded one by one; this is all the rest
+        raise NetworkError(
+            f"{name}: the model is malformed ({type(error).__name__}: {error}). Export "
+            "the network again."
+        ) from error
     return network

@@ -314,6 +314,8 @@ def _runtime_model(reader, names):
     graph = model.graph
     graph.name = "network"
     graph.node.extend(reader.nodes)
+    for node in graph.node:
+        node.name = ""  # onnxruntime refuses names that occur twice
     graph.initializer.extend(
         t for t in reader.graph.initializer if t.name in reader.needed_names
     )

@@ -26,11 +26,15 @@ from pyomo_relu.bounds import LinearModel
 from pyomo_relu.search.linear_solve import solve_linear
 from pyomo_relu.search.regions import output_rows, region_rows
 
-#: First radius of the trust region in widths of the input box, and where to give up.
-_RADIUS, _SMALLEST = 0.25, 1e-5
+#: First and largest radius of the trust region in widths of the input box, and where
+#: to stop: what is left to gain then lies within a few linear regions.
+_RADIUS, _LARGEST, _SMALLEST = 0.25, 0.5, 1e-3
 
-#: Gap of the mixed-integer steps: they are only steps.
-_STEP_GAP = 1e-3
+#: Steps without progress while rows are violated by this much: a local minimum.
+_STUCK, _FAR = 4, 1e-2
+
+#: Gap and seconds of the mixed-integer steps: they are only steps.
+_STEP_GAP, _STEP_SECONDS = 1e-2, 1.0
 
 
 @dataclass
@@ -101,15 +105,16 @@ def approach(problem, scales, columns, clock, steps=40, close=1e-7):
         The last point; satisfies the modeller's rows.
     deviation : float
     """
-    radius, mu = _RADIUS, scales.penalty
-    off = deviation(problem, scales, columns)
+    radius, mu, dearest = _RADIUS, scales.penalty, 30.0 * scales.penalty
+    off, stuck = deviation(problem, scales, columns), 0
     for _ in range(steps):
-        if clock.passed() or radius < _SMALLEST:
+        if clock.passed() or radius < _SMALLEST or stuck == _STUCK:
             break
         trial = _step(problem, scales, columns, radius, mu, clock)
         if trial is None:
             break
         new_off = deviation(problem, scales, trial)
+        stuck = stuck + 1 if off > _FAR and new_off > 0.99 * off else 0
         gain = problem.value(columns) - problem.value(trial) + mu * (off - new_off)
         if gain > 1e-9 * (1.0 + mu):
             moved = np.max(
@@ -119,8 +124,8 @@ def approach(problem, scales, columns, clock, steps=40, close=1e-7):
             )
             stalled = new_off > close and new_off > 0.9 * off
             columns, off = trial, new_off
-            radius = min(2.0 * radius, 1.0) if moved > 0.5 * radius else radius
-            mu *= 3.0 if stalled else 1.0
+            radius = min(2.0 * radius, _LARGEST) if moved > 0.5 * radius else radius
+            mu = min(3.0 * mu, dearest) if stalled else mu
         else:
             radius *= 0.25
     return columns, off
@@ -159,5 +164,5 @@ def _step(problem, scales, columns, radius, mu, clock):
         np.concatenate([linear.integer, free.astype(bool)]),
     )
     costs = np.concatenate([problem.costs, price, price])
-    answer = solve_linear(model, costs, clock.limit(5.0), mip_gap=_STEP_GAP)
+    answer = solve_linear(model, costs, clock.limit(_STEP_SECONDS), mip_gap=_STEP_GAP)
     return None if answer.primal is None else answer.primal[:n]

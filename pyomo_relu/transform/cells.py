@@ -25,6 +25,7 @@ class Cells(NetworkFormulation):
     CONFIG.declare("style", ConfigValue(default="grouped"))
     CONFIG.declare("tree", ConfigValue(default="flat"))
     CONFIG.declare("share", ConfigValue(default=0.5))
+    CONFIG.declare("scope", ConfigValue(default="box"))
     CONFIG.declare("drop", ConfigValue(default=True))
     CONFIG.declare("tolerance", ConfigValue(default=1e-4))
 
@@ -33,20 +34,21 @@ class Cells(NetworkFormulation):
 
         t = time.time()
         self.partitions = {}
-        for block in blocks:
+        s = read_surrounding(blocks[0].model(), blocks)
+        for block, i_, o_ in zip(blocks, s.input_columns, s.output_columns):
+            rows = _rows(s, i_, o_) if config.scope == "model" else None
             bounds = block.neuron_bounds(config.assume_fixed_vars_permanent)
             bounds = bounds_.crown_bounds(
                 block.network, bounds.input_lower, bounds.input_upper, bounds
             )
             p = None
             if block.network.n_inputs == 1:
-                p = bounds_.affine_pieces(bounds, 4 * config.max_cells)
+                p = bounds_.affine_pieces(bounds, 4 * config.max_cells, rows)
             if p is None:
-                p = bounds_.CellPartition(bounds)
+                p = bounds_.CellPartition(bounds, rows)
                 p.refine(max(8, int(config.share * config.max_cells)))
             self.partitions[id(block)] = (bounds, p)
         if config.guided and blocks:
-            s = read_surrounding(blocks[0].model(), blocks)
             if s.costs is not None:
                 r = bounds_.CellRefinement(
                     s.linear,
@@ -135,6 +137,12 @@ class Cells(NetworkFormulation):
                 new.output_rows[o, side] = (
                     (0.0, expr, None) if side == "low" else (None, expr, 0.0)
                 )
+        if p.rows is not None:
+            base, step = p.cell_rows()
+            cell, row = np.nonzero(base + np.maximum(step, 0.0).sum(axis=2) > 0)
+            new.model_rows = Constraint(list(zip(cell.tolist(), row.tolist())))
+            for c, r in zip(cell.tolist(), row.tolist()):
+                new.model_rows[c, r] = (None, E([float(base[c, r]), *step[c, r].tolist()], [lam[c], *inner[c]]), 0.0)
         if config.tree != "flat":
             self._tree(encoding, p, lam, config)
         if p.exact and config.drop:
@@ -247,6 +255,25 @@ class Cells(NetworkFormulation):
             var.set_value(int(c == at), skip_validation=True)
         for b, s in enumerate(encoding.details.get("sets", [])):
             new.side[b].set_value(int(at in s), skip_validation=True)
+
+
+def _rows(s, inputs, outputs):
+    """Rows a x + b y <= rhs of the model among one block's inputs and outputs."""
+    linear = s.linear
+    n, m = len(inputs), len(outputs)
+    own = np.zeros(linear.n_columns, dtype=bool)
+    own[inputs] = own[outputs] = True
+    nonfixed = linear.lower < linear.upper
+    M = linear.matrix
+    foreign = abs(M) @ (~own).astype(float)
+    at = np.flatnonzero((foreign == 0) & (abs(M) @ np.ones(M.shape[1]) > 0))
+    sub = M[at].toarray() if at.size else np.zeros((0, M.shape[1]))
+    a, b = sub[:, inputs], sub[:, outputs]
+    a = np.concatenate([a, -a, np.zeros((2 * m, n))])
+    b = np.concatenate([b, -b, np.eye(m), -np.eye(m)])
+    rhs = np.concatenate([linear.row_upper[at], -linear.row_lower[at], linear.upper[outputs], -linear.lower[outputs]])
+    keep = np.isfinite(rhs)
+    return a[keep], b[keep], rhs[keep]
 
 
 def _expr(coefs, variables):

@@ -114,10 +114,14 @@ class Encoding(AutoSlots.Mixin):
 
     def _tighten(self, variables, lower, upper):
         for var, lo, hi in zip(variables, lower.tolist(), upper.tolist()):
-            self.saved.append((var, var.lower, var.upper))
-            old_lo, old_hi = var.bounds
-            var.setlb(lo if old_lo is None else max(lo, old_lo))
-            var.setub(hi if old_hi is None else min(hi, old_hi))
+            old = (var.lower, var.upper)
+            self.saved.append((var, *old))
+            if old != (None, None):
+                old_lo, old_hi = var.bounds
+                lo = lo if old_lo is None else max(lo, old_lo)
+                hi = hi if old_hi is None else min(hi, old_hi)
+            var.setlb(lo)
+            var.setub(hi)
 
     def detach(self):
         """Undo ``attach``: the block is as it was before."""

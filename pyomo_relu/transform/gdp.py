@@ -135,7 +135,7 @@ class Gdp(NetworkFormulation):
             encoding.add_row((k, i, "linear"), *slack, upper=0.0)
         if ceiling < upper:
             below = _disjunct(
-                new, (k, i, "below_ceiling"), *slack, 0.0, None, float(ceiling) - upper
+                new, (k, i, "below_ceiling"), *slack, 0.0, None, upper - float(ceiling)
             )
             at = _disjunct(
                 new,
@@ -144,7 +144,7 @@ class Gdp(NetworkFormulation):
                 [x],
                 float(ceiling),
                 None,
-                -float(ceiling),
+                float(ceiling),
             )
             new.disjunctions[k, i, "ceiling"] = [below, at]
             if lower < 0:
@@ -242,12 +242,12 @@ def _gdp_transformation(config):
 
 
 def _disjunct(new, key, coefs, variables, lower, upper, big_m):
-    """One Disjunct ``lower <= sum <= upper`` with its tightest big-M coefficient."""
+    """One Disjunct ``lower <= sum <= upper``, relaxed by no more than ``big_m``."""
     disjunct = new.disjuncts[key]
     expr = LinearExpression(linear_coefs=coefs, linear_vars=variables)
     disjunct.row = Constraint(expr=(lower, expr, upper))
     disjunct.BigM = Suffix(direction=Suffix.LOCAL)
-    disjunct.BigM[disjunct.row] = big_m
+    disjunct.BigM[disjunct.row] = big_m  # gdp takes the pair (-big_m, big_m)
     return disjunct
 
 

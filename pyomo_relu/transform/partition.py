@@ -37,7 +37,7 @@ _ROUNDING = 1e-9
 
 
 def _parts_argument(given):
-    if given == "hull" or isinstance(given, int):
+    if given is None or given == "hull" or isinstance(given, int):
         return given
     return tuple(given)
 
@@ -46,11 +46,11 @@ def _declare_partition(config):
     config.declare(
         "n_parts",
         ConfigValue(
-            default=2,
+            default=None,
             domain=_parts_argument,
             description="number of parts P, one per layer, or 'hull'",
             doc="""
-            A number for all layers, a sequence with one number per activation layer,
+            Default: 2, or 1 in layers whose neurons have one nonzero weight.  A number for all layers, a sequence with one number per activation layer,
             or "hull" for one part per nonzero weight.  More parts than the layer's
             largest fan-in are an error; a neuron of that layer with fewer nonzero
             weights than P gets one part per weight.""",
@@ -125,6 +125,9 @@ def _parts_per_layer(encoding, n_parts):
     layers, name = encoding.network.layers[:-1], encoding.block.name
     if n_parts == "hull":
         return [None] * len(layers)
+    limits = [_largest_fan_in(layer) for layer in layers]
+    if n_parts is None:
+        return [max(1, min(2, limit)) for limit in limits]
     counts = n_parts if isinstance(n_parts, tuple) else (n_parts,) * len(layers)
     if len(counts) != len(layers) or not all(
         isinstance(n, int) and n >= 1 for n in counts
@@ -134,7 +137,6 @@ def _parts_per_layer(encoding, n_parts):
             f"'hull', or one such number for each of the {len(layers)} activation "
             f"layers of '{name}'."
         )
-    limits = [_largest_fan_in(layer) for layer in layers]
     for k, (n, limit) in enumerate(zip(counts, limits)):
         if n > max(limit, 1):
             fitting = [min(m, max(most, 1)) for m, most in zip(counts, limits)]

@@ -20,6 +20,8 @@ class NoisyDuals(HighsSession):
 
     def minimize(self, columns, coefficients, time_limit=None):
         answer = super().minimize(columns, coefficients, time_limit)
+        if answer.status != OPTIMAL:
+            return answer
         rng = np.random.default_rng(columns.size)
         answer.objective += 1.0
         answer.duals = answer.duals + self.noise * rng.normal(size=answer.duals.size)
@@ -41,6 +43,9 @@ class Liar(HighsSession):
         self.count = getattr(self, "count", -1) + 1
         rng = np.random.default_rng(self.count)
         case = self.count % 6
+        if answer.status != OPTIMAL:
+            zeros = np.zeros(self.model.n_columns)
+            return Answer(OPTIMAL, 1e6, zeros, rng.normal(size=self.model.n_rows))
         if case == 0:
             return Answer(INFEASIBLE, ray=rng.normal(size=answer.duals.size))
         if case == 1:

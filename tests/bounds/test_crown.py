@@ -138,6 +138,36 @@ def test_rounding_is_covered_with_784_inputs(scale):
         assert point.mean_width(k) <= 1e-9 * np.abs(exact[k]).max()
 
 
+@pytest.mark.parametrize("scale", [1.0, 1e3])
+def test_exact_arithmetic_lies_within(scale):
+    """Not only what float64 evaluates: the real-valued network, at corners and inside."""
+    network = random_network(6, 3, (6, 6, 6), 2, scale=scale)
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=3)
+    for half in (0.0, 1e-15, 1e-9, 0.5):
+        lower, upper = x - half, x + half
+        for bounds in (
+            interval_bounds(network, lower, upper),
+            crown_bounds(network, lower, upper),
+            crown_bounds(network, lower, upper, alpha_steps=2),
+        ):
+            for point in sample(rng, lower, upper, 6):
+                for k, v in enumerate(_exact_pass(network, point)):
+                    assert np.all(bounds.lower[k] <= v) and np.all(v <= bounds.upper[k])
+
+
+def _exact_pass(network, point):
+    """Pre-activations of a chain in rational arithmetic."""
+    t = [Fraction(float(x)) for x in point]
+    for layer in network.layers:
+        v = [
+            sum((Fraction(float(w)) * s for w, s in zip(row, t)), Fraction(float(b)))
+            for row, b in zip(layer.weights[0], layer.bias)
+        ]
+        yield np.array(v)
+        t = [max(Fraction(0), s) for s in v]
+
+
 @pytest.mark.parametrize(
     "seed, n_inputs, depth, gain, half",
     [(s, n, d, g, h) for s, (n, d, g, h) in enumerate([
@@ -232,10 +262,14 @@ def test_batch_equals_single_boxes(shape):
     upper = lower + rng.uniform(size=(40, 3))
     lowers, uppers = crown_batch(network, lower, upper)
     for i in range(0, 40, 7):
-        one = crown_bounds(network, lower[i], upper[i])
+        box = lower[i : i + 1], upper[i : i + 1]
+        one_lowers, one_uppers = crown_batch(network, *box)
+        single = crown_bounds(network, lower[i], upper[i])
         for k in range(len(network.layers)):
-            assert np.allclose(one.lower[k], lowers[k][i], rtol=1e-10, atol=1e-10)
-            assert np.allclose(one.upper[k], uppers[k][i], rtol=1e-10, atol=1e-10)
+            assert np.allclose(one_lowers[k][0], lowers[k][i], rtol=1e-10, atol=1e-10)
+            assert np.allclose(one_uppers[k][0], uppers[k][i], rtol=1e-10, atol=1e-10)
+            assert np.all(single.lower[k] >= one_lowers[k][0] - 1e-10)
+            assert np.all(single.upper[k] <= one_uppers[k][0] + 1e-10)
     X = rng.uniform(lower, upper)
     assert_within(network.propagate(X)[0], lowers, uppers)
 

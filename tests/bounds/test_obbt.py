@@ -247,7 +247,7 @@ def test_gurobi_licence_too_small_is_an_error_if_asked_for():
     start = interval_bounds(network, -1.0, 1.0)
     with pytest.raises(SolverError, match="licence is too small.*2000"):
         lp_obbt(network, start, solver="gurobi")
-    bounds, statistics = lp_obbt(network, start)
+    _, statistics = lp_obbt(network, start)
     assert statistics.solves == 4 and not statistics.failures
 
 

@@ -266,3 +266,12 @@ def test_random_network_file_is_reproduced_from_its_seed(tmp_path):
     write_onnx(tmp_path / "again.onnx", weights, biases, name="random_10_3x50")
     committed_file = train_networks.NETWORKS / "random_10_3x50.onnx"
     assert (tmp_path / "again.onnx").read_bytes() == committed_file.read_bytes()
+
+
+def test_quickstart_network_is_a_peaks_surrogate():
+    network = load_onnx(train_networks.NETWORKS / "peaks_2x20.onnx")
+    X = points(peaks(), 20_000)
+    y = peaks()(X)
+    error = network.forward(X)[:, 0] - y
+    assert [layer.size for layer in network.activation_layers] == [20, 20]
+    assert np.sqrt(np.mean(error**2)) < 0.06 * y.std()

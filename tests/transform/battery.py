@@ -5,15 +5,16 @@ are in ``test_battery.py`` and ``test_battery_model.py``.
 """
 
 import functools
+import re
 from dataclasses import dataclass, field
 
 import numpy as np
 import pyomo.environ as pyo
-from pyomo.gdp import Disjunct
+from pyomo.gdp import Disjunct, Disjunction
 
 from pyomo_relu import ReLUNetworkBlock
 from pyomo_relu.block import ReLUNetworkBlockData
-from tests.networks import chain, residual, two_two_one
+from tests.networks import chain, residual
 from tests.random_networks import random_network
 from tests.truth import solve
 
@@ -30,8 +31,6 @@ class Formulation:
         Paths that take what it builds; the first one is used where one is enough.
     tolerance : float
         Forward error at the solver's default tolerances, relative to the outputs.
-    big_m_lp : bool
-        Whether its continuous relaxation is at least as strong as ``relu.bigm``'s.
     in_disjunct : bool
         Whether gdp.bigm can transform what it puts on a Disjunct.
     """
@@ -151,7 +150,7 @@ def disjunct_model():
     m.either = Disjunct([0, 1])
     for d, network in enumerate((chain([2, 5, 1], seed=20), residual(3))):
         m.either[d].nn = ReLUNetworkBlock(network=network, inputs=m.x, outputs=[m.y])
-    m.choice = pyo.Disjunction(expr=[m.either[0], m.either[1]])
+    m.choice = Disjunction(expr=[m.either[0], m.either[1]])
     m.objective = pyo.Objective(expr=m.y + 0.1 * m.x[0])
     return m
 
@@ -219,12 +218,17 @@ def violations(model, tolerance=1e-7):
 
 
 def row_texts(block):
-    """{row's index: text} of what replaced the activation rows of a block."""
+    """{row's index: text} of what replaced the activation rows, to 12 digits."""
     new = block.record.encoding.reformulation
     prefix = f"{new.name}."
     return {
-        index: str(row.expr).replace(prefix, "") for index, row in new.rows.items()
+        index: re.sub(r"\d+\.\d+", _shortened, str(row.expr).replace(prefix, ""))
+        for index, row in new.rows.items()
     }
+
+
+def _shortened(number):
+    return f"{float(number[0]):.12g}"
 
 
 def row_numbers(block):
@@ -244,5 +248,3 @@ def samples(network, half_width=1.0, n=2000, seed=0):
     """Random points of the box."""
     rng = np.random.default_rng(seed)
     return rng.uniform(-half_width, half_width, (n, network.n_inputs))
-
-

@@ -87,11 +87,7 @@ def test_known_optima_of_real_networks(formulation, file):
                 var.setlb(low)
                 var.setub(high)
             m.objective.set_value(m.nn.output_vars()[answer["output"]])
-            n_inputs = m.nn.network.n_inputs
-            options = dict(formulation.options)
-            if formulation.name == "relu.partition" and n_inputs == 1:
-                options["n_parts"] = [1, 2][: len(m.nn.network.layers) - 1]
-            formulation.transformation.apply_to(m, **options)
+            formulation.apply(m)
             optimum = formulation.solve(m)
             tolerance = max(1e-5, formulation.tolerance) * max(1.0, abs(answer[side]))
             assert optimum == pytest.approx(answer[side], abs=tolerance)
@@ -107,7 +103,7 @@ TEXTS = {
         "active": "nn.post[0,0] - nn.pre[0,0] + 2*indicator[0,0]  <=  2",
         "inactive": "nn.post[0,0] - 2*indicator[0,0]  <=  0",
     },
-    "relu.clipped-ceiling=1.5": {
+    "relu.clipped-ceiling=1.5-allow_function_change=True": {
         "at_ceiling": "0  <=  nn.post[0,0] - 1.5*ceiling_indicator[0,0]",
         "below_ceiling": (
             "0  <=  nn.post[0,0] - nn.pre[0,0] + 0.5*ceiling_indicator[0,0]"
@@ -125,7 +121,7 @@ TEXTS = {
         ("sum", 0): "nn.inputs[0] - part_sum[0,0,0]  ==  0",
         ("on_low", 0): "0  <=  active_part_sum[0,0,0] + 1*indicator[0,0]",
         ("off_low", 0): (
-            "-1  <=  part_sum[0,0,0] - active_part_sum[0,0,0] - indicator[0,0]"
+            "-1  <=  part_sum[0,0,0] - active_part_sum[0,0,0] - 1*indicator[0,0]"
         ),
         ("on_high", 0): "active_part_sum[0,0,0] - 1*indicator[0,0]  <=  0",
         ("off_high", 0): (
@@ -135,7 +131,7 @@ TEXTS = {
             "0  <=  nn.post[0,0] + 1*indicator[0,0] - active_part_sum[0,0,0]"
         ),
         ("off_low", 1): (
-            "-1  <=  nn.pre[0,0] - part_sum[0,0,0] - nn.post[0,0] - indicator[0,0] "
+            "-1  <=  nn.pre[0,0] - part_sum[0,0,0] - nn.post[0,0] - 1*indicator[0,0] "
             "+ active_part_sum[0,0,0]"
         ),
         ("on_high", 1): (
@@ -157,3 +153,75 @@ TEXTS = {
     },
     "relu.gdp": {"above": "0  <=  nn.post[0,0] - nn.pre[0,0]"},
 }
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_rows_of_a_2_2_1_network_as_text(text):
+    name, *options = text.split("-")
+    options = {k: eval(v) for k, v in (o.split("=") for o in options)}
+    formulation = Formulation(name, options)
+    m = box_model(two_two_one())
+    before = {key: str(row.expr) for key, row in m.nn.activation.items()}
+    assert before[0, 0] == "nn.post[0,0]  ==  0.5*(nn.pre[0,0] + abs(nn.pre[0,0]))"
+    formulation.apply(m)
+    after = {k[2:]: t for k, t in row_texts(m.nn).items() if k[:2] == (0, 0)}
+    expected = {
+        key if isinstance(key, tuple) else (key,): t for key, t in TEXTS[text].items()
+    }
+    assert after == expected
+    assert not any(row.active for row in m.nn.activation.values())
+
+
+def test_products_and_sets_of_a_2_2_1_network_as_text():
+    m = box_model(two_two_one())
+    Formulation("relu.complementarity").apply(m)
+    new = m.nn.record.encoding.reformulation
+    text = str(new.products[0, 0, "zero"].expr).replace(f"{new.name}.", "")
+    assert text == "nn.post[0,0]*below_zero[0,0]  <=  0.0"
+    m = box_model(two_two_one())
+    Formulation("relu.sos1").apply(m)
+    new = m.nn.record.encoding.reformulation
+    members = [v.name for v in new.sets[0, 0, "zero"].get_variables()]
+    assert members == ["nn.post[0,0]", f"{new.name}.below_zero[0,0]"]
+    assert new.sets[0, 0, "zero"].level == 1
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    "formulation",
+    [
+        Formulation("relu.partition", {"n_parts": 1}),
+        Formulation("relu.scaled", {"factors": 1}),
+        Formulation("relu.clipped", {"ceiling": np.inf}),
+        Formulation("relu.clipped", {"ceiling": 1e6}),
+        Formulation("relu.clipped"),
+    ],
+    ids=str,
+)
+def test_neutral_options_give_big_m_row_for_row(formulation, name):
+    big_m, other = box_model(NETWORKS[name]), box_model(NETWORKS[name])
+    pyo.TransformationFactory("relu.bigm").apply_to(big_m)
+    formulation.apply(other)
+    assert row_numbers(other.nn) == row_numbers(big_m.nn)
+    for one, two in zip(
+        big_m.component_data_objects(pyo.Var), other.component_data_objects(pyo.Var)
+    ):
+        assert one.bounds == two.bounds
+    assert other.nn.encoded_network is other.nn.network
+    affine = [row.active for row in other.nn.affine.values()]
+    assert all(affine)
+
+
+@every
+def test_stronger_bounds_reach_every_formulation(formulation):
+    m = box_model(chain([2, 8, 8, 1], seed=30))
+    loose = m.clone()
+    pyo.TransformationFactory("relu.bounds").apply_to(m, methods=["crown"])
+    formulation.apply(m)
+    formulation.apply(loose)
+    widths = [
+        formulation.transformation.get_neuron_bounds(model.nn).mean_width(1)
+        for model in (m, loose)
+    ]
+    assert widths[0] < 0.9 * widths[1]
+    assert lp_bound(m) > lp_bound(loose) + 1e-6
