@@ -53,7 +53,9 @@ class BoxState:
     influence : numpy.ndarray, shape (B, n_inputs)
         Weighted sum of the inputs' coefficients; see ``BackwardPass.bounds``.
     tightened : bool
-        Some backward pass was beaten by interval arithmetic or known bounds.
+        A single box's backward pass was beaten by interval arithmetic or known bounds.
+    plain : list of (lower, upper)
+        What backward passes alone give, up to the first layer where they were beaten.
     """
 
     def __init__(self, kernel, lower, upper):
@@ -64,6 +66,7 @@ class BoxState:
         self.magnitude = np.maximum(np.abs(lower), np.abs(upper)).sum(axis=1)
         self.influence = np.zeros_like(lower)
         self.tightened = False
+        self.plain = []
 
     def __len__(self):
         return self.ranges.batch

@@ -66,10 +66,12 @@ def output_movement(bounds, clipped):
     low, high = _movements(bounds, clipped)[-1]
     both = difference_network(bounds.network, clipped.network)
     crown = crown_bounds(both, bounds.input_lower, bounds.input_upper)
-    # moved neurons that are exactly unmoved must stay so
+    # CROWN covers the rounding of all layers but that of the two separate outputs
+    error = _rounding(bounds, clipped, len(bounds.lower) - 1)
+    still = (low == 0.0) & (high == 0.0)
     return (
-        np.where(low == 0.0, low, np.maximum(low, crown.lower[-1])),
-        np.where(high == 0.0, high, np.minimum(high, crown.upper[-1])),
+        np.where(still, low, np.maximum(low, crown.lower[-1] - error)),
+        np.where(still, high, np.minimum(high, crown.upper[-1] + error)),
     )
 
 
@@ -139,25 +141,31 @@ def _movements(bounds, clipped):
     network = bounds.network
     pre, post = [], []
     for k, layer in enumerate(network.layers):
-        mid, radius = np.zeros(layer.size), np.zeros(layer.size)
-        size, terms = np.abs(layer.bias), 1
+        mid, radius = np.zeros(layer.size), _rounding(bounds, clipped, k)
         moving = np.zeros(layer.size, dtype=bool)
         for (source, is_post), w in zip(layer.sources, layer.weights):
-            absolute, terms = abs(w), terms + 1 + w.shape[1]
-            size = size + _apply(absolute, _magnitude(bounds, clipped, source, is_post))
             if source == INPUT:
                 continue
+            absolute = abs(w)
             low, high = (post if is_post else pre)[source]
             mid += _apply(w, 0.5 * low + 0.5 * high)
             radius += _apply(absolute, 0.5 * high - 0.5 * low)
             moving |= _apply(absolute, np.maximum(-low, high)) > 0.0
-        # twice: both forward passes round, and so does this sum
-        radius = radius + 2.0 * slack(2 * terms) * size + TINY
         low, high = (np.where(moving, mid + sign * radius, 0.0) for sign in (-1, 1))
         pre.append((low, high))
         if k < len(network.layers) - 1:
             post.append(_post_movement(bounds, clipped, k, low, high))
     return pre
+
+
+def _rounding(bounds, clipped, k):
+    """What both forward passes may err by in layer k, and a sum of their difference."""
+    layer = bounds.network.layers[k]
+    size, terms = np.abs(layer.bias), 1
+    for (source, is_post), w in zip(layer.sources, layer.weights):
+        size = size + _apply(abs(w), _magnitude(bounds, clipped, source, is_post))
+        terms += 1 + w.shape[1]
+    return 2.0 * slack(2 * terms) * size + TINY
 
 
 def _post_movement(bounds, clipped, k, low, high):

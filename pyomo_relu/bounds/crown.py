@@ -53,7 +53,7 @@ def crown_bounds(network, lower, upper, start=None, alpha_steps=0):
     )
     if state.tightened and not alpha_steps:
         # Tighter ranges can turn slopes to the worse: never be wider than plain CROWN.
-        plain = bound_layers(kernel, lower, upper, intersected=False)[0]
+        plain = bound_layers(kernel, lower, upper, plain=state.plain)[0]
         lowers = [np.maximum(*pair) for pair in zip(lowers, plain[0])]
         uppers = [np.minimum(*pair) for pair in zip(uppers, plain[1])]
     box = lower[0], upper[0]
@@ -109,7 +109,7 @@ def bound_layers(
     alpha_steps=0,
     wanted=None,
     importance=None,
-    intersected=True,
+    plain=None,
 ):
     """As ``crown_batch`` with a prepared kernel and checked boxes.
 
@@ -121,8 +121,9 @@ def bound_layers(
         default.
     importance : sequence of numpy.ndarray, shapes (2, layer size), optional
         See ``BackwardPass.bounds``.
-    intersected : bool
-        False leaves interval arithmetic and ``start`` out where CROWN gives a bound.
+    plain : list of (lower, upper), optional
+        Leave interval arithmetic and ``start`` out where CROWN gives a bound; the first
+        layers' bounds are the ones given, another state's ``plain``.
 
     Returns
     -------
@@ -133,6 +134,9 @@ def bound_layers(
     state = BoxState(kernel, lower, upper)
     for k, layer in enumerate(network.layers):
         lo, hi, scale = state.interval()
+        if plain is not None and k < len(plain):
+            state.append(*plain[k], scale)
+            continue
         if start is not None:
             lo = np.maximum(lo, start_lowers[k])
             hi = np.minimum(hi, start_uppers[k])
@@ -143,7 +147,9 @@ def bound_layers(
                 weights = importance and importance[k]
                 with np.errstate(invalid="ignore", over="ignore"):
                     new = _pass(kernel, state, k, scale, rows, alpha_steps, weights)
-                    _merge(state, lo, hi, rows, new, intersected)
+                    _merge(state, lo, hi, rows, new, plain is None)
+        elif not state.tightened:
+            state.plain.append((lo, hi))
         state.append(lo, hi, scale)
     return (state.ranges.lowers, state.ranges.uppers), state
 
@@ -161,9 +167,13 @@ def _merge(state, lo, hi, rows, new, intersected):
     if not intersected:
         old_lo = np.where(np.isfinite(new_lo), -np.inf, old_lo)
         old_hi = np.where(np.isfinite(new_hi), np.inf, old_hi)
-    visible = _VISIBLE * (new_hi - new_lo)
-    if ((old_lo > new_lo + visible) | (old_hi < new_hi - visible)).any():
-        state.tightened = True
+    elif len(lo) == 1 and not state.tightened and rows.size == lo.shape[1]:
+        usable_lo = np.where(np.isfinite(new_lo), new_lo, lo)
+        usable_hi = np.where(np.isfinite(new_hi), new_hi, hi)
+        state.plain.append((usable_lo, usable_hi))
+        visible = _VISIBLE * (new_hi - new_lo)
+        beaten = (old_lo > new_lo + visible) | (old_hi < new_hi - visible)
+        state.tightened = bool(beaten.any())
     lo[:, rows] = np.maximum(old_lo, new_lo)
     hi[:, rows] = np.minimum(old_hi, new_hi)
 

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import sparse
 
-from pyomo_relu.network.onnx_evaluate import is_float
+from pyomo_relu.network.onnx_evaluate import check_size, is_float
 from pyomo_relu.network.onnx_registry import operator
 from pyomo_relu.network.onnx_tensors import AffineTensor
 
@@ -178,6 +178,7 @@ def _times_constant(x, w):
     batch = np.broadcast_shapes(x.shape[:-2], w.shape[:-2])
     m, k, n = x.shape[-2], x.shape[-1], w.shape[-1]
     full = batch + (m, n, k)
+    check_size(full)
     index = np.broadcast_to(x.index()[..., :, None, :], full)
     values = np.broadcast_to(np.swapaxes(w, -1, -2)[..., None, :, :], full)
     return x.map(_rows_of(index, values, k, x.size), batch + (m, n))
@@ -185,6 +186,7 @@ def _times_constant(x, w):
 
 def _dense_rows(x, w, rows, shape):
     k, n = w.shape
+    check_size((rows, n, k))
     index = np.broadcast_to(np.arange(x.size).reshape(rows, 1, k), (rows, n, k))
     values = np.broadcast_to(w.T, (rows, n, k))
     return x.map(_rows_of(index, values, k, x.size), shape)

@@ -3,6 +3,7 @@
 import numpy as np
 from scipy import sparse
 
+from pyomo_relu.network.onnx_evaluate import check_size
 from pyomo_relu.network.onnx_registry import operator
 
 
@@ -46,6 +47,7 @@ class Windows:
             self.out.append(count)
             places.append(np.arange(count)[:, None] * s + np.arange(k) * d - b)
         self.out = tuple(self.out)
+        check_size((*self.out, *kernel))
         self.index = _flat_places(places, grid)
         limits = [(-b, n + e) for n, b, e in zip(grid, begin, end)]
         self.padded = _all_axes(
@@ -147,6 +149,7 @@ def convolution(operation, x, w, b=None):
         )
     grid = x.shape[2:]
     windows = Windows(operation, grid, kernel)
+    check_size((x.shape[0], *windows.out, w.size))
     rows = []
     filters = w.reshape(w.shape[0], per_group, -1)
     members = w.shape[0] // groups
@@ -211,6 +214,7 @@ def transposed_convolution(operation, x, w, b=None):
             f"input of shape {x.shape}. Export the network again."
         )
     out, places = _transposed_places(operation, grid, kernel)
+    check_size((*grid, w.size))
     target = _flat_places(places, out)
     source = np.broadcast_to(np.arange(len(target))[:, None], target.shape)
     inside = target >= 0

@@ -91,7 +91,7 @@ def rescale_network(network, factors):
     return Network(layers, network.inputs, network.outputs, network.name)
 
 
-def power_of_two(factors, up=False):
+def power_of_two(factors, up=None):
     """The nearest power of two per factor (in the exponent), or the next one down.
 
     Parameters

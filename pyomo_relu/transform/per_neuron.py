@@ -1,6 +1,7 @@
 """Reading an option that holds one positive number per neuron; nothing else."""
 
 from collections.abc import Mapping
+from numbers import Real
 
 from pyomo.common.dependencies import numpy as np
 
@@ -43,11 +44,15 @@ def per_neuron_values(given, network, what, default):
                     "neuron) of block.activation, or a layer's number."
                 )
             _fill(values[k], slice(None) if i is None else i, value, f"{what}[{key!r}]")
-    elif np.ndim(given) == 0 and not isinstance(given, str):
+    elif isinstance(given, Real):
         for k, array in enumerate(values):
             _fill(array, slice(None), given, what)
     else:
-        if isinstance(given, str) or len(given) != len(sizes):
+        if (
+            isinstance(given, str)
+            or not hasattr(given, "__len__")
+            or len(given) != len(sizes)
+        ):
             raise TransformationError(
                 f"{what}={given!r} is neither a number nor a sequence with one entry "
                 f"for each of the {len(sizes)} activation layers of '{network.name}'."

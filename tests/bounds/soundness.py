@@ -20,8 +20,9 @@ def assert_within(values, lowers, uppers):
     """``lowers[k] <= values[k] <= uppers[k]``, shapes (N, size) and (size,) or same."""
     assert len(values) == len(lowers) == len(uppers)
     for k, (v, lo, hi) in enumerate(zip(values, lowers, uppers)):
-        worst = np.max(np.maximum(lo - v, v - hi), initial=-np.inf)
-        assert np.all((v >= lo) & (v <= hi)), f"layer {k}: outside by {worst}"
+        if not (np.all(v >= lo) and np.all(v <= hi)):
+            worst = np.max(np.maximum(lo - v, v - hi))
+            raise AssertionError(f"layer {k}: a value lies outside by {worst}")
 
 
 def shared_networks():

@@ -111,7 +111,8 @@ def test_real_networks_are_sound(path):
     low, high = shared_box(path)
     bounds = crown_bounds(network, low, high)
     rng = np.random.default_rng(0)
-    for _ in range(10):
+    # With many inputs each sample brings as many corners as other points.
+    for _ in range(10 if network.n_inputs <= 12 else 5):
         points = sample(rng, bounds.input_lower, bounds.input_upper, 10_000)
         assert_sound(network, bounds, points)
     # Small boxes leave the relaxation little width in which to hide.

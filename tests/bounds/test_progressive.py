@@ -10,9 +10,15 @@ from pyomo_relu.bounds.interval import interval_bounds
 from pyomo_relu.bounds.progressive import tighten, tighten_model
 from pyomo_relu.bounds.relaxation_linear import LinearModel
 from pyomo_relu.bounds.relaxation_model import EmbeddedNetwork
-from pyomo_relu.errors import BoundsError, InfeasibleError
+from pyomo_relu.errors import (
+    BoundsError,
+    InfeasibleError,
+    UnsupportedOperatorError,
+)
+from pyomo_relu.network import load_onnx
 from tests.bounds import obbt_sessions
 from tests.bounds.soundness import assert_sound, assert_within
+from tests.paths import SHARED_MODELS, needs_shared_models
 from tests.random_networks import boxes, networks, random_network, sample
 
 INF = np.inf
@@ -237,3 +243,24 @@ def test_column_out_of_range_is_named():
     wrong = EmbeddedNetwork(embedded[1].network, [0, 1, 99], [3, 4], "first")
     with pytest.raises(BoundsError, match="first: column 99 is not among"):
         tighten_model(model, [wrong])
+
+
+def shared_networks():
+    if SHARED_MODELS is None:
+        return []
+    return sorted(
+        p for f in ("small", "vnnlib") for p in (SHARED_MODELS / f).glob("*.onnx")
+    )
+
+
+@needs_shared_models
+@pytest.mark.parametrize("path", shared_networks(), ids=lambda p: p.stem[:24])
+def test_real_networks_stay_within_their_bounds(path):
+    try:
+        network = load_onnx(path)
+    except UnsupportedOperatorError:
+        pytest.skip("not piecewise linear")
+    bounds, _ = tighten(network, -0.4, 0.4, time_limit=1.5, stop_at_sign=True)
+    points = sample(0, bounds.input_lower, bounds.input_upper, 100000)
+    for part in np.array_split(points, 10):
+        assert_sound(network, bounds, part)

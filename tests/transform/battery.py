@@ -31,15 +31,15 @@ class Formulation:
         Paths that take what it builds; the first one is used where one is enough.
     tolerance : float
         Forward error at the solver's default tolerances, relative to the outputs.
-    in_disjunct : bool
-        Whether gdp.bigm can transform what it puts on a Disjunct.
+    in_disjunct : tuple of str
+        gdp transformations for Disjuncts that hold a network; others must fail loudly.
     """
 
     name: str
     options: dict = field(default_factory=dict, hash=False)
     solvers: tuple = ("appsi_highs", "gurobi_direct")
     tolerance: float = 1e-5
-    in_disjunct: bool = True
+    in_disjunct: tuple = ("gdp.bigm", "gdp.hull")
 
     def __str__(self):
         return "-".join([self.name, *(f"{k}={v}" for k, v in self.options.items())])
@@ -71,9 +71,14 @@ FORMULATIONS = [
     Formulation("relu.partition", {"n_parts": "hull"}),
     Formulation("relu.gdp"),
     Formulation("relu.gdp", {"gdp_transformation": "gdp.hull"}),
-    Formulation("relu.sos1", solvers=GUROBI, in_disjunct=False),
+    Formulation("relu.sos1", solvers=GUROBI, in_disjunct=()),
     # Products of two numbers below 1e-6 leave each factor at 1e-3.
-    Formulation("relu.complementarity", solvers=GUROBI, tolerance=5e-3),
+    Formulation(
+        "relu.complementarity",
+        solvers=GUROBI,
+        tolerance=5e-3,
+        in_disjunct=("gdp.bigm",),
+    ),
 ]
 
 #: One entry per formulation name, for checks that do not depend on options.

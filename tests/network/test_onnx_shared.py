@@ -1,0 +1,54 @@
+"""Reading the folder of real networks: file by file against onnxruntime."""
+
+import json
+
+import numpy as np
+import onnx
+import pytest
+from tests.network.graphs import check_agreement
+from tests.paths import SHARED_MODELS, needs_shared_models
+
+from pyomo_relu.errors import NetworkError, UnsupportedOperatorError
+from pyomo_relu.network import load_onnx
+
+pytestmark = needs_shared_models
+
+ANSWERS = json.loads((SHARED_MODELS / "ANSWERS.json").read_text()) if SHARED_MODELS else {}
+FILES = sorted(SHARED_MODELS.rglob("*.onnx")) if SHARED_MODELS else []
+REFUSED = set(ANSWERS.get("refuse", ()))
+BRANCHES = "small/oneInput_twoBranches.onnx"
+
+
+def relative(path):
+    return path.relative_to(SHARED_MODELS).as_posix()
+
+
+@pytest.mark.parametrize("path", FILES, ids=relative)
+def test_file(path):
+    if relative(path) in REFUSED:
+        with pytest.raises(UnsupportedOperatorError, match="output='"):
+            load_onnx(path)
+        return
+    # its input is (2, 6): two rows, declared as part of the sample
+    options = {"input_shapes": {"X": (2, 6)}} if relative(path) == BRANCHES else {}
+    network = load_onnx(path, **options)
+    check_agreement(onnx.load(path), network=network, points=12, tolerance=2e-5)
+    assert network.name == str(path)
+
+
+def test_the_fixed_batch_is_named():
+    with pytest.raises(NetworkError, match=r"fixed batch of 2.*input_shapes=\{'X': \(2, 6\)\}"):
+        load_onnx(SHARED_MODELS / BRANCHES)
+
+
+def test_a_sigmoid_output_has_a_remedy():
+    path = SHARED_MODELS / "small" / "keras_linear_131_sigmoid.onnx"
+    with pytest.raises(UnsupportedOperatorError) as error:
+        load_onnx(path)
+    name = str(error.value).split("output='")[1].split("'")[0]
+    logits = load_onnx(path, output=name)
+    probability = 1 / (1 + np.exp(-logits.forward(np.array([0.3]))))
+    from tests.network.graphs import run
+
+    truth = run(onnx.load(path), np.array([[0.3]], dtype=np.float32))
+    assert np.allclose(probability, truth, atol=1e-6)
