@@ -2,8 +2,9 @@
 
 
 def load():
-    """Register ReLUNetworkBlock and the ``relu.*`` transformations with Pyomo."""
+    """Register ReLUNetworkBlock, the ``relu.*`` transformations and solver."""
     import pyomo_relu.block  # noqa: F401
+    import pyomo_relu.branch_solver  # noqa: F401
     import pyomo_relu.transform  # noqa: F401
 
 

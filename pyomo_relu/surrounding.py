@@ -97,7 +97,11 @@ def read_surrounding(model, blocks, assume_fixed_vars_permanent=True):
         if not reader.add_row(row):
             left_out.append(row)
     for ctype in (SOSConstraint, Disjunction, LogicalConstraint):
-        left_out += model.component_data_objects(ctype, active=True, descend_into=True)
+        left_out += (
+            c
+            for c in model.component_data_objects(ctype, active=True, descend_into=True)
+            if c.parent_block() not in own
+        )
     objectives = list(
         model.component_data_objects(Objective, active=True, descend_into=True)
     )

@@ -117,15 +117,40 @@ def ackley(dimension=2):
     )
 
 
+#: Seconds of one step of the pendulum.
+STEP = 0.25
+
+
+def _pendulum(X):
+    angle, speed, torque = X.T
+    return STEP * (torque - 4 * np.sin(angle) - 0.5 * speed * np.abs(speed))
+
+
+def pendulum():
+    """Change of speed of a pendulum with drag in one step of ``STEP`` seconds.
+
+    Inputs: angle from the lower rest in radians, speed in radians per second, torque
+    per inertia in radians per second squared.  The angle then moves by
+    ``STEP * new speed``.  The change falls in angle and speed and grows in torque, so
+    its minimum lies in a corner.
+    """
+    lower, upper = (-1.5, -3.0, -3.0), (1.5, 3.0, 3.0)
+    corner = (upper[0], upper[1], lower[2])
+    least = float(_pendulum(np.array([corner]))[0])
+    return Problem("pendulum", _pendulum, lower, upper, least, (corner,))
+
+
 def problem(name):
-    """The problem called ``name``: "peaks", "himmelblau" or "ackley<dimension>"."""
+    """The problem called ``name``: peaks, himmelblau, pendulum or ackley<dimension>."""
     if name == "peaks":
         return peaks()
     if name == "himmelblau":
         return himmelblau()
+    if name == "pendulum":
+        return pendulum()
     if name.startswith("ackley") and name[6:].isdigit():
         return ackley(int(name[6:]))
     raise ValueError(
-        f"unknown problem '{name}'. Choose peaks, himmelblau or ackley<dimension>, "
-        "for example ackley2."
+        f"unknown problem '{name}'. Choose peaks, himmelblau, pendulum or "
+        "ackley<dimension>, for example ackley2."
     )

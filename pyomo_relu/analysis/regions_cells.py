@@ -12,7 +12,7 @@ import numpy as np
 from scipy import sparse
 
 from pyomo_relu.errors import BoundsError, NetworkError
-from pyomo_relu.network.network import ACTIVE, AT_CEILING, INPUT
+from pyomo_relu.network.layer import ACTIVE, AT_CEILING, INPUT
 
 #: Rounding errors of a pre-activation stay below this multiple of its magnitude.
 RELATIVE_TOLERANCE = 1e-12

@@ -4,7 +4,7 @@ from math import comb
 
 import numpy as np
 
-from pyomo_relu.network.network import Source
+from pyomo_relu.network.layer import Source
 
 
 def sampled_patterns(maps, n_samples, seed=0):

@@ -6,7 +6,7 @@ import numpy as np
 from scipy import sparse
 
 from pyomo_relu.bounds.rounding import TINY, slack
-from pyomo_relu.network.network import INPUT
+from pyomo_relu.network.layer import INPUT
 
 #: Sparse weights with at most this many entries are handled as dense ones.
 _DENSE_ENTRIES = 1 << 16

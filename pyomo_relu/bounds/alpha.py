@@ -4,7 +4,7 @@ import numpy as np
 from scipy import sparse
 
 from pyomo_relu.bounds.affine import times
-from pyomo_relu.network.network import INPUT, Source
+from pyomo_relu.network.layer import INPUT, Source
 
 #: First step, and what each further step is multiplied by.
 _STEP, _DECAY = 0.5, 0.85

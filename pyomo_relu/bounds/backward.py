@@ -18,7 +18,7 @@ from scipy import sparse
 from pyomo_relu.bounds.affine import TensorRanges, affine_maps, times
 from pyomo_relu.bounds.lines import activation_lines
 from pyomo_relu.bounds.rounding import TINY, UNDERFLOW, slack
-from pyomo_relu.network.network import INPUT, Source
+from pyomo_relu.network.layer import INPUT, Source
 
 #: Entries of the largest temporary array; about the second-level cache for many boxes.
 _CACHED = 1 << 16

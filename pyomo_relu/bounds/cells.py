@@ -52,7 +52,9 @@ class CellPartition:
         self.lower = bounds.input_lower[None].copy()
         self.upper = bounds.input_upper[None].copy()
         start = [a[None] for a in bounds.lower], [a[None] for a in bounds.upper]
-        self.lowers, self.uppers, self.lines = self._bound(self.lower, self.upper, start)
+        self.lowers, self.uppers, self.lines = self._bound(
+            self.lower, self.upper, start
+        )
         self.paths = [()]
         self.exact = False
         self._check_rows()
@@ -205,7 +207,9 @@ class CellPartition:
         lower, upper, lowers, uppers, lines = both
         left, right = at[: chosen.size], at[chosen.size :]
         _replace = lambda old, new: _replaced(old, chosen, new[left], new[right])
-        self.lower, self.upper = _replace(self.lower, lower), _replace(self.upper, upper)
+        self.lower, self.upper = _replace(self.lower, lower), _replace(
+            self.upper, upper
+        )
         self.lowers = [_replace(a, b) for a, b in zip(self.lowers, lowers)]
         self.uppers = [_replace(a, b) for a, b in zip(self.uppers, uppers)]
         self.lines = tuple(_replace(a, b) for a, b in zip(self.lines, lines))

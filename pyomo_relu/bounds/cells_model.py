@@ -91,21 +91,27 @@ def add_cells(builder, partition, inputs, outputs):
             np.full(n_out, np.inf),
         )
     if partition.rows is not None:
-        base, step = partition.cell_rows()
-        cell, row = np.nonzero(base + np.maximum(step, 0.0).sum(axis=2) > 0)
-        at = np.arange(cell.size)
-        weights = sparse.csr_array((base[cell, row], (at, cell)), shape=(at.size, C))
-        columns = cell[:, None] * n + np.arange(n)
-        inners = sparse.csr_array(
-            (step[cell, row].ravel(), (np.repeat(at, n), columns.ravel())),
-            shape=(at.size, C * n),
-        )
-        builder.add_rows(
-            [(weight, weights), (inner, inners)],
-            np.full(at.size, -np.inf),
-            np.zeros(at.size),
-        )
+        _add_cell_rows(builder, partition, weight, inner)
     return CellColumns(weight, inner.reshape(C, n))
+
+
+def _add_cell_rows(builder, partition, weight, inner):
+    """The model's rows on those cells where they cut something off."""
+    C, n = partition.lower.shape
+    base, step = partition.cell_rows()
+    cell, row = np.nonzero(base + np.maximum(step, 0.0).sum(axis=2) > 0)
+    at = np.arange(cell.size)
+    weights = sparse.csr_array((base[cell, row], (at, cell)), shape=(at.size, C))
+    columns = cell[:, None] * n + np.arange(n)
+    inners = sparse.csr_array(
+        (step[cell, row].ravel(), (np.repeat(at, n), columns.ravel())),
+        shape=(at.size, C * n),
+    )
+    builder.add_rows(
+        [(weight, weights), (inner, inners)],
+        np.full(at.size, -np.inf),
+        np.zeros(at.size),
+    )
 
 
 class CellRefinement:
@@ -117,8 +123,8 @@ class CellRefinement:
         The model around the networks; integer columns are relaxed.
     costs : numpy.ndarray, shape (linear.n_columns,)
         To be minimised.
-    networks : list of (CellPartition, numpy.ndarray, numpy.ndarray)
-        Each with its input and output columns.
+    networks : list of (CellPartition, inputs, outputs, max_cells)
+        Each with its input and output columns and the most cells it may have.
     solver : str or Session class
         For the relaxation.
     """
@@ -142,7 +148,7 @@ class CellRefinement:
         linear = self.linear
         first = builder.add_columns(linear.lower, linear.upper)
         builder.add_rows([(first, linear.matrix)], linear.row_lower, linear.row_upper)
-        columns = [add_cells(builder, *network) for network in self.networks]
+        columns = [add_cells(builder, *network[:3]) for network in self.networks]
         model = builder.build()
         at = np.flatnonzero(self.costs)
         with open_session(self.solver, model) as session:
@@ -158,12 +164,11 @@ class CellRefinement:
             found.append((weight, point))
         return answer.objective, found
 
-    def run(self, max_cells, tolerance=1e-5, time_limit=None):
-        """Refine until the bound is tight, or there are ``max_cells`` per network.
+    def run(self, tolerance=1e-4, time_limit=None):
+        """Refine until the bound is tight, or there are as many cells as allowed.
 
         Parameters
         ----------
-        max_cells : int
         tolerance : float
             Error of a network at the relaxation's solution, relative to its output's
             range, that is as good as none.
@@ -190,16 +195,19 @@ class CellRefinement:
                 return "tolerance"
             if time.monotonic() > deadline:
                 return "time"
-            n_split = 0
-            for (partition, *_), (weight, point), error in zip(
-                self.networks, solved[1], errors
-            ):
-                if partition.exact:
-                    continue
-                worth = (error > max(_WORTH * largest, tolerance)) & (weight > _WEIGHT)
-                chosen = np.flatnonzero(worth)
-                chosen = chosen[np.argsort(-error[chosen])]
-                chosen = chosen[: max_cells - len(partition)]
-                n_split += partition.split(chosen, point[chosen])
-            if not n_split:
+            if not self._split(solved[1], errors, max(_WORTH * largest, tolerance)):
                 return "cells"
+
+    def _split(self, solution, errors, worth):
+        """Split the cells with errors above ``worth``; how many there were."""
+        n_split = 0
+        for (partition, _, _, limit), (weight, point), error in zip(
+            self.networks, solution, errors
+        ):
+            if partition.exact:
+                continue
+            chosen = np.flatnonzero((error > worth) & (weight > _WEIGHT))
+            chosen = chosen[np.argsort(-error[chosen], kind="stable")]
+            chosen = chosen[: max(0, limit - len(partition))]
+            n_split += partition.split(chosen, point[chosen])
+        return n_split

@@ -17,7 +17,7 @@ import numpy as np
 from scipy import sparse
 
 from pyomo_relu.bounds.rounding import gamma
-from pyomo_relu.network.network import INPUT
+from pyomo_relu.network.layer import INPUT
 
 #: Error bounds are themselves computed in float64; this covers their rounding.
 _MARGIN = 1.0 + 1e-6

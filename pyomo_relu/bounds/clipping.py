@@ -10,7 +10,8 @@ from pyomo_relu.bounds.crown import crown_bounds
 from pyomo_relu.bounds.interval import interval_bounds
 from pyomo_relu.bounds.neuron_bounds import NeuronBounds
 from pyomo_relu.bounds.rounding import TINY, UNIT, slack
-from pyomo_relu.network.network import INPUT, Layer, Network, Source
+from pyomo_relu.network.layer import INPUT, Layer, Source
+from pyomo_relu.network.network import Network
 from pyomo_relu.network.rescale import clip_network
 
 

@@ -8,7 +8,7 @@ from pyomo_relu.bounds.boxes import check_box, check_boxes
 from pyomo_relu.bounds.interval import interval_record
 from pyomo_relu.bounds.neuron_bounds import NeuronBounds
 from pyomo_relu.errors import BoundsError
-from pyomo_relu.network.network import INPUT
+from pyomo_relu.network.layer import INPUT
 
 #: Relative to its width, how much tighter a range must be to count as tighter.
 _VISIBLE = 1e-9

@@ -23,7 +23,7 @@ from pyomo_relu.bounds.statistics import (
     TighteningStatistics,
 )
 from pyomo_relu.errors import BoundsError, InfeasibleError
-from pyomo_relu.network.network import INPUT
+from pyomo_relu.network.layer import INPUT
 
 
 def lp_obbt(

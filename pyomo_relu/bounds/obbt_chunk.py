@@ -125,6 +125,7 @@ class _ChunkRun:
         self.costs = chunk.costs.toarray()
         self.left = np.array(chunk.wanted, dtype=bool)
         self.width = np.maximum(chunk.upper - chunk.lower, 1e-300)
+        self.close = chunk.filter_tolerance * self.width
         self.result = ChunkResult(np.full(size, -np.inf), np.full(size, np.inf))
         self.certifier = Certifier(chunk.model)
         self.collected = []
@@ -173,15 +174,18 @@ class _ChunkRun:
 
     def _next(self, values):
         """The wanted bound that the last point comes closest to."""
-        c = self.chunk
+        c, gaps = self.chunk, np.empty(self.left.shape)
         if values is None:
             # The side nearer to zero first: it is likelier to settle the sign.
-            gaps = np.column_stack([np.abs(c.lower), np.abs(c.upper)])
+            gaps[:, LOWER], gaps[:, UPPER] = np.abs(c.lower), np.abs(c.upper)
         else:
-            gaps = np.column_stack([values - c.lower, c.upper - values])
-        gaps = np.where(np.isfinite(gaps), gaps, 1e300) / self.width[:, None]
-        gaps = np.where(self.left, gaps, np.inf)
-        return np.unravel_index(np.argmin(gaps), gaps.shape)
+            gaps[:, LOWER], gaps[:, UPPER] = values - c.lower, c.upper - values
+        with np.errstate(invalid="ignore"):
+            gaps /= self.width[:, None]
+        gaps[~np.isfinite(gaps)] = 1e300
+        gaps[~self.left] = np.inf
+        i, side = divmod(int(gaps.argmin()), 2)
+        return i, side
 
     def _solve(self, session, i, side):
         sign = 1.0 if side == LOWER else -1.0
@@ -233,11 +237,12 @@ class _ChunkRun:
         """Drop the bounds that ``point`` attains; returns the neurons' values there."""
         c = self.chunk
         values = c.factor * (self.dense @ point[self.used]) + c.bias
-        close = c.filter_tolerance * self.width
-        attained = np.column_stack(
-            [values - c.lower <= close, c.upper - values <= close]
-        )
-        self._skip(FILTERED, self.left & attained)
+        attained = np.empty(self.left.shape, dtype=bool)
+        np.less_equal(values - c.lower, self.close, out=attained[:, LOWER])
+        np.less_equal(c.upper - values, self.close, out=attained[:, UPPER])
+        attained &= self.left
+        if attained.any():
+            self._skip(FILTERED, attained)
         return values
 
     def _filter_rounds(self, session):

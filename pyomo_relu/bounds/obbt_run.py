@@ -107,10 +107,7 @@ class OBBTRun:
         wanted = targets.wanted.any(axis=1)
         order = np.argsort(-targets.influence[wanted], kind="stable")
         order = np.flatnonzero(wanted)[order]
-        pieces = [
-            order[i : i + self.chunk_size]
-            for i in range(0, order.size, self.chunk_size)
-        ]
+        pieces = _pieces(order, self.chunk_size)
         deadline = self.deadline if deadline is None else deadline
         chunks = [
             self._chunk(scaled, costs, factor, targets, piece, deadline)
@@ -191,3 +188,11 @@ class OBBTRun:
         row.tightened += int(np.sum(lower > targets.lower))
         row.tightened += int(np.sum(upper < targets.upper))
         return lower, upper, infeasible
+
+
+def _pieces(order, size):
+    """Equal pieces of up to ``size``, of a number that few workers share evenly."""
+    count = -(-order.size // size)
+    even = 4 if count > 4 else 2 if count > 1 else 1
+    count = -(-count // even) * even
+    return np.array_split(order, count) if count else []

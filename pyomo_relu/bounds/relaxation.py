@@ -16,7 +16,7 @@ from scipy import sparse
 
 from pyomo_relu.bounds.relaxation_linear import ModelBuilder
 from pyomo_relu.errors import BoundsError
-from pyomo_relu.network.network import INPUT
+from pyomo_relu.network.layer import INPUT
 
 
 @dataclass

@@ -3,16 +3,9 @@
 from pyomo_relu.lazy import lazy_exports
 
 _MODULES = {
-    "network": [
-        "ACTIVE",
-        "AT_CEILING",
-        "INACTIVE",
-        "INPUT",
-        "Layer",
-        "Network",
-        "Source",
-        "Tensor",
-    ],
+    "layer": ["ACTIVE", "AT_CEILING", "INACTIVE", "INPUT", "Layer", "Source", "Tensor"],
+    "network": ["Network"],
+    "reduce": ["Reduction", "reduce_network"],
     "rescale": [
         "clip_network",
         "l1_factors",

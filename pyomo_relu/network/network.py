@@ -1,164 +1,23 @@
-"""The network as a mathematical object: layers, evaluation, linear pieces.
+"""The network as a mathematical object: graph, evaluation, linear pieces.
 
 No file format, no bounds and no modelling language in here.
 """
 
 import hashlib
-import itertools
-from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
 
 from pyomo_relu.errors import NetworkError
-
-#: ``Source.layer`` of the network's inputs.
-INPUT = -1
-
-#: States of a neuron in an activation pattern.
-INACTIVE, ACTIVE, AT_CEILING = 0, 1, 2
-
-
-class Tensor(NamedTuple):
-    """Name and shape (without the batch axis) of a network input or output."""
-
-    name: str
-    shape: tuple
-
-    @property
-    def size(self):
-        """Number of entries."""
-        return int(np.prod(self.shape, dtype=np.int64))
-
-    def index(self):
-        """Entries' indices in C order: ints for up to one axis, else tuples."""
-        if len(self.shape) <= 1:
-            return list(range(self.size))
-        return list(itertools.product(*(range(n) for n in self.shape)))
-
-
-class Source(NamedTuple):
-    """What a layer reads: the inputs, or a layer's post- or pre-activation.
-
-    Parameters
-    ----------
-    layer : int
-        Position in ``Network.layers`` of an earlier layer, or ``INPUT``.
-    post : bool
-        True for the post-activation x, False for the pre-activation v (a leaky ReLU
-        is ``alpha v + (1 - alpha) max(0, v)``).  Always True for the inputs.
-    """
-
-    layer: int
-    post: bool = True
-
-
-class Layer:
-    """An affine map of earlier tensors followed by an activation.
-
-    The pre-activation is ``v = sum_s W_s t_s + b`` over the sources s, the
-    post-activation ``x = min(max(0, v), ceiling)``, or ``x = v`` for the output layer.
-
-    Parameters
-    ----------
-    sources : sequence of Source
-        What the layer reads, each source once.
-    weights : sequence of numpy.ndarray or scipy.sparse array
-        One matrix per source, shape (size, size of the source).
-    bias : array_like, shape (size,)
-    activation : {"relu", "clipped", "identity"}
-    ceiling : array_like, shape (size,), optional
-        Positive ceilings of a clipped ReLU; ``inf`` leaves a neuron unclipped.
-    name : str
-        Where the layer comes from, for error messages (an ONNX tensor name).
-    """
-
-    __slots__ = ("sources", "weights", "bias", "activation", "ceiling", "name")
-
-    def __init__(
-        self, sources, weights, bias, activation="relu", ceiling=None, name=""
-    ):
-        bias = _frozen(bias)
-        sources = tuple(Source(*s) for s in sources)
-        weights = tuple(_frozen(w) for w in weights)
-        label = f"layer '{name}'"
-        if bias.ndim != 1 or bias.size == 0:
-            raise NetworkError(f"{label}: the bias must be a vector, not {bias.shape}.")
-        if len(sources) != len(weights) or len(set(sources)) != len(sources):
-            raise NetworkError(f"{label}: one weight matrix per distinct source.")
-        for source, w in zip(sources, weights):
-            if w.ndim != 2 or w.shape[0] != bias.size:
-                raise NetworkError(
-                    f"{label}: weights of {source} have shape {w.shape}, "
-                    f"but the bias has {bias.size} entries."
-                )
-        if activation not in ("relu", "clipped", "identity"):
-            raise NetworkError(f"{label}: unknown activation '{activation}'.")
-        if (activation == "clipped") != (ceiling is not None):
-            raise NetworkError(f"{label}: ceilings go with activation 'clipped'.")
-        if ceiling is not None:
-            ceiling = np.broadcast_to(np.asarray(ceiling, dtype=float), bias.shape)
-            if not np.all(ceiling > 0):
-                raise NetworkError(f"{label}: ceilings must be positive.")
-            ceiling = _frozen(ceiling)
-        for array in (bias, *weights):
-            data = array.data if sparse.issparse(array) else array
-            if not np.all(np.isfinite(data)):
-                raise NetworkError(
-                    f"{label}: weights or biases are NaN or infinite. Training "
-                    "diverged or the file is damaged; export the network again."
-                )
-        set_ = object.__setattr__
-        set_(self, "sources", sources)
-        set_(self, "weights", weights)
-        set_(self, "bias", bias)
-        set_(self, "activation", activation)
-        set_(self, "ceiling", ceiling)
-        set_(self, "name", name)
-
-    def __setattr__(self, name, value):
-        raise AttributeError(f"a Layer is immutable (attribute '{name}').")
-
-    def __deepcopy__(self, memo):
-        return self
-
-    def __reduce__(self):
-        return Layer, tuple(getattr(self, slot) for slot in self.__slots__)
-
-    def __repr__(self):
-        return f"Layer('{self.name}', {self.size} neurons, {self.activation})"
-
-    @property
-    def size(self):
-        """Number of neurons."""
-        return self.bias.size
-
-    def activate(self, v):
-        """Post-activation of the pre-activation ``v``, shape (..., size)."""
-        if self.activation == "identity":
-            return v
-        return np.clip(v, 0.0, self.ceiling)
-
-    def pattern(self, v):
-        """State of each neuron at ``v``: INACTIVE, ACTIVE or AT_CEILING (int8)."""
-        state = (np.asarray(v) > 0).astype(np.int8)
-        if self.ceiling is not None:
-            state[v >= self.ceiling] = AT_CEILING
-        return state
-
-    def affine(self, x0, pre, post):
-        """Pre-activation from batches of the inputs and of earlier layers' values.
-
-        Parameters
-        ----------
-        x0 : numpy.ndarray, shape (N, n_inputs)
-        pre, post : sequence of numpy.ndarray, shapes (N, layer size)
-        """
-        v = np.broadcast_to(self.bias, (x0.shape[0], self.size))
-        for (layer, is_post), w in zip(self.sources, self.weights):
-            t = x0 if layer == INPUT else (post if is_post else pre)[layer]
-            v = v + (w @ t.T).T
-        return np.array(v) if not self.sources else v
+from pyomo_relu.network.layer import (
+    ACTIVE,
+    AT_CEILING,
+    INPUT,
+    Layer,
+    Source,
+    Tensor,
+)
+from pyomo_relu.network.scaling import scaled_layers
 
 
 class Network:
@@ -220,9 +79,7 @@ class Network:
                 Layer([Source(k - 1)], [w], b, activation, ceiling, f"layer {k}")
             )
         n_in = layers[0].weights[0].shape[1]
-        return cls(
-            layers, [("x", (n_in,))], [("y", (layers[-1].size,))], name=name
-        )
+        return cls(layers, [("x", (n_in,))], [("y", (layers[-1].size,))], name=name)
 
     def _check(self):
         if not self.layers or self.layers[-1].activation != "identity":
@@ -379,35 +236,19 @@ class Network:
     def with_scaling(self, input_scaling=None, output_scaling=None):
         """The same network between rescaled inputs and outputs.
 
-        The result maps x to ``y_offset + y_factor * f((x - x_offset) / x_factor)``;
-        the affine maps are folded into the layers that read the inputs and into the
-        output layer.
+        The result maps x to ``y_offset + y_factor * f((x - x_offset) / x_factor)``.
 
         Parameters
         ----------
         input_scaling, output_scaling : (offset, factor), optional
             Scalars or arrays of shape (n_inputs,) or (n_outputs,); factors nonzero.
         """
-        layers = list(self.layers)
-        if input_scaling is not None:
-            offset, factor = _scaling(input_scaling, self.n_inputs, "input_scaling")
-            for k, layer in enumerate(layers):
-                layers[k] = _rescale_inputs(layer, offset, factor)
-        if output_scaling is not None:
-            offset, factor = _scaling(output_scaling, self.n_outputs, "output_scaling")
-            last = layers[-1]
-            rows = sparse.diags_array(factor)
-            layers[-1] = Layer(
-                last.sources,
-                [
-                    (rows @ w).tocsr() if sparse.issparse(w) else factor[:, None] * w
-                    for w in last.weights
-                ],
-                factor * last.bias + offset,
-                "identity",
-                name=last.name,
-            )
-        return Network(layers, self.inputs, self.outputs, self.name)
+        return Network(
+            scaled_layers(self, input_scaling, output_scaling),
+            self.inputs,
+            self.outputs,
+            self.name,
+        )
 
     # -- identity ------------------------------------------------------------------
 
@@ -446,20 +287,6 @@ class Network:
         return f"Network('{self.name}', {sizes})"
 
 
-def _frozen(array):
-    """A read-only float64 copy; sparse matrices as canonical CSR without zeros."""
-    if sparse.issparse(array):
-        array = sparse.csr_array(array, dtype=float, copy=True)
-        array.sum_duplicates()
-        array.eliminate_zeros()
-        for part in (array.data, array.indices, array.indptr):
-            part.setflags(write=False)
-        return array
-    array = np.array(array, dtype=float, order="C")
-    array.setflags(write=False)
-    return array
-
-
 def _parts(array):
     if array is None:
         return ()
@@ -476,41 +303,3 @@ def _joint_index(tensors):
         for t in tensors
         for i in t.index()
     ]
-
-
-def _scaling(pair, size, what):
-    try:
-        offset, factor = (
-            np.broadcast_to(np.asarray(part, dtype=float), (size,)) for part in pair
-        )
-    except (TypeError, ValueError):
-        raise NetworkError(
-            f"{what} must be a pair (offset, factor) of numbers or of sequences of "
-            f"length {size}, got {pair!r}."
-        ) from None
-    if not (np.all(np.isfinite(offset)) and np.all(np.isfinite(factor))):
-        raise NetworkError(f"{what}: offsets and factors must be finite.")
-    if not np.all(factor != 0):
-        raise NetworkError(f"{what}: factors must not be zero.")
-    return offset, factor
-
-
-def _rescale_inputs(layer, offset, factor):
-    if Source(INPUT) not in layer.sources:
-        return layer
-    at = layer.sources.index(Source(INPUT))
-    w = layer.weights[at]
-    if sparse.issparse(w):
-        w = (w @ sparse.diags_array(1.0 / factor)).tocsr()
-    else:
-        w = w / factor
-    weights = list(layer.weights)
-    weights[at] = w
-    return Layer(
-        layer.sources,
-        weights,
-        layer.bias - w @ offset,
-        layer.activation,
-        layer.ceiling,
-        layer.name,
-    )

@@ -248,6 +248,25 @@ def linear_by_evaluation(operation, *tensors):
     return x.map(matrix, value.shape)
 
 
+@operator("Scaler", domain="ai.onnx.ml")
+def scaler(operation, x):
+    """scikit-learn's scaling (x - offset) scale, per feature."""
+    offset = np.asarray(operation.attribute("offset"), dtype=float)
+    return (x - offset) * np.asarray(operation.attribute("scale"), dtype=float)
+
+
+@operator("LinearRegressor", domain="ai.onnx.ml")
+def linear_regressor(operation, x):
+    """scikit-learn's linear model, one row of coefficients per target."""
+    if operation.attribute("post_transform", "NONE") != "NONE":
+        operation.refuse("its post_transform is not piecewise linear.")
+    targets = operation.attribute("targets", 1)
+    w = np.reshape(operation.attribute("coefficients"), (targets, -1)).astype(float)
+    y = matrix_product(operation, x, w.T)
+    intercepts = operation.attribute("intercepts")
+    return y if not intercepts else y + np.asarray(intercepts, dtype=float)
+
+
 # -- reductions --------------------------------------------------------------------
 
 

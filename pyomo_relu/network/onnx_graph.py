@@ -11,7 +11,8 @@ from pyomo_relu.errors import (
     NetworkMismatchError,
     UnsupportedOperatorError,
 )
-from pyomo_relu.network.network import INPUT, Network, Source
+from pyomo_relu.network.layer import INPUT, Source
+from pyomo_relu.network.network import Network
 from pyomo_relu.network.onnx_evaluate import (
     NodeEvaluator,
     array_type,
@@ -109,19 +110,21 @@ class GraphReader:
         return names
 
     def _ancestors(self):
-        producer = {n: node for node in self.graph.node for n in node.output if n}
-        needed, stack_ = set(), list(self.output_names)
-        seen = set(stack_)
-        while stack_:
-            node = producer.get(stack_.pop())
-            if node is None or id(node) in needed:
+        """The nodes that the outputs depend on; all others are ignored."""
+        nodes = list(self.graph.node)
+        producer = {n: k for k, node in enumerate(nodes) for n in node.output if n}
+        needed, open_names = set(), list(self.output_names)
+        seen = set(open_names)
+        while open_names:
+            k = producer.get(open_names.pop())
+            if k is None or k in needed:
                 continue
-            needed.add(id(node))
-            fresh = [n for n in node.input if n and n not in seen]
+            needed.add(k)
+            fresh = [n for n in nodes[k].input if n and n not in seen]
             seen.update(fresh)
-            stack_.extend(fresh)
+            open_names.extend(fresh)
         self.needed_names = seen
-        return [node for node in self.graph.node if id(node) in needed]
+        return [nodes[k] for k in sorted(needed)]
 
     def _read_initializers(self):
         for tensor in self.graph.initializer:
@@ -248,7 +251,7 @@ class GraphReader:
             return [self.tensors[node.input[0]]]
         try:
             exact = self.evaluator.run(node, [self.tensors.get(n) for n in node.input])
-        except Exception:  # some operators insist on their own type
+        except Exception:  # noqa: BLE001  (some operators insist on their own type)
             return values
         same = all(e.shape == v.shape for e, v in zip(exact, values) if v is not None)
         return exact if same else values

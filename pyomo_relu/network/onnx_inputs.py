@@ -1,7 +1,7 @@
 """Input tensors of a graph: types, shapes, and what is done about the batch axis."""
 
 from pyomo_relu.errors import NetworkError
-from pyomo_relu.network.network import Tensor
+from pyomo_relu.network.layer import Tensor
 from pyomo_relu.network.onnx_evaluate import check_size
 
 

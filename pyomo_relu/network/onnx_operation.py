@@ -3,7 +3,7 @@
 import numpy as np
 
 from pyomo_relu.errors import NetworkError, UnsupportedOperatorError
-from pyomo_relu.network.network import Layer, Source
+from pyomo_relu.network.layer import Layer, Source
 from pyomo_relu.network.onnx_tensors import AffineTensor, compact, stack
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import sparse
 
-from pyomo_relu.network.network import INPUT
+from pyomo_relu.network.layer import INPUT
 
 #: Neurons that are steered across their kink one by one.
 _STEERED = 24
@@ -58,8 +58,10 @@ def _around_first_kinks(network, rng):
     gram = gram.toarray() if sparse.issparse(gram) else gram
     norms = np.sqrt(np.diag(gram))
     points = []
-    for spread in (0.0, 0.1, 0.1, 1.0, 1.0, 1.0):
-        target = spread * norms * rng.standard_normal(len(rows)) - first.bias[rows]
+    bias = first.bias[rows]
+    for spread in (0.0, 0.1, 0.1, 1.0, 1.0, 1.0, None, None, None):
+        width = np.maximum(norms, np.abs(bias)) if spread is None else spread * norms
+        target = width * rng.standard_normal(len(rows)) - bias
         points.append(w.T @ np.linalg.lstsq(gram, target, rcond=1e-12)[0])
     return np.array(points)
 

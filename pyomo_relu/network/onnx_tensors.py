@@ -31,7 +31,7 @@ class AffineTensor:
     affine tensors, broadcasting as numpy does.  Treat instances as immutable.
     """
 
-    __slots__ = ("shape", "terms", "offset")
+    __slots__ = ("offset", "shape", "terms")
     __array_ufunc__ = None  # ``array + tensor`` must reach ``__radd__``
 
     def __init__(self, shape, terms, offset):

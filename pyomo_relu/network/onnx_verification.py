@@ -8,7 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from pyomo_relu.errors import NetworkError, NetworkMismatchError
-from pyomo_relu.network.network import INPUT
+from pyomo_relu.network.layer import INPUT
 from pyomo_relu.network.onnx_evaluate import static_shape
 from pyomo_relu.network.onnx_points import probing_points
 
@@ -251,7 +251,7 @@ def _runner(reader, names):
     providers = ["CPUExecutionProvider"]
     try:
         session = onnxruntime.InferenceSession(data, options, providers=providers)
-    except Exception:
+    except Exception:  # noqa: BLE001
         # some of its graph rewritings fail on legal models: once more without them
         options.graph_optimization_level = (
             onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
@@ -290,14 +290,14 @@ def _reference_runner(reader, model, names):
 
     try:
         evaluator = ReferenceEvaluator(model)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001
         fail(error)
 
     def run(feeds):
         try:
             with np.errstate(all="ignore"):
                 return evaluator.run(names, feeds)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             fail(error)
 
     return run

@@ -13,7 +13,8 @@ import numpy as np
 from scipy import sparse
 
 from pyomo_relu.errors import NetworkError
-from pyomo_relu.network.network import INPUT, Layer, Network
+from pyomo_relu.network.layer import INPUT, Layer
+from pyomo_relu.network.network import Network
 
 #: Factors are kept within these powers of two.
 _LARGEST_EXPONENT = 60

@@ -9,7 +9,7 @@ programmes).
 import numpy as np
 from scipy.stats import qmc
 
-from pyomo_relu.network.network import INPUT
+from pyomo_relu.network.layer import INPUT
 from pyomo_relu.search.problem import box_problem
 from pyomo_relu.search.relax_walk import walk
 

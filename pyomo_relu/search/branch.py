@@ -2,25 +2,24 @@
 
 A node is a box of the inputs (and of integer columns).  Its bound comes from proven
 lines below and above the networks' row functions, so no neuron is a column of anything
-that is solved.  The driver below keeps the tree; what happens in a node is in
-``branch_relax``, leaves for a MILP are in ``branch_milp``.
+that is solved.  The tree is driven in ``branch_tree``.
 """
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pyomo_relu.search.branch_incumbent import Incumbent
-from pyomo_relu.search.branch_nodes import Nodes, OpenNodes
-from pyomo_relu.search.branch_relax import Relaxation
-
-OPTIMAL = "optimal"
-INFEASIBLE = "infeasible"
-UNBOUNDED = "unbounded"
-TIME_LIMIT = "time limit"
-INTERRUPTED = "interrupted"
-STALLED = "stalled"
+from pyomo_relu.search.branch_root import tightened_root
+from pyomo_relu.search.branch_tree import (
+    INFEASIBLE,
+    INTERRUPTED,
+    OPTIMAL,
+    STALLED,
+    TIME_LIMIT,
+    UNBOUNDED,
+    Tree,
+)
 
 
 @dataclass
@@ -32,30 +31,43 @@ class BranchOptions:
     time_limit : float or None
         Seconds.
     mip_gap : float
-        Relative gap ``(incumbent - bound) / |incumbent|`` at which to stop.
+        Relative gap ``(value - bound) / |value|`` at which to stop.
     abs_gap : float
         Absolute gap at which to stop.
+    threads : int
+        Parts of a batch worked on at the same time.
+    executor : concurrent.futures.Executor, optional
+        Where they are worked on; threads of this process by default.
+    seed : int
+        Of random points.
     batch : int
         Most nodes split together.
-    seed : int
-        Of the first random points.
+    milp_neurons : int
+        Boxes with at most this many unstable neurons may go to a MILP; 0 for never.
+    start : numpy.ndarray, shape (n_columns,), optional
+        Values of the modeller's columns to try first.
     """
 
     time_limit: float = None
     mip_gap: float = 1e-4
     abs_gap: float = 1e-6
-    batch: int = 256
+    threads: int = 1
+    executor: object = None
     seed: int = 0
+    batch: int = 256
+    milp_neurons: int = 30
+    start: np.ndarray = None
 
 
 @dataclass
 class BranchResult:
-    """Outcome of ``branch``; all values are of the minimisation.
+    """Outcome of ``branch``; objective values are of the minimisation.
 
     Attributes
     ----------
     status : str
-        "optimal", "infeasible", "unbounded", "time limit", "interrupted" or "stalled".
+        "optimal", "infeasible", "unbounded", "time limit", "interrupted" or "stalled"
+        (boxes were left that are too small to be split).
     bound : float
         Proven lower bound of the objective.
     value : float
@@ -64,101 +76,128 @@ class BranchResult:
         Values of the modeller's columns.
     nodes : int
         Boxes bounded.
+    milps : int
+        Boxes handed to a MILP.
     open : int
         Boxes left.
     seconds : float
+    boxes : list of (lower, upper)
+        The boxes visited, if they were asked for.
     """
 
     status: str
     bound: float
     value: float
     full: np.ndarray
-    nodes: int
-    open: int
-    seconds: float
+    nodes: int = 0
+    milps: int = 0
+    open: int = 0
+    seconds: float = 0.0
+    boxes: list = None
 
     @property
     def gap(self):
-        """``(value - bound) / |value|``."""
+        """``(value - bound) / |value|``, infinite without a feasible point."""
         if not np.isfinite(self.value):
             return np.inf
-        return (self.value - self.bound) / max(abs(self.value), 1e-10)
+        return max(0.0, self.value - self.bound) / max(abs(self.value), 1e-10)
 
 
-class BranchAndBound:
-    def __init__(self, problem, options=None, log=None):
-        self.problem = problem
-        self.options = options or BranchOptions()
-        self.incumbent = Incumbent(problem)
-        self.relaxation = Relaxation(problem)
-        self.floor = np.inf
-        self.nodes = 0
-        self.open = None
-        self.log = log
+def branch(problem, options=None, progress=None, visited=None):
+    """Minimise a BranchProblem to proven global optimality.
 
-    @property
-    def tolerance(self):
-        if not np.isfinite(self.incumbent.value):
-            return 0.0
-        o = self.options
-        return max(o.abs_gap, o.mip_gap * abs(self.incumbent.value))
+    Best-bound search over boxes.  A batch of boxes is split at once; the halves are
+    shrunk by the rows and by ``lower line <= cutoff``, bounded by CROWN lines (and an
+    LP over them where the model has rows), and dropped where the bound reaches the
+    cutoff.  A box is split along the input that most of its lines' error is due to.
+    Boxes with few unstable neurons are solved by a MILP.
 
-    @property
-    def cutoff(self):
-        return self.incumbent.value - self.tolerance
+    Parameters
+    ----------
+    problem : BranchProblem
+    options : BranchOptions, optional
+    progress : callable, optional
+        Called with the ``Tree`` after every batch.
+    visited : callable, optional
+        Called with the lower and upper ends, shapes (B, n), of the boxes of each batch
+        after they were shrunk.
 
-    @property
-    def bound(self):
-        least = min(self.floor, self.open.bound)
-        return min(least, self.incumbent.value)
+    Returns
+    -------
+    BranchResult
 
-    def run(self):
-        self.start = time.perf_counter()
-        p, o = self.problem, self.options
-        self._sample()
-        relaxation = self.relaxation
-        root = Nodes.root(p.lower, p.upper, relaxation.n_rows)
-        self.open = OpenNodes(root[:0])
-        status = None
-        batch = root
-        while True:
-            self.nodes += len(batch)
-            done = relaxation.evaluate(batch, self.cutoff)
-            self.floor = min(self.floor, done.closed)
-            self._candidates(done)
-            nodes = done.nodes
-            self.open.add(nodes)
-            cutoff = self.cutoff
-            if self.open.bound >= cutoff:
-                break
-            self.open.prune(cutoff)
-            if self.log: self.log(self)
-            if o.time_limit and time.perf_counter() - self.start > o.time_limit:
-                status = TIME_LIMIT
-                break
-            batch = self.open.pop(o.batch)
-            stuck = batch.column < 0
-            if stuck.any():
-                self.floor = min(self.floor, batch.bound[stuck].min())
-                batch = batch[~stuck]
-            batch = batch.split(p.integer)
-        bound = self.bound
-        return BranchResult(status, bound, self.incumbent.value, self.incumbent.full, self.nodes, len(self.open), time.perf_counter() - self.start)
+    Raises
+    ------
+    BoundsError
+        If a network's input cannot be bounded.
+    """
+    options = options or BranchOptions()
+    began = time.perf_counter()
+    root = tightened_root(problem)
+    if root is None:
+        return BranchResult(INFEASIBLE, np.inf, np.inf, None)
+    tree = Tree(root, options, began, progress, visited)
+    status = tree.run()
+    if status == UNBOUNDED:
+        return _confirm_unbounded(root, options, began)
+    value, full = tree.incumbent.value, tree.incumbent.full
+    bound = np.inf if status == INFEASIBLE else tree.bound
+    return BranchResult(
+        status,
+        bound,
+        value,
+        full,
+        tree.nodes,
+        tree.milps,
+        len(tree.open),
+        time.perf_counter() - began,
+    )
 
-    def _sample(self):
-        p = self.problem
-        rng = np.random.default_rng(self.options.seed)
-        n = p.n_inputs
-        X = np.zeros((1000, p.n_columns))
-        X[:, :n] = rng.uniform(p.lower[:n], p.upper[:n], (1000, n))
-        feas, values = self.incumbent.offer(X)
-        if feas.any():
-            self.incumbent.walk(self.incumbent.full[p.columns])
 
-    def _candidates(self, done):
-        if not len(done.nodes):
-            return
-        v = self.incumbent.value
-        self.incumbent.offer(done.points)
-        if self.incumbent.value < v:
-            self.incumbent.walk(self.incumbent.full[self.problem.columns])
+def _confirm_unbounded(problem, options, began):
+    """The relaxation has an improving ray; it is one of the model if that has a point.
+
+    Inputs are bounded, so the ray moves only columns outside the networks, along which
+    the model and its relaxation have the same rows.
+    """
+    last = problem.network.layers[-1]
+    zero = [np.concatenate([np.zeros((1, w.shape[1])), _dense(w)[1:]]) for w in last.weights]
+    bias = np.concatenate([[0.0], last.bias[1:]])
+    network = problem.network
+    layer = type(last)(last.sources, zero, bias, "identity", name=last.name)
+    network = type(network)(
+        [*network.layers[:-1], layer], network.inputs, network.outputs, network.name
+    )
+    original = replace(
+        problem.original, costs=np.zeros_like(problem.original.costs), constant=0.0
+    )
+    feasibility = replace(
+        problem, network=network, costs=np.zeros_like(problem.costs), original=original
+    )
+    limit = options.time_limit
+    if limit is not None:
+        limit = max(0.0, limit - (time.perf_counter() - began))
+    found = branch(feasibility, replace(options, time_limit=limit))
+    if found.status == OPTIMAL:
+        value = float(problem.original.objective(found.full[None])[0])
+        return replace(found, status=UNBOUNDED, bound=-np.inf, value=value)
+    if found.status == INFEASIBLE:
+        return found
+    return replace(found, bound=-np.inf)
+
+
+def _dense(matrix):
+    return matrix.toarray() if hasattr(matrix, "toarray") else matrix
+
+
+__all__ = [
+    "INFEASIBLE",
+    "INTERRUPTED",
+    "OPTIMAL",
+    "STALLED",
+    "TIME_LIMIT",
+    "UNBOUNDED",
+    "BranchOptions",
+    "BranchResult",
+    "branch",
+]

@@ -10,7 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from pyomo_relu.bounds.backward import BackwardPass, BoxState
-from pyomo_relu.network.network import INPUT
+from pyomo_relu.network.layer import INPUT
 
 #: Boxes bounded together; more do not fit a processor's cache.
 CHUNK = 256

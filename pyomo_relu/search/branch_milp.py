@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from pyomo_relu.network.network import INPUT
+from pyomo_relu.network.layer import INPUT
 
 #: HiGHS' dual bound is believed up to this relative margin.
 _MARGIN = 1e-9

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from pyomo_relu.network.network import INPUT, Layer, Network, Source
+from pyomo_relu.network.layer import INPUT, Layer, Source
+from pyomo_relu.network.network import Network
 
 
 @dataclass

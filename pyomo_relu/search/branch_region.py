@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pyomo_relu.network.network import ACTIVE, AT_CEILING, INACTIVE
+from pyomo_relu.network.layer import ACTIVE, AT_CEILING, INACTIVE
 
 
 class RegionLP:

@@ -1,5 +1,6 @@
 """Bounding a batch of boxes: lines, propagation, dual bounds, LPs, where to branch."""
 
+import threading
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +33,8 @@ class Evaluated:
     closed : float
         Least bound of the nodes that were dropped because of ``cutoff``; infinite if
         there was none.
+    evaluated : int
+        Boxes that were bounded.
     unbounded : bool
         An LP was unbounded.
     """
@@ -39,6 +42,7 @@ class Evaluated:
     nodes: Nodes
     points: np.ndarray
     closed: float
+    evaluated: int
     unbounded: bool = False
 
 
@@ -84,7 +88,7 @@ class Relaxation:
         some = slice(0, self._lp_entries)
         self.lp_pattern = RowPattern(row[some], column[some], self.n_rows, n)
         self.needs_lp = self.n_rows > 0
-        self._lps = None
+        self._local = threading.local()
 
     def __getstate__(self):
         return {"problem": self.problem}
@@ -92,7 +96,7 @@ class Relaxation:
     def __setstate__(self, state):
         self.__init__(state["problem"])
 
-    def evaluate(self, nodes, cutoff, tolerance=0.0):
+    def evaluate(self, nodes, cutoff, deadline=np.inf):
         """Bound nodes, shrink and drop them, and choose where to branch.
 
         Parameters
@@ -100,13 +104,15 @@ class Relaxation:
         nodes : Nodes
         cutoff : float
             Only points with a smaller objective are of interest.
+        deadline : float
+            ``time.time()`` after which no LP is started.
 
         Returns
         -------
         Evaluated
         """
         p = self.problem
-        nodes = nodes[:]
+        nodes, evaluated = nodes[:], len(nodes)
         nodes.lower, nodes.upper = nodes.lower.copy(), nodes.upper.copy()
         closed = np.inf
         if p.plain.shape[0]:
@@ -127,7 +133,7 @@ class Relaxation:
             if shrunk.mean() < 0.5 if len(nodes) else True:
                 break
         if not len(nodes):
-            return Evaluated(nodes, nodes.lower, closed)
+            return Evaluated(nodes, nodes.lower, closed, evaluated)
         lps = BoxRows(
             self.lp_pattern,
             rows.data[:, : self._lp_entries],
@@ -137,9 +143,11 @@ class Relaxation:
         costs = np.broadcast_to(p.costs, nodes.lower.shape).copy()
         costs[:, : p.n_inputs] = lines.low[:, 0]
         constants = lines.low_const[:, 0]
-        return self._bound(nodes, lines, lps, costs, constants, cutoff, closed)
+        done = self._bound(nodes, lines, lps, costs, constants, cutoff, deadline)
+        done.closed, done.evaluated = min(done.closed, closed), evaluated
+        return done
 
-    def _bound(self, nodes, lines, lps, costs, constants, cutoff, closed):
+    def _bound(self, nodes, lines, lps, costs, constants, cutoff, deadline):
         """Dual bounds of all nodes, LPs where those do not suffice, branching."""
         p = self.problem
         at_duals = lps.dual_bounds(
@@ -150,15 +158,17 @@ class Relaxation:
         flat = costs == 0
         points[flat] = (0.5 * (nodes.lower + nodes.upper))[flat]
         points[~np.isfinite(points)] = 0.0
-        unbounded = False
+        unbounded, closed = False, np.inf
         keep = nodes.bound < cutoff
         if self.needs_lp and keep.any():
-            if self._lps is None:
-                self._lps = NodeLPs(self.lp_pattern)
             at = np.flatnonzero(keep)
-            some = lps[at]
-            answer = self._lps.solve(
-                some, costs[at], constants[at], nodes.lower[at], nodes.upper[at]
+            answer = self._solver().solve(
+                lps[at],
+                costs[at],
+                constants[at],
+                nodes.lower[at],
+                nodes.upper[at],
+                deadline,
             )
             unbounded = answer.unbounded
             nodes.duals[at] = answer.duals
@@ -176,7 +186,13 @@ class Relaxation:
         nodes, lines, points = nodes[keep], _pick(lines, keep), points[keep]
         nodes.unstable = lines.unstable
         self._choose_branching(nodes, lines, points)
-        return Evaluated(nodes, points, closed, unbounded)
+        return Evaluated(nodes, points, closed, 0, unbounded)
+
+    def _solver(self):
+        """This thread's NodeLPs."""
+        if not hasattr(self._local, "lps"):
+            self._local.lps = NodeLPs(self.lp_pattern)
+        return self._local.lps
 
     # -- rows of a batch -----------------------------------------------------------
 

@@ -74,7 +74,7 @@ class BoxRows:
 
     def _tighten_once(self, lower, upper, integer, empty):
         p = self.pattern
-        with np.errstate(invalid="ignore", over="ignore"):
+        with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
             lo, hi = lower[:, p.column], upper[:, p.column]
             positive = self.data > 0
             zero = self.data == 0

@@ -21,7 +21,7 @@ from pyomo_relu.transform.targets import network_blocks
 logger = logging.getLogger("pyomo.relu.search")
 
 #: Rounds of all methods without any gain after which a search stops by itself.
-_PATIENCE = 3
+_PATIENCE = 2
 
 
 @dataclass
@@ -85,10 +85,10 @@ def find_point(
     ----------
     model : Block
     methods : sequence of {"samples", "ascent", "walk", "sample_mip"}
-        Run in this order, round after round, until the time is over or three rounds
+        Run in this order, round after round, until the time is over or two rounds
         gained nothing.
     time_limit : float or None
-        Seconds; None runs until three rounds gained nothing.
+        Seconds; None runs until two rounds gained nothing.
     seed : int
         The same seed gives the same points, as far as the time limit does not decide.
     progress : bool

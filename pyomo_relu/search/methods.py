@@ -14,10 +14,13 @@ from pyomo_relu.search.relax_walk import solve_region, walk
 from pyomo_relu.search.trust_region import approach, sample_scales
 
 #: Points per round where inputs decide everything, and where each costs a programme.
-_MANY, _FEW = 2000, 12
+_MANY, _FEW = 2000, 6
 
 #: Starts that descend together, steps of each, and how many of them are then walked.
 _STARTS, _STEPS, _WALKS = 64, 40, 3
+
+#: Seconds of one region's programme, and of the walk from the first incumbent.
+_SECONDS = 3.0
 
 #: Restarts of the walk in one round.
 _RESTARTS = 5
@@ -125,9 +128,15 @@ def _approach_from_samples(searcher):
             return
         if searcher.best is None:
             point, _ = approach(feasibility, scales, start, clock)
-            searcher.offer(solve_region(problem, point, clock.limit(10.0)), "ascent")
+            if searcher.offer(
+                solve_region(problem, point, clock.limit(_SECONDS)), "ascent"
+            ):
+                better = walk(
+                    problem, searcher.best, clock.share(_SECONDS), searcher.rng
+                )
+                searcher.offer(better, "walk")
         point, _ = approach(problem, scales, start, clock)
-        searcher.offer(solve_region(problem, point, clock.limit(10.0)), "ascent")
+        searcher.offer(solve_region(problem, point, clock.limit(_SECONDS)), "ascent")
 
 
 def relax_walk(searcher):

@@ -17,7 +17,7 @@ import numpy as np
 
 from pyomo_relu.bounds.crown import crown_bounds
 from pyomo_relu.bounds.relaxation_linear import ModelBuilder
-from pyomo_relu.network.network import ACTIVE, AT_CEILING, INPUT
+from pyomo_relu.network.layer import ACTIVE, AT_CEILING, INPUT
 from pyomo_relu.search.linear_solve import solve_linear
 
 #: Sample-and-MIP frees this many neurons at most.

@@ -3,8 +3,8 @@
 import numpy as np
 from scipy import sparse
 
-from pyomo_relu.bounds.interval import interval_bounds
 from pyomo_relu.bounds import LinearModel
+from pyomo_relu.bounds.interval import interval_bounds
 from pyomo_relu.bounds.session import INFEASIBLE
 from pyomo_relu.errors import InfeasibleError, ModelError
 from pyomo_relu.search.linear_solve import solve_linear

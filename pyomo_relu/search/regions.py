@@ -4,7 +4,7 @@ import numpy as np
 from scipy import sparse
 
 from pyomo_relu.bounds import LinearModel
-from pyomo_relu.network.network import ACTIVE, AT_CEILING, INACTIVE
+from pyomo_relu.network.layer import ACTIVE, AT_CEILING, INACTIVE
 
 
 def region_rows(network, x):

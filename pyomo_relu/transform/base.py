@@ -190,7 +190,8 @@ class NetworkFormulation(Transformation):
         """The activation row that ``transformed_constraint`` stands for."""
         key = transformed_constraint.index()
         encoding = _encoding_of(transformed_constraint)
-        if encoding is None or not isinstance(key, tuple) or len(key) < 2:
+        container = transformed_constraint.parent_component()
+        if encoding is None or container is not encoding.reformulation.rows:
             raise TransformationError(
                 f"'{transformed_constraint.name}' was not made by a relu formulation."
             )

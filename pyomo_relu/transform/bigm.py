@@ -49,7 +49,8 @@ def encode_clipped(encoding, k, i, v, x, lower, upper, ceiling):
     Indicators z = [v >= 0] and q = [v >= ceiling]; with lower >= 0 only q is needed.
     """
     q = encoding.new_ceiling_indicator(k, i)
-    encoding.add_row((k, i, "at_ceiling"), [1.0, -ceiling], [x, q], lower=0.0)
+    least = max(lower, 0.0)  # x is never less; c q alone would lose the hull
+    encoding.add_row((k, i, "at_ceiling"), [1.0, least - ceiling], [x, q], lower=least)
     encoding.add_row(
         (k, i, "below_ceiling"), [1.0, -1.0, upper - ceiling], [x, v, q], lower=0.0
     )

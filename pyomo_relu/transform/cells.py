@@ -1,92 +1,240 @@
-r"""relu.cells: the input box is split into cells, with linear bounds on each."""
+r"""relu.cells: the input box is split into cells, with linear bounds on each.
+
+The input box is covered by boxes [l_c, u_c], one binary cell_c each, and the inputs are
+disaggregated in scaled form (inner_cj in [0, 1] is the position within the cell)::
+
+    sum_c cell_c = 1        x_j = sum_c (l_cj cell_c + (u_cj - l_cj) inner_cj)
+    0 <= inner_cj <= cell_c
+
+On each cell CROWN gives linear functions below and above every output,
+``A_c x + a_c <= y <= B_c x + b_c`` on cell c, which hold together as::
+
+    sum_c (A_c x^c + a_c cell_c) <= y <= sum_c (B_c x^c + b_c cell_c)
+
+with ``x^c = l_c cell_c + (u_c - l_c) inner_c``: the convex hull of the cells' bounds, so
+the root relaxation comes close to the convex envelope of the network.  A neuron that is
+unstable in some cell keeps its big-M rows, with the bounds of all cells joined, and its
+indicator z is fixed by the cells in which the neuron is stable::
+
+    z >= sum_{c: active in c} cell_c        z <= 1 - sum_{c: inactive in c} cell_c
+
+A neuron that is stable in every cell has no indicator of its own.  A network of one
+input is affine between finitely many points: the cells are then its pieces, their lines
+are the network itself, and no neuron rows are needed (``drop_neurons``; pre- and
+post-activations are then no part of the model and get values from ``initialize()``).
+
+Cells are refined where the lines are furthest apart and, with a linear objective, where
+the relaxation of the whole model has weight on a cell whose lines disagree at its point.
+With ``scope="model"`` the model's rows and bounds among one network's inputs and outputs
+are imposed on each cell, ``g x^c <= h cell_c``, and cells that they empty are left out.
+
+Adds per network of n inputs, m outputs and C cells: C binaries, C n variables,
+1 + n + C n + 2 m rows (one input: m instead of 2 m); per neuron that is unstable in some
+cell up to 2 rows in addition to those of ``relu.bigm``.  Choose it for up to about five
+inputs; it pays most where several networks are coupled.
+
+Sources: Croxton, Gendron and Magnanti, Management Science 49 (2003), the multiple choice
+model; Zhang et al., NeurIPS 2018 (CROWN); input-space branching as in verification.
+"""
 
 import logging
 
-from pyomo.common.config import Bool, ConfigValue, In, NonNegativeFloat
+from pyomo.common.config import (
+    Bool,
+    ConfigValue,
+    In,
+    NonNegativeFloat,
+    PositiveInt,
+    document_class_CONFIG,
+)
 from pyomo.common.dependencies import numpy as np
-from pyomo.core.base import Constraint, TransformationFactory, Var
-from pyomo.core.base.set_types import Binary, UnitInterval
+from pyomo.core.base import TransformationFactory
 
 from pyomo_relu import bounds as bounds_
 from pyomo_relu.errors import TransformationError
 from pyomo_relu.surrounding import read_surrounding
-from pyomo_relu.transform.base import NetworkFormulation
-from pyomo_relu.transform.bigm import encode_big_m
+from pyomo_relu.transform.base import NetworkFormulation, check_encoded
+from pyomo_relu.transform.cells_rows import encode_cells, set_cell_start
+from pyomo_relu.transform.reads import neurons_read, variables_read
 
 logger = logging.getLogger("pyomo.relu")
 
+#: Cells by the number of inputs that vary; measured, see the performance notes.
+_MAX_CELLS = {0: 1, 1: 256, 2: 128, 3: 192}
+_MANY_INPUTS = 256
 
-@TransformationFactory.register("relu.cells", doc="cells")
+#: Share of the cells that is placed before the model's relaxation is looked at.
+_UNIFORM_SHARE = 0.5
+
+
+def _declare_cells(config):
+    config.declare(
+        "max_cells",
+        ConfigValue(
+            default=None,
+            domain=PositiveInt,
+            description="the most cells per network",
+            doc="""
+            Default: 256 for one input (exact pieces, if there are no more), 128 for two
+            inputs, 192 for three, 256 for more.""",
+        ),
+    )
+    config.declare(
+        "guided",
+        ConfigValue(
+            default=True,
+            domain=Bool,
+            description="refine where the relaxation of the whole model needs it",
+            doc="""
+            Needs a linear objective; without one, or with False, cells are refined by
+            the distance of their lines only.  Any choice of cells is exact: the
+            encoding stays valid when the objective or other rows change.""",
+        ),
+    )
+    config.declare(
+        "scope",
+        ConfigValue(
+            default="box",
+            domain=In(["box", "model"]),
+            description="what cells may assume: the input box, or the model's rows too",
+            doc="""
+            With "model" the rows and bounds that the model has among the inputs and
+            outputs of one network are imposed on each cell.  The encoding is then valid
+            for models at least as tight: apply it again after relaxing such a row, or
+            unfixing an output.""",
+        ),
+    )
+    config.declare(
+        "drop_neurons",
+        ConfigValue(
+            default=True,
+            domain=Bool,
+            description="leave neurons out where the cells' lines are the network",
+            doc="""
+            Only for networks of one input, and only if nothing else in the model reads
+            their pre- or post-activations.""",
+        ),
+    )
+    config.declare(
+        "tolerance",
+        ConfigValue(
+            default=1e-4,
+            domain=NonNegativeFloat,
+            description="distance of the lines, relative to the output's range, that "
+            "is not refined any further",
+        ),
+    )
+    config.declare(
+        "time_limit",
+        ConfigValue(
+            default=None,
+            domain=NonNegativeFloat,
+            description="seconds after which no further guided refinement starts",
+        ),
+    )
+    config.declare(
+        "solver",
+        ConfigValue(
+            default="highs",
+            description="solver of the guiding relaxations: highs, gurobi or auto",
+        ),
+    )
+    return config
+
+
+@TransformationFactory.register(
+    "relu.cells", doc="Encode ReLU network blocks with cells of the input box"
+)
+@document_class_CONFIG(methods=["apply_to", "create_using"])
 class Cells(NetworkFormulation):
+    """Encode ReLU network blocks with cells; see the module's docstring."""
+
     NAME = "relu.cells"
-    CONFIG = NetworkFormulation.CONFIG()
-    CONFIG.declare("max_cells", ConfigValue(default=64))
-    CONFIG.declare("guided", ConfigValue(default=True))
-    CONFIG.declare("style", ConfigValue(default="grouped"))
-    CONFIG.declare("tree", ConfigValue(default="flat"))
-    CONFIG.declare("share", ConfigValue(default=0.5))
-    CONFIG.declare("scope", ConfigValue(default="box"))
-    CONFIG.declare("drop", ConfigValue(default=True))
-    CONFIG.declare("tolerance", ConfigValue(default=1e-4))
+    CONFIG = _declare_cells(NetworkFormulation.CONFIG())
+
+    # -- choosing the cells --------------------------------------------------------
 
     def _prepare(self, model, blocks, config):
-        import time
-
-        t = time.time()
-        self.partitions = {}
-        s = read_surrounding(blocks[0].model(), blocks)
-        for block, i_, o_ in zip(blocks, s.input_columns, s.output_columns):
-            rows = _rows(s, i_, o_) if config.scope == "model" else None
-            bounds = block.neuron_bounds(config.assume_fixed_vars_permanent)
-            bounds = bounds_.crown_bounds(
-                block.network, bounds.input_lower, bounds.input_upper, bounds
+        self._partitions, self._dropped = {}, set()
+        if not blocks:
+            return
+        fixed = config.assume_fixed_vars_permanent
+        surrounding = read_surrounding(blocks[0].model(), blocks, fixed)
+        read = variables_read(surrounding)
+        networks = []
+        for at, block in enumerate(blocks):
+            columns = (
+                surrounding.input_columns[at],
+                surrounding.output_columns[at],
             )
-            p = None
-            if block.network.n_inputs == 1:
-                p = bounds_.affine_pieces(bounds, 4 * config.max_cells, rows)
-            if p is None:
-                p = bounds_.CellPartition(bounds, rows)
-                p.refine(max(8, int(config.share * config.max_cells)))
-            self.partitions[id(block)] = (bounds, p)
-        if config.guided and blocks:
-            if s.costs is not None:
-                r = bounds_.CellRefinement(
-                    s.linear,
-                    s.costs,
-                    [
-                        (self.partitions[id(b)][1], i, o)
-                        for b, i, o in zip(blocks, s.input_columns, s.output_columns)
-                    ],
+            rows = (
+                _own_rows(surrounding.linear, *columns)
+                if config.scope == "model"
+                else None
+            )
+            bounds = self._start_bounds(block, fixed)
+            partition, limit = self._first_cells(block, bounds, rows, config)
+            self._partitions[id(block)] = bounds, partition
+            networks.append((partition, *columns, limit))
+            if config.drop_neurons and partition.exact and neurons_read(block, read) is None:
+                self._dropped.add(id(block))
+        self._refine(surrounding, networks, config)
+
+    @staticmethod
+    def _start_bounds(block, fixed):
+        bounds = block.neuron_bounds(fixed)
+        return bounds_.crown_bounds(
+            bounds.network, bounds.input_lower, bounds.input_upper, bounds
+        )
+
+    def _first_cells(self, block, bounds, rows, config):
+        """The partition to start from, and how many cells it may have."""
+        free = int(np.count_nonzero(bounds.input_lower < bounds.input_upper))
+        limit = config.max_cells or _MAX_CELLS.get(free, _MANY_INPUTS)
+        if 2**free > limit:
+            raise TransformationError(
+                f"{self.NAME}: '{block.name}' has {free} inputs that vary; halving "
+                f"each of them once takes 2^{free} = {2**free} cells, and max_cells is "
+                f"{limit}. Use relu.obbt and relu.bigm for so many inputs, fix or "
+                "bound some of them, or give max_cells."
+            )
+        partition = None
+        if bounds.network.n_inputs == 1:
+            partition = bounds_.affine_pieces(bounds, limit, rows)
+        if partition is None:
+            partition = bounds_.CellPartition(bounds, rows)
+            share = _UNIFORM_SHARE if config.guided else 1.0
+            partition.refine(max(1, int(share * limit)), config.tolerance)
+        return partition, limit
+
+    def _refine(self, surrounding, networks, config):
+        reason = "not guided"
+        if config.guided and surrounding.costs is not None:
+            refinement = bounds_.CellRefinement(
+                surrounding.linear, surrounding.costs, networks, config.solver
+            )
+            reason = refinement.run(config.tolerance, config.time_limit)
+            if refinement.values:
+                reason += (
+                    f", relaxation {refinement.values[0]:.6g} to "
+                    f"{refinement.values[-1]:.6g} in {len(refinement.values)} rounds"
                 )
-                why = r.run(config.max_cells, config.tolerance)
-                self.root = r.values
-                print(
-                    "guided",
-                    why,
-                    [len(p) for _, p in self.partitions.values()],
-                    len(r.values),
-                    r.values[0],
-                    r.values[-1],
-                    "exact",
-                    [
-                        sum(
-                            all(
-                                ((p.lowers[k][c] >= 0) | (p.uppers[k][c] <= 0)).all()
-                                for k in range(len(p.lowers) - 1)
-                            )
-                            for c in range(len(p))
-                        )
-                        for _, p in self.partitions.values()
-                    ],
-                    "%.2fs" % (time.time() - t),
-                )
+        elif config.guided:
+            for partition, _, _, limit in networks:
+                partition.refine(limit, config.tolerance)
+        logger.info(
+            f"{self.NAME}: {[len(partition) for partition, *_ in networks]} cells "
+            f"({reason})"
+        )
+
+    # -- encoding ------------------------------------------------------------------
 
     def _bounds(self, block, config):
-        bounds, p = self.partitions[id(block)]
+        bounds, partition = self._partitions[id(block)]
         union = bounds_.NeuronBounds(
             bounds.network,
-            [a.min(axis=0) for a in p.lowers],
-            [a.max(axis=0) for a in p.uppers],
+            [a.min(axis=0) for a in partition.lowers],
+            [a.max(axis=0) for a in partition.uppers],
             "split",
             bounds.input_lower,
             bounds.input_upper,
@@ -94,189 +242,59 @@ class Cells(NetworkFormulation):
         return bounds.intersect(union), {}
 
     def _encode(self, encoding, config):
-        p = self.partitions[id(encoding.block)][1]
-        encoding.details["cells"] = p
-        new = encoding.reformulation
-        C, n = p.lower.shape
-        new.cell = Var(
-            range(C), domain=Binary if config.tree == "flat" else UnitInterval
-        )
-        new.inner = Var(range(C), range(n), bounds=(0, 1))
-        new.cell_rows = Constraint(["one"])
-        lam = [new.cell[c] for c in range(C)]
-        inner = [[new.inner[c, j] for j in range(n)] for c in range(C)]
-        flat_inner = [v for row in inner for v in row]
-        E = _expr
-        new.choose = Constraint(expr=(E([1.0] * C, lam), 1.0))
-        width = p.upper - p.lower
-        new.input_rows = Constraint(range(n))
-        for j in range(n):
-            new.input_rows[j] = (
-                E(
-                    [-1.0, *p.lower[:, j].tolist(), *width[:, j].tolist()],
-                    [encoding.columns.inputs[j], *lam, *(row[j] for row in inner)],
-                ),
-                0.0,
-            )
-        new.within = Constraint(range(C), range(n))
-        for c in range(C):
-            for j in range(n):
-                new.within[c, j] = (None, E([1.0, -1.0], [inner[c][j], lam[c]]), 0.0)
-        y = encoding.columns.pre[-1]
-        new.output_rows = Constraint(range(len(y)), ["low", "high"])
-        (bl, sl), (bh, sh) = bounds_.output_terms(p)
-        for o in range(len(y)):
-            for side, b, s in (("low", bl, sl), ("high", bh, sh)):
-                expr = E(
-                    [1.0, *(-b[:, o]).tolist(), *(-s[:, o]).ravel().tolist()],
-                    [y[o], *lam, *flat_inner],
-                )
-                if p.exact:
-                    new.output_rows[o, side] = (expr, 0.0)
-                    break
-                new.output_rows[o, side] = (
-                    (0.0, expr, None) if side == "low" else (None, expr, 0.0)
-                )
-        if p.rows is not None:
-            base, step = p.cell_rows()
-            cell, row = np.nonzero(base + np.maximum(step, 0.0).sum(axis=2) > 0)
-            new.model_rows = Constraint(list(zip(cell.tolist(), row.tolist())))
-            for c, r in zip(cell.tolist(), row.tolist()):
-                new.model_rows[c, r] = (None, E([float(base[c, r]), *step[c, r].tolist()], [lam[c], *inner[c]]), 0.0)
-        if config.tree != "flat":
-            self._tree(encoding, p, lam, config)
-        if p.exact and config.drop:
-            encoding.replaced += list(encoding.block.affine.values())
-            return
-        L = len(encoding.network.layers) - 1
-        states = p.states()
-        for k in range(L):
-            un = encoding.encode_stable(k)
-            for i in un:
-                self._neuron(encoding, p, states[k], k, i, lam, config)
-
-    def _tree(self, encoding, p, lam, config):
-        new = encoding.reformulation
-        if config.tree == "log":
-            depth = max(len(t) for t in p.paths)
-            sets = [
-                [c for c, t in enumerate(p.paths) if len(t) > d and t[d]]
-                for d in range(depth)
-            ]
-        else:
-            nodes = sorted({t[:d] for t in p.paths for d in range(len(t))}, key=len)
-            sets = [
-                [c for c, t in enumerate(p.paths) if t[: len(nd) + 1] == (*nd, 1)]
-                for nd in nodes
-            ]
-        new.side = Var(range(len(sets)), domain=Binary)
-        new.side_rows = Constraint(range(len(sets)))
-        encoding.details["sets"] = sets
-        for b, s in enumerate(sets):
-            new.side_rows[b] = (
-                _expr([-1.0] + [1.0] * len(s), [new.side[b], *(lam[c] for c in s)]),
-                0.0,
-            )
-
-    def _neuron(self, encoding, p, states, k, i, lam, config):
-        lo, hi = p.lowers[k][:, i], p.uppers[k][:, i]
-        off, on = (np.flatnonzero(s[:, i]).tolist() for s in states[:2])
-        S = np.flatnonzero(~(states[0][:, i] | states[1][:, i]))
-        if config.style == "bigm":
-            encode_big_m(encoding, k, i)
-            return
-        v, x = encoding.columns.pre[k][i], encoding.columns.post[k][i]
-        if not len(S):
-            encoding.add_row((k, i, "above"), [1.0, -1.0], [x, v], lower=0.0)
-            encoding.add_row(
-                (k, i, "active"),
-                [1.0, -1.0, *(lo[off]).tolist()],
-                [x, v, *(lam[c] for c in off)],
-                upper=0.0,
-            )
-            encoding.add_row(
-                (k, i, "inactive"),
-                [1.0, *(-hi[on]).tolist()],
-                [x, *(lam[c] for c in on)],
-                upper=0.0,
-            )
-            return
-        if config.style == "link":
-            encode_big_m(encoding, k, i)
-            z = encoding.new_indicator(k, i)
-        else:
-            z = encoding.new_indicator(k, i)
-            l, u = float(lo[S].min()), float(hi[S].max())
-            encoding.add_row((k, i, "above"), [1.0, -1.0], [x, v], lower=0.0)
-            encoding.add_row(
-                (k, i, "active"),
-                [1.0, -1.0, -l, *(lo[off] - l).tolist()],
-                [x, v, z, *(lam[c] for c in off)],
-                upper=-l,
-            )
-            encoding.add_row(
-                (k, i, "inactive"),
-                [1.0, -u, *(u - hi[on]).tolist()],
-                [x, z, *(lam[c] for c in on)],
-                upper=0.0,
-            )
-        if on:
-            encoding.add_row(
-                (k, i, "on"),
-                [1.0] + [-1.0] * len(on),
-                [z, *(lam[c] for c in on)],
-                lower=0.0,
-            )
-        if off:
-            encoding.add_row(
-                (k, i, "off"),
-                [1.0] + [1.0] * len(off),
-                [z, *(lam[c] for c in off)],
-                upper=1.0,
-            )
+        _, partition = self._partitions[id(encoding.block)]
+        with_neurons = id(encoding.block) not in self._dropped
+        encode_cells(encoding, partition, with_neurons)
 
     @staticmethod
     def set_start(encoding, x, pre, post):
-        p = encoding.details["cells"]
-        new = encoding.reformulation
-        outside = np.maximum(np.maximum(p.lower - x, x - p.upper), 0).max(axis=1)
-        at = int(outside.argmin())
-        for (c, j), d in new.inner.items():
-            w = p.upper[c, j] - p.lower[c, j]
-            d.set_value(
-                (
-                    float(np.clip((x[j] - p.lower[c, j]) / w, 0, 1))
-                    if c == at and w > 0
-                    else 0.0
-                ),
-                skip_validation=True,
-            )
-        for c, var in new.cell.items():
-            var.set_value(int(c == at), skip_validation=True)
-        for b, s in enumerate(encoding.details.get("sets", [])):
-            new.side[b].set_value(int(at in s), skip_validation=True)
+        """Set cells and disaggregated inputs, and indicators as the cell has them."""
+        set_cell_start(encoding, x)
+
+    @staticmethod
+    def remark(encoding):
+        """The number of cells."""
+        dropped = not encoding.details["with_neurons"]
+        return f"; {len(encoding.details['lower'])} cells" + (
+            ", exact: no neuron rows" if dropped else ""
+        )
+
+    def get_cells(self, block):
+        """The cells of an encoded block.
+
+        Returns
+        -------
+        lower, upper : numpy.ndarray, shape (C, n_inputs)
+        """
+        details = check_encoded(block).details
+        return details["lower"], details["upper"]
 
 
-def _rows(s, inputs, outputs):
-    """Rows a x + b y <= rhs of the model among one block's inputs and outputs."""
-    linear = s.linear
+def _own_rows(linear, inputs, outputs):
+    """Rows ``a x + b y <= rhs`` of a model among one network's inputs and outputs.
+
+    Returns
+    -------
+    a, b, rhs : numpy.ndarray, shapes (R, n_inputs), (R, n_outputs), (R,)
+    """
+    if len({*inputs.tolist(), *outputs.tolist()}) < len(inputs) + len(outputs):
+        return None  # one Var in two roles: its rows cannot be told apart
+    foreign = np.ones(linear.n_columns)
+    foreign[inputs] = foreign[outputs] = 0.0
+    matrix = abs(linear.matrix)
+    own = (matrix @ foreign == 0) & (matrix @ (1.0 - foreign) > 0)
+    rows = linear.matrix[np.flatnonzero(own)]
+    a, b = rows[:, inputs].toarray(), rows[:, outputs].toarray()
     n, m = len(inputs), len(outputs)
-    own = np.zeros(linear.n_columns, dtype=bool)
-    own[inputs] = own[outputs] = True
-    nonfixed = linear.lower < linear.upper
-    M = linear.matrix
-    foreign = abs(M) @ (~own).astype(float)
-    at = np.flatnonzero((foreign == 0) & (abs(M) @ np.ones(M.shape[1]) > 0))
-    sub = M[at].toarray() if at.size else np.zeros((0, M.shape[1]))
-    a, b = sub[:, inputs], sub[:, outputs]
     a = np.concatenate([a, -a, np.zeros((2 * m, n))])
     b = np.concatenate([b, -b, np.eye(m), -np.eye(m)])
-    rhs = np.concatenate([linear.row_upper[at], -linear.row_lower[at], linear.upper[outputs], -linear.lower[outputs]])
-    keep = np.isfinite(rhs)
-    return a[keep], b[keep], rhs[keep]
-
-
-def _expr(coefs, variables):
-    from pyomo.core.expr.numeric_expr import LinearExpression
-
-    return LinearExpression(linear_coefs=coefs, linear_vars=variables)
+    rhs = np.concatenate(
+        [
+            linear.row_upper[own],
+            -linear.row_lower[own],
+            linear.upper[outputs],
+            -linear.lower[outputs],
+        ]
+    )
+    finite = np.isfinite(rhs)
+    return a[finite], b[finite], rhs[finite]

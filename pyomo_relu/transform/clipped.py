@@ -5,11 +5,11 @@ For v in [L, U], L < 0 and c < U, with z = [v >= 0] and q = [v >= c]::
     x <= c z      x >= c q      q <= z
     x >= v - (U - c) q          x <= v - L (1 - z)          0 <= x <= c
 
-Each inequality is a facet of the convex hull of the neuron's graph in (v, x): with z
-and q eliminated (``z`` as small, ``q`` as large as the rows allow) they leave the two
-lines through (L, 0), (c, c) and through (0, 0), (U, c).  Where bounds decide a side the
-rows shrink: U <= 0 gives x = 0; L >= c gives x = c; 0 <= L and U <= c give x = v;
-U <= c gives the rows of ``relu.bigm`` (no q); L >= 0 drops z.
+With z and q between 0 and 1 eliminated, the rows leave the convex hull of the neuron's
+graph: 0 <= x <= c, below the line through (L, 0) and (c, c), above the one through
+(0, 0) and (U, c).  Where bounds decide a side the rows shrink: U <= 0 gives x = 0;
+L >= c gives x = c; 0 <= L and U <= c give x = v; U <= c gives the rows of ``relu.bigm``
+(no q); L >= 0 drops z and gives ``x <= v`` and ``x >= L + (c - L) q``.
 
 Adds per neuron that can reach zero and its ceiling: 2 binaries, 5 rows; otherwise as
 ``relu.bigm``.  Every formulation encodes clipped neurons like this; choose
@@ -24,7 +24,7 @@ involving ReLU neural networks" (2025).
 
 import logging
 
-from pyomo.common.config import Bool, ConfigValue
+from pyomo.common.config import Bool, ConfigValue, document_class_CONFIG
 from pyomo.common.dependencies import numpy as np
 from pyomo.core.base import TransformationFactory
 
@@ -48,7 +48,8 @@ def _declare_ceiling(config):
             A positive number for all neurons; a sequence with one entry per activation
             layer, each a number, an array with one ceiling per neuron, or None; or a
             dict from layer or from (layer, neuron) to a number.  The lower of this and
-            the network's own ceiling holds.""",
+            the network's own ceiling holds.  Networks of different shapes: one call
+            each, with targets.""",
         ),
     )
     config.declare(
@@ -70,6 +71,7 @@ def _declare_ceiling(config):
 @TransformationFactory.register(
     "relu.clipped", doc="Encode ReLU network blocks with ceilings on the neurons"
 )
+@document_class_CONFIG(methods=["apply_to", "create_using"])
 class Clipped(NetworkFormulation):
     """Encode ReLU network blocks with ceilings; see the module's docstring."""
 

@@ -18,13 +18,14 @@ takes Disjunctions as they are, then sees redundant nonlinear rows; deactivate
 
 Adds per unstable neuron: 1 Disjunction of 2 Disjuncts and 1 row (clipped: up to 2
 Disjunctions), then what the gdp transformation adds.  Choose it for research on
-disjunctive formulations; ``gdp.bigm`` costs ten times ``relu.bigm``'s time to apply.
+disjunctive formulations; applied with ``gdp.bigm`` it took 20 times as long as
+``relu.bigm`` on 300 neurons (0.18 s to 0.009 s).
 
 Source: Grossmann and Trespalacios, "Systematic modeling of discrete-continuous
 optimization models through generalized disjunctive programming", AIChE J. 59 (2013).
 """
 
-from pyomo.common.config import ConfigValue
+from pyomo.common.config import ConfigValue, document_class_CONFIG
 from pyomo.core.base import Suffix, TransformationFactory
 from pyomo.core.base.constraint import Constraint
 from pyomo.core.base.set_types import Any
@@ -101,6 +102,7 @@ def _declare_gdp(config):
 @TransformationFactory.register(
     "relu.gdp", doc="Turn the activations of ReLU network blocks into Disjunctions"
 )
+@document_class_CONFIG(methods=["apply_to", "create_using"])
 class Gdp(NetworkFormulation):
     """Encode ReLU network blocks by Disjunctions; see the module's docstring."""
 
@@ -144,7 +146,7 @@ class Gdp(NetworkFormulation):
                 [x],
                 float(ceiling),
                 None,
-                float(ceiling),
+                float(ceiling) - max(lower, 0.0),
             )
             new.disjunctions[k, i, "ceiling"] = [below, at]
             if lower < 0:

@@ -14,6 +14,7 @@ Adds per unstable neuron: 1 variable, 3 rows, one of them bilinear (clipped: 3
 variables, 6 rows, two of them bilinear).
 """
 
+from pyomo.common.config import document_class_CONFIG
 from pyomo.core.base import Constraint, TransformationFactory
 from pyomo.core.base.set_types import Any
 
@@ -23,6 +24,7 @@ from pyomo_relu.transform.native_pairs import PairFormulation, pair_of
 @TransformationFactory.register(
     "relu.complementarity", doc="Encode ReLU network blocks with products (bilinear)"
 )
+@document_class_CONFIG(methods=["apply_to", "create_using"])
 class Complementarity(PairFormulation):
     """Encode ReLU network blocks with products; see the module's docstring."""
 

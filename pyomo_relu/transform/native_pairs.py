@@ -9,8 +9,9 @@ A neuron with bounds [L, U] and ceiling c (infinite for a plain ReLU)::
     g = c - x            a: how far v lies above the ceiling (0 if U <= c)
     one of x, h is zero                one of g, a is zero
 
-plus the upper hull row ``x (c' - L) <= c' (v - L)``, c' = min(c, U), and, if c < U, the
-lower one ``x U >= c v``: with them the LP relaxation is that of ``relu.bigm``.
+plus, if L < 0, the upper hull row ``x (c' - L) <= c' (v - L)``, c' = min(c, U), and, if
+c < U, the lower one ``(x - L') (U - L') >= (c - L') (v - L')``, L' = max(L, 0): with them
+the LP relaxation is that of ``relu.bigm``.
 """
 
 from pyomo.core.base import Var
@@ -68,7 +69,13 @@ class PairFormulation(NetworkFormulation):
             )
             gap = _new(new.gap, k, i, ceiling)
             encoding.add_row((k, i, "gap"), [1.0, 1.0], [gap, x], ceiling, ceiling)
-            encoding.add_row((k, i, "lower_hull"), [upper, -ceiling], [x, v], lower=0.0)
+            least = max(lower, 0.0)
+            encoding.add_row(
+                (k, i, "lower_hull"),
+                [upper - least, least - ceiling],
+                [x, v],
+                lower=least * (upper - ceiling),
+            )
         encoding.add_row((k, i, "split"), coefs, variables, 0.0, 0.0)
 
     def _finish(self, encoding, config):

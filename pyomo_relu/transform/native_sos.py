@@ -10,10 +10,11 @@ rows).  Choose it with Gurobi or SCIP where bounds are so loose that big-M rows 
 HiGHS and the linear standard form take no sets; they raise (see ``native_paths``), and
 with ``solver=`` the transformation does.
 
-Source: Fischetti and Jo, "Deep neural networks and mixed integer linear optimization",
-Constraints 23 (2018), remark on disjunctions; Turner et al., "PySCIPOpt-ML" (2023).
+Source: Turner et al., "PySCIPOpt-ML: embedding trained machine learning models into
+mixed-integer programs" (2023).
 """
 
+from pyomo.common.config import document_class_CONFIG
 from pyomo.core.base import SOSConstraint, TransformationFactory
 
 from pyomo_relu.transform.native_pairs import PairFormulation, pair_of
@@ -22,6 +23,7 @@ from pyomo_relu.transform.native_pairs import PairFormulation, pair_of
 @TransformationFactory.register(
     "relu.sos1", doc="Encode ReLU network blocks with SOS1 constraints"
 )
+@document_class_CONFIG(methods=["apply_to", "create_using"])
 class Sos1(PairFormulation):
     """Encode ReLU network blocks with SOS1 sets; see the module's docstring."""
 

@@ -22,7 +22,7 @@ Source: Tsay, Kronqvist, Thebelt and Misener, "Partition-based formulations for
 mixed-integer optimization of trained ReLU neural networks", NeurIPS 2021.
 """
 
-from pyomo.common.config import ConfigValue, In
+from pyomo.common.config import ConfigValue, In, document_class_CONFIG
 from pyomo.core.base import TransformationFactory, Var, value
 from pyomo.core.base.set_types import Any
 
@@ -76,6 +76,7 @@ def _declare_partition(config):
     "relu.partition",
     doc="Encode ReLU network blocks with partitioned sums (Tsay et al., NeurIPS 2021)",
 )
+@document_class_CONFIG(methods=["apply_to", "create_using"])
 class Partition(NetworkFormulation):
     """Encode ReLU network blocks part by part; see the module's docstring."""
 

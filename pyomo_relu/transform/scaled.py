@@ -32,7 +32,7 @@ networks" (2025), eqs. 10 and 12 (``l1``); Nagel et al. (2019) for ``max``.
 import math
 from typing import NamedTuple
 
-from pyomo.common.config import Bool, ConfigValue, In
+from pyomo.common.config import Bool, ConfigValue, In, document_class_CONFIG
 from pyomo.common.dependencies import numpy as np
 from pyomo.core.base import Constraint, TransformationFactory, Var
 from pyomo.core.base.set_types import Any
@@ -107,6 +107,7 @@ def _declare_scaling(config):
 @TransformationFactory.register(
     "relu.scaled", doc="Rescale neurons, then big-M rows (Plate et al., eqs. 10, 12)"
 )
+@document_class_CONFIG(methods=["apply_to", "create_using"])
 class Scaled(NetworkFormulation):
     """Encode ReLU network blocks in other units; see the module's docstring."""
 

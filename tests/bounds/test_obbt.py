@@ -257,7 +257,7 @@ def test_progress_and_statistics():
     _, statistics = lp_obbt(
         network, start, chunk_size=5, progress=lambda *event: calls.append(event)
     )
-    assert ("lp", 1, 3, 3) in calls
+    assert ("lp", 1, 4, 4) in calls
     table = str(statistics)
     assert "mean width" in table and f"{statistics.solves} solves" in table
     row = statistics.to_dict()["layers"][2]

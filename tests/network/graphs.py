@@ -84,7 +84,9 @@ def batched(network, runner, x):
     return arrays
 
 
-def check_agreement(model, *, points=12, tolerance=2e-5, seed=0, network=None, **options):
+def check_agreement(
+    model, *, points=12, tolerance=2e-5, seed=0, network=None, **options
+):
     """Load ``model`` and compare it with onnxruntime at random points; the network."""
     if network is None:
         network = load_onnx(model, **options)

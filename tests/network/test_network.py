@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
-from tests.random_networks import networks, random_network
 
 from pyomo_relu.errors import NetworkError
 from pyomo_relu.network import (
@@ -21,6 +20,7 @@ from pyomo_relu.network import (
     Source,
     Tensor,
 )
+from tests.random_networks import networks, random_network
 
 QUICK = settings(max_examples=60, deadline=None, derandomize=True)
 
@@ -175,7 +175,9 @@ def test_arrays_are_read_only_copies():
     for array in (layer.weights[0], layer.bias):
         with pytest.raises(ValueError, match="read-only"):
             array[0] = 1.0
-    csr = Layer([Source(INPUT)], [sparse.csr_array(np.eye(2))], b, "identity").weights[0]
+    csr = Layer([Source(INPUT)], [sparse.csr_array(np.eye(2))], b, "identity").weights[
+        0
+    ]
     with pytest.raises(ValueError, match="read-only"):
         csr.data[0] = 1.0
     with pytest.raises(AttributeError, match="immutable"):

@@ -131,15 +131,13 @@ REFUSED = {
     ],
     "constant of type int64": ["test_shape", "test_size"],
 }
-REASON = {
-    case: reason
-    for reason, cases in REFUSED.items()
-    for case in cases
-}
+REASON = {case: reason for reason, cases in REFUSED.items() for case in cases}
 
 
 def _array(value):
-    return numpy_helper.to_array(value) if isinstance(value, onnx.TensorProto) else value
+    return (
+        numpy_helper.to_array(value) if isinstance(value, onnx.TensorProto) else value
+    )
 
 
 def _cases():

@@ -7,10 +7,10 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from tests.network.graphs import build, check_agreement, node, save, single
 
 from pyomo_relu.errors import NetworkError, NetworkFileError, ReLUError
 from pyomo_relu.network import load_onnx
+from tests.network.graphs import build, check_agreement, node, save, single
 
 RNG = np.random.default_rng(8)
 
@@ -144,7 +144,9 @@ def test_opset_too_new():
 
 
 def test_opset_too_old():
-    refusal(build([node("Relu", ["x"], ["y"])], {"x": [1, 2]}, ["y"], opset=6), "oldest")
+    refusal(
+        build([node("Relu", ["x"], ["y"])], {"x": [1, 2]}, ["y"], opset=6), "oldest"
+    )
 
 
 @pytest.mark.parametrize("opset", range(7, onnx.defs.onnx_opset_version() + 1))
@@ -164,7 +166,9 @@ def test_no_opset_import():
 
 
 def test_unknown_operator():
-    refusal(build([node("Frobnicate", ["x"], ["y"])], {"x": [1, 2]}, ["y"]), "Frobnicate")
+    refusal(
+        build([node("Frobnicate", ["x"], ["y"])], {"x": [1, 2]}, ["y"]), "Frobnicate"
+    )
 
 
 def test_no_outputs_no_inputs():
@@ -190,24 +194,32 @@ def test_a_tensor_computed_twice():
 
 def test_a_tensor_that_nobody_computes():
     refusal(build([node("Relu", ["z"], ["y"])], {"x": [1, 2]}, ["y"]), "not valid ONNX")
-    refusal(build([node("Relu", ["x"], ["z"])], {"x": [1, 2]}, ["y"]), "never computed|not")
+    refusal(
+        build([node("Relu", ["x"], ["z"])], {"x": [1, 2]}, ["y"]), "never computed|not"
+    )
 
 
-@pytest.mark.parametrize("kind", [TensorProto.INT64, TensorProto.BOOL, TensorProto.STRING])
+@pytest.mark.parametrize(
+    "kind", [TensorProto.INT64, TensorProto.BOOL, TensorProto.STRING]
+)
 def test_inputs_that_are_not_floats(kind):
     model = build([node("Identity", ["x"], ["y"])], {"x": [1, 2]}, ["y"], kind=kind)
     assert "'x'" in refusal(model, "must be float32, float64 or float16")
 
 
 def test_sequence_inputs():
-    model = build([node("SequenceAt", ["x", "k"], ["y"])], {}, ["y"], {"k": np.array(0)})
+    model = build(
+        [node("SequenceAt", ["x", "k"], ["y"])], {}, ["y"], {"k": np.array(0)}
+    )
     kind = helper.make_sequence_type_proto(helper.make_tensor_type_proto(1, [1, 2]))
     model.graph.input.append(helper.make_value_info("x", kind))
     refusal(model, "not a tensor but a sequence_type")
 
 
 def test_empty_inputs():
-    refusal(build([node("Relu", ["x"], ["y"])], {"x": [1, 0]}, ["y"]), "holds no entries")
+    refusal(
+        build([node("Relu", ["x"], ["y"])], {"x": [1, 0]}, ["y"]), "holds no entries"
+    )
 
 
 def test_scalar_and_vector_inputs():

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from tests.network.graphs import build, check_agreement, node, single
 
 from pyomo_relu.errors import (
     NetworkError,
@@ -11,6 +10,7 @@ from pyomo_relu.errors import (
     UnsupportedOperatorError,
 )
 from pyomo_relu.network import INPUT, Source, load_onnx, register_operator
+from tests.network.graphs import build, check_agreement, node, single
 
 RNG = np.random.default_rng(3)
 
@@ -67,7 +67,9 @@ AFFINE = {
     "reduce_sum_all": single("ReduceSum", [1, 3, 4], keepdims=0),
     "reduce_sum_nothing": single("ReduceSum", [1, 3], noop_with_empty_axes=1),
     "reduce_mean_attribute": single("ReduceMean", [1, 3, 4], opset=11, axes=[1]),
-    "reduce_mean_input": single("ReduceMean", [1, 3, 4], {"a": np.array([1])}, opset=18),
+    "reduce_mean_input": single(
+        "ReduceMean", [1, 3, 4], {"a": np.array([1])}, opset=18
+    ),
     "cumsum": single("CumSum", ["N", 4], {"a": np.array(1)}, reverse=1, exclusive=1),
     "einsum": single("Einsum", [1, 3, 4], {"w": normal(4, 2)}, equation="bij,jk->bik"),
     "global_average_pool": single("GlobalAveragePool", [1, 2, 3, 4]),
@@ -86,7 +88,12 @@ MOVES = {
     "slice": single(
         "Slice",
         [1, 6],
-        {"b": np.array([-1]), "e": np.array([0]), "a": np.array([1]), "s": np.array([-2])},
+        {
+            "b": np.array([-1]),
+            "e": np.array([0]),
+            "a": np.array([1]),
+            "s": np.array([-2]),
+        },
     ),
     "slice_old": single("Slice", [1, 6], opset=9, starts=[1], ends=[5], axes=[1]),
     "gather": single("Gather", [1, 4], {"i": np.array([[3, -1], [0, 0]])}, axis=1),
@@ -120,7 +127,10 @@ MOVES = {
     "expand": single("Expand", [1, 3, 1], {"s": np.array([1, 3, 4])}),
     "tile": single("Tile", [1, 3], {"r": np.array([1, 2])}),
     "pad_constant": single(
-        "Pad", [1, 3], {"p": np.array([0, 1, 0, 2]), "v": np.array(7.0)}, mode="constant"
+        "Pad",
+        [1, 3],
+        {"p": np.array([0, 1, 0, 2]), "v": np.array(7.0)},
+        mode="constant",
     ),
     "pad_zero": single("Pad", [1, 3], {"p": np.array([0, 1, 0, 2])}),
     "pad_reflect": single("Pad", [1, 4], {"p": np.array([0, 2, 0, 1])}, mode="reflect"),
@@ -130,7 +140,9 @@ MOVES = {
     ),
     "pad_negative": single("Pad", [1, 4], {"p": np.array([0, -1, 0, 1])}),
     "pad_old": single("Pad", [1, 3], opset=9, pads=[0, 1, 0, 2], value=-3.0),
-    "pad_old_reflect": single("Pad", [1, 3], opset=9, pads=[0, 1, 0, 1], mode="reflect"),
+    "pad_old_reflect": single(
+        "Pad", [1, 3], opset=9, pads=[0, 1, 0, 1], mode="reflect"
+    ),
     "depth_to_space": single("DepthToSpace", [1, 4, 2, 3], blocksize=2, mode="CRD"),
     "space_to_depth": single("SpaceToDepth", [1, 1, 4, 6], blocksize=2),
     "trilu": single("Trilu", [1, 3, 3], upper=0),
@@ -189,12 +201,18 @@ WINDOWS = {
     "conv_depthwise": single("Conv", [1, 3, 5, 5], {"w": normal(6, 1, 3, 3)}, group=3),
     "conv_3d": single("Conv", [1, 1, 4, 3, 3], {"w": normal(2, 1, 2, 2, 2)}),
     "conv_same_upper": single(
-        "Conv", [1, 1, 5, 6], {"w": normal(1, 1, 2, 3)}, auto_pad="SAME_UPPER", strides=[2, 2]
+        "Conv",
+        [1, 1, 5, 6],
+        {"w": normal(1, 1, 2, 3)},
+        auto_pad="SAME_UPPER",
+        strides=[2, 2],
     ),
     "conv_same_lower": single(
         "Conv", [1, 1, 5, 6], {"w": normal(1, 1, 2, 4)}, auto_pad="SAME_LOWER"
     ),
-    "conv_valid": single("Conv", [1, 1, 5, 6], {"w": normal(1, 1, 2, 3)}, auto_pad="VALID"),
+    "conv_valid": single(
+        "Conv", [1, 1, 5, 6], {"w": normal(1, 1, 2, 3)}, auto_pad="VALID"
+    ),
     "conv_transpose": single(
         "ConvTranspose",
         [1, 2, 4, 3],
@@ -207,13 +225,25 @@ WINDOWS = {
         "ConvTranspose", [1, 4, 5], {"w": normal(4, 2, 3)}, group=2, dilations=[2]
     ),
     "conv_transpose_same": single(
-        "ConvTranspose", [1, 1, 4], {"w": normal(1, 1, 4)}, auto_pad="SAME_UPPER", strides=[2]
+        "ConvTranspose",
+        [1, 1, 4],
+        {"w": normal(1, 1, 4)},
+        auto_pad="SAME_UPPER",
+        strides=[2],
     ),
     "conv_transpose_output_shape": single(
-        "ConvTranspose", [1, 1, 4], {"w": normal(1, 1, 4)}, output_shape=[9], strides=[2]
+        "ConvTranspose",
+        [1, 1, 4],
+        {"w": normal(1, 1, 4)},
+        output_shape=[9],
+        strides=[2],
     ),
     "average_pool": single(
-        "AveragePool", [1, 2, 5, 5], kernel_shape=[3, 2], pads=[1, 0, 1, 1], strides=[2, 2]
+        "AveragePool",
+        [1, 2, 5, 5],
+        kernel_shape=[3, 2],
+        pads=[1, 0, 1, 1],
+        strides=[2, 2],
     ),
     "average_pool_padding_counted": single(
         "AveragePool",
@@ -224,7 +254,12 @@ WINDOWS = {
         count_include_pad=1,
     ),
     "average_pool_ceil": single(
-        "AveragePool", [1, 1, 6, 6], kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1, opset=19
+        "AveragePool",
+        [1, 1, 6, 6],
+        kernel_shape=[3, 3],
+        strides=[2, 2],
+        ceil_mode=1,
+        opset=19,
     ),
     "average_pool_dilated": single(
         "AveragePool", [1, 1, 6, 6], kernel_shape=[2, 2], dilations=[2, 2], opset=19
@@ -288,7 +323,10 @@ BENT = {
     "thresholded_at_zero": (single("ThresholdedRelu", ["N", 5], alpha=0.0), 5),
     "soft_shrink": (single("Shrink", ["N", 5], lambd=0.7, bias=0.7), 10),
     "hard_sigmoid": (single("HardSigmoid", ["N", 5]), 5),
-    "hard_sigmoid_attributes": (single("HardSigmoid", ["N", 5], alpha=0.5, beta=0.1), 5),
+    "hard_sigmoid_attributes": (
+        single("HardSigmoid", ["N", 5], alpha=0.5, beta=0.1),
+        5,
+    ),
     "hard_sigmoid_falling": (single("HardSigmoid", ["N", 5], alpha=-0.5, beta=0.1), 5),
     "clip_attributes": (single("Clip", ["N", 5], opset=9, min=-1.0, max=0.5), 5),
     "clip_attribute_min": (single("Clip", ["N", 5], opset=9, min=0.25), 5),
@@ -302,7 +340,10 @@ BENT = {
         single("Clip", ["N", 5], {"a": np.array(-np.inf), "b": np.array(np.inf)}),
         0,
     ),
-    "clip_point": (single("Clip", ["N", 5], {"a": np.array(1.0), "b": np.array(1.0)}), 0),
+    "clip_point": (
+        single("Clip", ["N", 5], {"a": np.array(1.0), "b": np.array(1.0)}),
+        0,
+    ),
     "clip_reversed": (
         single("Clip", ["N", 5], {"a": np.array(2.0), "b": np.array(-1.0)}),
         0,
@@ -316,7 +357,10 @@ BENT = {
         5,
     ),
     "reduce_max": (single("ReduceMax", [1, 3, 4], opset=13, axes=[2], keepdims=0), 9),
-    "reduce_max_input": (single("ReduceMax", [1, 7], {"a": np.array([1])}, opset=18), 6),
+    "reduce_max_input": (
+        single("ReduceMax", [1, 7], {"a": np.array([1])}, opset=18),
+        6,
+    ),
     "reduce_min_all": (single("ReduceMin", [1, 3, 4], opset=13), 11),
     "reduce_l1": (single("ReduceL1", [1, 3, 4], opset=13, axes=[1]), 12),
     "global_max_pool": (single("GlobalMaxPool", [1, 2, 3, 3]), 16),
@@ -327,7 +371,9 @@ BENT = {
     "max_pool_1d": (single("MaxPool", [1, 2, 7], kernel_shape=[3], strides=[2]), 12),
     "max_pool_3d": (single("MaxPool", [1, 1, 3, 3, 2], kernel_shape=[2, 2, 2]), None),
     "max_pool_padded": (
-        single("MaxPool", [1, 1, 5, 5], kernel_shape=[3, 3], pads=[1] * 4, strides=[2, 2]),
+        single(
+            "MaxPool", [1, 1, 5, 5], kernel_shape=[3, 3], pads=[1] * 4, strides=[2, 2]
+        ),
         None,
     ),
     "max_pool_dilated": (
@@ -335,7 +381,9 @@ BENT = {
         None,
     ),
     "max_pool_ceil": (
-        single("MaxPool", [1, 1, 6, 7], kernel_shape=[3, 2], strides=[2, 2], ceil_mode=1),
+        single(
+            "MaxPool", [1, 1, 6, 7], kernel_shape=[3, 2], strides=[2, 2], ceil_mode=1
+        ),
         None,
     ),
     "max_pool_same_lower": (

@@ -8,7 +8,6 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from tests.network.graphs import build, check_agreement, node, save
 
 from pyomo_relu.errors import (
     NetworkError,
@@ -17,6 +16,7 @@ from pyomo_relu.errors import (
     UnsupportedOperatorError,
 )
 from pyomo_relu.network import load_onnx
+from tests.network.graphs import build, check_agreement, node, save
 
 RNG = np.random.default_rng(17)
 W1, B1 = RNG.standard_normal((3, 4)), RNG.standard_normal(4)
@@ -202,7 +202,9 @@ RIGHT = {
     "19f Squeeze": before(
         node("Squeeze", ["x", "a"], ["t"]), weights={"a": i64(2)}, shape=["N", 3, 1]
     ),
-    "19g AveragePool": image([node("AveragePool", ["x"], ["f"], kernel_shape=[2, 2])], 9, {}),
+    "19g AveragePool": image(
+        [node("AveragePool", ["x"], ["f"], kernel_shape=[2, 2])], 9, {}
+    ),
     "19h Split and Concat": before(
         node("Split", ["x", "s"], ["p", "q"], axis=1),
         node("Concat", ["q", "p"], ["t"], axis=1),
@@ -295,7 +297,9 @@ def test_17c_duplicate_names():
 
 
 def test_07_transposed_input():
-    model = chain(first=[node("Gemm", ["x", "W1", "b1"], ["h"], transA=1)], shape=[3, 1])
+    model = chain(
+        first=[node("Gemm", ["x", "W1", "b1"], ["h"], transA=1)], shape=[3, 1]
+    )
     network = check_agreement(model, input_shapes={"x": [3, 1]})
     assert network.n_outputs == 2
 
@@ -384,7 +388,9 @@ def test_34_35_nan_and_infinite_weights(number, weights):
 
 def test_39_external_data_missing(tmp_path):
     path = tmp_path / "net.onnx"
-    onnx.save(chain(), str(path), save_as_external_data=True, location="w", size_threshold=0)
+    onnx.save(
+        chain(), str(path), save_as_external_data=True, location="w", size_threshold=0
+    )
     (tmp_path / "w").unlink()
     text = refusal(path, "external data 'w'", error=NetworkFileError)
     assert "net.onnx" in text and "next to the model" in text

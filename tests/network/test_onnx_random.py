@@ -1,10 +1,10 @@
 """Random legal graphs: what is read equals what onnxruntime computes."""
 
+import pytest
 from hypothesis import HealthCheck, given, settings
+
 from tests.network.graphs import check_agreement
 from tests.random_graphs import STEPS, random_model, random_models
-
-import pytest
 
 QUICK = settings(
     max_examples=120,

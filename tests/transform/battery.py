@@ -33,6 +33,10 @@ class Formulation:
         Forward error at the solver's default tolerances, relative to the outputs.
     in_disjunct : tuple of str
         gdp transformations for Disjuncts that hold a network; others must fail loudly.
+    own_bounds : bool
+        It tightens the neurons' bounds itself.
+    leaves_out : bool
+        Some neurons have no rows at all.
     """
 
     name: str
@@ -40,6 +44,8 @@ class Formulation:
     solvers: tuple = ("appsi_highs", "gurobi_direct")
     tolerance: float = 1e-5
     in_disjunct: tuple = ("gdp.bigm", "gdp.hull")
+    own_bounds: bool = False
+    leaves_out: bool = False
 
     def __str__(self):
         return "-".join([self.name, *(f"{k}={v}" for k, v in self.options.items())])
@@ -69,6 +75,13 @@ FORMULATIONS = [
     Formulation("relu.scaled", {"criterion": "max", "rounding": False}),
     Formulation("relu.partition"),
     Formulation("relu.partition", {"n_parts": "hull"}),
+    Formulation("relu.cells", {"max_cells": 16}, own_bounds=True),
+    Formulation(
+        "relu.cells",
+        {"max_cells": 16, "guided": False, "scope": "model"},
+        own_bounds=True,
+    ),
+    Formulation("relu.reduce", leaves_out=True),
     Formulation("relu.gdp"),
     Formulation("relu.gdp", {"gdp_transformation": "gdp.hull"}),
     Formulation("relu.sos1", solvers=GUROBI, in_disjunct=()),
@@ -109,7 +122,7 @@ def box_model(network=None, sense=pyo.minimize, half_width=1.0):
     return m
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def big_m_optimum(name, sense):
     """(optimum, LP bound) of ``relu.bigm`` for one of ``networks()``."""
     m = box_model(networks()[name], sense)

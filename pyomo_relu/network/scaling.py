@@ -1,0 +1,84 @@
+"""Affine rescaling of a network's inputs and outputs, folded into its layers."""
+
+import numpy as np
+from scipy import sparse
+
+from pyomo_relu.errors import NetworkError
+from pyomo_relu.network.layer import INPUT, Layer, Source
+
+
+def scaled_layers(network, input_scaling, output_scaling):
+    """Layers that map x to ``y_offset + y_factor * f((x - x_offset) / x_factor)``.
+
+    The affine maps are folded into the layers that read the inputs and into the output
+    layer.
+
+    Parameters
+    ----------
+    network : Network
+    input_scaling, output_scaling : (offset, factor) or None
+        Scalars or arrays of shape (n_inputs,) or (n_outputs,); factors nonzero.
+
+    Raises
+    ------
+    NetworkError
+        If a scaling is not such a pair of finite numbers.
+    """
+    layers = list(network.layers)
+    if input_scaling is not None:
+        offset, factor = _scaling(input_scaling, network.n_inputs, "input_scaling")
+        for k, layer in enumerate(layers):
+            layers[k] = _rescale_inputs(layer, offset, factor)
+    if output_scaling is not None:
+        offset, factor = _scaling(output_scaling, network.n_outputs, "output_scaling")
+        last = layers[-1]
+        rows = sparse.diags_array(factor)
+        layers[-1] = Layer(
+            last.sources,
+            [
+                (rows @ w).tocsr() if sparse.issparse(w) else factor[:, None] * w
+                for w in last.weights
+            ],
+            factor * last.bias + offset,
+            "identity",
+            name=last.name,
+        )
+    return layers
+
+
+def _scaling(pair, size, what):
+    try:
+        offset, factor = (
+            np.broadcast_to(np.asarray(part, dtype=float), (size,)) for part in pair
+        )
+    except (TypeError, ValueError):
+        raise NetworkError(
+            f"{what} must be a pair (offset, factor) of numbers or of sequences of "
+            f"length {size}, got {pair!r}."
+        ) from None
+    if not (np.all(np.isfinite(offset)) and np.all(np.isfinite(factor))):
+        raise NetworkError(f"{what}: offsets and factors must be finite.")
+    if not np.all(factor != 0):
+        raise NetworkError(f"{what}: factors must not be zero.")
+    return offset, factor
+
+
+def _rescale_inputs(layer, offset, factor):
+    if Source(INPUT) not in layer.sources:
+        return layer
+    at = layer.sources.index(Source(INPUT))
+    w = layer.weights[at]
+    if sparse.issparse(w):
+        w = (w @ sparse.diags_array(1.0 / factor)).tocsr()
+    else:
+        w = w / factor
+    weights = list(layer.weights)
+    weights[at] = w
+    return Layer(
+        layer.sources,
+        weights,
+        layer.bias - w @ offset,
+        layer.activation,
+        layer.ceiling,
+        layer.name,
+    )

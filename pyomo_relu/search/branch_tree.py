@@ -1,0 +1,307 @@
+"""The tree of a branch and bound: which boxes are worked on, pruned and handed over."""
+
+import concurrent.futures
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from pyomo_relu.bounds.executor import run_tasks
+from pyomo_relu.search.branch_incumbent import Incumbent
+from pyomo_relu.search.branch_milp import solve_leaf
+from pyomo_relu.search.branch_nodes import Nodes, OpenNodes
+from pyomo_relu.search.branch_relax import Relaxation
+
+OPTIMAL = "optimal"
+INFEASIBLE = "infeasible"
+UNBOUNDED = "unbounded"
+TIME_LIMIT = "time limit"
+INTERRUPTED = "interrupted"
+STALLED = "stalled"
+
+#: Seconds that one batch should take: short against a time limit, long against Python.
+_BATCH_SECONDS = 0.4
+
+#: Random points evaluated before branching.
+_SAMPLES = 2000
+
+#: Most linear regions optimised over per batch while nothing feasible is known.
+_REPAIRS = 4
+
+
+@dataclass
+class _Handover:
+    """When a box goes to a MILP, learnt from what MILPs and boxes have cost so far.
+
+    A MILP is worth its time if it costs no more than the boxes it saves; that number is
+    unknown, so the number of unstable neurons up to which MILPs are tried rises while
+    they finish within their budget and falls when they do not.
+    """
+
+    neurons: int
+    most: int
+
+    def update(self, finished):
+        if finished:
+            self.neurons = min(self.most, self.neurons + 1)
+        else:
+            self.neurons = max(0, self.neurons - 4)
+
+
+class Tree:
+    """State of one run; see ``branch.branch``.
+
+    Parameters
+    ----------
+    problem : BranchProblem
+        With finite bounds on x.
+    options : BranchOptions
+    began : float
+        ``time.perf_counter()`` at the start.
+    progress, visited : callable, optional
+
+    Attributes
+    ----------
+    incumbent : Incumbent
+    open : OpenNodes
+    nodes, milps : int
+    """
+
+    def __init__(self, problem, options, began, progress=None, visited=None):
+        self.problem = problem
+        self.options = options
+        self.began = began
+        self.progress = progress
+        self.visited = visited
+        self.incumbent = Incumbent(problem)
+        self.relaxation = Relaxation(problem)
+        root = Nodes.root(problem.lower, problem.upper, self.relaxation.n_rows)
+        self.open = OpenNodes(root)
+        self.nodes = self.milps = 0
+        self._closed = np.inf
+        self._unresolved = np.inf
+        self._at_work = np.inf
+        self._per_batch = 8
+        self._handover = _Handover(
+            min(12, options.milp_neurons), options.milp_neurons
+        )
+
+    # -- what is proven ------------------------------------------------------------
+
+    @property
+    def tolerance(self):
+        """Absolute gap at which the incumbent counts as optimal."""
+        value = self.incumbent.value
+        if not np.isfinite(value):
+            return 0.0
+        return max(self.options.abs_gap, self.options.mip_gap * abs(value))
+
+    @property
+    def cutoff(self):
+        """Boxes whose bound reaches this are dropped."""
+        return self.incumbent.value - self.tolerance
+
+    @property
+    def bound(self):
+        """Proven lower bound of the objective."""
+        least = min(self._closed, self._unresolved, self._at_work, self.open.bound)
+        return min(least, self.incumbent.value)
+
+    @property
+    def seconds(self):
+        """Seconds since the start."""
+        return time.perf_counter() - self.began
+
+    def _left(self):
+        limit = self.options.time_limit
+        return np.inf if limit is None else limit - self.seconds
+
+    # -- the run -------------------------------------------------------------------
+
+    def run(self):
+        """Work until a status is reached; returns it."""
+        pool = None
+        try:
+            if self.options.executor is None and self.options.threads > 1:
+                pool = concurrent.futures.ThreadPoolExecutor(self.options.threads)
+            return self._run(self.options.executor or pool)
+        except KeyboardInterrupt:
+            return INTERRUPTED
+        finally:
+            if pool is not None:
+                pool.shutdown(cancel_futures=True)
+
+    def _run(self, executor):
+        self._first_points()
+        first = True
+        while True:
+            cutoff = self.cutoff
+            self.open.prune(cutoff)
+            if not len(self.open):
+                return self._conclusion()
+            if self._left() <= 0:
+                return TIME_LIMIT
+            batch = self.open.pop(self._per_batch)
+            self._at_work = float(batch.bound.min())
+            if first:
+                done = self.relaxation.evaluate(batch, cutoff, self._deadline())
+                if done.unbounded and not np.isfinite(self.incumbent.value):
+                    return UNBOUNDED
+                if done.unbounded and not np.isfinite(done.nodes.bound).all():
+                    return UNBOUNDED
+                self._take(done)
+                first = False
+            else:
+                self._work(batch, executor)
+            self._at_work = np.inf
+            if self.progress is not None:
+                self.progress(self)
+
+    def _conclusion(self):
+        if np.isfinite(self._unresolved) and self._unresolved < self.cutoff:
+            return STALLED
+        if np.isfinite(self.incumbent.value):
+            return OPTIMAL
+        return INFEASIBLE
+
+    def _deadline(self):
+        return time.time() + min(self._left(), 1e9)
+
+    def _work(self, batch, executor):
+        """Solve the small ones by MILPs, split and bound the others."""
+        small = batch.unstable <= self._handover.neurons
+        small &= self.options.milp_neurons > 0
+        if small.any():
+            batch = self._leaves(batch, np.flatnonzero(small), executor)
+        stuck = batch.column < 0
+        if stuck.any():
+            self._unresolve(batch[stuck])
+            batch = batch[~stuck]
+        if not len(batch):
+            return
+        started = time.perf_counter()
+        parts = max(1, self.options.threads)
+        chunks = [batch[i::parts] for i in range(min(parts, len(batch)))]
+        tasks = [
+            (self.relaxation, c.split(self.problem.integer), self.cutoff, self._deadline())
+            for c in chunks
+        ]
+        run = run_tasks(_evaluate, tasks, executor if len(tasks) > 1 else None)
+        for chunk, done in zip(chunks, run.results):
+            if done is None:
+                self.open.add(chunk)
+            else:
+                self._take(done)
+        if run.interrupted:
+            raise KeyboardInterrupt
+        self._adapt(time.perf_counter() - started)
+
+    def _adapt(self, seconds):
+        """Batches that take about as long as they should."""
+        if seconds < 0.5 * _BATCH_SECONDS:
+            self._per_batch = min(self.options.batch, 2 * self._per_batch)
+        elif seconds > 2 * _BATCH_SECONDS:
+            self._per_batch = max(1, self._per_batch // 2)
+
+    def _take(self, done):
+        """Book what evaluating some boxes gave."""
+        self.nodes += done.evaluated
+        self._closed = min(self._closed, done.closed)
+        if self.visited is not None:
+            self.visited(done.nodes.lower, done.nodes.upper)
+        self._candidates(done)
+        self.open.add(done.nodes)
+
+    def _unresolve(self, nodes):
+        """Boxes that cannot be split: one last try, then they limit the bound."""
+        for lower, upper, bound in zip(nodes.lower, nodes.upper, nodes.bound):
+            answer = self._leaf(lower, upper, 10.0, 10**6)
+            self._unresolved = min(self._unresolved, max(bound, answer.bound))
+
+    # -- incumbents ----------------------------------------------------------------
+
+    def _first_points(self):
+        """Random points, descended from region to region."""
+        p = self.problem
+        n = p.n_inputs
+        rng = np.random.default_rng(self.options.seed)
+        points = np.zeros((_SAMPLES, p.n_columns))
+        points[:, :n] = rng.uniform(p.lower[:n], p.upper[:n], (_SAMPLES, n))
+        points[0, :n] = 0.5 * (p.lower[:n] + p.upper[:n])
+        if self.options.start is not None:
+            points[1] = np.nan_to_num(self.options.start[p.columns])
+            self.incumbent.offer(points[1:2])
+        feasible, values = self.incumbent.offer(points)
+        if feasible.any():
+            self.incumbent.walk(self.incumbent.full[p.columns])
+        else:
+            self._repair(points[np.argsort(values)[:_REPAIRS]])
+
+    def _candidates(self, done):
+        """Minimisers of relaxations as incumbents."""
+        if not len(done.nodes):
+            return
+        before = self.incumbent.value
+        feasible, _ = self.incumbent.offer(done.points)
+        if self.incumbent.value < before:
+            self.incumbent.walk(self.incumbent.full[self.problem.columns])
+        if not self.problem.is_box and not feasible.all():
+            promising = np.flatnonzero(~feasible)
+            order = np.argsort(done.nodes.bound[promising])
+            count = _REPAIRS if not np.isfinite(self.incumbent.value) else 1
+            self._repair(done.points[promising[order[:count]]])
+
+    def _repair(self, points):
+        for point in points:
+            if self._left() > 0 and self.incumbent.improve(point, self._limit()):
+                self.incumbent.walk(self.incumbent.full[self.problem.columns])
+
+    def _limit(self):
+        left = self._left()
+        return None if np.isinf(left) else max(left, 0.0)
+
+    # -- leaves --------------------------------------------------------------------
+
+    def _leaves(self, batch, small, executor):
+        """MILPs for some boxes; returns the boxes that are left to be split."""
+        settled = np.zeros(len(batch), dtype=bool)
+        for i in small:
+            if self._left() <= 0 or batch.unstable[i] > self._handover.neurons:
+                continue
+            if batch.bound[i] >= self.cutoff:
+                self._closed = min(self._closed, batch.bound[i])
+                settled[i] = True
+                continue
+            answer = self._leaf(batch.lower[i], batch.upper[i], 1.0, 500)
+            self._handover.update(answer.finished)
+            batch.bound[i] = max(batch.bound[i], answer.bound)
+            if answer.finished:
+                self._closed = min(self._closed, answer.bound)
+                settled[i] = True
+        return batch[~settled]
+
+    def _leaf(self, lower, upper, seconds, mip_nodes):
+        self.milps += 1
+        cutoff = self.cutoff
+        answer = solve_leaf(
+            self.problem,
+            self.relaxation.bounder,
+            lower,
+            upper,
+            cutoff,
+            0.1 * self.tolerance,
+            min(seconds, self._left()),
+            mip_nodes,
+        )
+        answer.bound = min(answer.bound, cutoff)
+        if answer.point is not None:
+            feasible, _ = self.incumbent.offer(answer.point[None])
+            if not feasible[0]:
+                self._repair([answer.point])
+        return answer
+
+
+def _evaluate(task):
+    """Bound a part of a batch; a task for any executor."""
+    relaxation, nodes, cutoff, deadline = task
+    return relaxation.evaluate(nodes, cutoff, deadline)
