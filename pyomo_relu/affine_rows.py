@@ -1,4 +1,6 @@
-"""The affine rows of a network block: Pyomo expressions straight from the weights."""
+"""The rows of a network block before any formulation, straight from the weights."""
+
+import math
 
 from pyomo.common.dependencies import numpy as np
 from pyomo.common.dependencies import scipy
@@ -96,3 +98,17 @@ def _merge(coefs, terms):
         total[id(v)] = total.get(id(v), 0.0) + c
         first.setdefault(id(v), v)
     return list(total.values()), list(first.values())
+
+
+def ceilings(layer):
+    """A layer's ceilings as floats; inf where there is none."""
+    if layer.ceiling is None:
+        return [math.inf] * layer.size
+    return layer.ceiling.tolist()
+
+
+def exact_activation(v, x, ceiling):
+    """The exact nonlinear row of one neuron, as a Pyomo expression."""
+    if math.isfinite(ceiling):
+        return x == 0.5 * (abs(v) - abs(v - ceiling) + ceiling)
+    return x == 0.5 * (v + abs(v))

@@ -3,52 +3,30 @@
 import logging
 import math
 
-from pyomo.common.autoslots import AutoSlots
 from pyomo.common.config import ConfigDict, ConfigValue
 from pyomo.common.dependencies import numpy as np
-from pyomo.core.base.block import Block, BlockData, declare_custom_block
+from pyomo.core.base.block import BlockData, declare_custom_block
 from pyomo.core.base.component import ModelComponentFactory
 from pyomo.core.base.constraint import Constraint
 from pyomo.core.base.set_types import Any, Reals
 from pyomo.core.base.var import Var
 
 from pyomo_relu import bounds as bounds_
-from pyomo_relu.affine_rows import NetworkColumns, affine_rows
+from pyomo_relu.affine_rows import (
+    NetworkColumns,
+    affine_rows,
+    ceilings,
+    exact_activation,
+)
+from pyomo_relu.block_record import block_record
+from pyomo_relu.block_report import summary_text
+from pyomo_relu.block_values import assign, point
 from pyomo_relu.errors import BoundsError, ModelError, ReLUError
 from pyomo_relu.model_building import pause_garbage_collection
 from pyomo_relu.network_argument import per_index, resolve_network
 from pyomo_relu.var_argument import GivenVars, match_vars
 
 logger = logging.getLogger("pyomo.relu")
-
-_SCOPE = "pyomo_relu.block"
-
-
-class _BlockRecord(AutoSlots.Mixin):
-    """What transformations leave on a network block; follows clones and pickles.
-
-    Attributes
-    ----------
-    bounds : NeuronBounds or None
-        Recorded by a bound method, valid on the input box it carries.
-    model_bounds : (NeuronBounds, ModelConditions) or None
-        Valid at the model's feasible points while the conditions hold.
-    statistics : TighteningStatistics or None
-        Of the run that recorded the bounds.
-    encoding : Encoding or None
-        What a formulation added.
-    """
-
-    __slots__ = ("bounds", "encoding", "model_bounds", "statistics")
-
-    def __init__(self):
-        self.bounds = None
-        self.model_bounds = None
-        self.statistics = None
-        self.encoding = None
-
-
-Block.register_private_data_initializer(_BlockRecord, scope=_SCOPE)
 
 
 def _keywords():
@@ -187,12 +165,12 @@ class ReLUNetworkBlockData(BlockData):
                 self.affine[k, i] = row
             if layer.activation == "identity":
                 continue
-            ceilings = _ceilings(layer)
+            limits = ceilings(layer)
             for i, (v, x) in enumerate(zip(columns.pre[k], columns.post[k])):
                 x.setlb(0.0)
-                if math.isfinite(ceilings[i]):
-                    x.setub(ceilings[i])
-                self.activation[k, i] = _exact_activation(v, x, ceilings[i])
+                if math.isfinite(limits[i]):
+                    x.setub(limits[i])
+                self.activation[k, i] = exact_activation(v, x, limits[i])
 
     # -- what the block is ---------------------------------------------------------
 
@@ -222,7 +200,7 @@ class ReLUNetworkBlockData(BlockData):
     @property
     def record(self):
         """Recorded bounds and encoding; for transformations, not for modellers."""
-        return self.private_data(_SCOPE)
+        return block_record(self)
 
     def input_vars(self):
         """The input VarData in flat order."""
@@ -339,14 +317,14 @@ class ReLUNetworkBlockData(BlockData):
         ModelError
             If an input has no value, or ``x`` has the wrong length.
         """
-        x = self._point(x)
+        x = point(self, x)
         pre, post = self.encoded_network.propagate(x)
-        self._assign(self.input_vars(), x, skip_fixed=True)
+        assign(self.input_vars(), x, skip_fixed=True)
         for k, layer in enumerate(self._network.layers[:-1]):
             keys = [(k, i) for i in range(layer.size)]
-            self._assign((self.pre[key] for key in keys), pre[k][0])
-            self._assign((self.post[key] for key in keys), post[k][0])
-        self._assign(self.output_vars(), post[-1][0], skip_fixed=True)
+            assign((self.pre[key] for key in keys), pre[k][0])
+            assign((self.post[key] for key in keys), post[k][0])
+        assign(self.output_vars(), post[-1][0], skip_fixed=True)
         encoding = self.record.encoding
         if encoding is not None:
             encoding.set_start(x, [v[0] for v in pre], [v[0] for v in post])
@@ -366,7 +344,7 @@ class ReLUNetworkBlockData(BlockData):
             cut off solutions, so the answer cannot be trusted.
         """
         self._check_box()
-        y = self._network.forward(self._point(None))
+        y = self._network.forward(point(self, None))
         values = []
         for var in self.output_vars():
             if var.value is None:
@@ -397,87 +375,13 @@ class ReLUNetworkBlockData(BlockData):
             "coefficients are too small. Reverse it and apply it again."
         )
 
-    def _point(self, x):
-        keys = self._network.input_index()
-        if x is None:
-            values = [v.value for v in self.input_vars()]
-            for var, value in zip(self.input_vars(), values):
-                if value is None:
-                    raise ModelError(
-                        f"{self.name}: input '{var.name}' has no value. Set one, pass "
-                        "the point to initialize(x), or solve the model first."
-                    )
-        elif hasattr(x, "keys"):
-            if set(x.keys()) != set(keys):
-                raise ModelError(
-                    f"{self.name}: the point's keys must be the inputs' {keys[:5]}"
-                    f"{'...' if len(keys) > 5 else ''}."
-                )
-            values = [x[key] for key in keys]
-        else:
-            values = np.ravel(np.asarray(x, dtype=float))
-        if len(values) != len(keys):
-            raise ModelError(
-                f"{self.name}: the point has {len(values)} entries, the network "
-                f"{len(keys)} inputs."
-            )
-        return np.asarray(values, dtype=float)
-
-    @staticmethod
-    def _assign(variables, values, skip_fixed=False):
-        for var, value in zip(variables, np.asarray(values).tolist()):
-            if not (skip_fixed and var.fixed):
-                var.set_value(value, skip_validation=True)
-
     # -- report --------------------------------------------------------------------
 
     def summary(self):
         """One screen of text: network, sizes, bounds in force, formulation."""
-        network, record = self._network, self.record
-        lines = [
-            f"{self.name}: {network.n_inputs} inputs, {network.n_outputs} outputs, "
-            f"{network.n_neurons} neurons in {len(network.layers) - 1} layers "
-            f"({network.name})",
-            "formulation: "
-            + (
-                "none (exact nonlinear rows)"
-                if record.encoding is None
-                else record.encoding.description()
-            ),
-        ]
-        try:
-            bounds = self.neuron_bounds()
-        except BoundsError as error:
-            return "\n".join([*lines, f"bounds: none ({error})"])
-        lines.append(
-            f"{'layer':>5} {'neurons':>8} {'stable':>7} "
-            f"{'mean width':>11} {'largest M':>10}  sources"
-        )
-        for k, layer in enumerate(network.layers):
-            last = k == len(network.layers) - 1
-            sources, counts = np.unique(bounds.source[k], return_counts=True)
-            largest = np.max(np.maximum(-bounds.lower[k], bounds.upper[k]))
-            lines.append(
-                f"{'out' if last else k:>5} {layer.size:>8} "
-                f"{'' if last else int(bounds.stable(k).sum()):>7} "
-                f"{bounds.mean_width(k):>11.4g} {largest:>10.4g}  "
-                + ", ".join(f"{s} {n}" for s, n in zip(sources, counts))
-            )
-        return "\n".join(lines)
+        return summary_text(self)
 
 
 ModelComponentFactory.register("A trained ReLU network between variables")(
     ReLUNetworkBlock  # noqa: F821  (made by declare_custom_block)
 )
-
-
-def _ceilings(layer):
-    if layer.ceiling is None:
-        return [math.inf] * layer.size
-    return layer.ceiling.tolist()
-
-
-def _exact_activation(v, x, ceiling):
-    if math.isfinite(ceiling):
-        return x == 0.5 * (abs(v) - abs(v - ceiling) + ceiling)
-    return x == 0.5 * (v + abs(v))

@@ -43,7 +43,12 @@ def _config():
         ("executor", None, None, "a concurrent.futures.Executor to work on them"),
         ("seed", 0, NonNegativeInt, "seed of the first random points"),
         ("batch", 256, PositiveInt, "most boxes split together"),
-        ("milp_neurons", 30, NonNegativeInt, "most unstable neurons for a MILP; 0: none"),
+        (
+            "milp_neurons",
+            30,
+            NonNegativeInt,
+            "most unstable neurons for a MILP; 0: none",
+        ),
         ("tee", False, Bool, "print a log"),
         ("load_solutions", True, Bool, "set the Vars to the best point found"),
         ("warmstart", False, Bool, "try the Vars' present values first"),

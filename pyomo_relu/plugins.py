@@ -3,8 +3,8 @@
 
 def load():
     """Register ReLUNetworkBlock, the ``relu.*`` transformations and solver."""
-    import pyomo_relu.block  # noqa: F401
-    import pyomo_relu.branch_solver  # noqa: F401
+    import pyomo_relu.block
+    import pyomo_relu.branch_solver
     import pyomo_relu.transform  # noqa: F401
 
 

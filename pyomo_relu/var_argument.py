@@ -14,7 +14,7 @@ from pyomo_relu.errors import ModelError
 
 def _forgotten(encode, value):
     """AutoSlots mapper: copies and pickles start without the value."""
-    return None
+    return
 
 
 class GivenVars(AutoSlots.Mixin):

@@ -156,7 +156,7 @@ class TrainedNetwork:
     def forward(self, X):
         """Raw outputs (N,) that torch computes at the raw points ``X`` (N, n)."""
         norm = self.normalisation
-        x = _tensor((np.asarray(X, dtype=float) - norm.x_offset) / norm.x_factor)
+        x = as_tensor((np.asarray(X, dtype=float) - norm.x_offset) / norm.x_factor)
         weights, biases = _tensors(self.weights), _tensors(self.biases)
         y = evaluate(x, weights, biases, self.ceilings)
         return norm.y_offset + norm.y_factor * y.double().numpy()
@@ -189,8 +189,8 @@ def make_data(problem, options):
         float(y[:n].mean()),
         float(y[:n].std()),
     )
-    x = _tensor((X - norm.x_offset) / norm.x_factor)
-    y = _tensor((y - norm.y_offset) / norm.y_factor)
+    x = as_tensor((X - norm.x_offset) / norm.x_factor)
+    y = as_tensor((y - norm.y_offset) / norm.y_factor)
     return Data(x[:n], y[:n], x[n:], y[n:], norm)
 
 
@@ -325,9 +325,10 @@ def _initialise(sizes, generator):
     return weights, biases
 
 
-def _tensor(array):
+def as_tensor(array):
+    """A float32 copy of an array."""
     return torch.from_numpy(np.array(array, dtype=np.float32))
 
 
 def _tensors(arrays):
-    return [(a.detach().clone() if torch.is_tensor(a) else _tensor(a)) for a in arrays]
+    return [(a.detach().clone() if torch.is_tensor(a) else as_tensor(a)) for a in arrays]

@@ -7,6 +7,7 @@ _MODULES = {
     "splitting": ["split_bounds"],
     "cells": ["CellPartition", "affine_pieces"],
     "cells_model": ["CellRefinement", "output_terms"],
+    "cuts": ["CutRounds"],
     "deadline": ["Deadline"],
     "neuron_bounds": ["NeuronBounds"],
     "progressive": ["tighten", "tighten_model"],

@@ -272,7 +272,7 @@ def tighten_model(
         Only points with ``coefficients . x[columns] <= value`` matter (the objective
         of a known solution): bounds then hold for those points.
     methods : sequence of str
-        As in ``tighten``; "split" and "milp" do not apply here.
+        As in ``tighten``; "milp" does not apply here.
     time_limit, solver, executor, stop_at_sign, alpha_steps, recompute_lost, progress
         See ``tighten``.
 
@@ -306,6 +306,11 @@ def tighten_model(
                 network, lower, upper, start=bounds, alpha_steps=alpha_steps
             )
             bounds = bounds.intersect(new)
+        if "split" in methods and network.n_inputs <= SPLIT_INPUTS:
+            # boxes shrink several times in one run, so each gets a part of the budget
+            cells = max(64, split_budget(network) // 8)
+            new = split_bounds(network, lower, upper, max_cells=cells, start=bounds)
+            bounds = bounds.intersect(new.bounds)
         return bounds
 
     tightening = ModelTightening(model, networks, run, box_bounds)

@@ -90,12 +90,12 @@ def dykstra(X, rows, row_lower, row_upper, lower, upper, sweeps=30):
     row_lower, row_upper : numpy.ndarray, shape (m,)
     lower, upper : numpy.ndarray, shape (d,)
     """
-    X = np.clip(X, lower, upper)
+    X = np.asarray(X, dtype=float)
     size = np.einsum("md,md->m", rows, rows)
     shifts = np.zeros((rows.shape[0], X.shape[0]))  # along each row's normal
     box = np.zeros_like(X)
     for _ in range(sweeps):
-        before = X
+        before = X, shifts.copy()
         for i, a in enumerate(rows):
             activity = X @ a / size[i] + shifts[i]
             level = np.clip(activity, row_lower[i] / size[i], row_upper[i] / size[i])
@@ -104,7 +104,9 @@ def dykstra(X, rows, row_lower, row_upper, lower, upper, sweeps=30):
         moved = X + box
         X = np.clip(moved, lower, upper)
         box = moved - X
-        if np.max(np.abs(X - before), initial=0.0) <= 1e-10:
+        # X may rest for a sweep while the shifts still move
+        changes = (X - before[0], shifts - before[1])
+        if max(np.max(np.abs(c), initial=0.0) for c in changes) <= 1e-10:
             break
     return X
 

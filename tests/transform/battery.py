@@ -82,6 +82,8 @@ FORMULATIONS = [
         own_bounds=True,
     ),
     Formulation("relu.reduce", leaves_out=True),
+    Formulation("relu.cuts"),
+    Formulation("relu.auto", own_bounds=True),
     Formulation("relu.gdp"),
     Formulation("relu.gdp", {"gdp_transformation": "gdp.hull"}),
     Formulation("relu.sos1", solvers=GUROBI, in_disjunct=()),

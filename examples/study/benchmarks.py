@@ -1,0 +1,174 @@
+"""The optimisation problems of the study: how their networks are trained, what is solved.
+
+A benchmark has ``train`` (networks as ONNX bytes), ``model`` (a Pyomo model with
+untransformed network blocks), ``true_value`` (the objective that the functions behind
+the networks give at the solution) and ``minimum`` (the true optimum, or None).
+"""
+
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyomo.environ as pyo
+
+from examples.study.problems import problem
+
+OIL_FOLDER = Path(__file__).parent / "oil_data"
+
+
+@dataclass(frozen=True)
+class TrainedFile:
+    """A trained network as an ONNX model, the box it is used on, and its error."""
+
+    name: str
+    onnx: bytes = field(repr=False)
+    lower: tuple
+    upper: tuple
+    nrmse: float
+    max_error: float
+    n_weights: int
+
+
+def benchmark(name):
+    """The benchmark of a name: "peaks", "himmelblau", "ackley<d>", "control", "oil"."""
+    if name == "control":
+        return ControlBenchmark()
+    if name == "oil":
+        return OilBenchmark()
+    return FunctionBenchmark(problem(name))
+
+
+def trained_file(name, target, trained):
+    """The TrainedFile of a TrainedNetwork on a problem's box."""
+    return TrainedFile(
+        name,
+        trained.onnx_model().SerializeToString(deterministic=True),
+        tuple(target.lower),
+        tuple(target.upper),
+        trained.nrmse,
+        trained.max_error,
+        trained.n_weights,
+    )
+
+
+def train_function(target, hidden, options, seed, data=None):
+    """Train on a function or a table, with the study's extra steps.
+
+    Parameters
+    ----------
+    target : Problem or Table
+    hidden : tuple of int
+    options : dict
+        Fields of TrainingOptions, and "prune" (share of weights removed, then
+        "fine_tune_epochs" of training), or "sparsify" (for one hidden layer: the
+        tolerance as a multiple of the network's own largest error on the data).
+    seed : int
+    data : Data, optional
+
+    Returns
+    -------
+    TrainedNetwork
+    """
+    from examples.study.pruning import prune
+    from examples.study.sparsify import fitted_error, sparsify
+    from examples.study.training import TrainingOptions, make_data, train
+
+    options = dict(options)
+    share = options.pop("prune", None)
+    fine_tune = options.pop("fine_tune_epochs", 0)
+    tolerance = options.pop("sparsify", None)
+    settings = TrainingOptions(hidden=hidden, seed=seed, **options)
+    data = make_data(target, settings) if data is None else data
+    trained = train(target, settings, data)
+    if share is not None:
+        trained = prune(target, trained, share, fine_tune, data=data)
+    if tolerance is not None:
+        n_points = min(400, len(data.x))
+        allowed = tolerance * fitted_error(trained, data, n_points)
+        trained = sparsify(target, trained, allowed, n_points, data)
+    return trained
+
+
+class FunctionBenchmark:
+    """Minimise the surrogate of a function over the function's box."""
+
+    def __init__(self, target):
+        self.target = target
+        self.minimum = target.minimum
+
+    def train(self, hidden, options, seed):
+        """One network, "surrogate"."""
+        trained = train_function(self.target, hidden, options, seed)
+        return [trained_file("surrogate", self.target, trained)]
+
+    def model(self, networks):
+        """min f_NN(x) over the box."""
+        from pyomo_relu import ReLUNetworkBlock
+
+        m = pyo.ConcreteModel(self.target.name)
+        ends = list(zip(self.target.lower, self.target.upper))
+        m.x = pyo.Var(range(self.target.dimension), bounds=lambda m, j: ends[j])
+        m.surrogate = ReLUNetworkBlock(
+            network=networks["surrogate"], inputs=[m.x[j] for j in m.x]
+        )
+        m.objective = pyo.Objective(expr=m.surrogate.outputs[0])
+        return m
+
+    def true_value(self, model):
+        """The function at the surrogate's minimiser."""
+        return float(self.target([model.x[j].value for j in model.x]))
+
+
+class ControlBenchmark:
+    """Bring a pendulum to rest with a learned law, unrolled over the horizon."""
+
+    horizon = 5
+    minimum = None
+
+    def __init__(self):
+        self.target = problem("pendulum")
+
+    def train(self, hidden, options, seed):
+        """One network, "dynamics"."""
+        trained = train_function(self.target, hidden, options, seed)
+        return [trained_file("dynamics", self.target, trained)]
+
+    def model(self, networks):
+        """The control problem over the horizon."""
+        from examples.optimal_control import build
+
+        return build(networks["dynamics"], self.horizon)
+
+    def true_value(self, model):
+        """Cost of the torques under the true law."""
+        from examples.optimal_control import true_cost
+
+        return float(true_cost(model))
+
+
+class OilBenchmark:
+    """Route and choke wells; networks are trained from tables in CSV files."""
+
+    minimum = None
+
+    def __init__(self, folder=OIL_FOLDER):
+        self.folder = Path(folder)
+
+    def train(self, hidden, options, seed):
+        """One network per well and one for the flowline; wells get half the width."""
+        from examples.oil_wells import train_tables
+
+        return train_tables(self.folder, hidden, options, seed)
+
+    def model(self, networks):
+        """The routing problem (a maximisation)."""
+        from examples.oil_wells import build
+
+        with tempfile.TemporaryDirectory() as folder:
+            for name, data in networks.items():
+                (Path(folder) / f"{name}.onnx").write_bytes(data)
+            return build(self.folder, folder)
+
+    def true_value(self, model):
+        """None: behind these networks there are only tables."""
+        return None

@@ -1,0 +1,38 @@
+"""What transformations leave on a network block; nothing is computed here."""
+
+from pyomo.common.autoslots import AutoSlots
+from pyomo.core.base.block import Block
+
+_SCOPE = "pyomo_relu.block_record"
+
+
+class BlockRecord(AutoSlots.Mixin):
+    """What transformations leave on a network block; follows clones and pickles.
+
+    Attributes
+    ----------
+    bounds : NeuronBounds or None
+        Recorded by a bound method, valid on the input box it carries.
+    model_bounds : (NeuronBounds, ModelConditions) or None
+        Valid at the model's feasible points while the conditions hold.
+    statistics : TighteningStatistics or None
+        Of the run that recorded the bounds.
+    encoding : Encoding or None
+        What a formulation added.
+    """
+
+    __slots__ = ("bounds", "encoding", "model_bounds", "statistics")
+
+    def __init__(self):
+        self.bounds = None
+        self.model_bounds = None
+        self.statistics = None
+        self.encoding = None
+
+
+Block.register_private_data_initializer(BlockRecord, scope=_SCOPE)
+
+
+def block_record(block):
+    """The BlockRecord of a network block; made when first asked for."""
+    return block.private_data(_SCOPE)

@@ -1,0 +1,46 @@
+"""Values of a network block's Vars: reading points, writing forward passes."""
+
+from pyomo.common.dependencies import numpy as np
+
+from pyomo_relu.errors import ModelError
+
+
+def point(block, x):
+    """The flat input values that ``x`` means: a sequence, a mapping, or None.
+
+    Raises
+    ------
+    ModelError
+        If an input has no value, or keys or length do not fit.
+    """
+    keys = block.network.input_index()
+    if x is None:
+        values = [v.value for v in block.input_vars()]
+        for var, value in zip(block.input_vars(), values):
+            if value is None:
+                raise ModelError(
+                    f"{block.name}: input '{var.name}' has no value. Set one, pass "
+                    "the point to initialize(x), or solve the model first."
+                )
+    elif hasattr(x, "keys"):
+        if set(x.keys()) != set(keys):
+            raise ModelError(
+                f"{block.name}: the point's keys must be the inputs' {keys[:5]}"
+                f"{'...' if len(keys) > 5 else ''}."
+            )
+        values = [x[key] for key in keys]
+    else:
+        values = np.ravel(np.asarray(x, dtype=float))
+    if len(values) != len(keys):
+        raise ModelError(
+            f"{block.name}: the point has {len(values)} entries, the network "
+            f"{len(keys)} inputs."
+        )
+    return np.asarray(values, dtype=float)
+
+
+def assign(variables, values, skip_fixed=False):
+    """Set Var values without validation; fixed Vars only if asked to."""
+    for var, value in zip(variables, np.asarray(values).tolist()):
+        if not (skip_fixed and var.fixed):
+            var.set_value(value, skip_validation=True)
