@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping
 
 from pyomo_relu import network as network_
-from pyomo_relu.errors import ModelError
+from pyomo_relu.errors import ModelError, NetworkError
 
 
 def per_index(block, value, index):
@@ -44,7 +44,19 @@ def resolve_network(block, network, index, output=None):
     ------
     NetworkError, ModelError
     """
-    network = per_index(block, network, index)
+    found = _resolve(block, per_index(block, network, index), output)
+    if found.fixed_batch is not None:
+        tensor, shape = found.fixed_batch
+        raise NetworkError(
+            f"{block.name}: {found.name}: input '{tensor}' has shape {list(shape)}: a "
+            f"fixed batch of {shape[0]} samples. Export the network with batch size 1 "
+            "or an open batch axis; if the first axis is part of one sample, use "
+            f"network=load_onnx(..., input_shapes={{'{tensor}': {shape}}})."
+        )
+    return found
+
+
+def _resolve(block, network, output):
     if isinstance(network, network_.Network):
         if output is not None:
             raise ModelError(

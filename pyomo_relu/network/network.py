@@ -35,6 +35,9 @@ class Network:
         The named tensors that the flat input and output vectors concatenate.
     name : str
         File or other origin, for messages.
+    fixed_batch : (str, tuple), optional
+        Name and shape of an input that the file fixes to a batch of several samples.
+        The network then maps the whole batch at once; a block refuses it.
 
     Raises
     ------
@@ -42,11 +45,12 @@ class Network:
         If sizes do not fit together or the order is not topological.
     """
 
-    def __init__(self, layers, inputs, outputs, name="network"):
+    def __init__(self, layers, inputs, outputs, name="network", fixed_batch=None):
         self.layers = tuple(layers)
         self.inputs = tuple(Tensor(n, tuple(s)) for n, s in inputs)
         self.outputs = tuple(Tensor(n, tuple(s)) for n, s in outputs)
         self.name = str(name)
+        self.fixed_batch = fixed_batch
         self._hash = None
         self._check()
 

@@ -85,7 +85,9 @@ class GraphReader:
         tensors = [
             (n, without_batch(t.shape)) for n, t in zip(self.output_names, outputs)
         ]
-        return Network(self.layers.layers, self.inputs, tensors, name=self.name)
+        return Network(
+            self.layers.layers, self.inputs, tensors, self.name, self.fixed_batch
+        )
 
     # -- what is asked for ---------------------------------------------------------
 
@@ -141,7 +143,9 @@ class GraphReader:
         constants = {t.name for t in self.graph.initializer}
         constants.update(t.values.name for t in self.graph.sparse_initializer)
         values = [v for v in self.graph.input if v.name not in constants]
-        self.inputs, self.input_types = input_tensors(values, input_shapes, self.name)
+        self.inputs, self.input_types, self.fixed_batch = input_tensors(
+            values, input_shapes, self.name
+        )
         self.types.update(self.input_types)
         whole = AffineTensor.of_source(
             Source(INPUT), (sum(t.size for t in self.inputs),)

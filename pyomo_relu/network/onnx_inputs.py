@@ -24,6 +24,8 @@ def input_tensors(values, input_shapes, name):
         Names and shapes without the batch axis.
     types : dict of str to onnx.TypeProto
         Types with static shapes, the batch axis (1) included.
+    fixed_batch : (str, tuple) or None
+        Name and shape of the first input with a fixed batch of several samples.
     """
     from onnx import helper
 
@@ -38,20 +40,22 @@ def input_tensors(values, input_shapes, name):
             f"{name}: input_shapes names {sorted(unknown)}, but the inputs are "
             f"{[v.name for v in values]}."
         )
-    tensors, types = [], {}
+    tensors, types, fixed_batch = [], {}, None
     for value in values:
         kind = _float_type(value, name)
         if value.name in input_shapes:
             shape = _given_shape(value, input_shapes[value.name], name)
         else:
             shape = _file_shape(value, name)
+            if len(shape) >= 2 and shape[0] > 1:
+                fixed_batch = fixed_batch or (value.name, shape)
         try:
             check_size(shape)
         except NetworkError as error:
             raise NetworkError(f"{name}: input '{value.name}': {error}") from None
         types[value.name] = helper.make_tensor_type_proto(kind, shape)
         tensors.append(Tensor(value.name, without_batch(shape)))
-    return tensors, types
+    return tensors, types, fixed_batch
 
 
 def without_batch(shape):
@@ -121,12 +125,5 @@ def _file_shape(value, name):
     if any(n < 1 for n in shape):
         raise NetworkError(
             f"{what} has shape {label}, which holds no entries. {remedy}."
-        )
-    if len(shape) >= 2 and shape[0] > 1:
-        raise NetworkError(
-            f"{what} has shape {label}: a fixed batch of {shape[0]} samples. Export "
-            "the network with batch size 1 or an open batch axis; if the first axis "
-            f"is part of one sample, pass input_shapes={{'{value.name}': "
-            f"{tuple(shape)}}} to load_onnx."
         )
     return tuple(shape)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pyomo_relu.bounds.executor import run_tasks
+from pyomo_relu.search.branch_dive import Dive
 from pyomo_relu.search.branch_incumbent import Incumbent
 from pyomo_relu.search.branch_milp import solve_leaf
 from pyomo_relu.search.branch_nodes import Nodes, OpenNodes
@@ -27,6 +28,9 @@ _SAMPLES = 2000
 
 #: Most linear regions optimised over per batch while nothing feasible is known.
 _REPAIRS = 4
+
+#: Share of the time that may go into diving.
+_DIVING = 0.1
 
 
 @dataclass
@@ -82,6 +86,7 @@ class Tree:
         self._unresolved = np.inf
         self._at_work = np.inf
         self._per_batch = 8
+        self._spent_diving = 0.0
         self._handover = _Handover(
             min(12, options.milp_neurons), options.milp_neurons
         )
@@ -154,6 +159,7 @@ class Tree:
             else:
                 self._work(batch, executor)
             self._at_work = np.inf
+            self._dive()
             if self.progress is not None:
                 self.progress(self)
 
@@ -255,6 +261,21 @@ class Tree:
         for point in points:
             if self._left() > 0 and self.incumbent.improve(point, self._limit()):
                 self.incumbent.walk(self.incumbent.full[self.problem.columns])
+
+    def _dive(self):
+        """Dive from the best node, often while nothing feasible is known."""
+        if self.problem.is_box or not len(self.open):
+            return
+        if self._spent_diving > _DIVING * self.seconds:
+            return
+        started = time.perf_counter()
+        node = self.open.pop(1)
+        self.open.add(node)
+        dive = Dive(
+            self.relaxation, self.incumbent, self._left, self._deadline
+        )
+        dive.run(node[:], self.cutoff)
+        self._spent_diving += time.perf_counter() - started
 
     def _limit(self):
         left = self._left()

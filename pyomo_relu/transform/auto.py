@@ -51,8 +51,8 @@ def _declare_auto(config):
             domain=lambda name: str(name).lower(),
             description="name of the solver that will get the model",
             doc="""
-            Any Pyomo solver name.  Names that contain "gurobi" let the tightening LPs
-            use Gurobi too.""",
+            Any Pyomo solver name.  For one that contains "gurobi" the relaxations are
+            solved by Gurobi too, where its licence takes their size.""",
         ),
     )
     config.declare(
@@ -152,7 +152,7 @@ def _options(transformation, name, config):
     known = {"assume_fixed_vars_permanent": config.assume_fixed_vars_permanent}
     if config.time_limit is not None and name in _SHARE:
         known["time_limit"] = _SHARE[name] * config.time_limit
-    if "gurobi" in config.solver:
+    if "gurobi" in config.solver and name in ("relu.cells", "relu.cuts"):
         known["solver"] = "auto"  # Gurobi where it is there and takes the size
     return {key: value for key, value in known.items() if key in transformation.CONFIG}
 

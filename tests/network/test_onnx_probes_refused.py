@@ -2,8 +2,10 @@
 
 import numpy as np
 import onnx
+import pyomo.environ as pyo
 import pytest
 
+from pyomo_relu import ReLUNetworkBlock
 from pyomo_relu.errors import (
     NetworkError,
     NetworkFileError,
@@ -21,10 +23,19 @@ def refusal(model, text, *, error=NetworkError, **options):
 
 
 def test_02_fixed_batch():
-    text = refusal(chain(shape=[4, 3]), "fixed batch of 4")
-    assert "'x'" in text and "input_shapes={'x': (4, 3)}" in text
-    whole = check_agreement(chain(shape=[4, 3]), input_shapes={"x": (4, 3)})
+    # the reader gives the batch as a whole, which is right; a block refuses it
+    whole = check_agreement(chain(shape=[4, 3]))
     assert whole.inputs[0].shape == (4, 3) and whole.n_outputs == 8
+    assert whole.fixed_batch == ("x", (4, 3))
+    m = pyo.ConcreteModel()
+    with pytest.raises(NetworkError, match="fixed batch of 4") as caught:
+        m.nn = ReLUNetworkBlock(network=chain(shape=[4, 3]))
+    assert "'x'" in str(caught.value)
+    assert "input_shapes={'x': (4, 3)}" in str(caught.value)
+    assert m.component("nn") is None
+    sample = check_agreement(chain(shape=[4, 3]), input_shapes={"x": (4, 3)})
+    m.nn = ReLUNetworkBlock(network=sample)
+    assert len(m.nn.inputs) == 12
 
 
 def test_03_all_dimensions_symbolic():

@@ -5,7 +5,7 @@ import json
 import onnx
 import pytest
 
-from pyomo_relu.errors import NetworkError, UnsupportedOperatorError
+from pyomo_relu.errors import UnsupportedOperatorError
 from pyomo_relu.network import load_onnx
 from tests.network.graphs import check_agreement
 from tests.paths import SHARED_MODELS, needs_shared_models
@@ -30,18 +30,13 @@ def test_file(path):
         with pytest.raises(UnsupportedOperatorError, match="output='"):
             load_onnx(path)
         return
-    # its input is (2, 6): two rows, declared as part of the sample
-    options = {"input_shapes": {"X": (2, 6)}} if relative(path) == BRANCHES else {}
-    network = load_onnx(path, **options)
+    network = load_onnx(path)
     check_agreement(onnx.load(path), network=network, points=12, tolerance=2e-5)
     assert network.name == str(path)
 
 
-def test_the_fixed_batch_is_named():
-    with pytest.raises(
-        NetworkError, match=r"fixed batch of 2.*input_shapes=\{'X': \(2, 6\)\}"
-    ):
-        load_onnx(SHARED_MODELS / BRANCHES)
+def test_the_fixed_batch_is_marked():
+    assert load_onnx(SHARED_MODELS / BRANCHES).fixed_batch == ("X", (2, 6))
 
 
 def test_a_sigmoid_output_has_a_remedy():

@@ -1,6 +1,7 @@
 """relu.warmstart: consistent values for every formulation, and starts that arrive."""
 
 import logging
+import re
 
 import pyomo.environ as pyo
 import pytest
@@ -71,13 +72,15 @@ def test_the_start_arrives(name, capfd):
     m = encoded(surrogate("random_10_3x50"), "relu.bigm")
     result = warm_start(m, solver=name, methods=("samples",), time_limit=0.2)
     log = _log_of(name, m, capfd, 1.0)
-    expected = {
+    number = r"\s*([-+.e0-9]+)"
+    pattern = {
         "appsi_highs": "MIP start solution is feasible, objective value is",
-        "scip_direct": "found by completesol heuristic",
-        "scip_persistent": "found by completesol heuristic",
+        "scip_direct": "completesol heuristic after .* objective value",
+        "scip_persistent": "completesol heuristic after .* objective value",
     }.get(name, "Loaded user MIP start with objective")
-    assert expected in log
-    assert f"{result.objective:.3f}"[:-1] in log or "scip" in name
+    loaded = re.search(pattern + number, log)
+    # interfaces that pass on integers only let the solver find the best of the region
+    assert loaded and float(loaded[1]) <= result.objective + 1e-4
 
 
 def test_solvers_that_take_no_start_are_named_before_any_search():
