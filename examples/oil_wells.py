@@ -13,6 +13,7 @@ already.
 
 import argparse
 import json
+import math
 import tempfile
 from pathlib import Path
 
@@ -21,6 +22,8 @@ import pyomo.environ as pyo
 from examples.benchmarks.oil_wells import oil_well_model
 
 FOLDER = Path(__file__).parent / "study" / "oil_data"
+#: Training takes at least so many steps of Adam.
+STEPS = 3000
 _FLOW_KEYS = ("qoil_bounds", "qgas_bounds", "qwat_bounds", "pus_bounds")
 
 
@@ -51,7 +54,7 @@ def train_tables(folder=FOLDER, hidden=(16,), options=None, seed=0):
     field = json.loads((folder / "problem.json").read_text(encoding="utf-8"))
     boxes = {w["net"]: [w["pwh_bounds"]] for w in field["wells"]}
     boxes |= {f["net"]: [f[key] for key in _FLOW_KEYS] for f in field["flowlines"]}
-    options = {"batch": 64, "epochs": 200, **(options or {})}
+    options = {"epochs": 100, **(options or {}), "batch": 64}
     options.pop("samples", None)  # the tables decide
     trained = []
     for net, box in boxes.items():
@@ -59,7 +62,8 @@ def train_tables(folder=FOLDER, hidden=(16,), options=None, seed=0):
         table = read_table(folder / "data" / f"{name}.csv", *zip(*box))
         sizes = (max(2, hidden[0] // 2),) if table.dimension == 1 else hidden
         # few rows make few steps per epoch
-        epochs = options["epochs"] * (20 if len(table.y) < 100 else 1)
+        steps_per_epoch = math.ceil(0.8 * len(table.y) / options["batch"])
+        epochs = max(options["epochs"], math.ceil(STEPS / steps_per_epoch))
         network = train_function(
             table, sizes, {**options, "epochs": epochs}, seed, table_data(table)
         )

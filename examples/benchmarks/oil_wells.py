@@ -107,6 +107,7 @@ def _add_routing(m, data, gas_capacity):
     )
     # a well's gas and water come in proportion to its oil, on whichever line it feeds
     share = {i: (1.0, data[i]["gor"], data[i]["wor"]) for i in m.wells}
+    m.share = {r: [share[i][n] for i in m.wells] for n, r in enumerate(RATES)}
     m.mix = pyo.Constraint(
         m.lines,
         RATES,
@@ -116,7 +117,7 @@ def _add_routing(m, data, gas_capacity):
     # implied by the mix; stated because relu.cells applies rows among a network's own
     # inputs and outputs cell by cell
     for r in RATES[1:]:
-        shares = [share[i][RATES.index(r)] for i in m.wells]
+        shares = m.share[r]
         rows = pyo.Constraint(
             m.lines,
             ["least", "most"],

@@ -35,7 +35,7 @@ def run_case(task, networks=None):
             results, made = run_network(task)
         else:
             results = run_solve(task, networks)
-    except Exception as problem:
+    except Exception as problem:  # noqa: BLE001  (one case must not end the run)
         error = f"{type(problem).__name__}: {problem}"
     record = {
         **task,

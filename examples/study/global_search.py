@@ -53,9 +53,7 @@ def global_search(function, lower, upper, samples=50_000, starts=40, rounds=50, 
 
     rng = np.random.default_rng(seed)
     lower, upper = np.asarray(lower, float), np.asarray(upper, float)
-    X = qmc.scale(
-        qmc.LatinHypercube(lower.size, rng=rng).random(samples), lower, upper
-    )
+    X = qmc.scale(qmc.LatinHypercube(lower.size, rng=rng).random(samples), lower, upper)
     values = function(X)
     order = np.argsort(values)[:starts]
     X, values = X[order], values[order]

@@ -56,7 +56,7 @@ class HereExecutor(concurrent.futures.Executor):
         future = concurrent.futures.Future()
         try:
             future.set_result(fn(*args, **kwargs))
-        except Exception as error:  # what the task raised belongs to its future
+        except Exception as error:  # noqa: BLE001  (it belongs to the future)
             future.set_exception(error)
         return future
 

@@ -45,6 +45,13 @@ SURROGATES |= {
     for depth, width in ((5, 25), (3, 50))
 }
 SURROGATES["pendulum_2x8"] = ("pendulum", TrainingOptions((8, 8), 20_000, batch=256))
+SURROGATES |= {
+    f"peaks_2x10_seed{seed}": (
+        "peaks",
+        TrainingOptions((10, 10), 20_000, batch=256, seed=seed),
+    )
+    for seed in range(3)
+}
 
 #: name -> (number of inputs, hidden sizes) of every network that is not trained.
 RANDOM = {"random_10_3x50": (10, (50, 50, 50))}

@@ -331,4 +331,6 @@ def as_tensor(array):
 
 
 def _tensors(arrays):
-    return [(a.detach().clone() if torch.is_tensor(a) else as_tensor(a)) for a in arrays]
+    return [
+        (a.detach().clone() if torch.is_tensor(a) else as_tensor(a)) for a in arrays
+    ]

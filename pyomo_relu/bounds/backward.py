@@ -168,7 +168,10 @@ class BackwardPass:
         amap = self.maps[k]
         coefficients = {}
         for source, w in zip(amap.sources, amap.weights):
-            _add(coefficients, source, self._first(w, rows))
+            first = self._first(w, rows)
+            # these rows may not read the source at all
+            if (first.nnz if sparse.issparse(first) else first.any()):
+                _add(coefficients, source, first)
         b = amap.bias[rows]
         error = slack(amap.terms + 2 * k) * scale[boxes][:, rows] + TINY
         error += UNDERFLOW * (1.0 + state.magnitude[boxes, None])

@@ -8,5 +8,5 @@ _MODULES = {
     "points": ["polish"],
 }
 
-__all__ = [name for names in _MODULES.values() for name in names]  # noqa: PLE0605
+__all__ = [name for names in _MODULES.values() for name in names]
 __getattr__, __dir__ = lazy_exports(__name__, _MODULES)

@@ -160,34 +160,16 @@ def _confirm_unbounded(problem, options, began):
     Inputs are bounded, so the ray moves only columns outside the networks, along which
     the model and its relaxation have the same rows.
     """
-    last = problem.network.layers[-1]
-    zero = [np.concatenate([np.zeros((1, w.shape[1])), _dense(w)[1:]]) for w in last.weights]
-    bias = np.concatenate([[0.0], last.bias[1:]])
-    network = problem.network
-    layer = type(last)(last.sources, zero, bias, "identity", name=last.name)
-    network = type(network)(
-        [*network.layers[:-1], layer], network.inputs, network.outputs, network.name
-    )
-    original = replace(
-        problem.original, costs=np.zeros_like(problem.original.costs), constant=0.0
-    )
-    feasibility = replace(
-        problem, network=network, costs=np.zeros_like(problem.costs), original=original
-    )
     limit = options.time_limit
     if limit is not None:
         limit = max(0.0, limit - (time.perf_counter() - began))
-    found = branch(feasibility, replace(options, time_limit=limit))
+    found = branch(problem.without_objective(), replace(options, time_limit=limit))
     if found.status == OPTIMAL:
         value = float(problem.original.objective(found.full[None])[0])
         return replace(found, status=UNBOUNDED, bound=-np.inf, value=value)
     if found.status == INFEASIBLE:
         return found
     return replace(found, bound=-np.inf)
-
-
-def _dense(matrix):
-    return matrix.toarray() if hasattr(matrix, "toarray") else matrix
 
 
 __all__ = [

@@ -6,8 +6,8 @@ from pyomo_relu.search.branch_nodes import Nodes
 from pyomo_relu.search.branch_relax import INTEGRAL
 
 #: Longest path, and how often the opposite half is tried on it.
-_DEPTH = 400
-_RETREATS = 200
+_DEPTH = 150
+_RETREATS = 20
 
 #: After this many halvings in a row the present point is tried as an incumbent.
 _EVERY = 3

@@ -2,7 +2,11 @@
 
 import numpy as np
 
+from pyomo_relu.errors import ReLUError
 from pyomo_relu.search.branch_region import RegionLP
+from pyomo_relu.search.methods import METHODS
+from pyomo_relu.search.problem import Clock, Problem
+from pyomo_relu.search.searcher import Searcher
 
 #: Largest relative violation of a row, bound or network of an accepted point.
 FEASIBILITY = 1e-6
@@ -27,7 +31,8 @@ class Incumbent:
         self.problem = problem
         self.value = np.inf
         self.full = None
-        self._region = None
+        self._region = self._searcher = None
+        self._searchable = True
 
     def offer(self, points):
         """Take the best of some points if it is feasible and better.
@@ -78,3 +83,33 @@ class Incumbent:
             gained = True
             point = self.full[self.problem.columns]
         return gained
+
+    def search(self, seconds, seed):
+        """One round of ``search``'s successive linear programmes; True if better.
+
+        They move networks' outputs towards the modeller's rows from random points,
+        where a relaxation's minimiser is too far from any feasible point.
+        """
+        before = self.value
+        if not self._searchable:
+            return False
+        try:
+            if self._searcher is None:
+                o = self.problem.original
+                problem = Problem(
+                    o.linear,
+                    o.costs,
+                    tuple(o.networks),
+                    tuple(o.input_columns),
+                    tuple(o.output_columns),
+                )
+                self._searcher = Searcher(problem, Clock(seconds), seed)
+            self._searcher.clock = Clock(seconds)
+            METHODS["ascent"](self._searcher)
+        except ReLUError:
+            # proves nothing here: the tree decides whether the model is infeasible
+            self._searchable = False
+            return False
+        if self._searcher.best is not None:
+            self.offer(self._searcher.best[self.problem.columns][None])
+        return self.value < before

@@ -52,6 +52,7 @@ class LineBounder:
     def __init__(self, network):
         self.network = network
         self.kernel = BackwardPass(network)
+        self.groups = _groups(network)
 
     def lines(self, lower, upper, start=None):
         """FunctionLines over the boxes.
@@ -90,14 +91,20 @@ class LineBounder:
             unstable += self._settle(state, k, layer, known).sum(axis=1)
         last = len(network.layers) - 1
         scale = state.interval()[2]
-        trace = []
-        rows = np.arange(network.n_outputs)
-        with np.errstate(invalid="ignore", over="ignore"):
-            A, c = kernel.lines(state, last, scale, rows, slice(None), trace=trace)
-            A = _full(A, len(lower))
-            c = c - _along(np.abs(A), kernel.input_slack(lower, upper))
-        m = network.n_outputs
-        errors = self._errors(state, trace, upper - lower, 2 * m)
+        B, m, n = len(lower), network.n_outputs, network.n_inputs
+        A, c = np.empty((B, 2 * m, n)), np.empty((B, 2 * m))
+        errors = np.empty((B, 2 * m, n))
+        shares = self._shares(state, upper - lower)
+        eps = kernel.input_slack(lower, upper)
+        for rows in self.groups:
+            trace, both = [], np.concatenate([rows, rows + m])
+            with np.errstate(invalid="ignore", over="ignore"):
+                some, constants = kernel.lines(
+                    state, last, scale, rows, slice(None), trace=trace
+                )
+                A[:, both] = some = _full(some, B)
+                c[:, both] = constants - _along(np.abs(some), eps)
+            errors[:, both] = self._errors(state, trace, shares, both.size)
         return FunctionLines(
             A[:, :m],
             c[:, :m],
@@ -123,16 +130,14 @@ class LineBounder:
         state.append(lo, hi, scale)
         return _unstable(layer, lo, hi)
 
-    def _errors(self, state, trace, width, n_lines):
+    def _errors(self, state, trace, shares, n_lines):
         """Error of each line by input, (B, n_lines, n).
 
         A neuron's relaxation is off by at most its own gap times its coefficient in
         the line; the gap is shared out in proportion to how far each input moves the
         neuron's pre-activation across the box.
         """
-        B, n = width.shape
-        errors = np.zeros((B, n_lines, n))
-        shares = self._shares(state, width)
+        errors = np.zeros((len(state), n_lines, self.network.n_inputs))
         for j, post, _ in trace:
             if post is None:
                 continue
@@ -162,6 +167,17 @@ class LineBounder:
             total = reach.sum(axis=2, keepdims=True)
             shares.append(reach / np.where(total > 0, total, 1.0))
         return shares
+
+
+def _groups(network):
+    """Outputs that read the same layers, together: the others' are no work for them."""
+    last = network.layers[-1]
+    groups = {}
+    reads = [abs(w).sum(axis=1) > 0 for w in last.weights]
+    for i in range(last.size):
+        key = tuple(bool(np.ravel(r)[i]) for r in reads)
+        groups.setdefault(key, []).append(i)
+    return [np.array(rows) for rows in groups.values()]
 
 
 def _unstable(layer, lo, hi):

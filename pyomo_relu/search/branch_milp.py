@@ -106,11 +106,15 @@ class _LeafModel:
         self._add_network(hidden)
         C, d = self._affine(problem.network.layers[-1])
         n = self.n_columns
-        functions = C[1:] + _wide(problem.rest, n)
-        self._rows(functions, problem.function_lower - d[1:], problem.function_upper - d[1:])
+        functions, d = problem.functions(C, d)
+        functions = sparse.csr_array(functions + _wide(problem.rest, n))
+        self._rows(
+            functions[1:],
+            problem.function_lower - d[1:],
+            problem.function_upper - d[1:],
+        )
         self._rows(_wide(problem.plain, n), problem.plain_lower, problem.plain_upper)
-        self.costs = C[:1].toarray()[0]
-        self.costs[: problem.n_columns] += problem.costs
+        self.costs = functions[:1].toarray()[0]
         self.constant = float(d[0])
 
     @property

@@ -13,7 +13,7 @@ from pyomo_relu.block import ReLUNetworkBlockData
 from pyomo_relu.errors import ModelError
 from pyomo_relu.network.layer import Layer, Source
 from pyomo_relu.network.network import Network
-from pyomo_relu.search.branch_problem import build_problem
+from pyomo_relu.search.branch_joint import build_problem
 from pyomo_relu.surrounding import read_surrounding
 
 

@@ -6,7 +6,7 @@ from pyomo_relu.network.layer import ACTIVE, AT_CEILING, INACTIVE
 
 
 class RegionLP:
-    """``min g_0(x) + costs'z`` over the linear region that a point lies in.
+    """``min g_0`` over the linear region that a point lies in.
 
     On the region every row function is affine, so the problem is a linear program in
     x and z: no hidden neuron is a column, each is one row that keeps its state.
@@ -48,19 +48,16 @@ class RegionLP:
         pattern = [states[0] for states in p.network.activation_pattern(x[None])]
         pieces = p.network.linear_piece(pattern)
         rows, low, high = self._states(pattern, pieces)
-        C, d = pieces[-1]
-        matrix = np.zeros((len(low) + len(self._rest) + len(self._plain), lower.size))
-        matrix[: len(low), :n] = rows
-        functions = matrix[len(low) : len(low) + len(self._rest)]
-        functions += self._rest
-        functions[:, :n] += C[1:]
-        matrix[len(low) + len(self._rest) :] = self._plain
+        C, d = p.functions(*pieces[-1])
+        functions = self._rest.copy()
+        functions[:, :n] += C
+        states = np.zeros((len(low), lower.size))
+        states[:, :n] = rows
+        matrix = np.concatenate([states, functions[1:], self._plain])
         row_lower = np.concatenate([low, p.function_lower - d[1:], p.plain_lower])
         row_upper = np.concatenate([high, p.function_upper - d[1:], p.plain_upper])
-        costs = p.costs.copy()
-        costs[:n] += C[0]
         return self._optimum(
-            matrix, row_lower, row_upper, costs, lower, upper, time_limit
+            matrix, row_lower, row_upper, functions[0], lower, upper, time_limit
         )
 
     def _ends(self, which):

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pyomo_relu.search.branch_function_rows import FunctionRows
 from pyomo_relu.search.branch_lines import LineBounder
 from pyomo_relu.search.branch_lp import LPS_INFEASIBLE, NodeLPs
 from pyomo_relu.search.branch_nodes import Nodes
-from pyomo_relu.search.branch_rows import BoxRows, RowPattern
 
 #: An integer column counts as integer within this distance.
 INTEGRAL = 1e-6
@@ -57,37 +57,8 @@ class Relaxation:
     def __init__(self, problem):
         self.problem = p = problem
         self.bounder = LineBounder(p.network)
-        below = np.flatnonzero(np.isfinite(p.function_upper))
-        above = np.flatnonzero(np.isfinite(p.function_lower))
-        self.below, self.above = below, above
-        plain, rest = p.plain, p.rest
-        m = plain.shape[0]
-        self.plain_pattern = _pattern(plain)
-        rows, columns, self._sources = [], [], []
-        coo = plain.tocoo()
-        rows.append(coo.row)
-        columns.append(coo.col)
-        self._plain_data = coo.data
-        self._rest_data = []
-        for offset, which in ((m, below), (m + below.size, above)):
-            for at, i in enumerate(which):
-                z = rest.indices[rest.indptr[i] : rest.indptr[i + 1]]
-                rows.append(np.full(p.n_inputs + z.size, offset + at))
-                columns.append(np.concatenate([np.arange(p.n_inputs), z]))
-                self._rest_data.append(rest.data[rest.indptr[i] : rest.indptr[i + 1]])
-        self.n_rows = m + below.size + above.size
-        self._lp_entries = sum(map(len, rows))
-        # the objective's line comes last: a row for propagation, none of the LP
-        z = np.flatnonzero(p.costs)
-        rows.append(np.full(p.n_inputs + z.size, self.n_rows))
-        columns.append(np.concatenate([np.arange(p.n_inputs), z]))
-        self._rest_data.append(p.costs[z])
-        row, column = np.concatenate(rows), np.concatenate(columns)
-        n = p.n_columns
-        self.pattern = RowPattern(row, column, self.n_rows + 1, n)
-        some = slice(0, self._lp_entries)
-        self.lp_pattern = RowPattern(row[some], column[some], self.n_rows, n)
-        self.needs_lp = self.n_rows > 0
+        self.function_rows = FunctionRows(p)
+        self.n_rows = self.function_rows.n_rows
         self._local = threading.local()
 
     def __getstate__(self):
@@ -116,7 +87,7 @@ class Relaxation:
         nodes.lower, nodes.upper = nodes.lower.copy(), nodes.upper.copy()
         closed = np.inf
         if p.plain.shape[0]:
-            empty = self._plain_rows(len(nodes)).tighten(
+            empty = self.function_rows.plain_rows(len(nodes)).tighten(
                 nodes.lower, nodes.upper, p.integer
             )
             nodes = nodes[~empty]
@@ -125,24 +96,20 @@ class Relaxation:
                 break
             size = _size(nodes, p.n_inputs)
             lines = self._lines(nodes)
-            rows = self._rows(lines, cutoff)
+            rows, constants = self.function_rows.rows(
+                lines, nodes.lower, nodes.upper, cutoff
+            )
             empty = rows.tighten(nodes.lower, nodes.upper, p.integer)
             nodes, lines, rows = nodes[~empty], _pick(lines, ~empty), rows[~empty]
+            constants = constants[~empty]
             shrunk = _size(nodes, p.n_inputs) < _AGAIN * size[~empty]
             closed = min(closed, cutoff) if empty.any() else closed
             if shrunk.mean() < 0.5 if len(nodes) else True:
                 break
         if not len(nodes):
             return Evaluated(nodes, nodes.lower, closed, evaluated)
-        lps = BoxRows(
-            self.lp_pattern,
-            rows.data[:, : self._lp_entries],
-            rows.lower[:, : self.n_rows],
-            rows.upper[:, : self.n_rows],
-        )
-        costs = np.broadcast_to(p.costs, nodes.lower.shape).copy()
-        costs[:, : p.n_inputs] = lines.low[:, 0]
-        constants = lines.low_const[:, 0]
+        costs = self.function_rows.costs(rows)
+        lps = self.function_rows.lp_rows(rows)
         done = self._bound(nodes, lines, lps, costs, constants, cutoff, deadline)
         done.closed, done.evaluated = min(done.closed, closed), evaluated
         return done
@@ -160,7 +127,7 @@ class Relaxation:
         points[~np.isfinite(points)] = 0.0
         unbounded, closed = False, np.inf
         keep = nodes.bound < cutoff
-        if self.needs_lp and keep.any():
+        if self.n_rows and keep.any():
             at = np.flatnonzero(keep)
             answer = self._solver().solve(
                 lps[at],
@@ -191,63 +158,12 @@ class Relaxation:
     def _solver(self):
         """This thread's NodeLPs."""
         if not hasattr(self._local, "lps"):
-            self._local.lps = NodeLPs(self.lp_pattern)
+            self._local.lps = NodeLPs(self.function_rows.lp_pattern)
         return self._local.lps
-
-    # -- rows of a batch -----------------------------------------------------------
-
-    def _plain_rows(self, B):
-        p = self.problem
-        return BoxRows(
-            self.plain_pattern,
-            np.broadcast_to(p.plain.data, (B, p.plain.nnz)),
-            np.broadcast_to(p.plain_lower, (B, p.plain.shape[0])),
-            np.broadcast_to(p.plain_upper, (B, p.plain.shape[0])),
-        )
 
     def _lines(self, nodes):
         n = self.problem.n_inputs
         return self.bounder.lines(nodes.lower[:, :n], nodes.upper[:, :n])
-
-    def _rows(self, lines, cutoff):
-        """All rows over the boxes: plain ones, lines, and the objective's line."""
-        p = self.problem
-        B = len(lines.low)
-        data = [np.broadcast_to(self._plain_data, (B, self._plain_data.size))]
-        rest = iter(self._rest_data)
-        for which, coefficients in ((self.below, lines.low), (self.above, lines.high)):
-            for i in which:
-                z = next(rest)
-                data.append(coefficients[:, i + 1])
-                data.append(np.broadcast_to(z, (B, z.size)))
-        z = next(rest)
-        data.append(lines.low[:, 0])
-        data.append(np.broadcast_to(z, (B, z.size)))
-        none = np.full((B, 1), -np.inf)
-        m = p.plain.shape[0]
-        lower = np.concatenate(
-            [
-                np.broadcast_to(p.plain_lower, (B, m)),
-                np.repeat(none, self.below.size, axis=1),
-                _outward(
-                    p.function_lower[self.above], lines.high_const[:, self.above + 1], -1
-                ),
-                none,
-            ],
-            axis=1,
-        )
-        upper = np.concatenate(
-            [
-                np.broadcast_to(p.plain_upper, (B, m)),
-                _outward(
-                    p.function_upper[self.below], lines.low_const[:, self.below + 1], 1
-                ),
-                np.repeat(-none, self.above.size, axis=1),
-                _outward(np.array([cutoff]), lines.low_const[:, :1], 1),
-            ],
-            axis=1,
-        )
-        return BoxRows(self.pattern, np.concatenate(data, axis=1), lower, upper)
 
     # -- branching -----------------------------------------------------------------
 
@@ -256,15 +172,7 @@ class Relaxation:
         p = self.problem
         if not len(nodes):
             return
-        weights = np.zeros((len(nodes), 2 * p.n_functions))
-        weights[:, 0] = 1.0
-        m = p.plain.shape[0]
-        duals = np.abs(nodes.duals)
-        weights[:, self.below + 1] = duals[:, m : m + self.below.size]
-        # rows without multipliers: their lines' error may still hide infeasibility
-        weights[:, p.n_functions + 1 + self.above] = duals[:, m + self.below.size :]
-        if p.n_functions > 1:
-            weights[:, 1:] += 1e-3 * weights.sum(axis=1, keepdims=True)
+        weights = self.function_rows.line_weights(nodes.duals, p.network.n_outputs)
         n = p.n_inputs
         scores = np.zeros(nodes.lower.shape)
         scores[:, :n] = np.matmul(weights[:, None, :], lines.errors)[:, 0]
@@ -298,11 +206,6 @@ class Relaxation:
         nodes.column, nodes.point = column, np.where(whole, np.floor(point), point)
 
 
-def _pattern(matrix):
-    coo = matrix.tocoo()
-    return RowPattern(coo.row, coo.col, *matrix.shape)
-
-
 def _pick(lines, which):
     return type(lines)(
         lines.low[which],
@@ -318,11 +221,3 @@ def _pick(lines, which):
 def _size(nodes, n):
     """Mean edge of each box, relative to nothing; for comparing a box with itself."""
     return (nodes.upper - nodes.lower)[:, :n].sum(axis=1)
-
-
-def _outward(side, const, sign):
-    """``side - const`` rounded away from the feasible set."""
-    with np.errstate(invalid="ignore"):
-        value = side - const
-        value = value + sign * 4e-16 * (np.abs(side) + np.abs(const))
-    return np.where(np.isnan(value), sign * np.inf, value)

@@ -32,6 +32,9 @@ _REPAIRS = 4
 #: Share of the time that may go into diving.
 _DIVING = 0.1
 
+#: Share of the time that may go into searching while nothing feasible is known.
+_SEARCHING = 0.3
+
 
 @dataclass
 class _Handover:
@@ -86,7 +89,8 @@ class Tree:
         self._unresolved = np.inf
         self._at_work = np.inf
         self._per_batch = 8
-        self._spent_diving = 0.0
+        self._spent_diving = self._spent_searching = 0.0
+        self._round = 0.5
         self._handover = _Handover(
             min(12, options.milp_neurons), options.milp_neurons
         )
@@ -160,6 +164,7 @@ class Tree:
                 self._work(batch, executor)
             self._at_work = np.inf
             self._dive()
+            self._search()
             if self.progress is not None:
                 self.progress(self)
 
@@ -221,8 +226,9 @@ class Tree:
     def _unresolve(self, nodes):
         """Boxes that cannot be split: one last try, then they limit the bound."""
         for lower, upper, bound in zip(nodes.lower, nodes.upper, nodes.bound):
-            answer = self._leaf(lower, upper, 10.0, 10**6)
-            self._unresolved = min(self._unresolved, max(bound, answer.bound))
+            if self._left() > 0:
+                bound = max(bound, self._leaf(lower, upper, 10.0, 10**6).bound)
+            self._unresolved = min(self._unresolved, bound)
 
     # -- incumbents ----------------------------------------------------------------
 
@@ -276,6 +282,19 @@ class Tree:
         )
         dive.run(node[:], self.cutoff)
         self._spent_diving += time.perf_counter() - started
+
+    def _search(self):
+        """Rounds of search: many until something feasible is known, few after that."""
+        if self.problem.is_box or self._left() <= 0 or not len(self.open):
+            return
+        share = _SEARCHING / 6.0 if np.isfinite(self.incumbent.value) else _SEARCHING
+        if self._spent_searching > share * self.seconds:
+            return
+        started = time.perf_counter()
+        seconds = min(self._round, self._left())
+        self.incumbent.search(seconds, self.options.seed)
+        self._round *= 2.0
+        self._spent_searching += time.perf_counter() - started
 
     def _limit(self):
         left = self._left()

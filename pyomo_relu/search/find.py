@@ -73,6 +73,7 @@ def find_point(
     progress=False,
     start=None,
     rounds=None,
+    stop_at=None,
 ):
     """A good feasible point of a model with network blocks; the model stays as it is.
 
@@ -99,6 +100,10 @@ def find_point(
     rounds : int, optional
         At most this many rounds; 0 with ``start`` only completes the start.
 
+    stop_at : float, optional
+        Objective value, in the modeller's sense, at which to stop; ``-inf`` (of a
+        maximisation; ``inf`` of a minimisation) stops at the first feasible point.
+
     Returns
     -------
     SearchResult
@@ -124,6 +129,9 @@ def find_point(
     clock, problem = Clock(time_limit), problem_of(surrounding)
     with _report(progress, surrounding) as on_improvement:
         searcher = Searcher(problem, clock, seed, on_improvement)
+        if stop_at is not None:
+            sign = -1.0 if surrounding.maximise else 1.0
+            searcher.stop_at = sign * stop_at - surrounding.cost_constant
         if not searcher.direct:
             check_rows(searcher)
         if start is not None:

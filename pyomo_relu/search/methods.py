@@ -128,13 +128,11 @@ def _approach_from_samples(searcher):
             return
         if searcher.best is None:
             point, _ = approach(feasibility, scales, start, clock)
-            if searcher.offer(
-                solve_region(problem, point, clock.limit(_SECONDS)), "ascent"
-            ):
-                better = walk(
-                    problem, searcher.best, clock.share(_SECONDS), searcher.rng
-                )
-                searcher.offer(better, "walk")
+            point = solve_region(problem, point, clock.limit(_SECONDS))
+            if not searcher.offer(point, "ascent"):
+                continue
+            better = walk(problem, point, clock.share(_SECONDS), searcher.rng)
+            searcher.offer(better, "walk")
         point, _ = approach(problem, scales, start, clock)
         searcher.offer(solve_region(problem, point, clock.limit(_SECONDS)), "ascent")
 

@@ -191,7 +191,10 @@ def improve_by_mip(big_m, columns, clock, freed=_FREED):
         pre = network.pre_activations(columns[problem.inputs[b]])
         for k, layer in enumerate(layers):
             state = network.layers[k].pattern(pre[k][0])
-            for own, value in ((layer.z, state >= ACTIVE), (layer.q, state == AT_CEILING)):
+            for own, value in (
+                (layer.z, state >= ACTIVE),
+                (layer.q, state == AT_CEILING),
+            ):
                 open_ = np.flatnonzero(lower[own] < upper[own])
                 level = np.zeros(own.size)
                 if own is layer.q:

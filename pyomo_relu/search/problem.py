@@ -27,6 +27,10 @@ class Clock:
         """True once the limit is over."""
         return self.elapsed() >= self.seconds
 
+    def stop(self):
+        """Let the limit be over now."""
+        self.seconds = 0.0
+
     def limit(self, most=None):
         """Seconds that one subproblem may take, or None without a limit."""
         left = max(0.0, self.seconds - self.elapsed())

@@ -46,7 +46,10 @@ def walk(problem, columns, clock=None, rng=None, subproblem_seconds=10.0):
     """
     clock = clock or Clock()
     rng = np.random.default_rng(rng)
-    limit = lambda: clock.limit(subproblem_seconds)
+
+    def limit():
+        return clock.limit(subproblem_seconds)
+
     best = solve_region(problem, columns, limit())
     if best is None:
         return None

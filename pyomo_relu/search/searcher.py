@@ -35,6 +35,8 @@ class Searcher:
         The incumbent: feasible, verified by the forward pass.
     trajectory : list of (seconds, value, method)
         Every improvement.
+    stop_at : float
+        Value at which the clock is stopped.
 
     Raises
     ------
@@ -49,6 +51,7 @@ class Searcher:
         self.rng = np.random.default_rng(seed)
         self.on_improvement = on_improvement
         self.best, self.trajectory = None, []
+        self.stop_at = -np.inf
         relaxed = with_reachable_outputs(problem)
         if problem.networks:
             self.lower, self.upper = input_box(problem, relaxed, clock)
@@ -103,12 +106,14 @@ class Searcher:
         if columns is None:
             return False
         value = float(self.problem.value(columns))
-        if self.best is not None:
-            if value >= self.value - _GAIN * max(1.0, abs(self.value)):
-                return False
+        least_gain = _GAIN * max(1.0, abs(value))
+        if self.best is not None and value >= self.value - least_gain:
+            return False
         self.best = columns
         entry = (self.clock.elapsed(), value, method)
         self.trajectory.append(entry)
+        if value <= self.stop_at:
+            self.clock.stop()
         if self.on_improvement is not None:
             self.on_improvement(*entry)
         return True

@@ -49,7 +49,7 @@ def at_marks(trajectory):
 def search_run(name, seconds, seed=0):
     """Trajectory of find_point."""
     result = find_point(instance(name), time_limit=seconds, seed=seed)
-    return [(s, v) for s, v, _ in result.trajectory], result
+    return [(s, v) for s, v, _ in result.trajectory]
 
 
 def solver_run(name, solver, seconds, start_seconds=None):
@@ -94,9 +94,7 @@ def _highs(m, seconds, start):
     opt = pyo.SolverFactory("appsi_highs")
     opt.highs_options = {"parallel": "off"}
     with TeeStream(out) as tee, redirect_fd(output=tee.STDOUT.fileno()):
-        opt.solve(
-            m, warmstart=start, timelimit=seconds, load_solutions=False, tee=True
-        )
+        opt.solve(m, warmstart=start, timelimit=seconds, load_solutions=False, tee=True)
     return _highs_log(out.getvalue())
 
 
@@ -126,6 +124,12 @@ def test_time_to_a_point_within_one_percent(benchmark, name):
     assert result.objective <= best + 0.01 * abs(best)
 
 
+def _runs(solver, start_seconds):
+    if solver == "search":
+        return [(solver, None)]
+    return [(solver, None), (f"{solver} + start", start_seconds)]
+
+
 def main():
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -137,19 +141,18 @@ def main():
     print(f"{'instance':<18}{'run':<28}{'first':>22}" + f"{'1 s, 10 s, 60 s':>40}")
     for name in given.instances:
         for solver in given.solvers:
-            if solver == "search":
-                runs = {"search": lambda: search_run(name, given.seconds)[0]}
-            else:
-                runs = {
-                    f"{solver}{' + start' if s else ''}": (
-                        lambda s=s: solver_run(name, solver, given.seconds, s)
-                    )
-                    for s in (None, given.start_seconds)
-                }
-            for label, run in runs.items():
-                first, values = at_marks(run())
-                first = "none" if first is None else f"{first[1]:.5g} at {first[0]:.2f} s"
-                cells = "".join(f"{'-' if v is None else f'{v:.6f}':>14}" for v in values)
+            for label, start in _runs(solver, given.start_seconds):
+                if solver == "search":
+                    trajectory = search_run(name, given.seconds)
+                else:
+                    trajectory = solver_run(name, solver, given.seconds, start)
+                first, values = at_marks(trajectory)
+                first = (
+                    "none" if first is None else f"{first[1]:.5g} at {first[0]:.2f} s"
+                )
+                cells = "".join(
+                    f"{'-' if v is None else f'{v:.6f}':>14}" for v in values
+                )
                 print(f"{name:<18}{label:<28}{first:>22}{cells}", flush=True)
 
 

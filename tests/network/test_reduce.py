@@ -53,8 +53,8 @@ def test_function_is_kept_for_any_network(seed, half_width):
 
 def test_nothing_to_reduce_leaves_the_network_as_it_is():
     network = chain([3, 6, 6, 2], seed=5)
-    reduction = reduced(network, -1.0, 1.0)
-    assert interval_bounds(network, -1.0, 1.0).n_stable == 0
+    reduction = reduced(network, -4.0, 4.0)
+    assert interval_bounds(network, -4.0, 4.0).n_stable == 0
     assert reduction.network.n_neurons == 12
     np.testing.assert_array_equal(
         reduction.network.layers[1].weights[0], network.layers[1].weights[0]

@@ -23,7 +23,9 @@ def oil_wells(variant="shallow"):
     lines = {line["from_node"]: line for line in data["flowlines"]}
     nets = folder / variant
     m = pyo.ConcreteModel()
-    m.wells, m.manifolds = pyo.Set(initialize=list(wells)), pyo.Set(initialize=list(lines))
+    m.wells, m.manifolds = pyo.Set(initialize=list(wells)), pyo.Set(
+        initialize=list(lines)
+    )
     m.phases = pyo.Set(initialize=PHASES)
     m.p = pyo.Var(m.wells, bounds=lambda _, i: wells[i]["pwh_bounds"])
     m.q = pyo.Var(m.wells, bounds=lambda _, i: wells[i]["qoil_bounds"])
@@ -34,7 +36,9 @@ def oil_wells(variant="shallow"):
         m.manifolds,
         m.phases,
         bounds=lambda _, j, f: {
-            "oil": (0.04, 1.6), "gas": (0.024, 1.92), "water": (0, 0.96)
+            "oil": (0.04, 1.6),
+            "gas": (0.024, 1.92),
+            "water": (0, 0.96),
         }[f],
     )
     m.outlet = pyo.Var(m.manifolds)

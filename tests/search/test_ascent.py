@@ -20,7 +20,7 @@ def test_gradient_is_the_slope_of_the_linear_piece(network, seed):
     costs = rng.normal(size=(5, network.n_outputs))
     values, gradient = value_and_gradient(network, X, costs)
     for x, c, value, slope in zip(X, costs, values, gradient):
-        C, d = network.linear_piece([s[0] for s in network.activation_pattern(x)])[-1]
+        C, _ = network.linear_piece([s[0] for s in network.activation_pattern(x)])[-1]
         assert value == pytest.approx(c @ network.forward(x), abs=1e-9)
         assert np.allclose(slope, c @ C, atol=1e-9)
 
@@ -49,7 +49,7 @@ def test_input_costs_count():
 def test_start_is_never_made_worse_and_seeds_repeat():
     network, lower, upper = residual(1), -np.ones(2), np.ones(2)
     start = np.array([0.3, -0.2])
-    kwds = dict(n_starts=1, steps=0, walks=0, seed=3)
+    kwds = {"n_starts": 1, "steps": 0, "walks": 0, "seed": 3}
     _, value = minimise_over_box(network, [1.0], lower, upper, start=start, **kwds)
     assert value <= network.forward(start)[0]
     again = [

@@ -12,7 +12,11 @@ TOLERANCE = 2e-4
 
 def _block(m, name, rng, n_inputs, n_outputs=1, inputs=None, widths=None, **flags):
     network = random_network(
-        rng, n_inputs, widths or [int(w) for w in rng.integers(3, 8, 2)], n_outputs, **flags
+        rng,
+        n_inputs,
+        widths or [int(w) for w in rng.integers(3, 8, 2)],
+        n_outputs,
+        **flags
     )
     m.add_component(name, ReLUNetworkBlock(network=network, inputs=inputs))
     return m.component(name)

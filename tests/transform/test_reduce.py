@@ -159,7 +159,7 @@ def _fixed(m):
         (_other_network, "the network 'after' reads"),
         (_nonlinear_objective, "no single linear objective"),
         (_other_objective, "does not read its outputs"),
-        (_fixed, "is fixed"),
+        (_fixed, "does not read its outputs"),
     ],
 )
 def test_dropping_is_refused_where_outputs_are_read_elsewhere(change, reason):

@@ -86,7 +86,9 @@ def test_the_start_arrives(name, capfd):
 def test_solvers_that_take_no_start_are_named_before_any_search():
     m = encoded(two_networks(), "relu.bigm")
     for name in ("highs", "appsi_gurobi"):
-        with pytest.raises(TransformationError, match=f"no start on to solver '{name}'"):
+        with pytest.raises(
+            TransformationError, match=f"no start on to solver '{name}'"
+        ):
             warm_start(m, solver=name)
     assert all(v.value is None for v in m.component_data_objects(pyo.Var))
 

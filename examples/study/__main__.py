@@ -1,0 +1,111 @@
+"""Command line of the study: ``python -m examples.study``; see README.md beside it."""
+
+import argparse
+import json
+import logging
+import platform
+import sys
+import time
+from importlib import metadata
+from pathlib import Path
+
+from examples.study.config import ConfigError, load_config
+from examples.study.records import RunFolder
+from examples.study.report import write_report
+from examples.study.runner import make_executor, run_study
+from examples.study.tables import Tables
+
+RUNS = Path("study_runs")
+PACKAGES = ("pyomo", "numpy", "torch", "onnx", "highspy", "gurobipy")
+
+
+def main(arguments=None):
+    """Run or resume a grid, then write its tables and report; 0 if all went well."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    name = "quick" if options.quick else options.config
+    try:
+        config = load_config(name)
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    folder = RunFolder(options.folder or RUNS / config.name)
+    if not options.report_only:
+        _write_environment(folder, config)
+        in_flight = 1
+        if options.executor is not None or options.workers > 1:
+            in_flight = 2 * options.workers
+        with make_executor(options.workers, options.executor) as executor:
+            summary = run_study(
+                config,
+                folder,
+                executor,
+                in_flight=in_flight,
+                minutes=options.minutes,
+                retry=options.retry,
+                bar=not options.silent,
+            )
+        print(f"{summary}.")
+    tables = Tables.from_records(folder.load())
+    if not tables.networks:
+        print(
+            "error: no training has finished, so there is no report.", file=sys.stderr
+        )
+        return 1
+    tables.write(folder.path)
+    write_report(folder.path)
+    print(f"Report: {folder.path / 'report.html'}")
+    return 0 if options.report_only or not (summary.failed or summary.left) else 1
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        prog="python -m examples.study",
+        description="Train, encode, solve and compare; resumes where it stopped.",
+    )
+    parser.add_argument(
+        "config",
+        nargs="?",
+        default="quick",
+        help="a JSON file, or a grid of the study: tiny, quick, middle (default quick)",
+    )
+    parser.add_argument("--quick", action="store_true", help="the grid 'quick'")
+    parser.add_argument(
+        "--folder", type=Path, help=f"of results (default {RUNS}/NAME OF THE GRID)"
+    )
+    parser.add_argument("--workers", type=int, default=1, help="processes (default 1)")
+    parser.add_argument(
+        "--executor",
+        metavar="MODULE:CALLABLE",
+        help="makes a concurrent.futures.Executor (MPI, Dask, ...); --workers is then "
+        "the number of cases in flight, halved",
+    )
+    parser.add_argument("--minutes", type=float, help="start no case after that long")
+    parser.add_argument("--retry", action="store_true", help="run failed cases again")
+    parser.add_argument(
+        "--report-only", action="store_true", help="only write tables and report"
+    )
+    parser.add_argument("--silent", action="store_true", help="no progress bar")
+    return parser
+
+
+def _write_environment(folder, config):
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            versions[package] = "not installed"
+    environment = {
+        "grid": f"{config.name} ({config.comment})" if config.comment else config.name,
+        "started": time.strftime("%Y-%m-%d"),
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "packages": ", ".join(f"{k} {v}" for k, v in versions.items()),
+    }
+    path = folder.path / "environment.json"
+    path.write_text(json.dumps(environment, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,153 @@
+"""Claims on levers on the trained network, checked against a run's tables."""
+
+from examples.study.aggregate import (
+    Ratio,
+    geometric_mean,
+    group,
+    paired_ratio,
+    select,
+)
+from examples.study.findings_common import (
+    AGREES,
+    AICHE,
+    DISAGREES,
+    MISSING,
+    PLATE,
+    UNCLEAR,
+    Finding,
+    by_problem,
+    encodings,
+    paper,
+    verdict_of,
+)
+from examples.study.report_tables import (
+    PAIR,
+    SOLVE_PAIR,
+    effort_ratio,
+    growth,
+    network_stability,
+)
+
+
+def obbt(tables):
+    """LP-based bound tightening against interval arithmetic."""
+    widths = {
+        m: paper(select(network_stability(tables.layers, m), family="plain"))
+        for m in ("interval", "lp", "all")
+    }
+    width = paired_ratio(widths["lp"], widths["interval"], "last_width", *PAIR)
+    effort, text = by_problem(
+        lambda rows: effort_ratio(rows, encodings(tables, "interval"), *SOLVE_PAIR),
+        encodings(tables, "lp"),
+    )
+    more = effort_ratio(
+        encodings(tables, "all"), encodings(tables, "interval"), *SOLVE_PAIR
+    )
+    lp = encodings(tables, "lp")
+    cpu = sum(r["preprocessing_cpu_seconds"] for r in lp)
+    solve = sum(r["solve_cpu_seconds"] for r in lp)
+    return Finding(
+        "LP-based bound tightening shrinks big-Ms and solution effort.",
+        PLATE,
+        f"Last hidden layer's width, lp against interval: {width}. Effort: {text}. "
+        f"With input splitting too: {more}. Tightening took {cpu:.3g} s of processor "
+        f"time where the solves took {solve:.3g} s.",
+        verdict_of(effort, -1),
+    )
+
+
+def scaling_big_m(tables):
+    """l1 scaling against big-M size."""
+    widths = {
+        m: paper(select(network_stability(tables.layers, m), family="plain"))
+        for m in ("interval", "scaled interval", "lp", "scaled lp")
+    }
+    interval = paired_ratio(
+        widths["scaled interval"], widths["interval"], "last_width", *PAIR
+    )
+    lp = paired_ratio(widths["scaled lp"], widths["lp"], "last_width", *PAIR)
+    same = paired_ratio(
+        widths["scaled lp"], widths["lp"], "unstable", *PAIR, shift=1e-9
+    )
+    return Finding(
+        "A posteriori scaling shrinks big-Ms.",
+        PLATE,
+        f"Last hidden layer's width, scaled against unscaled: interval {interval}, lp "
+        f"{lp}. Unstable neurons (lp): {same}.",
+        verdict_of(interval, -1),
+    )
+
+
+def scaling_effort(tables):
+    """l1 scaling against effort; equal relaxations are a check of the mathematics."""
+    texts, effects = [], []
+    for bounds in ("interval", "crown", "lp", "all"):
+        scaled = encodings(tables, bounds, "relu.scaled")
+        effect = effort_ratio(scaled, encodings(tables, bounds), *SOLVE_PAIR)
+        if effect.value is not None:
+            effects.append(effect)
+            texts.append(f"{bounds} {effect}")
+    relaxation = _relaxation_difference(tables)
+    verdict = MISSING
+    if effects:
+        pairs = sum(e.pairs for e in effects)
+        pooled = Ratio(_pooled(effects), sum(e.smaller for e in effects), pairs)
+        verdict = verdict_of(pooled, -1)
+    return Finding(
+        "Scaling, combined with bound tightening, lowers the effort.",
+        PLATE,
+        f"Effort, scaled against unscaled: {'; '.join(texts) or 'not measured'}. "
+        f"Largest relative difference of the linear relaxation's bound: {relaxation}.",
+        verdict,
+    )
+
+
+def _pooled(effects):
+    product = 1.0
+    total = sum(e.pairs for e in effects)
+    for e in effects:
+        product *= e.value ** (e.pairs / total)
+    return product
+
+
+def _relaxation_difference(tables):
+    largest = None
+    for bounds in ("interval", "crown", "lp", "all"):
+        plain = group(encodings(tables, bounds), "network")
+        for key, rows in group(
+            encodings(tables, bounds, "relu.scaled"), "network"
+        ).items():
+            if key not in plain:
+                continue
+            a, b = rows[0]["relaxation_bound"], plain[key][0]["relaxation_bound"]
+            if a is not None and b is not None:
+                off = abs(a - b) / max(1.0, abs(b))
+                largest = off if largest is None else max(largest, off)
+    return "not measured" if largest is None else f"{largest:.1g}"
+
+
+def depth(tables):
+    """Growth of big-M constants with depth."""
+    layers = paper(select(tables.layers, family="plain"))
+    texts, grows = [], []
+    for (hidden, bounds), rows in group(layers, "hidden", "bounds").items():
+        widths = {
+            layer: geometric_mean([r["mean_width"] for r in members])
+            for (layer,), members in group(rows, "layer").items()
+        }
+        factor = growth(widths)
+        if factor is not None:
+            texts.append(f"{hidden} {bounds} {factor:.2f}")
+            if bounds == "interval":
+                grows.append(factor)
+    verdict = MISSING
+    if grows:
+        verdict = AGREES if min(grows) > 1.1 else UNCLEAR
+        if max(grows) < 0.9:
+            verdict = DISAGREES
+    return Finding(
+        "Under interval arithmetic big-Ms grow exponentially with depth.",
+        AICHE,
+        f"Growth of the mean width per layer: {'; '.join(texts) or 'not measured'}.",
+        verdict,
+    )

@@ -1,0 +1,268 @@
+"""Claims on levers in training, checked against a run's tables."""
+
+import itertools
+
+from examples.study.aggregate import (
+    dominated_share,
+    effort_column,
+    group,
+    power_law,
+    select,
+)
+from examples.study.findings_common import (
+    AGREES,
+    AICHE,
+    DISAGREES,
+    LASTRUCCI,
+    MISSING,
+    OPEN,
+    PLATE,
+    TSAY,
+    UNCLEAR,
+    Finding,
+    by_problem,
+    families,
+    paper,
+    plain_effort,
+    tightening_ratio,
+    training_effects,
+    verdict_of,
+)
+from examples.study.report_tables import (
+    PAIR,
+    compared_solves,
+    network_stability,
+    ratio_to_plain,
+)
+
+
+def regularisation(tables):
+    """Training-time levers against post-processing."""
+    rows, ratio = plain_effort(tables)
+    effects = {}
+    for (training,), runs in group(rows, "training").items():
+        family = runs[0]["family"]
+        effect = ratio(runs)
+        best = effects.get(family)
+        if family == "plain" or effect.value is None:
+            continue
+        if best is None or effect.value < best[1].value:
+            effects[family] = training, effect
+    tightening = tightening_ratio(tables)
+    texts = [f"{name} {effect}" for name, effect in effects.values()]
+    verdict = MISSING
+    penalties = [effects[f][1] for f in ("l1", "l2") if f in effects]
+    if penalties and tightening.value is not None:
+        best = min(r.value for r in penalties)
+        verdict = AGREES if best < 0.9 * min(1, tightening.value) else DISAGREES
+        if best >= 0.9:
+            verdict = UNCLEAR
+    return Finding(
+        "Regularisation in training gives the strongest gain of all levers.",
+        PLATE,
+        "Effort relative to plain training (lp bounds), strongest setting of each: "
+        f"{'; '.join(texts) or 'not measured'}. For comparison, lp bounds instead of "
+        f"interval bounds on plain networks: {tightening}.",
+        verdict,
+    )
+
+
+def regions_and_effort(tables):
+    """Do fewer regions and fewer unstable neurons go with less effort?"""
+    rows = paper(compared_solves(tables, "lp"))
+    regions = {r["network"]: r["regions_lower_bound"] for r in tables.networks}
+    unstable = {
+        r["network"]: r["unstable"] for r in network_stability(tables.layers, "lp")
+    }
+    column = effort_column(rows)
+    texts, correlations = [], []
+    for (name, hidden), members in group(rows, "problem", "hidden").items():
+        effort = [r[column] for r in members]
+        for what, figure in (("regions", regions), ("unstable neurons", unstable)):
+            law = power_law([figure.get(r["network"]) for r in members], effort)
+            if law is not None and law.points >= 5:
+                correlations.append(law.correlation)
+                texts.append(f"{name} {hidden}, {what} {law.correlation:.2f}")
+    verdict = MISSING
+    if correlations:
+        positive = sum(c > 0.3 for c in correlations)
+        verdict = AGREES if 3 * positive >= 2 * len(correlations) else UNCLEAR
+        if 3 * sum(c < -0.3 for c in correlations) >= 2 * len(correlations):
+            verdict = DISAGREES
+    return Finding(
+        "Fewer linear regions and more stable neurons go with less effort.",
+        PLATE,
+        f"Spearman's rank correlation with effort over trainings and seeds: "
+        f"{'; '.join(texts) or 'not measured'}.",
+        verdict,
+    )
+
+
+def shrinkage(tables):
+    """Stronger penalty, fewer regions, less effort?"""
+    rows, ratio = plain_effort(tables)
+    networks = paper(tables.networks)
+    texts, ordered, total = [], 0, 0
+    for family in ("l1", "l2"):
+        steps = []
+        for (strength,), nets in sorted(
+            group(select(networks, family=family), "strength").items()
+        ):
+            runs = select(rows, family=family, strength=strength)
+            steps.append(
+                (
+                    strength,
+                    ratio_to_plain(nets, networks, "regions_lower_bound").value,
+                    ratio(runs).value,
+                )
+            )
+        steps = [s for s in steps if None not in s]
+        texts += [
+            f"{family} {s:g}: regions x{r:.3g}, effort x{e:.3g}" for s, r, e in steps
+        ]
+        for a, b in itertools.pairwise(steps):
+            total += 2
+            ordered += (b[1] < a[1]) + (b[2] < a[2])
+    verdict = MISSING
+    if total:
+        verdict = AGREES if ordered == total else DISAGREES if ordered == 0 else UNCLEAR
+    return Finding(
+        "The stronger the shrinkage, the fewer linear regions and the less effort.",
+        f"{TSAY}, on {PLATE}",
+        f"Relative to plain: {'; '.join(texts) or 'not measured'}. "
+        f"{ordered} of {total} steps to a stronger penalty go down.",
+        verdict,
+    )
+
+
+def l1_or_l2(tables):
+    """Which of the two penalties dominates?"""
+    rows = paper(compared_solves(tables, "lp"))
+    column = effort_column(rows)
+    l1, l2 = select(rows, family="l1"), select(rows, family="l2")
+    shares = [
+        dominated_share(a, b, PAIR, ("nrmse", column)) for a, b in ((l2, l1), (l1, l2))
+    ]
+    if None in (shares[0][0], shares[1][0]):
+        measured, verdict = "not measured", MISSING
+    else:
+        (beaten2, n2), (beaten1, n1) = shares
+        measured = (
+            f"{beaten2:.0%} of {n2} l2 networks are beaten in error and effort by an "
+            f"l1 network of the same problem, size and seed; {beaten1:.0%} of {n1} l1 "
+            "networks by an l2 network."
+        )
+        verdict = UNCLEAR
+        if abs(beaten2 - beaten1) > 0.1:
+            verdict = AGREES if beaten2 > beaten1 else DISAGREES
+    return Finding(
+        "l1 regularisation dominates l2.", f"{TSAY}, on {PLATE}", measured, verdict
+    )
+
+
+def dropout(tables):
+    """The direction of dropout's effect is not known from the sources."""
+    texts, _ = training_effects(tables, "dropout")
+    return Finding(
+        "Dropout is studied as a contrast to regularisation; the direction of its "
+        "effect is not known to us.",
+        PLATE,
+        f"Relative to plain: {'; '.join(texts) or 'not measured'}.",
+        OPEN if texts else MISSING,
+    )
+
+
+def clipping_big_m(tables):
+    """Do ceilings lower big-M constants?"""
+    widths = paper(network_stability(tables.layers, "interval"))
+    effect, text = by_problem(
+        lambda rows: ratio_to_plain(rows, widths, "last_width"),
+        families(widths, "ceiling"),
+    )
+    return Finding(
+        "Clipped ReLUs lower the big-M constants.",
+        AICHE,
+        f"Width of the last hidden layer's interval bounds relative to plain: {text}.",
+        verdict_of(effect, -1),
+    )
+
+
+def clipping_effort(tables):
+    """Do ceilings lower the effort?"""
+    texts, effects = training_effects(tables, "ceiling")
+    signs = [e.direction for e in effects]
+    verdict = MISSING
+    if signs:
+        verdict = UNCLEAR
+        if all(s == signs[0] for s in signs) and signs[0]:
+            verdict = AGREES if signs[0] < 0 else DISAGREES
+    return Finding(
+        "Clipped ReLUs, by lower big-Ms, make the problem easier.",
+        f"{AICHE} (a hypothesis there)",
+        "Each clipped neuron takes up to two binaries. Relative to plain: "
+        f"{'; '.join(texts) or 'not measured'}.",
+        verdict,
+    )
+
+
+def interval_penalties(tables):
+    """Tsay's penalties on bound width and stability."""
+    rows, ratio = plain_effort(tables)
+    texts = []
+    for family in ("bound_width", "stability"):
+        texts += training_effects(tables, family)[0]
+    effect = ratio(families(rows, "bound_width", "stability"))
+    return Finding(
+        "Penalties on bound width and on distance to stability cut the effort most per "
+        "accuracy lost.",
+        TSAY,
+        f"Relative to plain: {'; '.join(texts) or 'not measured'}.",
+        verdict_of(effect, -1),
+    )
+
+
+def pruning(tables):
+    """Does pruning with fine-tuning tighten bounds and lower the effort?"""
+    rows, ratio = plain_effort(tables)
+    widths = paper(network_stability(tables.layers, "interval"))
+    texts, _ = training_effects(tables, "prune")
+    width = ratio_to_plain(select(widths, family="prune"), widths, "last_width")
+    effect = ratio(select(rows, family="prune"))
+    return Finding(
+        "Pruned weights tighten pre-activation bounds and make the problem easier.",
+        LASTRUCCI,
+        f"Width of the last layer's interval bounds relative to plain: {width}. "
+        f"{'; '.join(texts) or 'Effort not measured'}.",
+        verdict_of(effect, -1),
+    )
+
+
+def redundancy(tables):
+    """The trade-off between accuracy and effort, in numbers."""
+    rows = paper(compared_solves(tables, "lp"))
+    column = effort_column(rows)
+    texts, slopes = [], []
+    for (name, hidden), members in group(rows, "problem", "hidden").items():
+        families = ("plain", "l1", "l2", "bound_width", "stability")
+        members = select(members, family=families)
+        law = power_law([r["nrmse"] for r in members], [r[column] for r in members])
+        if law is not None and law.points >= 5:
+            slopes.append(law.slope)
+            texts.append(
+                f"{name} {hidden}: halving the error multiplies the effort by "
+                f"{2**-law.slope:.2f} (rank correlation {law.correlation:.2f}, "
+                f"{law.points} networks)"
+            )
+    verdict = MISSING
+    if slopes:
+        falling = sum(s < -0.1 for s in slopes)
+        verdict = AGREES if 3 * falling >= 2 * len(slopes) else UNCLEAR
+        if 3 * sum(s > 0.1 for s in slopes) >= 2 * len(slopes):
+            verdict = DISAGREES
+    return Finding(
+        "There is a trade-off: accuracy (redundancy in the network) costs effort.",
+        PLATE,
+        f"Least squares of log effort on log error over penalised and plain networks: "
+        f"{'; '.join(texts) or 'not measured'}.",
+        verdict,
+    )

@@ -1,0 +1,258 @@
+"""Writes a run's report and findings from its CSV files; measures nothing itself."""
+
+import json
+from pathlib import Path
+
+from examples.study import figures
+from examples.study.aggregate import group, select
+from examples.study.document import Document
+from examples.study.findings import all_findings
+from examples.study.findings_common import PAPER_PROBLEMS
+from examples.study.report_tables import (
+    compared_solves,
+    deep,
+    encoding_table,
+    growth_table,
+    lever_table,
+    other_table,
+    training_table,
+)
+from examples.study.tables import Tables
+
+#: Trainings whose regions are drawn, as far as a run has them.
+DRAWN = (
+    "plain",
+    "l1 1e-4",
+    "l1 1e-3",
+    "l2 1e-3",
+    "dropout 0.1",
+    "ceiling 1",
+    "bound width 1e-2",
+    "stability 1e-1",
+)
+
+
+def write_report(folder, networks=None):
+    """Write ``report.md``, ``report.html``, ``FINDINGS.md`` and ``figures/``.
+
+    Parameters
+    ----------
+    folder : path
+        With the CSV files (and ``environment.json``).
+    networks : path, optional
+        Folder of ONNX files for the picture of the regions; default
+        ``folder/networks``.  Without it that picture is left out.
+
+    Returns
+    -------
+    Document
+    """
+    folder = Path(folder)
+    tables = Tables.read(folder)
+    networks = folder / "networks" if networks is None else Path(networks)
+    report = Document("Optimisation problems with ReLU networks: the study")
+    _what_was_run(report, tables, folder)
+    _checks(report, tables)
+    _findings(report, tables)
+    _training(report, tables, networks)
+    _encodings(report, tables)
+    _others(report, tables)
+    report.write(folder)
+    (folder / "FINDINGS.md").write_text(findings_text(tables), encoding="utf-8")
+    return report
+
+
+def findings_text(tables):
+    """FINDINGS.md: each claim beside the measurement, computed from the tables."""
+    found = all_findings(tables)
+    lines = [
+        "# Findings",
+        "",
+        "What the literature claims beside what this run measured. All figures are",
+        "computed from the CSV files in this folder by `examples/study/findings.py`;",
+        "a verdict needs a mean ratio off by a tenth and two thirds of the pairs.",
+        "Pairs share problem, layer sizes and seed. Effort is Gurobi's work units where",
+        "every solve has them, else processor seconds.",
+        "",
+        "| claim | source | verdict |",
+        "| --- | --- | --- |",
+        *(f"| {f.claim} | {f.source} | **{f.verdict}** |" for f in found),
+        "",
+    ]
+    for finding in found:
+        lines += [
+            f"## {finding.claim}",
+            "",
+            f"Source: {finding.source}. Verdict: **{finding.verdict}**.",
+            "",
+            finding.measured,
+            "",
+        ]
+    return "\n".join(lines)
+
+
+def _what_was_run(report, tables, folder):
+    report.heading("What was run")
+    problems = {
+        name: sorted({r["hidden"] for r in rows})
+        for (name,), rows in group(tables.networks, "problem").items()
+    }
+    failed = [r for r in tables.solves if r["error"] is not None]
+    trainings = len({r["network"] for r in tables.networks})
+    lines = [
+        "; ".join(
+            [
+                f"{trainings} trainings",
+                f"{len(tables.solves)} solves, {len(failed)} of which failed",
+                f"seeds {_listed(tables.networks, 'seed')}",
+            ]
+        )
+    ]
+    lines += [f"{name}: layers {', '.join(sizes)}" for name, sizes in problems.items()]
+    lines.append(f"trainings: {_listed(tables.networks, 'training')}")
+    for column in ("bounds", "formulation", "solver"):
+        lines.append(f"{column}: {_listed(tables.solves, column)}")
+    report.items(lines)
+    path = folder / "environment.json"
+    if path.exists():
+        environment = json.loads(path.read_text(encoding="utf-8"))
+        report.items(f"{key}: {value}" for key, value in environment.items())
+    if failed:
+        report.items(sorted({r["error"] for r in failed}))
+
+
+def _listed(rows, column):
+    values = (value for (value,) in group(rows, column))
+    return ", ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in values)
+
+
+def _checks(report, tables):
+    report.heading("Checks")
+    optimal = select(tables.solves, status="optimal")
+    lowest = {r["network"]: r["search_minimum"] for r in tables.networks}
+    functions = [r for r in optimal if r["true_minimum"] is not None]
+    texts = []
+    if functions:
+        off = [
+            (r["objective"] - lowest[r["network"]])
+            / max(1.0, abs(lowest[r["network"]]))
+            for r in functions
+        ]
+        texts.append(
+            f"Proven optimum minus the best point of an independent search on the ONNX "
+            f"file, relative: from {min(off):.1e} to {max(off):.1e} over "
+            f"{len(off)} solves."
+        )
+    errors = [r["forward_error"] for r in optimal if r["forward_error"] is not None]
+    if errors:
+        texts.append(
+            "Largest difference between a solution's outputs and the network evaluated "
+            f"at its inputs: {max(errors):.1e}."
+        )
+    spread = []
+    for rows in group(optimal, "network").values():
+        values = [r["objective"] for r in rows]
+        spread.append((max(values) - min(values)) / max(1.0, abs(values[0])))
+    if spread:
+        texts.append(
+            "Largest relative difference of the optimum of one network between bounds, "
+            f"formulations, solvers and solver seeds: {max(spread):.1e}."
+        )
+    report.items(texts)
+
+
+def _findings(report, tables):
+    report.heading("Claims and measurements")
+    found = all_findings(tables)
+    report.table(
+        ["claim", "source", "verdict"], [[f.claim, f.source, f.verdict] for f in found]
+    )
+    report.items(f"{f.claim} {f.verdict.capitalize()}. {f.measured}" for f in found)
+
+
+def _training(report, tables, networks):
+    report.heading("Levers in training")
+    report.text(
+        "Geometric means of the ratio to plain training of the same problem, layer "
+        "sizes and seed; networks with more than one hidden layer."
+    )
+    report.table(*lever_table(tables))
+    drawn = _partition_picture(tables, networks)
+    if drawn is not None:
+        report.picture("regions", *drawn)
+    png = figures.regions_against_penalty(deep(tables.networks))
+    if png is not None:
+        report.picture("regions_penalty", png, "Linear regions against penalty")
+    layers = deep(select(tables.layers, problem=PAPER_PROBLEMS))
+    report.picture(
+        "stable", figures.stable_share(layers), "Stable neurons per bound method"
+    )
+    solves = deep(select(compared_solves(tables, "lp"), problem=PAPER_PROBLEMS))
+    if solves:
+        report.picture(
+            "trade_off",
+            figures.accuracy_against_effort(solves),
+            "Accuracy against effort (lp bounds), one point per training and size",
+        )
+    rows = select(tables.networks, problem=PAPER_PROBLEMS)
+    for hidden, problem in group(rows, "hidden", "problem"):
+        report.heading(f"{problem}, {hidden}", 3)
+        report.table(*training_table(tables, hidden, problem))
+
+
+def _partition_picture(tables, networks):
+    from examples.study.problems import problem
+    from pyomo_relu import load_onnx
+    from pyomo_relu.analysis import count_regions
+
+    rows = select(tables.networks, network_name="surrogate")
+    rows = [r for r in rows if r["problem"] in PAPER_PROBLEMS]
+    rows = [r for r in rows if r["training"] in DRAWN]
+    if not rows:
+        return None
+    first = rows[0]
+    rows = select(rows, **{c: first[c] for c in ("problem", "hidden", "seed")})
+    rows.sort(key=lambda r: DRAWN.index(r["training"]))
+    target, panels = problem(first["problem"]), []
+    for row in rows:
+        path = networks / row["file"]
+        if not path.exists():
+            return None
+        count = count_regions(load_onnx(path), target.lower, target.upper)
+        panels.append((row["training"], count, target.lower, target.upper))
+    caption = (
+        f"Linear regions of {first['problem']} networks, {first['hidden']}, seed "
+        f"{first['seed']:g}; colour: direction of the slope, saturation: its size"
+    )
+    return figures.region_partitions(panels), caption
+
+
+def _encodings(report, tables):
+    report.heading("Levers on the trained network")
+    report.text(
+        "Plain networks. The relaxation gap is that of the linear relaxation as encoded, "
+        "relative to the optimum; the bounds of the output count in it."
+    )
+    for (hidden,) in group(deep(tables.solves), "hidden"):
+        header, rows = encoding_table(tables, hidden)
+        if rows:
+            report.heading(hidden, 3)
+            report.table(header, rows)
+    png = figures.profiles(select(tables.solves, problem=PAPER_PROBLEMS))
+    if png is not None:
+        report.picture("profiles", png, "Performance profiles, plain networks")
+    layers = deep(select(tables.layers, problem=PAPER_PROBLEMS))
+    if layers:
+        report.picture(
+            "growth",
+            figures.growth_with_depth(layers),
+            "Width of pre-activation bounds with depth",
+        )
+        report.table(*growth_table(tables))
+
+
+def _others(report, tables):
+    header, rows = other_table(tables)
+    if rows:
+        report.heading("Control, oil wells and more inputs")
+        report.table(header, rows)

@@ -1,0 +1,65 @@
+"""Which neurons matter most to an output's relaxation; tightens nothing itself."""
+
+import numpy as np
+
+from pyomo_relu.errors import BoundsError
+from pyomo_relu.network.network import INPUT
+
+
+def critical_neurons(bounds, weights=None, share=0.5):
+    """The unstable neurons beside the output whose bounds are worth most effort.
+
+    A neuron i that the output layer reads with weight c_i contributes at most in
+    proportion to ``|c_i| (U_i - L_i)`` to how far the relaxation of ``sum c_i x_i`` is
+    off.  The largest contributions are taken until they make up ``share`` of all.
+
+    Parameters
+    ----------
+    bounds : NeuronBounds
+    weights : array_like, shape (n_outputs,), or number, optional
+        The outputs' weights in the objective; default 1.
+    share : float
+        In (0, 1].
+
+    Returns
+    -------
+    list of numpy.ndarray of bool, shapes (layer size,)
+        One mask per layer, the output layer's empty; what ``milp_obbt`` and ``lp_obbt``
+        take as ``neurons``.
+
+    Raises
+    ------
+    BoundsError
+        If ``share`` is not in (0, 1], or the weights do not fit the outputs.
+
+    Notes
+    -----
+    Tightening critical neurons first follows Wang, Lozano, Cardonha, Bergman,
+    "Optimizing over an ensemble of trained neural networks", INFORMS Journal on
+    Computing 35 (2023); their own rule is not known to us, this one is ours.
+    """
+    network = bounds.network
+    if not 0 < share <= 1:
+        raise BoundsError(f"critical neurons: share must be in (0, 1], not {share}.")
+    weights = np.asarray(1.0 if weights is None else weights, dtype=float)
+    if weights.size not in (1, network.n_outputs):
+        raise BoundsError(
+            f"critical neurons: {network.name} has {network.n_outputs} outputs, but "
+            f"{weights.size} weights were given."
+        )
+    c = np.broadcast_to(weights, (network.n_outputs,))
+    scores = [np.zeros(layer.size) for layer in network.layers]
+    output = network.layers[-1]
+    for (layer, post), w in zip(output.sources, output.weights):
+        if layer == INPUT or not post:
+            continue  # no relaxation is involved
+        width = bounds.upper[layer] - bounds.lower[layer]
+        scores[layer] = np.abs(np.asarray(c @ w)) * width * bounds.unstable(layer)
+    flat = np.concatenate(scores)
+    order = np.argsort(-flat, kind="stable")
+    chosen = np.zeros(flat.size, dtype=bool)
+    if flat.sum() > 0:
+        covered = np.cumsum(flat[order]) / flat.sum()
+        count = int(np.searchsorted(covered, share - 1e-12)) + 1
+        chosen[order[:count]] = flat[order[:count]] > 0
+    return np.split(chosen, np.cumsum([s.size for s in scores])[:-1])

@@ -1,0 +1,96 @@
+"""relu.auto: what it picks, that it says so, and that it comes off again."""
+
+import logging
+
+import pyomo.environ as pyo
+import pytest
+
+from pyomo_relu import ReLUNetworkBlock
+from pyomo_relu.errors import TransformationError
+from tests.networks import chain
+from tests.transform.battery import box_model
+from tests.truth import solve
+
+
+def encode(m, **options):
+    return pyo.TransformationFactory("relu.auto").apply_to(m, **options)
+
+
+@pytest.mark.parametrize(
+    "network, half_width, formulation",
+    [
+        (chain([2, 8, 8, 1]), 1.0, "relu.cells"),
+        (chain([1, 8, 8, 1]), 1.0, "relu.cells"),
+        (chain([2, 8, 8, 1]), 1e-6, "relu.bigm"),
+        (chain([6, 5, 1]), 1.0, "relu.bigm"),
+        (chain([6, 10, 8, 1]), 1.0, None),
+    ],
+)
+def test_choice_and_log_line(network, half_width, formulation, caplog):
+    m = box_model(network, half_width=half_width)
+    big = m.clone()
+    with caplog.at_level(logging.INFO, "pyomo.relu"):
+        encode(m)
+    chosen = m.nn.record.encoding.formulation.NAME
+    assert chosen == formulation or (formulation is None and chosen != "relu.cells")
+    lines = [r.message for r in caplog.records if r.message.startswith("relu.auto")]
+    assert len(lines) == 1
+    assert f"'nn': " in lines[0] and chosen in lines[0] and "because" in lines[0]
+    pyo.TransformationFactory("relu.bigm").apply_to(big)
+    assert solve(m) == pytest.approx(solve(big), abs=1e-5)
+
+
+def mixed():
+    m = pyo.ConcreteModel()
+    m.few = ReLUNetworkBlock(network=chain([2, 6, 6, 1], seed=1))
+    m.many = ReLUNetworkBlock(network=chain([6, 10, 8, 1], seed=2))
+    for block in (m.few, m.many):
+        for var in block.input_vars():
+            var.setlb(-1)
+            var.setub(1)
+    m.link = pyo.Constraint(expr=m.few.inputs[0] == m.many.inputs[0])
+    m.objective = pyo.Objective(expr=m.few.outputs[0] + m.many.outputs[0])
+    return m
+
+
+def test_networks_of_one_model_get_their_own_and_come_off_together():
+    m, big = mixed(), mixed()
+    token = encode(m, time_limit=60)
+    names = [b.record.encoding.formulation.NAME for b in (m.few, m.many)]
+    assert names[0] == "relu.cells" != names[1]
+    pyo.TransformationFactory("relu.bigm").apply_to(big)
+    optimum = solve(big)
+    assert solve(m) == pytest.approx(optimum, abs=1e-5)
+    pyo.TransformationFactory("relu.auto").apply_to(m, reverse=token)
+    assert m.few.record.encoding is None and m.many.record.encoding is None
+    assert m.many.record.bounds is None
+    pyo.TransformationFactory("relu.bigm").apply_to(m)
+    assert solve(m) == pytest.approx(optimum, abs=1e-5)
+
+
+def test_failure_in_a_later_network_leaves_nothing():
+    m = mixed()
+    m.few.record.bounds = "no bounds"  # breaks the second group only when it is read
+    m.few.record.bounds = None
+    m.many.inputs[0].setub(None)
+    with pytest.raises(ValueError, match="inputs"):
+        encode(m)
+    assert m.few.record.encoding is None and m.many.record.encoding is None
+
+
+def test_already_encoded_network_is_refused():
+    m = mixed()
+    pyo.TransformationFactory("relu.bigm").apply_to(m, targets=[m.few])
+    with pytest.raises(TransformationError, match="already encoded by relu.bigm"):
+        encode(m, targets=[m.few])
+    encode(m)
+    assert m.few.record.encoding.formulation.NAME == "relu.bigm"
+    assert m.many.record.encoding is not None
+
+
+def test_told_the_solver_and_the_budget():
+    m = mixed()
+    encode(m, solver="gurobi_direct", time_limit=0.0)
+    big = mixed()
+    pyo.TransformationFactory("relu.bigm").apply_to(big)
+    assert solve(m) == pytest.approx(solve(big), abs=1e-5)
