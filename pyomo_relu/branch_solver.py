@@ -16,6 +16,7 @@ from pyomo.common.config import (
     NonNegativeInt,
     PositiveInt,
 )
+from pyomo.core.base import maximize, minimize
 from pyomo.opt import (
     SolutionStatus,
     SolverFactory,
@@ -269,7 +270,7 @@ _CONDITIONS = {
 def _results(model, read, result, load):
     """The SolverResults, with the solution loaded or within."""
     results = SolverResults()
-    sense = "maximize" if read.maximise else "minimize"
+    sense = maximize if read.maximise else minimize
     linear = read.surrounding.linear
     ends = [result.bound, result.value]
     if read.maximise:

@@ -34,16 +34,16 @@ def open_choke_plan(m):
         Total rate; the Vars, those of the networks included, are set.
     """
     wells, lines = list(m.wells), list(m.lines)
+    lowest = np.array([_lowest_pressure(m, i) for i in wells])
     sets = [s for s in itertools.product([0.0, 1.0], repeat=len(wells)) if any(s)]
-    best = {j: _best_points(m, j, np.array(sets)) for j in lines}
+    best = {j: _best_points(m, j, np.array(sets), lowest) for j in lines}
     plan = max(_plans(m, wells, lines, sets, best), key=lambda found: found[0])
-    _assign(m, wells, lines, plan[1])
+    _assign(m, wells, lines, lowest, plan[1])
     return plan[0]
 
 
-def _pressures(m, upstream):
+def _pressures(m, upstream, lowest):
     """Well pressures (N, wells) with open chokes, and whether they are possible."""
-    lowest = np.array([_lowest_pressure(m, i) for i in m.wells])
     highest = np.array([m.pressure[i].ub for i in m.wells])
     return np.maximum(upstream[:, None], lowest), upstream[:, None] <= highest
 
@@ -61,19 +61,20 @@ def _rates(m, pressures):
     return np.hstack(columns)
 
 
-def _best_points(m, j, sets):
+def _best_points(m, j, sets, lowest):
     """{set of wells: (total rate, upstream pressure)} of a flowline."""
     grid = np.linspace(m.upstream[j].lb, m.upstream[j].ub, _GRID)
     found = {}
-    excess = np.stack([_excess(m, j, sets, np.full(len(sets), p))[0] for p in grid])
+    pairs = np.repeat(grid, len(sets)), np.tile(sets, (_GRID, 1))
+    excess = _excess(m, j, pairs[1], pairs[0], lowest)[0].reshape(_GRID, -1)
     at, which = np.nonzero(np.sign(excess[:-1]) * np.sign(excess[1:]) <= 0)
     low, high = grid[at], grid[at + 1]
     first = np.sign(excess[at, which])
     for _ in range(_BISECTIONS):
         middle = 0.5 * (low + high)
-        same = np.sign(_excess(m, j, sets[which], middle)[0]) == first
+        same = np.sign(_excess(m, j, sets[which], middle, lowest)[0]) == first
         low, high = np.where(same, middle, low), np.where(same, high, middle)
-    value, flow, allowed = _excess(m, j, sets[which], high)
+    value, flow, allowed = _excess(m, j, sets[which], high, lowest)
     bounds = [m.flow[j, r].bounds for r in RATES]
     for (lo, hi), rate in zip(bounds, flow.T):
         allowed &= (lo <= rate) & (rate <= hi)
@@ -84,9 +85,9 @@ def _best_points(m, j, sets):
     return found
 
 
-def _excess(m, j, sets, upstream):
+def _excess(m, j, sets, upstream, lowest):
     """Downstream pressure minus the separator's, flows, and whether wells can flow."""
-    pressures, possible = _pressures(m, upstream)
+    pressures, possible = _pressures(m, upstream, lowest)
     rates = sets * _rates(m, pressures)
     flow = np.stack([rates @ m.share[r] for r in RATES], axis=1)
     inputs = np.column_stack([flow, upstream])
@@ -108,11 +109,11 @@ def _can_shut(m, i):
     return m.well[i].network.forward([m.pressure[i].ub])[0] == 0.0
 
 
-def _assign(m, wells, lines, plan):
+def _assign(m, wells, lines, lowest, plan):
     for i in wells:
         m.pressure[i].value = m.pressure[i].ub
     for j, (key, upstream) in plan.items():
-        pressures, _ = _pressures(m, np.array([upstream]))
+        pressures, _ = _pressures(m, np.array([upstream]), lowest)
         m.upstream[j].value = upstream
         for n, i in enumerate(wells):
             m.open[i, j].set_value(int(key[n]))

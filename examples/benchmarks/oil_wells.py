@@ -81,9 +81,7 @@ def oil_well_model(folder, nets="shallow", wells=None, lines=None):
 def _add_routing(m, data, gas_capacity):
     """Who feeds what: one flowline per well, pressures, and the flowlines' rates."""
     m.open = pyo.Var(m.wells, m.lines, domain=pyo.Binary)
-    m.routed = pyo.Var(
-        m.wells, m.lines, bounds=lambda m, i, j: data[i]["qoil_bounds"]
-    )
+    m.routed = pyo.Var(m.wells, m.lines, bounds=lambda m, i, j: data[i]["qoil_bounds"])
     m.one_line = pyo.Constraint(
         m.wells, rule=lambda m, i: sum(m.open[i, j] for j in m.lines) <= 1
     )
@@ -116,16 +114,14 @@ def _add_routing(m, data, gas_capacity):
     )
     # implied by the mix; stated because relu.cells applies rows among a network's own
     # inputs and outputs cell by cell
-    for r in RATES[1:]:
-        shares = m.share[r]
-        rows = pyo.Constraint(
-            m.lines,
-            ["least", "most"],
-            rule=lambda m, j, side: (
-                m.flow[j, r] >= min(shares) * m.flow[j, "oil"]
-                if side == "least"
-                else m.flow[j, r] <= max(shares) * m.flow[j, "oil"]
-            ),
-        )
-        m.add_component(f"{r}_share", rows)
+    m.least_share = pyo.Constraint(
+        m.lines,
+        RATES[1:],
+        rule=lambda m, j, r: m.flow[j, r] >= min(m.share[r]) * m.flow[j, "oil"],
+    )
+    m.most_share = pyo.Constraint(
+        m.lines,
+        RATES[1:],
+        rule=lambda m, j, r: m.flow[j, r] <= max(m.share[r]) * m.flow[j, "oil"],
+    )
     m.gas = pyo.Constraint(expr=sum(m.flow[j, "gas"] for j in m.lines) <= gas_capacity)

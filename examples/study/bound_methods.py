@@ -1,7 +1,9 @@
 """The study's bound methods by name: as transformations, and as records to look at."""
 
-#: Name -> (transformation, options) that tightens a model before it is encoded.
+#: Name -> (transformation, options) that tightens a model before it is encoded; "none"
+#: leaves the encoding (or a solver that reads networks itself) to what it does alone.
 BOUND_METHODS = {
+    "none": None,
     "interval": ("relu.bounds", {"methods": ["interval"]}),
     "crown": ("relu.bounds", {"methods": ["interval", "crown"]}),
     "split": ("relu.bounds", {"methods": ["interval", "crown", "split"]}),

@@ -124,14 +124,19 @@ def run_solve(task, networks):
 
     target = benchmark(task["problem"])
     model = target.model(networks)
-    name, options = BOUND_METHODS[task["bounds"]]
     limits = task["limits"]
-    if limits["bounds_time_limit"] is not None:
-        options = {**options, "time_limit": limits["bounds_time_limit"]}
+    steps = []
+    if BOUND_METHODS[task["bounds"]] is not None:
+        name, options = BOUND_METHODS[task["bounds"]]
+        if limits["bounds_time_limit"] is not None:
+            options = {**options, "time_limit": limits["bounds_time_limit"]}
+        steps.append((name, options))
+    if task["formulation"] != "none":
+        steps.append(tuple(task["transformation"]))
     work_limit = limits["work_limit"] if task["solver"] == "gurobi" else None
     effort = measure_effort(
         model,
-        [(name, options), tuple(task["transformation"])],
+        steps,
         task["solver"],
         time_limit=limits["time_limit"],
         work_limit=work_limit,

@@ -86,7 +86,7 @@ def region_partitions(panels):
         axis.set_aspect("equal")
         axis.set_title(f"{title}\n{count.lower_bound} regions", fontsize=9)
         axis.tick_params(labelsize=7)
-    return _png(figure)
+    return _png(figure, dpi=75)
 
 
 def regions_against_penalty(networks):
@@ -117,8 +117,7 @@ def regions_against_penalty(networks):
         x, y = zip(*points)
         axis.plot(x, y, "o-", color=_colour(family))
         axis.axhline(1, color="grey", linewidth=0.8)
-        axis.set_xscale("log")
-        axis.set_yscale("log")
+        _logarithmic(axis, "x", "y")
         axis.set_title(family_label(family), fontsize=9)
         axis.set_xlabel("strength", fontsize=8)
     axes.flat[0].set_ylabel("linear regions / plain's", fontsize=8)
@@ -149,34 +148,43 @@ def stable_share(layers):
 
 
 def profiles(solves):
-    """Performance profiles of the encodings on plain networks, one panel per solver."""
-    plt = _pyplot()
-    rows = select(solves, family="plain")
-    panels = {}
-    for (solver,), members in group(rows, "solver").items():
-        column = effort_column(members)
-        curves = performance_profile(
-            members,
-            ("bounds", "formulation"),
-            ("problem", "hidden", "seed", "solver_seed"),
-            column,
-        )
-        # a variant that few instances had would leave no common ones
-        if len(curves) > 1 and any(len(x) for x, _ in curves.values()):
-            panels[solver] = column, curves
+    """Performance profiles of bounds and encodings on plain networks.
+
+    One panel for bounds with and without scaling, one for other formulations against
+    big-M rows, one per further solver; each over the instances that all of its curves
+    have.  None if there is nothing to compare.
+    """
+    panels = []
+    for (solver,), rows in group(select(solves, family="plain"), "solver").items():
+        usual = select(rows, formulation=("relu.bigm", "relu.scaled"))
+        others = [
+            r for r in rows if r["formulation"] not in ("relu.bigm", "relu.scaled")
+        ]
+        reference = select(rows, formulation="relu.bigm", bounds=("lp", "all"))
+        for members in (usual, others + reference if others else []):
+            column = effort_column(members)
+            curves = performance_profile(
+                members,
+                ("bounds", "formulation"),
+                ("problem", "hidden", "seed", "solver_seed"),
+                column,
+            )
+            if len(curves) > 1 and any(len(x) for x, _ in curves.values()):
+                panels.append((f"{solver}: {effort_label(column)}", curves))
     if not panels:
         return None
+    plt = _pyplot()
     figure, axes = plt.subplots(
         1, len(panels), figsize=(5 * len(panels), 3.8), squeeze=False
     )
-    for axis, (solver, (column, curves)) in zip(axes.flat, panels.items()):
+    for axis, (title, curves) in zip(axes.flat, panels):
         for (bounds, formulation), (x, y) in curves.items():
             style = "--" if formulation != "relu.bigm" else "-"
             label = f"{bounds}, {formulation}"
             axis.step([1, *x], [0, *y], style, where="post", label=label)
-        axis.set_xscale("log")
+        _logarithmic(axis, "x")
         axis.set_ylim(0, 1.02)
-        axis.set_title(f"{solver}: {effort_label(column)}", fontsize=9)
+        axis.set_title(title, fontsize=9)
         axis.set_xlabel("factor of the best")
         axis.legend(fontsize=7, loc="lower right")
     axes.flat[0].set_ylabel("share of instances solved")
@@ -202,8 +210,7 @@ def accuracy_against_effort(solves):
             y = [max(value, 1e-3) for value in y]
             label = family_label(family)
             axis.scatter(x, y, s=22, color=_colour(family), label=label)
-        axis.set_xscale("log")
-        axis.set_yscale("log")
+        _logarithmic(axis, "x", "y")
         axis.set_title(name, fontsize=9)
         axis.set_xlabel("held-out error (normalised)")
     axes.flat[0].set_ylabel(effort_label(column))
@@ -229,7 +236,7 @@ def growth_with_depth(layers):
             y = [geometric_mean([r["mean_width"] for r in rs]) for _, rs in by_layer]
             style = "o--" if method.startswith("scaled") else "o-"
             axis.plot(x, y, style, label=method)
-        axis.set_yscale("log")
+        _logarithmic(axis, "y")
         axis.set_xticks(x)
         axis.set_title(hidden, fontsize=9)
         axis.set_xlabel("hidden layer")
@@ -246,6 +253,18 @@ def effort_label(column):
     }.get(column, column)
 
 
+def _logarithmic(axis, *sides):
+    """Logarithmic scales with few, plain tick labels."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    for side in sides:
+        getattr(axis, f"set_{side}scale")("log")
+        ticks = getattr(axis, f"{side}axis")
+        ticks.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=8))
+        ticks.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        ticks.set_minor_formatter(NullFormatter())
+
+
 def _colour(family):
     return f"C{FAMILIES.index(family) % 10}" if family in FAMILIES else "black"
 
@@ -259,12 +278,12 @@ def _pyplot():
     return plt
 
 
-def _png(figure):
+def _png(figure, dpi=110):
     import matplotlib.pyplot as plt
 
     figure.tight_layout()
     stream = io.BytesIO()
     # no metadata: equal data give equal bytes
-    figure.savefig(stream, format="png", dpi=110, metadata={"Software": None})
+    figure.savefig(stream, format="png", dpi=dpi, metadata={"Software": None})
     plt.close(figure)
     return stream.getvalue()

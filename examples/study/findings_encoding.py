@@ -62,19 +62,30 @@ def scaling_big_m(tables):
         m: paper(select(network_stability(tables.layers, m), family="plain"))
         for m in ("interval", "scaled interval", "lp", "scaled lp")
     }
-    interval = paired_ratio(
-        widths["scaled interval"], widths["interval"], "last_width", *PAIR
-    )
-    lp = paired_ratio(widths["scaled lp"], widths["lp"], "last_width", *PAIR)
+    effects = {
+        (m, figure): by_problem(
+            lambda rows, m=m, figure=figure: paired_ratio(
+                rows, widths[m], figure, *PAIR
+            ),
+            widths[f"scaled {m}"],
+        )
+        for m in ("interval", "lp")
+        for figure in ("width", "last_width")
+    }
+    texts = {key: text for key, (_, text) in effects.items()}
     same = paired_ratio(
         widths["scaled lp"], widths["lp"], "unstable", *PAIR, shift=1e-9
     )
     return Finding(
         "A posteriori scaling shrinks big-Ms.",
         PLATE,
-        f"Last hidden layer's width, scaled against unscaled: interval {interval}, lp "
-        f"{lp}. Unstable neurons (lp): {same}.",
-        verdict_of(interval, -1),
+        "Mean width of all hidden neurons' bounds, scaled against unscaled: interval "
+        f"{texts['interval', 'width']}; lp {texts['lp', 'width']}; of the last hidden "
+        f"layer: interval {texts['interval', 'last_width']}; lp "
+        f"{texts['lp', 'last_width']}. Unstable neurons (lp): {same}. The networks map "
+        "raw inputs to raw outputs: where outputs are large, the least l1 norm moves "
+        "their size into the hidden layers.",
+        verdict_of(effects["interval", "width"][0], -1),
     )
 
 

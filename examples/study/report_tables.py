@@ -52,17 +52,19 @@ def effort_ratio(rows, base, *keys):
 
 
 def network_stability(layers, method):
-    """One row per network: share of stable neurons and last layer's width."""
+    """One row per network: stable neurons, mean width, last layer's mean width."""
     rows = []
     for members in group(select(layers, bounds=method), "network").values():
         last = max(members, key=lambda r: r["layer"])
         size = sum(r["size"] for r in members)
+        width = sum(r["size"] * r["mean_width"] for r in members)
         rows.append(
             {
                 **last,
                 "share": sum(r["stable"] for r in members) / size,
                 "unstable": sum(r["unstable"] for r in members),
                 "last_width": last["mean_width"],
+                "width": width / size,
             }
         )
     return rows
@@ -164,6 +166,44 @@ def lever_table(tables):
             ]
         )
     return header, rows
+
+
+def trade_off_table(tables):
+    """Header and rows: what each training's accuracy lost buys in solve time.
+
+    Differences to plain training of means over seeds; seconds are processor seconds of
+    the solve with lp bounds.
+    """
+    solves = deep(compared_solves(tables, "lp"))
+    header = [
+        "problem",
+        "hidden",
+        "training",
+        "error",
+        "error - plain's",
+        "seconds",
+        "seconds saved",
+        "seconds saved per 0.01 of error",
+    ]
+    rows = []
+    for (problem, hidden), members in group(solves, "problem", "hidden").items():
+        plain = select(members, family="plain")
+        if not plain:
+            continue
+        error, seconds = _means(plain)
+        for (training,), runs in group(members, "training").items():
+            its_error, its_seconds = _means(runs)
+            lost, saved = its_error - error, seconds - its_seconds
+            price = saved / lost * 0.01 if lost > 1e-3 else None
+            row = [problem, hidden, training, its_error, lost, its_seconds, saved]
+            rows.append([*row, price])
+    return header, rows
+
+
+def _means(rows):
+    return mean([r["nrmse"] for r in rows]), mean(
+        [r["solve_cpu_seconds"] for r in rows]
+    )
 
 
 def encoding_table(tables, hidden):

@@ -22,6 +22,9 @@ _FIGURES = {
         "regions_upper_bound",
         "regions_n_functions",
         "regions_n_pieces",
+        "samples",
+        "epochs",
+        "batch",
         "training_cpu_seconds",
         "file",
     ),
@@ -110,9 +113,12 @@ class Tables:
         networks, layers, solves = [], [], []
         for record in trainings.values():
             head = {"network": record["id"], **_training(record)}
+            sizes = {
+                k: record["options"].get(k) for k in ("samples", "epochs", "batch")
+            }
             for figures in record["networks"]:
                 file, _ = record["files"][figures["network_name"]]
-                row = {**head, **figures, "file": file}
+                row = {**head, **sizes, **figures, "file": file}
                 row["training_cpu_seconds"] = record["training_cpu_seconds"]
                 networks.append(_pick(row, "networks"))
             for row in record["layers"]:
@@ -130,6 +136,14 @@ class Tables:
     def read(cls, folder):
         """From the CSV files in a folder."""
         return cls(*(_read(Path(folder) / f"{name}.csv", name) for name in COLUMNS))
+
+    def of_problems(self, names):
+        """The tables with the rows of some problems only."""
+        kept = (
+            [row for row in getattr(self, table) if row["problem"] in names]
+            for table in COLUMNS
+        )
+        return Tables(*kept)
 
     def write(self, folder):
         """As CSV files, floats with nine significant digits."""

@@ -287,9 +287,10 @@ class Matrices:
         try:
             form = LinearStandardFormCompiler().write(model, mixed_form=True)
         except Exception as error:  # the compiler raises several kinds
+            reason = str(error).strip()[:300]
             raise ModelError(
-                f"'{model.name}' is not linear: {error}. Apply a formulation such as "
-                "relu.bigm first."
+                f"'{model.name}' is not linear: {reason}. Apply a formulation such as "
+                "relu.bigm first; for SOS constraints choose a Pyomo solver by name."
             ) from error
         kinds = np.array([row.bound_type for row in form.rows], dtype=int)
         rhs = np.asarray(form.rhs, dtype=float)

@@ -43,8 +43,9 @@ class LagrangianBound:
     bound : float
         Proven: no point of X has a smaller value.
     value : float
-        Ensemble's value at ``point``, evaluated by the networks.
-    point : numpy.ndarray, shape (n_inputs,)
+        Ensemble's value at ``point``, evaluated by the networks; infinite without one.
+    point : numpy.ndarray, shape (n_inputs,), or None
+        None if limits left no point that satisfies the rows.
     multipliers : numpy.ndarray, shape (number of networks, n_inputs)
         Those of ``bound``.
     bounds : tuple of float
@@ -70,8 +71,8 @@ class LagrangianBound:
     def to_dict(self):
         """Plain numbers and lists."""
         figures = {**vars(self), "gap": self.gap, "iterations": len(self.bounds)}
-        for name in ("point", "multipliers"):
-            figures[name] = getattr(self, name).tolist()
+        figures["multipliers"] = self.multipliers.tolist()
+        figures["point"] = None if self.point is None else self.point.tolist()
         return {**figures, "bounds": list(self.bounds)}
 
     def __str__(self):
@@ -157,9 +158,9 @@ def lagrangian_bound(
         square = float((direction**2).sum())
         if square == 0.0 or (left is not None and left <= 0):
             break  # equal copies: the bound is the minimum, up to solver tolerances
-        step = scale * max(run.value - run.bounds[-1], 0.0) / square
-        better = run.evaluate(u + step * direction, left)
-        u = u + step * direction if run.usable else run.best
+        target = run.value if np.isfinite(run.value) else 0.9 * run.bounds[-1]
+        u = u + scale * abs(target - run.bounds[-1]) / square * direction
+        better = run.evaluate(u, left)
         since = 0 if better else since + 1
         if since >= 3:  # Held and Karp: halve the step where the bound stalls
             scale, since, u = 0.5 * scale, 0, run.best
@@ -196,7 +197,7 @@ class _Run:
         self.solve_limit, self.executor = solve_limit, executor
         self.bound, self.value = -np.inf, np.inf
         self.point = self.best = self.last = self.best_points = None
-        self.bounds, self.unfinished, self.usable = [], 0, True
+        self.bounds, self.unfinished = [], 0
 
     @property
     def gap(self):
@@ -218,11 +219,7 @@ class _Run:
         total = sum(bound for bound, _, _ in answers)
         total = total + ensemble.constant - ensemble.slack(u)
         self.unfinished += sum(not done for _, _, done in answers)
-        self.usable = all(x is not None for _, x, _ in answers)
-        if self.usable:
-            # a subproblem's first columns are its copy of the inputs
-            self.last = np.array([x[: ensemble.lower.size] for _, x, _ in answers])
-            self._offer(self.last)
+        self._note_points([x for _, x, _ in answers])
         if np.isfinite(total):
             self.bounds.append(float(total))
         if total <= self.bound and self.best is not None:
@@ -243,16 +240,21 @@ class _Run:
                     f"Lagrangian bound: no input of '{name}' in the box satisfies the "
                     "rows. Check them for contradictions."
                 )
-            if answer[1] is None and self.last is None:
-                raise SolverError(
-                    f"Lagrangian bound: no point was found for '{name}'. Give more "
-                    "solve_limit."
-                )
 
-    def _offer(self, copies):
-        X = np.vstack([copies, copies.mean(axis=0)])
-        X = np.clip(X, self.ensemble.lower, self.ensemble.upper)
-        values = self.ensemble.values(X)
+    def _note_points(self, points):
+        """The subproblems' inputs; the box's centre where one found none in time."""
+        ensemble = self.ensemble
+        centre = (ensemble.lower + ensemble.upper) / 2
+        # a subproblem's first columns are its copy of the inputs
+        self.last = np.array(
+            [centre if x is None else x[: centre.size] for x in points]
+        )
+        X = np.vstack([self.last, self.last.mean(axis=0)])
+        X = np.clip(X, ensemble.lower, ensemble.upper)
+        X = X[ensemble.feasible(X)]
+        if not len(X):
+            return
+        values = ensemble.values(X)
         best = int(np.argmin(values))
         if values[best] < self.value:
             self.value, self.point = float(values[best]), X[best]

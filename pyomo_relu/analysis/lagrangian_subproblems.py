@@ -66,6 +66,7 @@ class Ensemble:
             for b in (lower, upper)
         )
         self.weights = self._weights(weights)
+        self.rows = rows
         self.models, self.costs, constant = [], [], 0.0
         for e, bounds in enumerate(self._neuron_bounds(neuron_bounds)):
             model, costs, offset = self._subproblem(e, bounds, rows)
@@ -140,6 +141,17 @@ class Ensemble:
         size = np.maximum(np.abs(self.lower), np.abs(self.upper))
         rest = np.abs(rest) + len(u) * 2.0**-52 * np.abs(u).sum(axis=0)
         return float((rest * size).sum())
+
+    def feasible(self, X, tolerance=1e-6):
+        """Which of the points X (N, n_inputs) satisfy the rows."""
+        if self.rows is None:
+            return np.ones(len(X), dtype=bool)
+        matrix, lower, upper = self.rows
+        left = X @ np.atleast_2d(np.asarray(matrix, dtype=float)).T
+        inside = (left >= np.asarray(lower) - tolerance) & (
+            left <= np.asarray(upper) + tolerance
+        )
+        return inside.all(axis=1)
 
     def values(self, X):
         """The ensemble at the points X: (N, n_inputs) to (N,)."""

@@ -159,9 +159,7 @@ def add_big_m_network(builder, bounds, inputs, outputs):
         lo, hi = bounds.lower[k], bounds.upper[k]
         v = outputs if last else builder.add_columns(lo, hi)
         blocks = [(v, 1.0)]
-        blocks += [
-            (_of(columns, s), -w) for s, w in zip(layer.sources, layer.weights)
-        ]
+        blocks += [(_of(columns, s), -w) for s, w in zip(layer.sources, layer.weights)]
         builder.add_rows(blocks, layer.bias, layer.bias)
         if last:
             return columns

@@ -100,6 +100,12 @@ def read_model(model):
             f"relu.branch: '{model.name}' has no active ReLUNetworkBlock. It branches "
             "on the inputs of networks; use a MILP solver for this model."
         )
+    for var in model.component_data_objects(Var, descend_into=Block):
+        if var.fixed and var.value is None:
+            raise ModelError(
+                f"relu.branch: '{var.name}' is fixed but has no value. Give it a value "
+                "or unfix it."
+            )
     surrounding = read_surrounding(model, blocks)
     _check_class(model, surrounding)
     ends = _Ends(surrounding, blocks)
@@ -143,11 +149,6 @@ def _check_class(model, surrounding):
             f"linear apart from their ReLUNetworkBlocks. {remedy}."
         )
     for var in surrounding.variables:
-        if var.fixed and var.value is None:
-            raise ModelError(
-                f"relu.branch: '{var.name}' is fixed but has no value. Give it a value "
-                "or unfix it."
-            )
         if not (var.is_continuous() or var.is_integer() or var.is_binary()):
             raise ModelError(
                 f"relu.branch: '{var.name}' has the domain {var.domain}; it knows "

@@ -22,8 +22,8 @@ class Nodes:
         Where to split it.
     unstable : numpy.ndarray of int, shape (N,)
         Neurons that are unstable on the box.
-    tries : numpy.ndarray of int, shape (N,)
-        How often a MILP has been given up on an ancestor.
+    counted : numpy.ndarray of bool, shape (N,)
+        Whether an ancestor might have been a MILP and its boxes are counted.
     """
 
     lower: np.ndarray
@@ -33,7 +33,7 @@ class Nodes:
     column: np.ndarray
     point: np.ndarray
     unstable: np.ndarray
-    tries: np.ndarray
+    counted: np.ndarray
 
     @classmethod
     def root(cls, lower, upper, n_rows):
@@ -46,7 +46,7 @@ class Nodes:
             np.array([-1]),
             np.zeros(1),
             np.zeros(1, dtype=int),
-            np.zeros(1, dtype=int),
+            np.zeros(1, dtype=bool),
         )
 
     def __len__(self):

@@ -2,13 +2,14 @@
 
 import concurrent.futures
 import time
-from dataclasses import dataclass
 
 import numpy as np
 
 from pyomo_relu.bounds.executor import run_tasks
+from pyomo_relu.search.ascent import minimise_over_box
 from pyomo_relu.search.branch_dive import Dive
 from pyomo_relu.search.branch_incumbent import Incumbent
+from pyomo_relu.search.branch_handover import Handover
 from pyomo_relu.search.branch_milp import solve_leaf
 from pyomo_relu.search.branch_nodes import Nodes, OpenNodes
 from pyomo_relu.search.branch_relax import Relaxation
@@ -23,8 +24,9 @@ STALLED = "stalled"
 #: Seconds that one batch should take: short against a time limit, long against Python.
 _BATCH_SECONDS = 0.4
 
-#: Random points evaluated before branching.
+#: Random points evaluated before branching, and starts and steps of a descent.
 _SAMPLES = 2000
+_STARTS, _STEPS = 64, 40
 
 #: Most linear regions optimised over per batch while nothing feasible is known.
 _REPAIRS = 4
@@ -34,25 +36,6 @@ _DIVING = 0.1
 
 #: Share of the time that may go into searching while nothing feasible is known.
 _SEARCHING = 0.3
-
-
-@dataclass
-class _Handover:
-    """When a box goes to a MILP, learnt from what MILPs and boxes have cost so far.
-
-    A MILP is worth its time if it costs no more than the boxes it saves; that number is
-    unknown, so the number of unstable neurons up to which MILPs are tried rises while
-    they finish within their budget and falls when they do not.
-    """
-
-    neurons: int
-    most: int
-
-    def update(self, finished):
-        if finished:
-            self.neurons = min(self.most, self.neurons + 1)
-        else:
-            self.neurons = max(0, self.neurons - 4)
 
 
 class Tree:
@@ -91,9 +74,7 @@ class Tree:
         self._per_batch = 8
         self._spent_diving = self._spent_searching = 0.0
         self._round = 0.5
-        self._handover = _Handover(
-            min(12, options.milp_neurons), options.milp_neurons
-        )
+        self._handover = Handover(options.milp_neurons)
 
     # -- what is proven ------------------------------------------------------------
 
@@ -181,9 +162,8 @@ class Tree:
     def _work(self, batch, executor):
         """Solve the small ones by MILPs, split and bound the others."""
         small = batch.unstable <= self._handover.neurons
-        small &= self.options.milp_neurons > 0
         if small.any():
-            batch = self._leaves(batch, np.flatnonzero(small), executor)
+            batch = self._leaves(batch, np.flatnonzero(small))
         stuck = batch.column < 0
         if stuck.any():
             self._unresolve(batch[stuck])
@@ -198,14 +178,20 @@ class Tree:
             for c in chunks
         ]
         run = run_tasks(_evaluate, tasks, executor if len(tasks) > 1 else None)
+        survived = 0
         for chunk, done in zip(chunks, run.results):
             if done is None:
                 self.open.add(chunk)
             else:
+                survived += int(done.nodes.counted.sum())
                 self._take(done)
         if run.interrupted:
             raise KeyboardInterrupt
-        self._adapt(time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        self._handover.book_boxes(
+            seconds, 2 * len(batch), 2 * int(batch.counted.sum()), survived
+        )
+        self._adapt(seconds)
 
     def _adapt(self, seconds):
         """Batches that take about as long as they should."""
@@ -233,9 +219,23 @@ class Tree:
     # -- incumbents ----------------------------------------------------------------
 
     def _first_points(self):
-        """Random points, descended from region to region."""
+        """Random points, descended along gradients or from region to region."""
         p = self.problem
         n = p.n_inputs
+        if p.is_box:
+            costs = np.zeros(p.network.n_outputs)
+            costs[p.direction[0]] = p.factor[0]
+            x, _ = minimise_over_box(
+                p.network,
+                costs,
+                p.lower,
+                p.upper,
+                n_starts=_STARTS,
+                steps=_STEPS,
+                seed=self.options.seed,
+                input_costs=p.rest[[0]].toarray()[0],
+            )
+            self.incumbent.offer(x[None])
         rng = np.random.default_rng(self.options.seed)
         points = np.zeros((_SAMPLES, p.n_columns))
         points[:, :n] = rng.uniform(p.lower[:n], p.upper[:n], (_SAMPLES, n))
@@ -244,6 +244,8 @@ class Tree:
             points[1] = np.nan_to_num(self.options.start[p.columns])
             self.incumbent.offer(points[1:2])
         feasible, values = self.incumbent.offer(points)
+        if p.is_box:
+            return
         if feasible.any():
             self.incumbent.walk(self.incumbent.full[p.columns])
         else:
@@ -302,18 +304,22 @@ class Tree:
 
     # -- leaves --------------------------------------------------------------------
 
-    def _leaves(self, batch, small, executor):
-        """MILPs for some boxes; returns the boxes that are left to be split."""
+    def _leaves(self, batch, small):
+        """MILPs for some of the small boxes; returns those left to be split."""
         settled = np.zeros(len(batch), dtype=bool)
         for i in small:
             if self._left() <= 0 or batch.unstable[i] > self._handover.neurons:
+                continue
+            if not self._handover.prefers_milp(root=self.nodes == 1):
+                batch.counted[i] = True
                 continue
             if batch.bound[i] >= self.cutoff:
                 self._closed = min(self._closed, batch.bound[i])
                 settled[i] = True
                 continue
+            started = time.perf_counter()
             answer = self._leaf(batch.lower[i], batch.upper[i], 1.0, 500)
-            self._handover.update(answer.finished)
+            self._handover.book_milp(time.perf_counter() - started, answer.finished)
             batch.bound[i] = max(batch.bound[i], answer.bound)
             if answer.finished:
                 self._closed = min(self._closed, answer.bound)

@@ -8,7 +8,7 @@ all neurons stable                          ``relu.bigm`` (no binaries)
 one to three varying inputs                 ``relu.cells``
 more inputs, few unstable neurons           ``relu.bounds``, then ``relu.bigm``
 more inputs                                 ``relu.obbt`` (LPs, within the budget), then
-                                            ``relu.cuts``
+                                            ``relu.bigm``
 ==========================================  ===========================================
 
 Every choice is exact; they differ in time only.  Networks of one model may get
@@ -40,7 +40,7 @@ _CELL_INPUTS = 3
 _FEW_UNSTABLE = 12
 
 #: Shares of the time budget for refining cells and for tightening.
-_SHARE = {"relu.cells": 0.1, "relu.cuts": 0.05, "relu.obbt": 0.2}
+_SHARE = {"relu.cells": 0.1, "relu.obbt": 0.2}
 
 
 def _declare_auto(config):
@@ -62,7 +62,7 @@ def _declare_auto(config):
             domain=NonNegativeFloat,
             description="seconds that you are ready to wait, solving included",
             doc="""
-            At most a quarter is spent here, before the solver starts.""",
+            At most a third is spent here, before the solver starts.""",
         ),
     )
     return config
@@ -144,7 +144,7 @@ def choose(block, config):
         return ("relu.cells",), f"{size}: cells of few inputs give the strongest root"
     if unstable <= _FEW_UNSTABLE:
         return ("relu.bounds", "relu.bigm"), f"{size}: too few to tighten further"
-    return ("relu.obbt", "relu.cuts"), f"{size}: LP bounds and ideal cuts pay"
+    return ("relu.obbt", "relu.bigm"), f"{size}: too many inputs for cells"
 
 
 def _options(transformation, name, config):
@@ -152,7 +152,7 @@ def _options(transformation, name, config):
     known = {"assume_fixed_vars_permanent": config.assume_fixed_vars_permanent}
     if config.time_limit is not None and name in _SHARE:
         known["time_limit"] = _SHARE[name] * config.time_limit
-    if "gurobi" in config.solver and name in ("relu.cells", "relu.cuts"):
+    if "gurobi" in config.solver and name == "relu.cells":
         known["solver"] = "auto"  # Gurobi where it is there and takes the size
     return {key: value for key, value in known.items() if key in transformation.CONFIG}
 

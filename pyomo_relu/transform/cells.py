@@ -59,7 +59,8 @@ from pyomo_relu.transform.reads import neurons_read, variables_read
 
 logger = logging.getLogger("pyomo.relu")
 
-#: Cells by the number of inputs that vary; measured, see the performance notes.
+#: Cells by the number of inputs that vary; for two inputs measured with 64 to 256 cells
+#: on networks of 2x25 to 5x25, alone and coupled.
 _MAX_CELLS = {0: 1, 1: 256, 2: 128, 3: 192}
 _MANY_INPUTS = 256
 
@@ -176,7 +177,11 @@ class Cells(NetworkFormulation):
             partition, limit = self._first_cells(block, bounds, rows, config)
             self._partitions[id(block)] = bounds, partition
             networks.append((partition, *columns, limit))
-            if config.drop_neurons and partition.exact and neurons_read(block, read) is None:
+            if (
+                config.drop_neurons
+                and partition.exact
+                and neurons_read(block, read) is None
+            ):
                 self._dropped.add(id(block))
         self._refine(surrounding, networks, config)
 

@@ -117,9 +117,7 @@ def _encode_neuron(encoding, partition, k, i, state, cells):
 def _link(encoding, k, i, state, cells):
     """Indicators follow the cells in which the neuron is stable."""
     new = encoding.reformulation
-    inactive, active, fixed = (
-        state == s for s in (_INACTIVE, _ACTIVE, _AT_CEILING)
-    )
+    inactive, active, fixed = (state == s for s in (_INACTIVE, _ACTIVE, _AT_CEILING))
     for indicators, on, off, label in (
         (new.indicator, active | fixed, inactive, ""),
         (new.ceiling_indicator, fixed, inactive | active, "_at_ceiling"),
@@ -189,7 +187,10 @@ def set_cell_start(encoding, x):
     for (c, j), var in new.inner.items():
         value = position[j] if c == chosen else 0.0
         var.set_value(value, skip_validation=True)
-    for indicators, least in ((new.indicator, _ACTIVE), (new.ceiling_indicator, _AT_CEILING)):
+    for indicators, least in (
+        (new.indicator, _ACTIVE),
+        (new.ceiling_indicator, _AT_CEILING),
+    ):
         for (k, i), var in indicators.items():
             state = details["states"][k][chosen, i]
             if state != _OPEN:

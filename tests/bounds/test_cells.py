@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from pyomo_relu import Network
 from pyomo_relu.bounds import CellPartition, LinearModel, affine_pieces, interval_bounds
 from pyomo_relu.bounds.cells import breakpoints
 from pyomo_relu.bounds.cells_model import CellRefinement
 from pyomo_relu.errors import BoundsError, InfeasibleError
-from scipy import sparse
 from tests.networks import chain, residual
 
 

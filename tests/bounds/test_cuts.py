@@ -94,8 +94,8 @@ def test_limits_end_the_rounds():
 
 def test_model_without_optimum_adds_nothing():
     rounds = rounds_for(NETWORKS[0])
-    rounds.model = rounds.model.replace(lower=np.where(
-        np.arange(rounds.model.n_columns) == 0, 0.9, rounds.model.lower
-    )).with_row([0], [1.0], -np.inf, 0.5)
+    rounds.model = rounds.model.replace(
+        lower=np.where(np.arange(rounds.model.n_columns) == 0, 0.9, rounds.model.lower)
+    ).with_row([0], [1.0], -np.inf, 0.5)
     assert rounds.run() == "no optimum"
     assert rounds.cuts == [[]]

@@ -35,7 +35,7 @@ def test_choice_and_log_line(network, half_width, formulation, caplog):
     assert chosen == formulation or (formulation is None and chosen != "relu.cells")
     lines = [r.message for r in caplog.records if r.message.startswith("relu.auto")]
     assert len(lines) == 1
-    assert f"'nn': " in lines[0] and chosen in lines[0] and "because" in lines[0]
+    assert "'nn': " in lines[0] and chosen in lines[0] and "because" in lines[0]
     pyo.TransformationFactory("relu.bigm").apply_to(big)
     assert solve(m) == pytest.approx(solve(big), abs=1e-5)
 
@@ -68,10 +68,8 @@ def test_networks_of_one_model_get_their_own_and_come_off_together():
     assert solve(m) == pytest.approx(optimum, abs=1e-5)
 
 
-def test_failure_in_a_later_network_leaves_nothing():
+def test_network_without_input_bounds_leaves_nothing():
     m = mixed()
-    m.few.record.bounds = "no bounds"  # breaks the second group only when it is read
-    m.few.record.bounds = None
     m.many.inputs[0].setub(None)
     with pytest.raises(ValueError, match="inputs"):
         encode(m)
@@ -94,3 +92,19 @@ def test_told_the_solver_and_the_budget():
     big = mixed()
     pyo.TransformationFactory("relu.bigm").apply_to(big)
     assert solve(m) == pytest.approx(solve(big), abs=1e-5)
+
+
+def test_example_that_compares_formulations(tmp_path):
+    from examples import formulations
+
+    names = ["peaks_2x10_seed0"]
+    rows = [
+        formulations.run(label, names, "highs", 30.0)
+        for label in ("bounds + bigm", "auto")
+    ]
+    assert rows[0].outcome.best == pytest.approx(rows[1].outcome.best, abs=1e-4)
+    assert rows[0].root <= rows[1].root <= rows[1].outcome.best + 1e-6
+    text = formulations.table(rows).splitlines()
+    assert len(text) == 3 and text[2].startswith("auto")
+    formulations.plot(rows, names, tmp_path / "formulations.png")
+    assert (tmp_path / "formulations.png").stat().st_size > 5000

@@ -275,3 +275,18 @@ def test_oil_well_on_one_flowline(wells, case):
     encode(m, scope="model")
     expected = answers["small_cases_shallow_flowline_b"][case]
     assert solve(m) == pytest.approx(expected, abs=1e-6)
+
+
+@needs_shared_models
+def test_start_for_the_whole_oil_field_is_feasible():
+    """The open-choke plan has the proven optimum's value and satisfies every row."""
+    from examples.benchmarks.oil_well_plan import open_choke_plan
+    from examples.benchmarks.oil_wells import oil_well_model
+
+    answers = json.loads((SHARED_MODELS / "ANSWERS.json").read_text())["oilwell"]
+    m = oil_well_model(SHARED_MODELS / "oilwell")
+    encode(m, scope="model", max_cells=24)
+    total = open_choke_plan(m)
+    assert total == pytest.approx(answers["shallow_optimum"], abs=2e-6)
+    assert pyo.value(m.total) == pytest.approx(total, abs=1e-9)
+    assert violations(m) == []

@@ -1,5 +1,6 @@
 """relu.cuts: ordinary rows that raise the root bound of the whole model."""
 
+import itertools
 import logging
 
 import pyomo.environ as pyo
@@ -78,7 +79,7 @@ def test_more_rounds_never_weaken():
         m = wide()
         encode(m, max_rounds=n, tolerance=0.0)
         bounds.append(lp_bound(m))
-    assert all(b >= a - 1e-7 for a, b in zip(bounds, bounds[1:]))
+    assert all(b >= a - 1e-7 for a, b in itertools.pairwise(bounds))
     assert bounds[1] > bounds[0]
 
 

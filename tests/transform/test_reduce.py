@@ -131,9 +131,7 @@ def _nonlinear(m):
 
 def _other_network(m):
     m.nn.inputs[0].setlb(-1)
-    m.after = ReLUNetworkBlock(
-        network=chain([1, 2, 1]), inputs=[m.nn.outputs[0]]
-    )
+    m.after = ReLUNetworkBlock(network=chain([1, 2, 1]), inputs=[m.nn.outputs[0]])
     m.nn.outputs[0].setlb(-1e3)
     m.nn.outputs[0].setub(1e3)
 

@@ -1,0 +1,133 @@
+"""Formulations compared on one problem, as a table and a picture.
+
+Two surrogates of two inputs each are linked by one constraint and the sum of their
+outputs is minimised.  Each formulation is applied to a copy of the model; the table
+shows what it adds, how far its linear relaxation is from the optimum, and how long
+encoding and solving take together.  All find the same optimum, if they finish.
+
+    python -m examples.formulations [--solver gurobi] [--time-limit 60] [--plot FILE.png]
+"""
+
+import argparse
+import time
+from typing import NamedTuple
+
+import pyomo.environ as pyo
+
+from examples.benchmarks.surrogates import (
+    Outcome,
+    root_bound,
+    surrogate_model,
+    timed_solve,
+)
+
+#: Label and the transformations that are applied one after the other.
+RECIPES = {
+    "interval + bigm": [("relu.bigm", {})],
+    "bounds + bigm": [("relu.bounds", {}), ("relu.bigm", {})],
+    "obbt + bigm": [("relu.obbt", {}), ("relu.bigm", {})],
+    "bounds + scaled": [("relu.bounds", {}), ("relu.scaled", {})],
+    "bounds + partition": [("relu.bounds", {}), ("relu.partition", {})],
+    "bounds + cuts": [("relu.bounds", {}), ("relu.cuts", {})],
+    "bounds + reduce": [("relu.bounds", {}), ("relu.reduce", {})],
+    "cells": [("relu.cells", {})],
+    "auto": [("relu.auto", {})],
+}
+
+
+class Row(NamedTuple):
+    """One formulation's line of the table."""
+
+    label: str
+    binaries: int
+    rows: int
+    root: float
+    encoding: float
+    outcome: Outcome
+
+    @property
+    def seconds(self):
+        """Encoding and solving."""
+        return self.encoding + self.outcome.seconds
+
+
+def run(label, names, solver, time_limit):
+    """Apply a recipe to the problem, measure and solve it."""
+    m = surrogate_model(names)
+    start = time.perf_counter()
+    for name, options in RECIPES[label]:
+        pyo.TransformationFactory(name).apply_to(m, **options)
+    encoding = time.perf_counter() - start
+    root = root_bound(m)
+    binaries = sum(v.is_binary() for v in m.component_data_objects(pyo.Var))
+    rows = sum(1 for _ in m.component_data_objects(pyo.Constraint, active=True))
+    outcome = timed_solve(m, solver, time_limit)
+    return Row(label, binaries, rows, root, encoding, outcome)
+
+
+def table(rows):
+    """The rows as text."""
+    header = (
+        f"{'formulation':<20} {'binaries':>8} {'rows':>6} {'root bound':>11} "
+        f"{'encode s':>9} {'total s':>8} {'nodes':>7} {'optimum':>10}"
+    )
+    lines = [header]
+    for row in rows:
+        best = row.outcome.best
+        found = "-" if best is None else f"{best:.5f}"
+        lines.append(
+            f"{row.label:<20} {row.binaries:>8} {row.rows:>6} {row.root:>11.4f} "
+            f"{row.encoding:>9.2f} {row.seconds:>8.1f} {row.outcome.nodes:>7} "
+            f"{found if row.outcome.proven else found + ' ?':>10}"
+        )
+    return "\n".join(lines)
+
+
+def plot(rows, names, path):
+    """Root gap and time per formulation; hatched bars hit the time limit."""
+    import matplotlib.pyplot as plt
+
+    labels = [row.label for row in rows]
+    optimum = min(row.outcome.best for row in rows if row.outcome.best is not None)
+    panels = (
+        (
+            "distance of the root bound from the optimum",
+            [optimum - r.root for r in rows],
+        ),
+        ("encoding and solving, seconds", [row.seconds for row in rows]),
+    )
+    fig, axes = plt.subplots(1, 2, sharey=True, figsize=(9, 3.6), layout="constrained")
+    for ax, (title, values) in zip(axes, panels):
+        bars = ax.barh(labels, [max(v, 1e-3) for v in values], color="tab:blue")
+        for bar, row in zip(bars, rows):
+            if not row.outcome.proven:
+                bar.set(hatch="//", facecolor="lightgrey", edgecolor="grey")
+        ax.bar_label(bars, [f"{v:.3g}" for v in values], padding=3)
+        ax.set(xscale="log", title=title)
+        ax.xaxis.set_minor_formatter("")
+        ax.margins(x=0.15)
+    axes[0].invert_yaxis()
+    fig.suptitle(" + ".join(names) + "   (grey: not proven within the time limit)")
+    fig.savefig(path, dpi=150)
+    plt.close(fig)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--networks", nargs="+", default=["peaks_2x25", "ackley2_2x25"])
+    parser.add_argument("--formulations", nargs="+", default=list(RECIPES))
+    parser.add_argument("--solver", default="highs", choices=["highs", "gurobi"])
+    parser.add_argument("--time-limit", type=float, default=60.0)
+    parser.add_argument("--plot", metavar="FILE.png")
+    args = parser.parse_args()
+    rows = [
+        run(label, args.networks, args.solver, args.time_limit)
+        for label in args.formulations
+    ]
+    print(table(rows))
+    if args.plot:
+        plot(rows, args.networks, args.plot)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,282 @@
+"""The study end to end on a tiny grid: run, kill, resume, tables, report, command line."""
+
+import json
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("matplotlib")
+
+from examples.study.__main__ import main
+from examples.study.config import load_config, parse_config
+from examples.study.findings import all_findings
+from examples.study.findings_common import AGREES, DISAGREES, MISSING, OPEN, UNCLEAR
+from examples.study.records import RunFolder
+from examples.study.report import write_report
+from examples.study.runner import make_executor, run_study
+from examples.study.tables import COLUMNS, Tables
+from tests.paths import ROOT
+
+TIMES = ("seconds", "preprocessing_steps", "files", "work")
+
+
+def small(**changes):
+    data = {
+        "training_defaults": {"samples": 400, "epochs": 2, "batch": 64},
+        "indicators": {"bounds": ["interval", "lp"]},
+        "grids": [{"problem": "peaks", "hidden": [[4, 4]], "seed": [0, 1]}],
+    }
+    return parse_config({**data, **changes}, "small")
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """The folder of a finished tiny run with its report, made by the command line."""
+    folder = tmp_path_factory.mktemp("tiny")
+    assert main(["tiny", "--folder", str(folder), "--silent"]) == 0
+    return folder
+
+
+def test_every_case_of_the_grid_has_one_record_without_error(tiny):
+    config = load_config("tiny")
+    records = RunFolder(tiny).load()
+    ids = [task.id for task, _ in config.cases]
+    ids += [solve.id for _, solves in config.cases for solve in solves]
+    assert sorted(r["id"] for r in records) == sorted(ids)
+    assert len(ids) == config.n_cases
+    assert all(r["error"] is None for r in records)
+
+
+def test_every_optimum_is_the_best_of_an_independent_search(tiny):
+    tables = Tables.read(tiny)
+    found = {r["network"]: r["search_minimum"] for r in tables.networks}
+    assert len(tables.solves) >= 12
+    for row in tables.solves:
+        assert row["status"] == "optimal"
+        scale = max(1.0, abs(row["objective"]))
+        assert row["objective"] == pytest.approx(
+            found[row["network"]], abs=2e-3 * scale
+        )
+        assert row["forward_error"] <= 1e-5 * scale
+        assert row["true_value"] >= row["true_minimum"]
+
+
+def test_tables_are_tidy_and_complete(tiny):
+    tables = Tables.read(tiny)
+    again = Tables.from_records(RunFolder(tiny).load())
+    for name, columns in COLUMNS.items():
+        rows = getattr(tables, name)
+        assert rows and len(rows) == len(getattr(again, name))
+        assert all(tuple(row) == columns for row in rows)
+    methods = {r["bounds"] for r in tables.layers}
+    assert methods == {"interval", "crown", "lp", "scaled interval"}
+    families = {(r["family"], r["strength"]) for r in tables.networks}
+    assert families == {("plain", 0), ("l1", 1e-3), ("ceiling", 1)}
+    for row in tables.layers:
+        assert row["stable"] + row["unstable"] == row["size"]
+    assert all(r["regions_exact"] for r in tables.networks)
+
+
+def test_report_is_computed_from_the_tables_alone(tiny, tmp_path):
+    for name in (*(f"{n}.csv" for n in COLUMNS), "environment.json"):
+        (tmp_path / name).write_bytes((tiny / name).read_bytes())
+    write_report(tmp_path, tiny / "networks")
+    for name in ("report.md", "report.html", "FINDINGS.md"):
+        assert (tmp_path / name).read_bytes() == (tiny / name).read_bytes(), name
+    write_report(tmp_path)  # without networks: no picture of the regions
+    assert "figures/regions.png" not in (tmp_path / "report.md").read_text()
+
+
+def test_report_has_its_pictures_and_is_one_html_file(tiny):
+    text, page = (tiny / "report.md").read_text(), (tiny / "report.html").read_text()
+    for name in ("regions", "regions_penalty", "stable", "trade_off", "growth"):
+        png = (tiny / "figures" / f"{name}.png").read_bytes()
+        assert png[:4] == b"\x89PNG" and f"figures/{name}.png" in text
+    assert page.count("data:image/png;base64,") == text.count("](figures/")
+    assert 'src="figures' not in page and page.endswith("</html>\n")
+
+
+def test_findings_have_a_verdict_and_numbers(tiny):
+    findings = all_findings(Tables.read(tiny))
+    assert len(findings) == len({f.claim for f in findings}) > 10
+    for finding in findings:
+        assert finding.verdict in (AGREES, DISAGREES, UNCLEAR, OPEN, MISSING)
+        assert finding.source and finding.measured
+    by_claim = {f.claim: f for f in findings}
+    scaling = by_claim["A posteriori scaling shrinks big-Ms."]
+    assert "Unstable neurons (lp): not measured" in scaling.measured
+    clipped = by_claim["Clipped ReLUs lower the big-M constants."]
+    assert "pairs" in clipped.measured and clipped.verdict != MISSING
+    text = (tiny / "FINDINGS.md").read_text()
+    assert all(f.claim in text and f.measured in text for f in findings)
+
+
+def test_finished_cases_are_not_run_again(tiny):
+    before = (tiny / "records.jsonl").read_bytes()
+    summary = run_study(load_config("tiny"), RunFolder(tiny))
+    assert summary.done == 0 and summary.skipped == load_config("tiny").n_cases
+    assert (tiny / "records.jsonl").read_bytes() == before
+
+
+def figures(records):
+    return {
+        r["id"]: {k: v for k, v in r.items() if not any(t in k for t in TIMES)}
+        for r in records
+    }
+
+
+def test_the_same_seed_gives_the_same_figures(tmp_path):
+    config, runs = small(), []
+    for name in ("first", "second"):
+        folder = RunFolder(tmp_path / name)
+        assert run_study(config, folder).failed == 0
+        runs.append(figures(folder.load()))
+        for record in runs[-1].values():
+            for network in record.get("networks", ()):
+                network.pop("regions_seconds")
+            for layer in record.get("layers", ()):
+                layer.pop("bounds_cpu_seconds")
+    assert runs[0] == runs[1]
+
+
+def test_a_killed_run_loses_at_most_the_case_in_hand(tmp_path):
+    folder = RunFolder(tmp_path)
+    command = [sys.executable, "-m", "examples.study", "tiny", "--silent"]
+    process = subprocess.Popen(
+        [*command, "--folder", str(tmp_path)], cwd=ROOT, stderr=subprocess.DEVNULL
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while not folder.file.exists() or folder.file.read_bytes().count(b"\n") < 3:
+            assert time.monotonic() < deadline and process.poll() is None
+            time.sleep(0.005)
+    finally:
+        process.kill()
+        process.wait()
+    kept = folder.load()
+    assert 3 <= len(kept) < load_config("tiny").n_cases
+    with folder.file.open(
+        "ab"
+    ) as stream:  # what a kill in the middle of writing leaves
+        stream.write(b'{"id": "torn", "kind": "sol')
+    assert folder.load() == kept
+    summary = run_study(load_config("tiny"), folder)
+    assert summary.skipped == len(kept) and summary.left == 0
+    records = folder.load()
+    assert records[: len(kept)] == kept
+    assert len({r["id"] for r in records}) == len(records)
+    assert len(records) == load_config("tiny").n_cases
+
+
+def test_a_damaged_line_in_the_middle_is_not_passed_over(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.file.write_bytes(b'{"id": 1}\nbroken\n{"id": 2}\n')
+    with pytest.raises(ValueError, match="line 2 is damaged.*Remove the line"):
+        folder.load()
+
+
+def test_lost_networks_are_trained_again(tmp_path):
+    config, folder = small(), RunFolder(tmp_path)
+    run_study(config, folder)
+    (file,) = list(folder.networks.iterdir())[:1]
+    file.unlink()
+    summary = run_study(config, folder)
+    assert summary.done == 1 and summary.left == 0
+    assert file.exists()
+
+
+def test_processes_give_the_same_records(tmp_path):
+    config = small()
+    here, there = RunFolder(tmp_path / "here"), RunFolder(tmp_path / "there")
+    run_study(config, here)
+    factory = "concurrent.futures:ProcessPoolExecutor"
+    with make_executor(factory=factory) as executor:
+        summary = run_study(config, there, executor, in_flight=4)
+    assert summary.failed == 0 and summary.left == 0
+    ours, theirs = figures(here.load()), figures(there.load())
+    assert ours.keys() == theirs.keys()
+    for key, record in ours.items():
+        if record["kind"] == "solve":
+            assert record == theirs[key]
+
+
+def test_executors_by_name_need_a_callable():
+    wrong = make_executor(factory="concurrent.futures")
+    with pytest.raises(
+        ValueError, match="write it as 'package.module:callable'"
+    ), wrong:
+        pass
+
+
+def test_failures_are_recorded_and_can_be_retried(tmp_path):
+    config = small(
+        grids=[{"problem": "peaks", "hidden": [[4, 4]], "formulation": ["relu.none"]}]
+    )
+    folder = RunFolder(tmp_path)
+    summary = run_study(config, folder)
+    assert summary.done == 2 and summary.failed == 1
+    (record,) = [r for r in folder.load() if r["kind"] == "solve"]
+    assert "unknown transformation 'relu.none'" in record["error"]
+    assert run_study(config, folder).done == 0
+    assert run_study(config, folder, retry=True).failed == 1
+    tables = Tables.from_records(folder.load())
+    assert len(tables.solves) == 1 and tables.solves[0]["error"] == record["error"]
+
+
+def test_failed_trainings_leave_their_solves(tmp_path):
+    config = small(grids=[{"problem": "rosenbrock", "hidden": [[4]]}])
+    summary = run_study(config, RunFolder(tmp_path))
+    assert (summary.done, summary.failed, summary.left) == (1, 1, 1)
+    assert str(summary) == "1 cases done (1 failed), 0 were there already, 1 left"
+
+
+def test_a_run_stops_in_time_and_goes_on(tmp_path):
+    config, folder = small(), RunFolder(tmp_path)
+    summary = run_study(config, folder, minutes=0)
+    assert summary.done == 0 and summary.left == config.n_cases
+    assert "time is over" in str(summary)
+    assert run_study(config, folder).left == 0
+
+
+def test_command_line_refuses_unknown_grids_and_reports_failures(tmp_path, capsys):
+    assert main(["no_such_grid"]) == 2
+    assert "Grids here: middle, quick, tiny" in capsys.readouterr().err
+    path = tmp_path / "failing.json"
+    path.write_text(json.dumps({"grids": [{"problem": "none", "hidden": [[4]]}]}))
+    folder = ["--folder", str(tmp_path / "run"), "--silent"]
+    assert main([str(path), *folder]) == 1
+    assert "no training has finished" in capsys.readouterr().err
+
+
+def test_quick_and_middle_grids_are_sound():
+    for name, most in (("quick", 200), ("middle", 2000)):
+        config = load_config(name)
+        assert 50 < config.n_cases < most
+        problems = {task.problem for task, _ in config.cases}
+        assert {"peaks", "himmelblau", "ackley2", "control", "oil"} <= problems
+        families = set().union(*(task.options for task, _ in config.cases))
+        levers = {"l1", "l2", "dropout", "ceiling", "bound_width", "stability"}
+        assert levers <= families
+        solves = [solve for _, solves in config.cases for solve in solves]
+        assert {"interval", "crown", "lp"} <= {s.bounds for s in solves}
+        assert {"relu.bigm", "relu.scaled"} <= {s.formulation for s in solves}
+
+
+def test_committed_results_are_those_of_their_tables():
+    folder = ROOT / "examples" / "study" / "results"
+    tables = Tables.read(folder)
+    seeds = {r["seed"] for r in tables.networks if r["problem"] == "peaks"}
+    assert len(seeds) >= 2
+    text = (folder / "FINDINGS.md").read_text()
+    for finding in all_findings(tables):
+        assert f"## {finding.claim}" in text
+        assert f"Verdict: **{finding.verdict}**" in text
+        assert finding.measured in text
+    errors = [r["error"] for r in tables.solves if r["error"] is not None]
+    assert errors == []
+    gaps = [r["gap"] for r in tables.solves if r["status"] == "optimal"]
+    assert np.max(gaps) <= 1.01e-4
