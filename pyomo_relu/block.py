@@ -339,11 +339,12 @@ class ReLUNetworkBlockData(BlockData):
         Raises
         ------
         ModelError
-            If a Var has no value, or if the inputs' bounds were widened (or an input
-            unfixed) after a formulation was applied: its big-M coefficients may then
-            cut off solutions, so the answer cannot be trusted.
+            If a Var has no value, or if the model was changed after a formulation was
+            applied so that its rows no longer fit: the inputs' bounds were widened, an
+            input was unfixed, or what the formulation assumed of the model is gone.
+            The answer cannot be trusted then.
         """
-        self._check_box()
+        self._check_encoding()
         y = self._network.forward(point(self, None))
         values = []
         for var in self.output_vars():
@@ -355,25 +356,16 @@ class ReLUNetworkBlockData(BlockData):
             values.append(var.value)
         return float(np.max(np.abs(np.asarray(values) - y)))
 
-    def _check_box(self):
+    def _check_encoding(self):
         encoding = self.record.encoding
-        if encoding is None or encoding.bounds.covers(*self.input_box()):
+        if encoding is None:
             return
-        outside = [
-            var.name
-            for var, lo, hi, low, high in zip(
-                self.input_vars(),
-                *self.input_box(),
-                encoding.bounds.input_lower,
-                encoding.bounds.input_upper,
+        reason = encoding.outdated() or encoding.formulation.outdated(encoding)
+        if reason is not None:
+            raise ModelError(
+                f"{self.name}: {reason} after {encoding.formulation.NAME} was applied, "
+                "so its rows no longer fit the model. Reverse it and apply it again."
             )
-            if lo < low or hi > high
-        ]
-        raise ModelError(
-            f"{self.name}: the bounds of {', '.join(outside[:5])} were widened (or the "
-            f"Var was unfixed) after {encoding.formulation.NAME} was applied, so its "
-            "coefficients are too small. Reverse it and apply it again."
-        )
 
     # -- report --------------------------------------------------------------------
 

@@ -22,14 +22,14 @@ class ModelConditions(AutoSlots.Mixin):
         Objective value beyond which points did not count.
     """
 
-    __slots__ = ("blocks", "columns", "model", "objective_cutoff", "rows")
+    __slots__ = ("blocks", "columns", "model", "objective", "rows")
 
     def __init__(self, model, surrounding, objective_cutoff=None):
         self.model = model
         self.blocks = list(surrounding.blocks)
         self.rows = _rows(surrounding)
         self.columns = _columns(surrounding)
-        self.objective_cutoff = objective_cutoff
+        self.objective = None if objective_cutoff is None else _objective(surrounding)
 
     def violated(self, assume_fixed_vars_permanent=True):
         """What no longer holds, as text for a message; None if all still does.
@@ -44,6 +44,8 @@ class ModelConditions(AutoSlots.Mixin):
         gone = set(self.rows) - set(_rows(now))
         if gone:
             return f"constraint '{self.rows[min(gone)]}' was changed or removed"
+        if self.objective is not None and _objective(now) != self.objective:
+            return "the objective was changed, to which the objective cutoff belongs"
         present = _columns(now)
         for name, (lower, upper) in self.columns.items():
             low, high = present.get(name, (lower, upper))
@@ -71,6 +73,15 @@ def _rows(surrounding):
         key = (terms, float(linear.row_lower[i]), float(linear.row_upper[i]))
         rows[key] = surrounding.row_names[i]
     return rows
+
+
+def _objective(surrounding):
+    """Sense, constant and terms of the linear objective; None if there is none."""
+    if surrounding.costs is None:
+        return None
+    names, costs = surrounding.linear.names, surrounding.costs
+    terms = sorted((names[j], float(costs[j])) for j in np.flatnonzero(costs).tolist())
+    return surrounding.maximise, float(surrounding.cost_constant), tuple(terms)
 
 
 def _columns(surrounding):

@@ -187,7 +187,11 @@ class _JointNetwork:
         )
         rows = sparse.csr_array(
             sparse.vstack(
-                [sparse.csr_array(original.costs[None]), linear.matrix[at_outputs], unit],
+                [
+                    sparse.csr_array(original.costs[None]),
+                    linear.matrix[at_outputs],
+                    unit,
+                ],
                 format="csr",
             )
         )

@@ -59,7 +59,10 @@ class Nodes:
     def joined(parts):
         """All nodes of several Nodes."""
         return Nodes(
-            *(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Nodes))
+            *(
+                np.concatenate([getattr(p, f.name) for p in parts])
+                for f in fields(Nodes)
+            )
         )
 
     def split(self, integer):

@@ -68,7 +68,9 @@ class RegionLP:
         rows, low, high = [], [], []
         for layer, state, (C, d) in zip(self.problem.network.layers, pattern, pieces):
             top = np.inf if layer.ceiling is None else layer.ceiling
-            lower = np.select([state == ACTIVE, state == AT_CEILING], [0.0, top], -np.inf)
+            lower = np.select(
+                [state == ACTIVE, state == AT_CEILING], [0.0, top], -np.inf
+            )
             upper = np.select([state == INACTIVE, state == ACTIVE], [0.0, top], np.inf)
             rows.append(C)
             low.append(lower - d)
@@ -80,7 +82,9 @@ class RegionLP:
     def _optimum(self, matrix, row_lower, row_upper, costs, lower, upper, time_limit):
         h = self._highs
         row, column = np.nonzero(matrix)
-        start = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=len(matrix)))])
+        start = np.concatenate(
+            [[0], np.cumsum(np.bincount(row, minlength=len(matrix)))]
+        )
         h.passModel(
             costs.size,
             len(matrix),

@@ -116,7 +116,6 @@ class Relaxation:
 
     def _bound(self, nodes, lines, lps, costs, constants, cutoff, deadline):
         """Dual bounds of all nodes, LPs where those do not suffice, branching."""
-        p = self.problem
         at_duals = lps.dual_bounds(
             costs, constants, nodes.duals, nodes.lower, nodes.upper
         )
@@ -197,7 +196,9 @@ class Relaxation:
         # an exact box whose LP point is no solution: any integer left, the widest
         stuck = (column < 0) & (can & p.integer).any(axis=1)
         if stuck.any():
-            widest = np.where(can & p.integer, np.minimum(width, 1e6), -1).argmax(axis=1)
+            widest = np.where(can & p.integer, np.minimum(width, 1e6), -1).argmax(
+                axis=1
+            )
             column = np.where(stuck, widest, column)
             middle = 0.5 * (nodes.lower + nodes.upper)[rows, widest]
             middle = np.where(np.isfinite(middle), middle, points[rows, widest])

@@ -40,9 +40,9 @@ def tightened_root(problem):
         return None
     n = p.n_inputs
     open_ends = ~(np.isfinite(lower[0, :n]) & np.isfinite(upper[0, :n]))
-    if open_ends.any() and p.plain.shape[0]:
-        if not _by_lps(rows, lower, upper, np.flatnonzero(open_ends)):
-            return None
+    wanted = np.flatnonzero(open_ends) if p.plain.shape[0] else []
+    if not _by_lps(rows, lower, upper, wanted):
+        return None
     for j in range(n):
         if not (np.isfinite(lower[0, j]) and np.isfinite(upper[0, j])):
             name = p.original.linear.name(p.columns[j])
@@ -57,7 +57,7 @@ def tightened_root(problem):
 
 def _by_lps(rows, lower, upper, inputs):
     """Bound some columns by two LPs each, in place; False if there is no point."""
-    lps = NodeLPs(rows.pattern)
+    lps = NodeLPs(rows.pattern) if len(inputs) else None
     for j in inputs:
         for sign, ends in ((1.0, lower), (-1.0, upper)):
             costs = np.zeros_like(lower)
@@ -67,5 +67,7 @@ def _by_lps(rows, lower, upper, inputs):
                 return False
             value = sign * answer.bounds[0]
             if np.isfinite(value):
-                ends[0, j] = max(ends[0, j], value) if sign > 0 else min(ends[0, j], value)
+                ends[0, j] = (
+                    max(ends[0, j], value) if sign > 0 else min(ends[0, j], value)
+                )
     return True

@@ -8,8 +8,8 @@ import numpy as np
 from pyomo_relu.bounds.executor import run_tasks
 from pyomo_relu.search.ascent import minimise_over_box
 from pyomo_relu.search.branch_dive import Dive
-from pyomo_relu.search.branch_incumbent import Incumbent
 from pyomo_relu.search.branch_handover import Handover
+from pyomo_relu.search.branch_incumbent import Incumbent
 from pyomo_relu.search.branch_milp import solve_leaf
 from pyomo_relu.search.branch_nodes import Nodes, OpenNodes
 from pyomo_relu.search.branch_relax import Relaxation
@@ -171,10 +171,17 @@ class Tree:
         if not len(batch):
             return
         started = time.perf_counter()
-        parts = max(1, self.options.threads)
+        parts = self.options.threads
+        if self.options.executor is not None and parts == 1:
+            parts = getattr(executor, "_max_workers", None) or 2
         chunks = [batch[i::parts] for i in range(min(parts, len(batch)))]
         tasks = [
-            (self.relaxation, c.split(self.problem.integer), self.cutoff, self._deadline())
+            (
+                self.relaxation,
+                c.split(self.problem.integer),
+                self.cutoff,
+                self._deadline(),
+            )
             for c in chunks
         ]
         run = run_tasks(_evaluate, tasks, executor if len(tasks) > 1 else None)
@@ -279,9 +286,7 @@ class Tree:
         started = time.perf_counter()
         node = self.open.pop(1)
         self.open.add(node)
-        dive = Dive(
-            self.relaxation, self.incumbent, self._left, self._deadline
-        )
+        dive = Dive(self.relaxation, self.incumbent, self._left, self._deadline)
         dive.run(node[:], self.cutoff)
         self._spent_diving += time.perf_counter() - started
 

@@ -101,6 +101,14 @@ class NetworkFormulation(Transformation):
         return block.neuron_bounds(config.assume_fixed_vars_permanent), {}
 
     @staticmethod
+    def outdated(encoding):
+        """Why the encoding no longer fits the model it is part of, or None.
+
+        For formulations that rest on more than the input box; ``forward_error()`` asks.
+        """
+        return None
+
+    @staticmethod
     def set_start(encoding, x, pre, post):
         """Set variables of this formulation other than indicators for a MIP start."""
 

@@ -52,10 +52,15 @@ from pyomo.core.base import TransformationFactory
 
 from pyomo_relu import bounds as bounds_
 from pyomo_relu.errors import TransformationError
+from pyomo_relu.model_conditions import ModelConditions
 from pyomo_relu.surrounding import read_surrounding
 from pyomo_relu.transform.base import NetworkFormulation, check_encoded
 from pyomo_relu.transform.cells_rows import encode_cells, set_cell_start
-from pyomo_relu.transform.reads import neurons_read, variables_read
+from pyomo_relu.transform.reads import (
+    absent_neuron_read,
+    neurons_read,
+    variables_read,
+)
 
 logger = logging.getLogger("pyomo.relu")
 
@@ -102,7 +107,7 @@ def _declare_cells(config):
             With "model" the rows and bounds that the model has among the inputs and
             outputs of one network are imposed on each cell.  The encoding is then valid
             for models at least as tight: apply it again after relaxing such a row, or
-            unfixing an output.""",
+            unfixing an output; ``forward_error()`` refuses if that was forgotten.""",
         ),
     )
     config.declare(
@@ -156,11 +161,13 @@ class Cells(NetworkFormulation):
     # -- choosing the cells --------------------------------------------------------
 
     def _prepare(self, model, blocks, config):
-        self._partitions, self._dropped = {}, set()
+        self._partitions, self._dropped, self._conditions = {}, set(), None
         if not blocks:
             return
         fixed = config.assume_fixed_vars_permanent
         surrounding = read_surrounding(blocks[0].model(), blocks, fixed)
+        if config.scope == "model":
+            self._conditions = ModelConditions(blocks[0].model(), surrounding)
         read = variables_read(surrounding)
         networks = []
         for at, block in enumerate(blocks):
@@ -250,6 +257,16 @@ class Cells(NetworkFormulation):
         _, partition = self._partitions[id(encoding.block)]
         with_neurons = id(encoding.block) not in self._dropped
         encode_cells(encoding, partition, with_neurons)
+        encoding.details["conditions"] = self._conditions
+
+    @staticmethod
+    def outdated(encoding):
+        """What the cells rest on and the model no longer has."""
+        conditions = encoding.details["conditions"]
+        void = None if conditions is None else conditions.violated()
+        if void is None and not encoding.details["with_neurons"]:
+            void = absent_neuron_read(encoding.block)
+        return void
 
     @staticmethod
     def set_start(encoding, x, pre, post):

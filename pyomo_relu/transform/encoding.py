@@ -35,6 +35,7 @@ class Encoding(AutoSlots.Mixin):
         "bounds",
         "reformulation",
         "columns",
+        "conditions",
         "given",
         "saved",
         "replaced",
@@ -46,6 +47,8 @@ class Encoding(AutoSlots.Mixin):
         self.block = block
         self.bounds = bounds
         self.columns = NetworkColumns(block)
+        model_bounds = block.record.model_bounds
+        self.conditions = None if model_bounds is None else model_bounds[1]
         self.given = {}
         self.saved = []
         self.replaced = list(block.activation.values())
@@ -136,6 +139,19 @@ class Encoding(AutoSlots.Mixin):
         self.block.record.encoding = None
 
     # -- what the block calls ------------------------------------------------------
+
+    def outdated(self):
+        """What the coefficients rest on and the model no longer has, or None."""
+        if self.conditions is not None:
+            void = self.conditions.violated()
+            if void is not None:
+                return void
+        lower, upper = self.block.input_box()
+        if self.bounds.covers(lower, upper):
+            return None
+        wider = (lower < self.bounds.input_lower) | (upper > self.bounds.input_upper)
+        names = [v.name for v, w in zip(self.block.input_vars(), wider) if w]
+        return f"the bounds of {', '.join(names[:5])} were widened (or it was unfixed)"
 
     def set_start(self, x, pre, post):
         """Set this encoding's own variables for a forward pass (a MIP start).

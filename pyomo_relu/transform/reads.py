@@ -7,6 +7,7 @@ from pyomo.core.expr.visitor import identify_variables
 from pyomo.gdp.disjunct import DisjunctData, DisjunctionData
 
 from pyomo_relu.block import ReLUNetworkBlockData
+from pyomo_relu.surrounding import read_surrounding
 
 
 def variables_read(surrounding, left_out_only=False):
@@ -72,3 +73,11 @@ def neurons_read(block, read):
             if id(var) in read:
                 return var
     return None
+
+
+def absent_neuron_read(block):
+    """Text if the model reads a neuron of ``block`` that its encoding left out."""
+    var = neurons_read(block, variables_read(read_surrounding(block.model(), [block])))
+    if var is None:
+        return None
+    return f"a row or objective that reads '{var.name}' was added"

@@ -38,7 +38,11 @@ from pyomo_relu.surrounding import read_surrounding
 from pyomo_relu.transform.base import NetworkFormulation, in_disjunct, source_of
 from pyomo_relu.transform.bigm import encode_big_m
 from pyomo_relu.transform.encoding import Encoding
-from pyomo_relu.transform.reads import neurons_read, variables_read
+from pyomo_relu.transform.reads import (
+    absent_neuron_read,
+    neurons_read,
+    variables_read,
+)
 
 
 def _declare_reduce(config):
@@ -105,7 +109,22 @@ class Reduce(NetworkFormulation):
             removed=reduction.removed,
             kept=reduction.network.n_neurons,
             dropped={view.original(*key) for key in dropped},
+            weights=weights,
         )
+
+    @staticmethod
+    def outdated(encoding):
+        """What the reduction rests on and the model no longer has."""
+        block, weights = encoding.block, encoding.details["weights"]
+        if weights is not None:
+            surrounding = read_surrounding(block.model(), [block])
+            try:
+                now = _objective_weights(Reduce.NAME, encoding.bounds, surrounding, 0)
+            except TransformationError as error:
+                return f"the model was changed ({error})"
+            if not np.array_equal(np.sign(now), np.sign(weights)):
+                return "the objective was changed"
+        return absent_neuron_read(block)
 
     @staticmethod
     def remark(encoding):

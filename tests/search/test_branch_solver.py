@@ -1,6 +1,7 @@
 """SolverFactory("relu.branch"): options, results, log, refusals, limits."""
 
 import concurrent.futures
+import itertools
 import logging
 
 import numpy as np
@@ -150,9 +151,7 @@ def test_options_from_all_places():
     solver.options["seed"] = 3
     loose = solver.solve(m)
     tight = solver.solve(m, options={"mip_gap": 1e-6}, timelimit=60)
-    ends = [
-        r.problem.upper_bound - r.problem.lower_bound for r in (loose, tight)
-    ]
+    ends = [r.problem.upper_bound - r.problem.lower_bound for r in (loose, tight)]
     assert ends[1] <= 1e-6 * max(1.0, abs(tight.problem.upper_bound)) * 1.01
     assert ends[0] > 10 * ends[1]
 
@@ -177,9 +176,7 @@ def test_warmstart_is_used():
     solve(m, mip_gap=1e-7)
     best = pyo.value(m.obj)
     problem = read_model(m).problem
-    found = branch(
-        problem, BranchOptions(time_limit=0.0, start=read_model(m).start())
-    )
+    found = branch(problem, BranchOptions(time_limit=0.0, start=read_model(m).start()))
     assert found.value <= best + 1e-9
     assert pyo.value(m.obj) == best
     results = solve(m, warmstart=True)
@@ -297,7 +294,7 @@ def test_bounds_only_rise_and_boxes_are_reported():
         lambda lower, upper: boxes.append((lower, upper)),
     )
     assert result.status == "optimal"
-    assert all(a <= b + 1e-9 for a, b in zip(bounds, bounds[1:]))
+    assert all(a <= b + 1e-9 for a, b in itertools.pairwise(bounds))
     lower = np.concatenate([lo for lo, _ in boxes])
     upper = np.concatenate([hi for _, hi in boxes])
     assert lower.shape == upper.shape == (len(lower), 3)

@@ -11,7 +11,12 @@ from pyomo.common.log import LoggingIntercept
 from pyomo.gdp import Disjunct, Disjunction
 
 from pyomo_relu import ReLUNetworkBlock
-from pyomo_relu.errors import BoundsError, InfeasibleError, TransformationError
+from pyomo_relu.errors import (
+    BoundsError,
+    InfeasibleError,
+    ModelError,
+    TransformationError,
+)
 from tests.networks import chain, residual
 from tests.transform.test_bigm import state
 from tests.truth import solve
@@ -392,3 +397,68 @@ def test_log_line():
     with LoggingIntercept(out, "pyomo.relu", level=20):
         TRANSFORM("relu.obbt").apply_to(box_model())
     assert "neurons stable after" in " ".join(out.getvalue().split())
+
+
+# -- encodings that rest on the model ------------------------------------------------------
+
+
+def test_an_encoding_notices_that_a_constraint_it_rests_on_is_gone():
+    m = box_model()
+    m.limit = pyo.Constraint(expr=m.x[0] + m.x[1] <= -1)
+    TRANSFORM("relu.obbt").apply_to(m, scope="model", tighten_var_bounds=False)
+    TRANSFORM("relu.bigm").apply_to(m)
+    m.nn.initialize([-0.75, -0.5])
+    assert m.nn.forward_error() == 0.0
+    m.limit.deactivate()
+    with pytest.raises(ModelError, match="constraint 'limit' was changed or removed"):
+        m.nn.forward_error()
+
+
+def test_an_encoding_notices_that_the_objective_of_its_cutoff_is_gone():
+    m = box_model()
+    TRANSFORM("relu.obbt").apply_to(m, scope="model", objective_cutoff=0.0)
+    TRANSFORM("relu.bigm").apply_to(m)
+    m.nn.initialize([0.0, 0.0])
+    m.nn.forward_error()
+    m.objective.set_value(m.x[0])
+    with pytest.raises(ModelError, match="the objective was changed"):
+        m.nn.forward_error()
+
+
+def test_cells_notice_that_a_row_they_assumed_is_gone():
+    m = box_model()
+    m.limit = pyo.Constraint(expr=m.x[0] + m.x[1] <= -1)
+    TRANSFORM("relu.cells").apply_to(m, scope="model", max_cells=8)
+    m.nn.initialize([-0.75, -0.5])
+    assert m.nn.forward_error() == 0.0
+    m.limit.set_value(m.x[0] + m.x[1] <= 0)
+    with pytest.raises(ModelError, match="'limit' was changed or removed"):
+        m.nn.forward_error()
+
+
+def test_left_out_neurons_may_not_be_read_later():
+    for name, sizes in (("relu.cells", [1, 4, 1]), ("relu.reduce", [2, 4, 1])):
+        m = pyo.ConcreteModel()
+        m.x = pyo.Var(range(sizes[0]), bounds=(-1, 1))
+        m.nn = ReLUNetworkBlock(network=chain(sizes), inputs=m.x)
+        m.objective = pyo.Objective(expr=m.nn.outputs[0])
+        TRANSFORM(name).apply_to(m)
+        m.nn.initialize([0.5] * sizes[0])
+        assert m.nn.forward_error() == 0.0
+        m.late = pyo.Constraint(expr=m.nn.post[0, 1] <= 0.5)
+        with pytest.raises(ModelError, match=r"reads 'nn.post\[0,1\]' was added"):
+            m.nn.forward_error()
+
+
+def test_dropped_indicators_notice_a_later_reader_of_the_output():
+    m = box_model()
+    TRANSFORM("relu.reduce").apply_to(m, drop_minimised=True)
+    m.nn.initialize([0.5, 0.5])
+    assert m.nn.forward_error() == 0.0
+    m.late = pyo.Constraint(expr=m.nn.outputs[0] >= -10)
+    with pytest.raises(ModelError, match="a constraint reads"):
+        m.nn.forward_error()
+    m.late.deactivate()
+    m.objective.sense = pyo.maximize
+    with pytest.raises(ModelError, match="the objective was changed"):
+        m.nn.forward_error()
