@@ -169,7 +169,10 @@ def _confirm_unbounded(problem, options, began):
         return replace(found, status=UNBOUNDED, bound=-np.inf, value=value)
     if found.status == INFEASIBLE:
         return found
-    return replace(found, bound=-np.inf)
+    value = np.inf
+    if found.full is not None:
+        value = float(problem.original.objective(found.full[None])[0])
+    return replace(found, bound=-np.inf, value=value)
 
 
 __all__ = [

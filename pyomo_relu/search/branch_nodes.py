@@ -97,11 +97,14 @@ class OpenNodes:
             self._new.append(nodes)
 
     def prune(self, cutoff):
-        """Drop nodes whose bound reaches ``cutoff``."""
+        """Drop nodes whose bound reaches ``cutoff``; returns the least of their bounds."""
         self._merge()
         keep = self._nodes.bound < cutoff
-        if not keep.all():
-            self._nodes = self._nodes[keep]
+        if keep.all():
+            return np.inf
+        least = float(self._nodes.bound[~keep].min())
+        self._nodes = self._nodes[keep]
+        return least
 
     def pop(self, count):
         """The ``count`` nodes of least bound, which are no longer open."""

@@ -126,7 +126,7 @@ class Tree:
         first = True
         while True:
             cutoff = self.cutoff
-            self.open.prune(cutoff)
+            self._closed = min(self._closed, self.open.prune(cutoff))
             if not len(self.open):
                 return self._conclusion()
             if self._left() <= 0:

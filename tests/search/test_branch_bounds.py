@@ -365,7 +365,8 @@ def test_open_nodes_give_out_the_least_bounds():
     assert len(queue) == 50 and queue.bound == bounds.min()
     batch = queue.pop(10)
     assert sorted(batch.bound) == pytest.approx(np.sort(bounds)[:10])
-    queue.prune(np.sort(bounds)[30])
+    assert queue.prune(np.sort(bounds)[30]) == np.sort(bounds)[30]
+    assert queue.prune(np.inf) == np.inf
     assert len(queue) == 20
     assert len(queue.pop(100)) == 20 and not len(queue)
     assert queue.bound == np.inf
