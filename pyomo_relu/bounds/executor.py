@@ -73,6 +73,7 @@ def run_tasks(function, tasks, executor=None, deadline=None, recompute=True, don
     if executor is None:
         return _run_here(function, tasks, range(len(tasks)), run, deadline, done)
     _run_there(function, tasks, executor, run, deadline, done)
+    run.lost.sort()  # workers fail in any order; the record is the same every time
     missing = [i for i in run.lost if run.results[i] is None]
     if missing and recompute and not run.interrupted:
         run.notes.append(
