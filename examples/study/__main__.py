@@ -46,7 +46,10 @@ def main(arguments=None):
                 bar=not options.silent,
             )
         print(f"{summary}.")
-    tables = Tables.from_records(folder.load())
+    # a folder may hold cases that the grid no longer has
+    ids = config.ids
+    records = [record for record in folder.load() if record["id"] in ids]
+    tables = Tables.from_records(records)
     if not tables.networks:
         print(
             "error: no training has finished, so there is no report.", file=sys.stderr

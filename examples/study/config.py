@@ -119,7 +119,13 @@ class Config:
     @property
     def n_cases(self):
         """Trainings and solves."""
-        return sum(1 + len(solves) for _, solves in self.cases)
+        return len(self.ids)
+
+    @property
+    def ids(self):
+        """Ids of all cases."""
+        solves = (solve.id for _, solves in self.cases for solve in solves)
+        return {task.id for task, _ in self.cases}.union(solves)
 
 
 def load_config(path):

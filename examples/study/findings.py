@@ -26,7 +26,11 @@ from examples.study.findings_training import (
 
 
 def all_findings(tables):
-    """Every claim that the tables can speak to, in order."""
+    """Every claim that the tables can speak to, in order.
+
+    Networks that learned nothing take no part.
+    """
+    tables = tables.that_learned()
     return [
         regularisation(tables),
         regions_and_effort(tables),

@@ -21,7 +21,7 @@ LASTRUCCI = "Lastrucci et al. 2026 (arXiv 2603.23299)"
 PAPER_PROBLEMS = ("peaks", "himmelblau", "ackley2")
 
 AGREES, DISAGREES, UNCLEAR = "agrees", "disagrees", "no clear effect"
-OPEN, MISSING = "nothing claimed", "not measured"
+PARTLY, OPEN, MISSING = "agrees in part", "nothing claimed", "not measured"
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class Finding:
 
 
 def paper(rows):
+    """Rows of the paper's three problems, more than one hidden layer."""
     return deep(select(rows, problem=PAPER_PROBLEMS))
 
 
@@ -59,12 +60,24 @@ def verdict_of(ratio, expected):
 
 
 def plain_effort(tables, bounds="lp"):
+    """Solves that compare trainings, and the function that relates some to plain's."""
     rows = paper(compared_solves(tables, bounds))
     base = select(rows, family="plain")
     return rows, lambda wanted: effort_ratio(wanted, base, *PAIR)
 
 
+def one_sided(effects, expected):
+    """Verdict on several settings: clear ones must all point the same way."""
+    if not effects:
+        return MISSING
+    signs = {e.direction for e in effects if e.value is not None} - {0}
+    if signs == {expected}:
+        return AGREES
+    return DISAGREES if signs == {-expected} else UNCLEAR
+
+
 def families(rows, *families):
+    """Rows of some families of trainings."""
     return select(rows, family=families)
 
 
@@ -90,11 +103,13 @@ def training_effects(tables, family):
 
 
 def encodings(tables, bounds, formulation="relu.bigm"):
+    """Solves of the paper's problems on plain networks, one encoding."""
     rows = [r for r in tables.solves if r["objective"] is not None]
     rows = select(rows, family="plain", solver=main_solver(tables.solves))
     return paper(select(rows, bounds=bounds, formulation=formulation))
 
 
 def tightening_ratio(tables):
+    """Effort with lp bounds relative to interval bounds, plain networks."""
     lp, interval = encodings(tables, "lp"), encodings(tables, "interval")
     return effort_ratio(lp, interval, *SOLVE_PAIR)

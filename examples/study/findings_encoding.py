@@ -134,6 +134,8 @@ def _relaxation_difference(tables):
             if a is not None and b is not None:
                 off = abs(a - b) / max(1.0, abs(b))
                 largest = off if largest is None else max(largest, off)
+    if largest == 0:
+        return "none in the nine digits of the tables"
     return "not measured" if largest is None else f"{largest:.1g}"
 
 

@@ -16,12 +16,14 @@ from examples.study.findings_common import (
     LASTRUCCI,
     MISSING,
     OPEN,
+    PARTLY,
     PLATE,
     TSAY,
     UNCLEAR,
     Finding,
     by_problem,
     families,
+    one_sided,
     paper,
     plain_effort,
     tightening_ratio,
@@ -52,7 +54,11 @@ def regularisation(tables):
         if best is None or effect.value < best[1].value:
             effects[family] = training, effect
     tightening = tightening_ratio(tables)
-    texts = [f"{name} {effect}" for name, effect in effects.values()]
+    networks = paper(tables.networks)
+    texts = []
+    for name, effect in effects.values():
+        error = ratio_to_plain(select(networks, training=name), networks, "nrmse")
+        texts.append(f"{name} {effect} at an error of x{error.value:.3g}")
     verdict = MISSING
     penalties = [effects[f][1] for f in ("l1", "l2") if f in effects]
     if penalties and tightening.value is not None:
@@ -107,37 +113,49 @@ def shrinkage(tables):
     """Stronger penalty, fewer regions, less effort?"""
     rows, ratio = plain_effort(tables)
     networks = paper(tables.networks)
-    texts, ordered, total = [], 0, 0
+    texts, fell, total = [], {"regions": 0, "effort": 0}, 0
     for family in ("l1", "l2"):
-        steps = []
-        for (strength,), nets in sorted(
-            group(select(networks, family=family), "strength").items()
-        ):
-            runs = select(rows, family=family, strength=strength)
-            steps.append(
-                (
-                    strength,
-                    ratio_to_plain(nets, networks, "regions_lower_bound").value,
-                    ratio(runs).value,
-                )
+        nets = _with_all_strengths(select(networks, family=family))
+        runs = _with_all_strengths(select(rows, family=family))
+        steps = [{"regions": 1.0, "effort": 1.0}]  # plain
+        for (strength,), members in sorted(group(nets, "strength").items()):
+            regions = ratio_to_plain(members, networks, "regions_lower_bound").value
+            effort = ratio(select(runs, strength=strength)).value
+            if regions is None or effort is None:
+                continue
+            steps.append({"regions": regions, "effort": effort})
+            texts.append(
+                f"{family} {strength:g}: regions x{regions:.3g}, effort x{effort:.3g}"
             )
-        steps = [s for s in steps if None not in s]
-        texts += [
-            f"{family} {s:g}: regions x{r:.3g}, effort x{e:.3g}" for s, r, e in steps
-        ]
         for a, b in itertools.pairwise(steps):
-            total += 2
-            ordered += (b[1] < a[1]) + (b[2] < a[2])
+            total += 1
+            for what in fell:
+                fell[what] += b[what] < a[what]
     verdict = MISSING
     if total:
-        verdict = AGREES if ordered == total else DISAGREES if ordered == 0 else UNCLEAR
+        always = [count == total for count in fell.values()]
+        verdict = AGREES if all(always) else PARTLY if any(always) else UNCLEAR
+        if max(fell.values()) == 0:
+            verdict = DISAGREES
     return Finding(
         "The stronger the shrinkage, the fewer linear regions and the less effort.",
         f"{TSAY}, on {PLATE}",
-        f"Relative to plain: {'; '.join(texts) or 'not measured'}. "
-        f"{ordered} of {total} steps to a stronger penalty go down.",
+        f"Relative to plain: {'; '.join(texts) or 'not measured'}. Of {total} steps to "
+        f"a stronger penalty, beginning at none, regions fall in {fell['regions']} and "
+        f"effort in {fell['effort']}.",
         verdict,
     )
+
+
+def _with_all_strengths(rows):
+    """Rows of those problems, sizes and seeds that have every strength."""
+    strengths = {r["strength"] for r in rows}
+    complete = {
+        key
+        for key, members in group(rows, *PAIR).items()
+        if {r["strength"] for r in members} == strengths
+    }
+    return [r for r in rows if tuple(r[c] for c in PAIR) in complete]
 
 
 def l1_or_l2(tables):
@@ -202,18 +220,12 @@ def clipping_big_m(tables):
 def clipping_effort(tables):
     """Do ceilings lower the effort?"""
     texts, effects = training_effects(tables, "ceiling")
-    signs = [e.direction for e in effects]
-    verdict = MISSING
-    if signs:
-        verdict = UNCLEAR
-        if all(s == signs[0] for s in signs) and signs[0]:
-            verdict = AGREES if signs[0] < 0 else DISAGREES
     return Finding(
         "Clipped ReLUs, by lower big-Ms, make the problem easier.",
         f"{AICHE} (a hypothesis there)",
         "Each clipped neuron takes up to two binaries. Relative to plain: "
         f"{'; '.join(texts) or 'not measured'}.",
-        verdict,
+        one_sided(effects, -1),
     )
 
 

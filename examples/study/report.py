@@ -18,7 +18,7 @@ from examples.study.report_tables import (
     trade_off_table,
     training_table,
 )
-from examples.study.tables import Tables
+from examples.study.tables import LEARNED_NOTHING, Tables
 
 #: Trainings whose regions are drawn, as far as a run has them.
 DRAWN = (
@@ -55,7 +55,7 @@ def write_report(folder, networks=None):
     _what_was_run(report, tables, folder)
     _checks(report, tables)
     _findings(report, tables)
-    paper = tables.of_problems(PAPER_PROBLEMS)
+    paper = tables.of_problems(PAPER_PROBLEMS).that_learned()
     _training(report, paper, networks)
     _encodings(report, paper)
     _others(report, tables)
@@ -117,6 +117,15 @@ def _what_was_run(report, tables, folder):
     lines += [f"{name}: layers {', '.join(sizes)}" for name, sizes in problems.items()]
     lines.append(f"trainings: {_listed(tables.networks, 'training')}")
     lines.append(how_trained(tables))
+    learned = {r["network"] for r in tables.that_learned().networks}
+    void = [r for r in tables.networks if r["network"] not in learned]
+    names = ", ".join(
+        f"{r['problem']} {r['hidden']} {r['training']} seed {r['seed']:g}" for r in void
+    )
+    lines.append(
+        "networks that learned nothing (held-out error above "
+        f"{LEARNED_NOTHING:g}) and take no part in comparisons: {names or 'none'}"
+    )
     for column in ("bounds", "formulation", "solver"):
         lines.append(f"{column}: {_listed(tables.solves, column)}")
     report.items(lines)
@@ -160,11 +169,15 @@ def _checks(report, tables):
             f"file, relative: from {min(off):.1e} to {max(off):.1e} over "
             f"{len(off)} solves."
         )
-    errors = [r["forward_error"] for r in optimal if r["forward_error"] is not None]
+    errors = [
+        r["forward_error"] / max(1.0, abs(r["objective"]))
+        for r in optimal
+        if r["forward_error"] is not None
+    ]
     if errors:
         texts.append(
             "Largest difference between a solution's outputs and the network evaluated "
-            f"at its inputs: {max(errors):.1e}."
+            f"at its inputs, relative to the optimum: {max(errors):.1e}."
         )
     spread = []
     for rows in group(optimal, "network").values():
@@ -260,7 +273,10 @@ def _encodings(report, tables):
             report.table(header, rows)
     png = figures.profiles(tables.solves)
     if png is not None:
-        report.picture("profiles", png, "Performance profiles, plain networks")
+        caption = (
+            "Performance profiles of the solve (preprocessing apart), plain networks"
+        )
+        report.picture("profiles", png, caption)
     layers = deep(select(tables.layers, family="plain"))
     if layers:
         report.picture(

@@ -8,6 +8,9 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
+#: A normalised held-out error above this: hardly better than the mean.
+LEARNED_NOTHING = 0.95
+
 _TRAINING = ("problem", "hidden", "training", "family", "strength", "seed")
 _FIGURES = {
     "networks": (
@@ -139,10 +142,18 @@ class Tables:
 
     def of_problems(self, names):
         """The tables with the rows of some problems only."""
-        kept = (
-            [row for row in getattr(self, table) if row["problem"] in names]
-            for table in COLUMNS
-        )
+        return self._where(lambda row: row["problem"] in names)
+
+    def that_learned(self):
+        """The tables without networks that are no better than a constant.
+
+        Their problems are trivial, which says nothing about a training that works.
+        """
+        void = {r["network"] for r in self.networks if r["nrmse"] > LEARNED_NOTHING}
+        return self._where(lambda row: row["network"] not in void)
+
+    def _where(self, wanted):
+        kept = ([row for row in getattr(self, t) if wanted(row)] for t in COLUMNS)
         return Tables(*kept)
 
     def write(self, folder):

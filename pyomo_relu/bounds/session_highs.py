@@ -1,5 +1,7 @@
 """Sessions on HiGHS through the array interface of highspy; nothing else in here."""
 
+import contextlib
+import sys
 import threading
 
 import numpy as np
@@ -141,17 +143,34 @@ class HighsSession(Session):
         The last session releases HiGHS' thread pool: it has one size per process, and
         a later solve of the caller's with ``threads=4`` would be refused otherwise.
         """
-        global _open
         if self._highs is None:
             return
         self._highs.clear()
         self._highs = None
-        with _lock:
-            _open -= 1
-            if _open == 0:
-                import highspy
+        _leave()
 
-                highspy.Highs.resetGlobalScheduler(False)
+
+@contextlib.contextmanager
+def highs_in_use():
+    """For code with HiGHS objects of its own: the last one out frees the thread pool.
+
+    See ``HighsSession.close``.
+    """
+    global _open
+    with _lock:
+        _open += 1
+    try:
+        yield
+    finally:
+        _leave()
+
+
+def _leave():
+    global _open
+    with _lock:
+        _open -= 1
+        if _open == 0 and "highspy" in sys.modules:
+            sys.modules["highspy"].Highs.resetGlobalScheduler(False)
 
 
 def _statuses(status):

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from pyomo_relu.bounds.session_highs import highs_in_use
 from pyomo_relu.search.branch_root import tightened_root
 from pyomo_relu.search.branch_tree import (
     INFEASIBLE,
@@ -81,8 +82,6 @@ class BranchResult:
     open : int
         Boxes left.
     seconds : float
-    boxes : list of (lower, upper)
-        The boxes visited, if they were asked for.
     """
 
     status: str
@@ -93,7 +92,6 @@ class BranchResult:
     milps: int = 0
     open: int = 0
     seconds: float = 0.0
-    boxes: list = None
 
     @property
     def gap(self):
@@ -131,7 +129,11 @@ def branch(problem, options=None, progress=None, visited=None):
     BoundsError
         If a network's input cannot be bounded.
     """
-    options = options or BranchOptions()
+    with highs_in_use():
+        return _branch(problem, options or BranchOptions(), progress, visited)
+
+
+def _branch(problem, options, progress=None, visited=None):
     began = time.perf_counter()
     root = tightened_root(problem)
     if root is None:
@@ -163,7 +165,7 @@ def _confirm_unbounded(problem, options, began):
     limit = options.time_limit
     if limit is not None:
         limit = max(0.0, limit - (time.perf_counter() - began))
-    found = branch(problem.without_objective(), replace(options, time_limit=limit))
+    found = _branch(problem.without_objective(), replace(options, time_limit=limit))
     if found.status == OPTIMAL:
         value = float(problem.original.objective(found.full[None])[0])
         return replace(found, status=UNBOUNDED, bound=-np.inf, value=value)

@@ -3,8 +3,11 @@
 #: Seconds that a MILP is assumed to take before one has been solved.
 _FIRST_GUESS = 0.02
 
-#: Counted boxes before which nothing is known, and after which old ones count half.
-_LEARN, _MEMORY = 60, 2000
+#: Counted boxes before which nothing is known.
+_LEARN = 60
+
+#: More open descendants than this per small box: splitting them does not end.
+_ENDLESS = 4.0
 
 #: Every so many decisions the dearer way is tried again.
 _EXPLORE = 20
@@ -17,12 +20,10 @@ class Handover:
     """Compares the seconds of a MILP with those of the boxes it would save.
 
     Boxes with few unstable neurons go one of two ways.  Of those that are split, all
-    descendants are counted.  If a share q of them survives and has two halves, a box
-    has ``1 / (1 - 2 q)`` descendants, itself included, in the mean (a branching
-    process), or infinitely many if q >= 1/2; that number times the seconds per box is
-    what a MILP must beat.  Which is cheaper depends on the network: measured with
-    HiGHS, a MILP saved about 90 boxes and paid for itself on five inputs and 3x50
-    neurons, but saved 18 and did not on 5x25 neurons, and never did on two inputs.
+    descendants are counted, done and still open; their mean number times the seconds
+    per box is what a MILP must beat.  Which is cheaper depends on the network: measured
+    with HiGHS, a MILP saved about 90 boxes and paid for itself on five inputs and 3x50
+    neurons, but saved 15 and did not on 5x25 neurons, and never did on two inputs.
 
     Parameters
     ----------
@@ -40,27 +41,34 @@ class Handover:
         self.most = most
         self.neurons = min(_NEURONS, most) if most > 0 else -1
         self._milps, self._milp_seconds = 1, _FIRST_GUESS
-        self._counted, self._survived = 0, 0
+        self._families, self._family_boxes = 0, 0
         self._boxes, self._box_seconds = 1, 0.0
         self._decisions = 0
 
-    def prefers_milp(self, root=False):
+    def prefers_milp(self, counted, still_open, root=False):
         """Decide for one box; one that is split counts from then on.
 
         Parameters
         ----------
+        counted : bool
+            Whether the box descends from one that counts already.
+        still_open : int
+            Descendants of counted boxes that are open.
         root : bool
             Whether it is the whole box: a small network is a small MILP.
         """
         if root:
             return True
-        if self._counted < _LEARN:
-            return False
-        self._decisions += 1
-        cheaper = self._mean_milp() < self._split_seconds()
-        if self._decisions % _EXPLORE == 0 and not cheaper:
-            return self._split_seconds() > 0.3 * self._mean_milp()
-        return cheaper
+        milp = False
+        if self._families and self._family_boxes >= _LEARN:
+            splitting = self._split_seconds(still_open)
+            milp = self._mean_milp() < splitting
+            self._decisions += 1
+            if self._decisions % _EXPLORE == 0 and not milp:
+                milp = splitting > 0.3 * self._mean_milp()
+        if not milp and not counted:
+            self._families += 1
+        return milp
 
     def book_milp(self, seconds, finished):
         """Book one MILP."""
@@ -71,21 +79,19 @@ class Handover:
         else:
             self.neurons = max(0, self.neurons - 4)
 
-    def book_boxes(self, seconds, boxes, counted, survived):
-        """Book bounded boxes: all, those below small ones, and survivors of these."""
+    def book_boxes(self, seconds, boxes, counted):
+        """Book bounded boxes, some of which descend from small ones."""
         self._boxes += boxes
         self._box_seconds += seconds
-        self._counted += counted
-        self._survived += survived
-        if self._counted > _MEMORY:
-            self._counted, self._survived = 0.5 * self._counted, 0.5 * self._survived
+        self._family_boxes += counted
 
     def _mean_milp(self):
         return self._milp_seconds / self._milps
 
-    def _split_seconds(self):
+    def _split_seconds(self, still_open):
         """Seconds that a small box and all its descendants are expected to take."""
-        survivors = self._survived / self._counted
-        if survivors >= 0.5:
+        waiting = still_open / self._families
+        if waiting > _ENDLESS:
             return float("inf")
-        return self._box_seconds / self._boxes * (2.0 / (1.0 - 2.0 * survivors))
+        boxes = self._family_boxes / self._families * (1.0 + waiting)
+        return self._box_seconds / self._boxes * boxes

@@ -12,8 +12,9 @@ from scipy import sparse
 from pyomo_relu.bounds.backward import BackwardPass, BoxState
 from pyomo_relu.network.layer import INPUT
 
-#: Boxes bounded together; more do not fit a processor's cache.
-CHUNK = 256
+#: Boxes bounded together: with 32, coefficients stay in a processor's cache (measured
+#: on 5x25 and 3x50 neurons: half the time of 64, a quarter of 256).
+CHUNK = 32
 
 
 @dataclass

@@ -91,6 +91,12 @@ class OpenNodes:
         self._merge()
         return float(self._nodes.bound.min()) if len(self._nodes) else np.inf
 
+    @property
+    def counted(self):
+        """Number of nodes that are counted."""
+        self._merge()
+        return int(self._nodes.counted.sum())
+
     def add(self, nodes):
         """Put nodes back."""
         if len(nodes):

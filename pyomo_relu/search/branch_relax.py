@@ -160,6 +160,11 @@ class Relaxation:
             self._local.lps = NodeLPs(self.function_rows.lp_pattern)
         return self._local.lps
 
+    def root(self):
+        """The whole box as the only node."""
+        p = self.problem
+        return Nodes.root(p.lower, p.upper, self.n_rows)
+
     def _lines(self, nodes):
         n = self.problem.n_inputs
         return self.bounder.lines(nodes.lower[:, :n], nodes.upper[:, :n])

@@ -11,7 +11,7 @@ from pyomo_relu.search.branch_dive import Dive
 from pyomo_relu.search.branch_handover import Handover
 from pyomo_relu.search.branch_incumbent import Incumbent
 from pyomo_relu.search.branch_milp import solve_leaf
-from pyomo_relu.search.branch_nodes import Nodes, OpenNodes
+from pyomo_relu.search.branch_nodes import OpenNodes
 from pyomo_relu.search.branch_relax import Relaxation
 
 OPTIMAL = "optimal"
@@ -36,6 +36,9 @@ _DIVING = 0.1
 
 #: Share of the time that may go into searching while nothing feasible is known.
 _SEARCHING = 0.3
+
+#: Seconds after which search goes on although something feasible is known.
+_PATIENCE = 5.0
 
 
 class Tree:
@@ -65,8 +68,7 @@ class Tree:
         self.visited = visited
         self.incumbent = Incumbent(problem)
         self.relaxation = Relaxation(problem)
-        root = Nodes.root(problem.lower, problem.upper, self.relaxation.n_rows)
-        self.open = OpenNodes(root)
+        self.open = OpenNodes(self.relaxation.root())
         self.nodes = self.milps = 0
         self._closed = np.inf
         self._unresolved = np.inf
@@ -185,19 +187,16 @@ class Tree:
             for c in chunks
         ]
         run = run_tasks(_evaluate, tasks, executor if len(tasks) > 1 else None)
-        survived = 0
         for chunk, done in zip(chunks, run.results):
             if done is None:
                 self.open.add(chunk)
             else:
-                survived += int(done.nodes.counted.sum())
                 self._take(done)
         if run.interrupted:
             raise KeyboardInterrupt
         seconds = time.perf_counter() - started
-        self._handover.book_boxes(
-            seconds, 2 * len(batch), 2 * int(batch.counted.sum()), survived
-        )
+        counted = 2 * int(batch.counted.sum())
+        self._handover.book_boxes(seconds, 2 * len(batch), counted)
         self._adapt(seconds)
 
     def _adapt(self, seconds):
@@ -297,6 +296,8 @@ class Tree:
         share = _SEARCHING / 6.0 if np.isfinite(self.incumbent.value) else _SEARCHING
         if self._spent_searching > share * self.seconds:
             return
+        if np.isfinite(self.incumbent.value) and self.seconds < _PATIENCE:
+            return
         started = time.perf_counter()
         seconds = min(self._round, self._left())
         self.incumbent.search(seconds, self.options.seed)
@@ -312,10 +313,13 @@ class Tree:
     def _leaves(self, batch, small):
         """MILPs for some of the small boxes; returns those left to be split."""
         settled = np.zeros(len(batch), dtype=bool)
+        still_open = self.open.counted + int(batch.counted.sum())
         for i in small:
             if self._left() <= 0 or batch.unstable[i] > self._handover.neurons:
                 continue
-            if not self._handover.prefers_milp(root=self.nodes == 1):
+            if not self._handover.prefers_milp(
+                batch.counted[i], still_open, self.nodes == 1
+            ):
                 batch.counted[i] = True
                 continue
             if batch.bound[i] >= self.cutoff:

@@ -222,7 +222,7 @@ def test_lines_hold_and_errors_cover_the_gap(network, seed):
     upper = lower + rng.uniform(0, 1, (7, n)) * (rng.random((7, n)) < 0.8)
     bounder = LineBounder(network)
     lines = bounder.lines(lower, upper)
-    narrower = bounder.lines(lower, upper, start=lines.hidden)
+    narrower = bounder.lines(lower, upper, lines.hidden)
     m = network.n_outputs
     for b in range(7):
         X = rng.uniform(lower[b], upper[b], (200, n))
@@ -269,7 +269,7 @@ def test_evaluated_boxes_lose_no_point_below_the_cutoff(seed):
     feasible = problem.original.violation(full) == 0.0
     points, values = points[feasible], problem.original.objective(full[feasible])
     cutoff = np.median(values) if len(values) else np.inf
-    nodes = Nodes.root(problem.lower, problem.upper, relaxation.n_rows)
+    nodes = relaxation.root()
     for _ in range(4):
         done = relaxation.evaluate(nodes, cutoff)
         left = done.nodes
@@ -384,19 +384,16 @@ def test_halves_cover_the_box_and_integers_are_separated():
 
 def test_handover_learns_which_is_cheaper():
     switch = Handover(30)
-    assert switch.prefers_milp(root=True)
-    assert not switch.prefers_milp()
-    switch.book_boxes(1.0, 1000, 100, 20)  # a millisecond each, few descendants
-    assert not switch.prefers_milp()
-    switch.book_boxes(1.0, 1000, 900, 700)  # most survive: no end of them
-    assert switch.prefers_milp()
-    switch.book_boxes(1.0, 1000, 0, -400)
-    assert not switch.prefers_milp()
-    switch.book_boxes(0.0, 0, 0, 179)  # about a thousand descendants
-    assert switch.prefers_milp()
+    assert switch.prefers_milp(False, 0, root=True)
+    assert not any(switch.prefers_milp(False, 0) for _ in range(10))
+    switch.book_boxes(1.0, 1000, 100)  # ten boxes each, a millisecond per box
+    assert not switch.prefers_milp(True, 0)
+    assert switch.prefers_milp(True, 1000)  # but most of them are still open
+    switch.book_boxes(1.0, 1000, 1000)  # a hundred boxes each
+    assert switch.prefers_milp(True, 0)
     for _ in range(5):
         switch.book_milp(30.0, True)
-    assert not switch.prefers_milp()
+    assert not switch.prefers_milp(True, 0)
     neurons = switch.neurons
     switch.book_milp(1.0, False)
     assert switch.neurons < neurons

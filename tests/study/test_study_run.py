@@ -14,7 +14,14 @@ pytest.importorskip("matplotlib")
 from examples.study.__main__ import main
 from examples.study.config import load_config, parse_config
 from examples.study.findings import all_findings
-from examples.study.findings_common import AGREES, DISAGREES, MISSING, OPEN, UNCLEAR
+from examples.study.findings_common import (
+    AGREES,
+    DISAGREES,
+    MISSING,
+    OPEN,
+    PARTLY,
+    UNCLEAR,
+)
 from examples.study.records import RunFolder
 from examples.study.report import write_report
 from examples.study.runner import make_executor, run_study
@@ -104,7 +111,7 @@ def test_findings_have_a_verdict_and_numbers(tiny):
     findings = all_findings(Tables.read(tiny))
     assert len(findings) == len({f.claim for f in findings}) > 10
     for finding in findings:
-        assert finding.verdict in (AGREES, DISAGREES, UNCLEAR, OPEN, MISSING)
+        assert finding.verdict in (AGREES, DISAGREES, PARTLY, UNCLEAR, OPEN, MISSING)
         assert finding.source and finding.measured
     by_claim = {f.claim: f for f in findings}
     scaling = by_claim["A posteriori scaling shrinks big-Ms."]
@@ -280,3 +287,19 @@ def test_committed_results_are_those_of_their_tables():
     assert errors == []
     gaps = [r["gap"] for r in tables.solves if r["status"] == "optimal"]
     assert np.max(gaps) <= 1.01e-4
+    found = {r["network"]: r["search_minimum"] for r in tables.networks}
+    for row in tables.solves:
+        if row["status"] == "optimal" and row["true_minimum"] is not None:
+            scale = max(1.0, abs(row["objective"]))
+            ahead = found[row["network"]] - row["objective"]
+            assert -2e-4 * scale <= ahead <= 5e-3 * scale
+
+
+def test_a_folder_with_cases_of_another_grid_reports_only_its_own(tiny, tmp_path):
+    config = load_config("tiny")
+    stranger = {"kind": "solve", "id": "other", "network": config.cases[0][0].id}
+    for name in ("records.jsonl", "environment.json"):
+        (tmp_path / name).write_bytes((tiny / name).read_bytes())
+    RunFolder(tmp_path).append(stranger)
+    assert main(["tiny", "--folder", str(tmp_path), "--report-only"]) == 0
+    assert (tmp_path / "solves.csv").read_bytes() == (tiny / "solves.csv").read_bytes()
