@@ -74,8 +74,10 @@ class ReLUBranch:
     of 1 and the row's terms.  Bounds of boxes are rounded outward and proven from dual
     multipliers; boxes handed to HiGHS as MILPs rest on HiGHS' tolerances (1e-9).
 
-    Best for up to about five inputs per network (of any depth); a MILP solver with
-    ``relu.bigm`` is better for shallow networks in many inputs.
+    Best for up to about five inputs (of networks of any depth), for several networks
+    with few inputs each, and where rows fix a network's output.  The work grows with
+    the number of inputs that must be split: for shallow networks in ten or more inputs
+    use ``relu.bigm`` with a MILP solver.
 
     Parameters
     ----------

@@ -6,7 +6,8 @@ from scipy import sparse
 from pyomo_relu.bounds.milp_chunk import PADDING
 from pyomo_relu.bounds.progressive import tighten
 from pyomo_relu.bounds.relaxation import affine_costs, relax_window
-from pyomo_relu.bounds.session import INFEASIBLE, OPTIMAL, ask, open_session
+from pyomo_relu.bounds.session import INFEASIBLE, OPTIMAL, ask
+from pyomo_relu.bounds.session_choice import open_session
 from pyomo_relu.errors import BoundsError
 
 

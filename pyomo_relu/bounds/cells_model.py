@@ -12,7 +12,8 @@ import numpy as np
 from scipy import sparse
 
 from pyomo_relu.bounds.relaxation_linear import ModelBuilder
-from pyomo_relu.bounds.session import OPTIMAL, open_session
+from pyomo_relu.bounds.session import OPTIMAL
+from pyomo_relu.bounds.session_choice import open_session
 
 logger = logging.getLogger("pyomo.relu.bounds")
 

@@ -22,7 +22,8 @@ import numpy as np
 from scipy import sparse
 
 from pyomo_relu.bounds.relaxation_linear import ModelBuilder
-from pyomo_relu.bounds.session import OPTIMAL, open_session
+from pyomo_relu.bounds.session import OPTIMAL
+from pyomo_relu.bounds.session_choice import open_session
 from pyomo_relu.network.network import INPUT
 
 #: Rows are relaxed by this share of their terms, for rounding errors.

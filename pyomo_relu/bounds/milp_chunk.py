@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from pyomo_relu.bounds.obbt_chunk import LOWER, UPPER, Chunk, ChunkResult
-from pyomo_relu.bounds.session import OPTIMAL, ask, open_session
+from pyomo_relu.bounds.session import OPTIMAL, ask
+from pyomo_relu.bounds.session_choice import open_session
 from pyomo_relu.bounds.statistics import FILTERED, INTERRUPTED, NO_TIME, SIGN_KNOWN
 
 #: Outward padding of a MILP solver's dual bound, relative to its size and to the

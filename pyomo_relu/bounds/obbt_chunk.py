@@ -11,13 +11,8 @@ import numpy as np
 from scipy import sparse
 
 from pyomo_relu.bounds.certificate import Certifier
-from pyomo_relu.bounds.session import (
-    INFEASIBLE,
-    OPTIMAL,
-    TIME_LIMIT,
-    ask,
-    open_session,
-)
+from pyomo_relu.bounds.session import INFEASIBLE, OPTIMAL, TIME_LIMIT, ask
+from pyomo_relu.bounds.session_choice import open_session
 from pyomo_relu.bounds.statistics import (
     EXACT,
     FILTERED,

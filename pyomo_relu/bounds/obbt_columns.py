@@ -15,7 +15,8 @@ import time
 import numpy as np
 
 from pyomo_relu.bounds.certificate import Certifier
-from pyomo_relu.bounds.session import INFEASIBLE, OPTIMAL, ask, open_session
+from pyomo_relu.bounds.session import INFEASIBLE, OPTIMAL, ask
+from pyomo_relu.bounds.session_choice import open_session
 from pyomo_relu.errors import InfeasibleError
 
 _ROUNDS = 5

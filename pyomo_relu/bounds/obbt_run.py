@@ -10,7 +10,7 @@ from pyomo_relu.bounds.executor import run_tasks
 from pyomo_relu.bounds.milp_chunk import MilpChunk, solve_milp_chunk
 from pyomo_relu.bounds.obbt_chunk import Chunk, ChunkResult, solve_chunk
 from pyomo_relu.bounds.relaxation_linear import power_of_two
-from pyomo_relu.bounds.session import session_class
+from pyomo_relu.bounds.session_choice import session_class
 from pyomo_relu.bounds.statistics import (
     INTERRUPTED,
     NO_TIME,

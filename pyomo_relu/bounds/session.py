@@ -1,27 +1,21 @@
-"""The common interface of LP and MILP sessions, and how one is chosen by name.
+"""The common interface of LP and MILP sessions; the choice by name is elsewhere.
 
 A session holds one linear model in a solver's memory; between solves only the costs
 change, so every solve starts from the last basis.  Its answers are hints: what is used
 as a bound is proven elsewhere (``certificate``) from the row duals.
 """
 
-import importlib
-import logging
 from dataclasses import dataclass
 
 import numpy as np
 
-from pyomo_relu.errors import ReLUError, SolverError
-
-logger = logging.getLogger("pyomo.relu.bounds")
+from pyomo_relu.errors import ReLUError
 
 OPTIMAL = "optimal"
 INFEASIBLE = "infeasible"
 UNBOUNDED = "unbounded"
 TIME_LIMIT = "time limit"
 FAILED = "failed"
-
-SOLVERS = ("highs", "gurobi")
 
 
 @dataclass
@@ -102,65 +96,6 @@ class Session:
             np.concatenate([stale, columns]).astype(np.int32),
             np.concatenate([np.zeros(stale.size), coefficients]),
         )
-
-
-def session_class(solver):
-    """The session class of a solver's name; imports the solver.
-
-    Raises
-    ------
-    SolverError
-        If the name is unknown or the solver's Python package is missing.
-    """
-    if isinstance(solver, type) or callable(solver):
-        return solver
-    if solver == "auto":
-        return automatic_session
-    if solver not in SOLVERS:
-        raise SolverError(
-            f"unknown solver '{solver}' for bound tightening; use one of "
-            f"{', '.join(SOLVERS)}."
-        )
-    package = {"highs": "highspy", "gurobi": "gurobipy"}[solver]
-    try:
-        importlib.import_module(package)
-    except ImportError as error:
-        raise SolverError(
-            f"solver '{solver}' needs the Python package {package}: {error}. "
-            f"Install it (pip install {package}) or choose another solver."
-        ) from error
-    if solver == "highs":
-        from pyomo_relu.bounds.session_highs import HighsSession
-
-        return HighsSession
-    from pyomo_relu.bounds.session_gurobi import GurobiSession
-
-    return GurobiSession
-
-
-def automatic_session(model, integer=False):
-    """Gurobi where it is installed and licensed for the model's size, else HiGHS."""
-    try:
-        return session_class("gurobi")(model, integer)
-    except SolverError as error:
-        _log_once(f"using HiGHS for bound tightening: {error}")
-        return session_class("highs")(model, integer)
-
-
-_logged = set()
-
-
-def _log_once(message):
-    """One log line per run of the program, not one per solve."""
-    kind = message.split(":")[0]
-    if kind not in _logged:
-        _logged.add(kind)
-        logger.info(message)
-
-
-def open_session(solver, model, integer=False):
-    """A session on ``model``, by a solver's name, "auto" or any Session class."""
-    return session_class(solver)(model, integer)
 
 
 def ask(session, columns, coefficients, time_limit=None):

@@ -22,8 +22,9 @@ class Handover:
     Boxes with few unstable neurons go one of two ways.  Of those that are split, all
     descendants are counted, done and still open; their mean number times the seconds
     per box is what a MILP must beat.  Which is cheaper depends on the network: measured
-    with HiGHS, a MILP saved about 90 boxes and paid for itself on five inputs and 3x50
-    neurons, but saved 15 and did not on 5x25 neurons, and never did on two inputs.
+    with HiGHS, a MILP saved 60 to 90 boxes and broke even on five inputs and 3x50 neurons,
+    saved 15 and did not on 5x25 neurons, never did on two inputs, and is the only way
+    where lines lose a cancellation that no splitting recovers.
 
     Parameters
     ----------

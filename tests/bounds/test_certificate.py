@@ -13,7 +13,7 @@ from pyomo_relu.bounds.certificate import Certifier, evaluation_errors
 from pyomo_relu.bounds.interval import interval_bounds
 from pyomo_relu.bounds.obbt_columns import bound_free_columns
 from pyomo_relu.bounds.relaxation_linear import LinearModel
-from pyomo_relu.bounds.session import open_session
+from pyomo_relu.bounds.session_choice import open_session
 from pyomo_relu.errors import InfeasibleError
 from tests.random_networks import random_network
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pyomo_relu.bounds.session import open_session, session_class
+from pyomo_relu.bounds.session_choice import open_session, session_class
 from pyomo_relu.errors import SolverError
 from tests.bounds.test_certificate import random_model
 

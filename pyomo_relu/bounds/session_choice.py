@@ -1,0 +1,65 @@
+"""Which solver session a name stands for; the sessions themselves are elsewhere."""
+
+import importlib
+import logging
+
+from pyomo_relu.bounds.session_gurobi import GurobiSession
+from pyomo_relu.bounds.session_highs import HighsSession
+from pyomo_relu.errors import SolverError
+
+logger = logging.getLogger("pyomo.relu.bounds")
+
+SOLVERS = ("highs", "gurobi")
+
+
+def session_class(solver):
+    """The session class of a solver's name; imports the solver.
+
+    Raises
+    ------
+    SolverError
+        If the name is unknown or the solver's Python package is missing.
+    """
+    if isinstance(solver, type) or callable(solver):
+        return solver
+    if solver == "auto":
+        return automatic_session
+    if solver not in SOLVERS:
+        raise SolverError(
+            f"unknown solver '{solver}' for bound tightening; use one of "
+            f"{', '.join(SOLVERS)}."
+        )
+    package = {"highs": "highspy", "gurobi": "gurobipy"}[solver]
+    try:
+        importlib.import_module(package)
+    except ImportError as error:
+        raise SolverError(
+            f"solver '{solver}' needs the Python package {package}: {error}. "
+            f"Install it (pip install {package}) or choose another solver."
+        ) from error
+    return {"highs": HighsSession, "gurobi": GurobiSession}[solver]
+
+
+def automatic_session(model, integer=False):
+    """Gurobi where it is installed and licensed for the model's size, else HiGHS."""
+    try:
+        return session_class("gurobi")(model, integer)
+    except SolverError as error:
+        _log_once(f"using HiGHS for bound tightening: {error}")
+        return session_class("highs")(model, integer)
+
+
+_logged = set()
+
+
+def _log_once(message):
+    """One log line per run of the program, not one per solve."""
+    kind = message.split(":")[0]
+    if kind not in _logged:
+        _logged.add(kind)
+        logger.info(message)
+
+
+def open_session(solver, model, integer=False):
+    """A session on ``model``, by a solver's name, "auto" or any Session class."""
+    return session_class(solver)(model, integer)
