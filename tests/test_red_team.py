@@ -220,6 +220,26 @@ def test_reversing_does_not_write_the_domain_into_the_bounds():
     assert m.nn.outputs[0].lb is None
 
 
+# -- rounding -----------------------------------------------------------------------
+
+
+def test_cells_of_the_model_survive_rounding():
+    """y = relu(x) + (0.1 + 0.2) on [-1, 1] with y <= 0.3: all x <= 0 are feasible.
+
+    The row is violated by 5e-17 there, which no solver minds; the cell may not go.
+    """
+    m = pyo.ConcreteModel()
+    m.x = pyo.Var([0], bounds=(-1, 1))
+    m.y = pyo.Var(bounds=(None, 0.3))
+    network = Network.sequential(
+        [[[1.0], [-1.0]], [[1.0, 0.0]]], [[0.0, -0.5], [0.1 + 0.2]]
+    )
+    m.nn = ReLUNetworkBlock(network=network, inputs=m.x, outputs=m.y)
+    m.best = pyo.Objective(expr=m.y + m.x[0])
+    apply("relu.cells", m, scope="model")
+    assert optimum_or_refusal(m) == pytest.approx(-0.7, abs=1e-5)
+
+
 # -- neurons that an encoding leaves out ------------------------------------------------
 
 

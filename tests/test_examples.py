@@ -1,0 +1,35 @@
+"""The examples run as a reader would run them and say what they promise."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.paths import ROOT
+
+RUNS = [
+    ("quickstart.py", [], "output by onnxruntime there"),
+    ("flowsheet.py", [], "pre-heater"),
+    ("time_indexed.py", [], "total cost"),
+    ("bound_tightening.py", ["--plot", "bounds.png"], "exact (MILP)"),
+    ("global_optimum.py", [], "proven"),
+]
+
+
+@pytest.mark.parametrize("name, arguments, text", RUNS, ids=[r[0] for r in RUNS])
+def test_example(name, arguments, text, tmp_path):
+    if arguments:
+        pytest.importorskip("matplotlib")
+    run = subprocess.run(
+        [sys.executable, str(ROOT / "examples" / name), *arguments],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "MPLBACKEND": "agg"},
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr[-2000:]
+    assert text in run.stdout
+    for option in arguments[1:]:
+        assert (tmp_path / option).stat().st_size > 10_000
