@@ -8,6 +8,7 @@ from pyomo.common.dependencies import numpy as np
 from pyomo.core.base.block import BlockData, declare_custom_block
 from pyomo.core.base.component import ModelComponentFactory
 from pyomo.core.base.constraint import Constraint
+from pyomo.core.base.set import Set
 from pyomo.core.base.set_types import Any, Reals
 from pyomo.core.base.var import Var
 
@@ -21,7 +22,8 @@ from pyomo_relu.affine_rows import (
 from pyomo_relu.block_record import block_record
 from pyomo_relu.block_report import summary_text
 from pyomo_relu.block_values import assign, point
-from pyomo_relu.errors import BoundsError, ModelError, ReLUError
+from pyomo_relu.bounds_runs import void_reason
+from pyomo_relu.errors import BoundsError, ModelError
 from pyomo_relu.model_building import pause_garbage_collection
 from pyomo_relu.network_argument import per_index, resolve_network
 from pyomo_relu.var_argument import GivenVars, match_vars
@@ -41,6 +43,13 @@ def _keywords():
     ):
         config.declare(name, ConfigValue(default=None, description=description))
     return config
+
+
+def _index_set(keys):
+    """Keys as a Var takes them; tensors of different rank make a jagged set."""
+    if len({len(key) if isinstance(key, tuple) else 1 for key in keys}) == 1:
+        return keys
+    return Set(initialize=keys, dimen=None)
 
 
 @declare_custom_block(name="ReLUNetworkBlock", rule="build")
@@ -98,7 +107,7 @@ class ReLUNetworkBlockData(BlockData):
         try:
             with pause_garbage_collection():
                 self._build(index, kwds)
-        except ReLUError:
+        except BaseException:
             self._withdraw()
             raise
 
@@ -135,7 +144,7 @@ class ReLUNetworkBlockData(BlockData):
         for side, matched in match.items():
             keys = getattr(network, side[:-1] + "_index")()
             if matched is None:
-                self.add_component(side, Var(keys, domain=Reals))
+                self.add_component(side, Var(_index_set(keys), domain=Reals))
             else:
                 self._given[side] = GivenVars(dict(zip(keys, matched)))
         self._add_neurons()
@@ -359,6 +368,13 @@ class ReLUNetworkBlockData(BlockData):
     def _check_encoding(self):
         encoding = self.record.encoding
         if encoding is None:
+            reason = void_reason(self)
+            if reason is not None:
+                raise ModelError(
+                    f"{self.name}: {reason} after {self.record.runs[-1].name} was "
+                    "applied, so the Var bounds that it set may cut off solutions. "
+                    "Apply it again."
+                )
             return
         reason = encoding.outdated() or encoding.formulation.outdated(encoding)
         if reason is not None:

@@ -17,16 +17,19 @@ class BlockRecord(AutoSlots.Mixin):
         Valid at the model's feasible points while the conditions hold.
     statistics : TighteningStatistics or None
         Of the run that recorded the bounds.
+    runs : list of BoundsRun
+        Runs of bound methods in force, the last one last.
     encoding : Encoding or None
         What a formulation added.
     """
 
-    __slots__ = ("bounds", "encoding", "model_bounds", "statistics")
+    __slots__ = ("bounds", "encoding", "model_bounds", "runs", "statistics")
 
     def __init__(self):
         self.bounds = None
         self.model_bounds = None
         self.statistics = None
+        self.runs = []
         self.encoding = None
 
 

@@ -15,13 +15,7 @@ def point(block, x):
     """
     keys = block.network.input_index()
     if x is None:
-        values = [v.value for v in block.input_vars()]
-        for var, value in zip(block.input_vars(), values):
-            if value is None:
-                raise ModelError(
-                    f"{block.name}: input '{var.name}' has no value. Set one, pass "
-                    "the point to initialize(x), or solve the model first."
-                )
+        values = _present_values(block)
     elif hasattr(x, "keys"):
         if set(x.keys()) != set(keys):
             raise ModelError(
@@ -30,13 +24,38 @@ def point(block, x):
             )
         values = [x[key] for key in keys]
     else:
-        values = np.ravel(np.asarray(x, dtype=float))
+        values = x
+    try:
+        values = np.ravel(np.asarray(values, dtype=float))
+    except (TypeError, ValueError):
+        values = np.full(1, np.nan)
+    if not np.all(np.isfinite(values)):
+        raise ModelError(
+            f"{block.name}: the point must be {len(keys)} finite numbers, not {x!r}."
+        )
     if len(values) != len(keys):
         raise ModelError(
             f"{block.name}: the point has {len(values)} entries, the network "
             f"{len(keys)} inputs."
         )
-    return np.asarray(values, dtype=float)
+    return values
+
+
+def _present_values(block):
+    """Values of the input Vars; where the network ignores an input, any will do."""
+    values, used = [], None
+    for j, var in enumerate(block.input_vars()):
+        value = var.value
+        if value is None:
+            used = block.network.inputs_read() if used is None else used
+            if used[j]:
+                raise ModelError(
+                    f"{block.name}: input '{var.name}' has no value. Set one, pass "
+                    "the point to initialize(x), or solve the model first."
+                )
+            value = 0.0
+        values.append(value)
+    return values
 
 
 def assign(variables, values, skip_fixed=False):

@@ -13,10 +13,12 @@ from pyomo.core.base.block import Block
 from pyomo.core.base.logical_constraint import LogicalConstraint
 from pyomo.core.expr.visitor import identify_variables
 from pyomo.gdp import Disjunct, Disjunction
+from pyomo.mpec import Complementarity
 from pyomo.repn import generate_standard_repn
 
 from pyomo_relu import bounds as bounds_
 from pyomo_relu.block import ReLUNetworkBlockData
+from pyomo_relu.errors import ModelError
 
 
 @dataclass
@@ -96,7 +98,7 @@ def read_surrounding(model, blocks, assume_fixed_vars_permanent=True):
             continue
         if not reader.add_row(row):
             left_out.append(row)
-    for ctype in (SOSConstraint, Disjunction, LogicalConstraint):
+    for ctype in (SOSConstraint, Disjunction, LogicalConstraint, Complementarity):
         left_out += (
             c
             for c in model.component_data_objects(ctype, active=True, descend_into=True)
@@ -170,6 +172,9 @@ class _Reader:
         """[(column, coefficient)] and constant of ``expr``; None if not linear."""
         if not self.fixed_permanent and any(v.fixed for v in identify_variables(expr)):
             return None, None
+        for var in identify_variables(expr):
+            if var.fixed and var.value is None:
+                raise _without_value(var)
         # fixed Vars become part of the constant
         repn = generate_standard_repn(expr, quadratic=False)
         if not repn.is_linear():
@@ -225,9 +230,17 @@ class _Reader:
 
     def _bounds(self, var):
         if var.fixed and self.fixed_permanent:
+            if var.value is None:
+                raise _without_value(var)
             return float(var.value), float(var.value)
         lower, upper = var.bounds
         return (
             -np.inf if lower is None else float(lower),
             np.inf if upper is None else float(upper),
         )
+
+
+def _without_value(var):
+    return ModelError(
+        f"'{var.name}' is fixed but has no value. Give it a value or unfix it."
+    )

@@ -303,6 +303,27 @@ def test_outputs_read_outside_their_disjunct_keep_their_bounds(caplog):
     assert None not in m.d.nn.outputs[0].bounds
 
 
+def test_neurons_read_outside_their_disjunct_are_free_without_it():
+    m = pyo.ConcreteModel()
+    m.x = pyo.Var([0, 1], bounds=(-1, 1))
+    m.w = pyo.Var(bounds=(0, 4))
+    m.d, m.e = Disjunct(), Disjunct()
+    m.d.nn = ReLUNetworkBlock(network=two_two_one(), inputs=m.x)
+    m.d.nn.outputs.setlb(-9)
+    m.d.nn.outputs.setub(9)
+    for var in m.d.nn.pre.values():
+        var.setlb(-9)
+        var.setub(9)
+    m.either = Disjunction(expr=[m.d, m.e])
+    m.outside = pyo.Constraint(expr=m.w <= m.d.nn.pre[0, 1])
+    m.objective = pyo.Objective(expr=m.w, sense=pyo.maximize)
+    TRANSFORM("relu.bounds").apply_to(m)
+    TRANSFORM("relu.bigm").apply_to(m)
+    TRANSFORM("gdp.bigm").apply_to(m)
+    pyo.SolverFactory("appsi_highs").solve(m)
+    assert pyo.value(m.w) == pytest.approx(4)  # the Disjunct is off, pre is free
+
+
 def test_over_a_continuous_set():
     m = pyo.ConcreteModel()
     m.t = ContinuousSet(bounds=(0, 1))

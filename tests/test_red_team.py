@@ -415,3 +415,29 @@ def test_failing_function_of_the_modeller_leaves_no_block():
     with pytest.raises(TypeError):
         m.nn = ReLUNetworkBlock(network=two_two_one(), inputs=lambda a, b: m.x)
     assert m.component("nn") is None
+
+
+def test_output_tensors_of_different_rank():
+    """Own Vars: the keys ("a", 0) and ("b", 0, 1) do not fit one Set of one dimension."""
+    from pyomo_relu import Layer
+    from pyomo_relu.network import INPUT, Source
+
+    layer = Layer([Source(INPUT)], [np.ones((3, 2))], np.zeros(3), "identity")
+    network = Network([layer], [("x", (2,))], [("a", (1,)), ("b", (1, 2))])
+    m = pyo.ConcreteModel()
+    m.nn = ReLUNetworkBlock(network=network)
+    assert len(m.nn.outputs) == 3
+    assert m.nn.outputs["b", 0, 1] is m.nn.output_vars()[2]
+
+
+def test_mutable_input_bound_survives_model_bounds():
+    """The constraint tightens the lower bound of x0; ``x0 <= p`` must stay."""
+    m = peak(own_outputs=False)
+    m.p = pyo.Param(initialize=1, mutable=True)
+    m.x[0].setub(m.p)
+    m.c = pyo.Constraint(expr=m.x[0] + m.x[1] >= 0.5)
+    apply("relu.obbt", m, scope="model")
+    m.p.value = 0.1
+    apply("relu.bigm", m)
+    pyo.SolverFactory("appsi_highs").solve(m)
+    assert m.x[0].value <= 0.1 + 1e-6

@@ -14,8 +14,9 @@ _SAME_POINT = 1e-11
 #: A piece of an output that deviates less than this, relative to its range, is straight.
 _STRAIGHT = 1e-12
 
-#: A cell is dropped if a row is violated by more than this share of its terms.
-_FEASIBLE = 1e-8
+#: Slack of the model's rows on cells, relative to max(1, size of a row's terms): no
+#: less than what solvers' feasibility tolerances accept.
+_FEASIBLE = 1e-6
 
 #: A split point is kept away from a cell's ends by this share of its edge.
 _MARGIN = 0.15
@@ -106,7 +107,9 @@ class CellPartition:
 
         With cell c at ``x = lower + width * d`` row r reads
         ``base[c, r] + step[c, r] . d <= 0``; the outputs are replaced by the lines
-        that make the row weakest.
+        that make the row weakest.  Every row has a slack of the size that solvers
+        accept as feasible: points that satisfy the model's own rows up to a tolerance,
+        or up to the rounding in here, satisfy these.
 
         Returns
         -------
@@ -119,6 +122,10 @@ class CellPartition:
         slope += np.einsum("ro,con->crn", minus, A_high)
         base = c_low @ plus.T + c_high @ minus.T - rhs
         base += np.einsum("crn,cn->cr", slope, self.lower)
+        size = np.abs(rhs) + np.abs(c_low) @ plus.T - np.abs(c_high) @ minus.T
+        farthest = np.maximum(np.abs(self.lower), np.abs(self.upper))
+        size += np.einsum("crn,cn->cr", np.abs(slope), farthest)
+        base -= _FEASIBLE * np.maximum(size, 1.0)
         return base, slope * (self.upper - self.lower)[:, None, :]
 
     def _check_rows(self):
@@ -126,9 +133,8 @@ class CellPartition:
         if self.rows is None or not len(self.rows[2]):
             return
         base, step = self.cell_rows()
-        scale = np.abs(base) + np.abs(step).sum(axis=2)
         least = base + np.minimum(step, 0.0).sum(axis=2)
-        keep = ~(least > _FEASIBLE * scale).any(axis=1)
+        keep = ~(least > 0).any(axis=1)
         if keep.all():
             return
         if not keep.any():

@@ -213,7 +213,8 @@ def split_budget(network):
         layer.size * sum(entries[: k + 1]) for k, layer in enumerate(network.layers)
     )
     budget = _FEW_WORK if network.n_inputs <= FEW_INPUTS else _WORK
-    return int(np.clip(budget / work, 64, 4096))
+    # an affine network of zero weights takes no work
+    return int(np.clip(budget / max(work, 1), 64, 4096))
 
 
 def _entries(matrix):

@@ -15,6 +15,7 @@ class LinearModel:
     Parameters
     ----------
     matrix : scipy.sparse.csr_array, shape (m, n)
+        Entries that are given twice are added up.
     row_lower, row_upper : numpy.ndarray, shape (m,)
         ``-inf`` and ``inf`` for a side that does not bind.
     lower, upper : numpy.ndarray, shape (n,)
@@ -39,7 +40,7 @@ class LinearModel:
 
     def __post_init__(self):
         set_ = object.__setattr__
-        set_(self, "matrix", sparse.csr_array(self.matrix, dtype=float))
+        set_(self, "matrix", _canonical(self.matrix))
         for name in ("row_lower", "row_upper", "lower", "upper"):
             set_(self, name, np.asarray(getattr(self, name), dtype=float))
         m, n = self.matrix.shape
@@ -141,6 +142,18 @@ class LinearModel:
             self.names,
         )
         return model, scale
+
+
+def _canonical(matrix):
+    """The matrix as CSR with one entry per row and column; the given one is kept.
+
+    Solvers refuse two entries in one place, e.g. of one Var given as two inputs.
+    """
+    matrix = sparse.csr_array(matrix, dtype=float)
+    if not matrix.has_canonical_format:
+        matrix = matrix.copy()
+        matrix.sum_duplicates()
+    return matrix
 
 
 def power_of_two(size):

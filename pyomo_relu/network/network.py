@@ -154,6 +154,15 @@ class Network:
         """Index of each scalar output, in flat order; see ``input_index``."""
         return _joint_index(self.outputs)
 
+    def inputs_read(self):
+        """Which inputs have a nonzero weight somewhere, bool of shape (n_inputs,)."""
+        read = np.zeros(self.n_inputs, dtype=bool)
+        for layer in self.layers:
+            for source, w in zip(layer.sources, layer.weights):
+                if source.layer == INPUT:
+                    read |= np.asarray(abs(w).sum(axis=0)).ravel() > 0
+        return read
+
     # -- evaluation ----------------------------------------------------------------
 
     def propagate(self, X):

@@ -10,6 +10,7 @@ from pyomo.core.base.var import Var
 from scipy import sparse
 
 from pyomo_relu.block import ReLUNetworkBlockData
+from pyomo_relu.bounds_runs import release_void_bounds
 from pyomo_relu.errors import ModelError
 from pyomo_relu.network.layer import Layer, Source
 from pyomo_relu.network.network import Network
@@ -106,6 +107,7 @@ def read_model(model):
                 f"relu.branch: '{var.name}' is fixed but has no value. Give it a value "
                 "or unfix it."
             )
+    release_void_bounds(blocks)
     surrounding = read_surrounding(model, blocks)
     _check_class(model, surrounding)
     ends = _Ends(surrounding, blocks)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from pyomo.common.collections import ComponentMap
 
+from pyomo_relu.bounds_runs import release_void_bounds
 from pyomo_relu.errors import ModelError
 from pyomo_relu.search.linear_solve import solve_linear
 from pyomo_relu.search.methods import METHODS
@@ -124,7 +125,9 @@ def find_point(
     arXiv 2512.24295 (ascent); Perakis and Tsiourvas, arXiv 2205.14189 (sample_mip).
     """
     run = _methods(methods)
-    surrounding = read_surrounding(model, network_blocks(model, None, "find_point"))
+    blocks = network_blocks(model, None, "find_point")
+    release_void_bounds(blocks)
+    surrounding = read_surrounding(model, blocks)
     check_linear(surrounding)
     clock, problem = Clock(time_limit), problem_of(surrounding)
     with _report(progress, surrounding) as on_improvement:

@@ -204,9 +204,10 @@ def improve_by_mip(big_m, columns, clock, freed=_FREED):
                 margins.append((np.abs(pre[k][0] - level) / width)[open_])
                 at.append(own[open_])
                 lower[own[open_]] = upper[own[open_]] = value[open_].astype(float)
-    at, margins = np.concatenate(at), np.concatenate(margins)
-    free = at[np.argsort(margins, kind="stable")[:freed]]
-    lower[free], upper[free], integer[free] = 0.0, 1.0, True
+    if at:  # networks without activation layers have no indicators
+        at, margins = np.concatenate(at), np.concatenate(margins)
+        free = at[np.argsort(margins, kind="stable")[:freed]]
+        lower[free], upper[free], integer[free] = 0.0, 1.0, True
     small = model.replace(lower=lower, upper=upper, integer=integer)
     answer = solve_linear(
         small, big_m.costs(), clock.limit(_MIP_SECONDS), mip_gap=_MIP_GAP

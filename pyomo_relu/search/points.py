@@ -100,11 +100,12 @@ def problem_of(surrounding):
     lower, upper = linear.lower.copy(), linear.upper.copy()
     for block in surrounding.blocks:
         encoding = block.record.encoding
-        for var, lo, hi in () if encoding is None else encoding.saved:
+        for var, side, declared in () if encoding is None else encoding.saved:
             column = surrounding.column(var)
             if column is not None and not var.fixed:
-                lower[column] = -np.inf if lo is None else lo
-                upper[column] = np.inf if hi is None else hi
+                free = (-np.inf, np.inf)[side]
+                ends = (lower, upper)[side]
+                ends[column] = free if declared is None else declared
     return Problem(
         linear.replace(lower=lower, upper=upper),
         np.zeros(linear.n_columns) if costs is None else costs,

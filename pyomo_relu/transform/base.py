@@ -21,6 +21,7 @@ from pyomo.core.util import target_list
 from pyomo.gdp import Disjunct
 
 from pyomo_relu.block import ReLUNetworkBlockData
+from pyomo_relu.bounds_runs import release_void_bounds
 from pyomo_relu.errors import TransformationError
 from pyomo_relu.model_building import pause_garbage_collection
 from pyomo_relu.transform.encoding import Encoding
@@ -128,6 +129,7 @@ class NetworkFormulation(Transformation):
         if config.reverse is not None:
             return self._undo(model, config.reverse)
         blocks = self._untransformed(model, config)
+        release_void_bounds(blocks, config.assume_fixed_vars_permanent)
         encodings = []
         try:
             with pause_garbage_collection():
@@ -170,7 +172,7 @@ class NetworkFormulation(Transformation):
         encoding.given.update(given)
         self._encode(encoding, config)
         name = f"_pyomo_{self.NAME.replace('.', '_')}_reformulation"
-        encoding.attach(unique_component_name(block, name), _own_outputs(block))
+        encoding.attach(unique_component_name(block, name), protected_vars(block))
         try:
             self._finish(encoding, config)
         except BaseException:
@@ -303,35 +305,36 @@ def in_disjunct(block):
     return block
 
 
-def _own_outputs(block):
-    """True if the outputs' Var bounds may be tightened with the encoding.
+def protected_vars(block):
+    """ids of the block's Vars that an encoding may not restrict.
 
-    The modeller's own Vars are left alone.  Within a Disjunct the network holds only
-    while the Disjunct does, so there its outputs may not be restricted if anything
-    outside reads them.
+    Within a Disjunct the network holds only while the Disjunct does; Vars that
+    something outside reads may take any value when it does not.
     """
-    if not block.owns("outputs"):
-        return False
     disjunct = in_disjunct(block)
     if disjunct is None:
-        return True
-    outputs = {id(var) for var in block.output_vars()}
+        return frozenset()
+    own = {id(v): v for part in (block.pre, block.post) for v in part.values()}
+    if block.owns("outputs"):
+        own.update((id(v), v) for v in block.output_vars())
     inside = {
         id(c)
         for c in disjunct.component_data_objects(
             (Constraint, Objective), descend_into=(Block, Disjunct)
         )
     }
+    found = set()
     for c in disjunct.model().component_data_objects(
         (Constraint, Objective), active=True, descend_into=(Block, Disjunct)
     ):
         if id(c) in inside:
             continue
-        if any(id(v) in outputs for v in identify_variables(c.expr)):
+        read = {id(v) for v in identify_variables(c.expr)} & own.keys()
+        if read - found:
             logger.warning(
-                f"'{c.name}' reads outputs of '{block.name}', which lies in the "
-                f"Disjunct '{disjunct.name}': their bounds are left as they are. Set "
-                "bounds on them if gdp asks for some."
+                f"'{c.name}' reads '{own[min(read)].name}', and '{block.name}' lies in "
+                f"the Disjunct '{disjunct.name}': the bounds of what it reads are left "
+                "as they are. Set bounds on them if gdp asks for some."
             )
-            return False
-    return True
+        found |= read
+    return found

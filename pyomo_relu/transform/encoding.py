@@ -10,6 +10,7 @@ from pyomo.core.expr.numeric_expr import LinearExpression
 from pyomo.gdp import Disjunct
 
 from pyomo_relu.affine_rows import NetworkColumns
+from pyomo_relu.var_bounds import TightenedVars
 
 
 class Encoding(AutoSlots.Mixin):
@@ -50,7 +51,7 @@ class Encoding(AutoSlots.Mixin):
         model_bounds = block.record.model_bounds
         self.conditions = None if model_bounds is None else model_bounds[1]
         self.given = {}
-        self.saved = []
+        self.saved = TightenedVars()
         self.replaced = list(block.activation.values())
         self.details = {}
         self.reformulation = Block(concrete=True)
@@ -100,38 +101,34 @@ class Encoding(AutoSlots.Mixin):
 
     # -- attaching and removing ----------------------------------------------------
 
-    def attach(self, name, outputs_too):
-        """Put everything in force: the block's model changes here and only here."""
+    def attach(self, name, protected):
+        """Put everything in force: the block's model changes here and only here.
+
+        ``protected`` holds ids of Vars whose bounds stay as they are.
+        """
         self.block.add_component(name, self.reformulation)
         self.replaced = [row for row in self.replaced if row.active]
         for row in self.replaced:
             row.deactivate()
         bounds = self.bounds
         for k, layer in enumerate(self.network.layers[:-1]):
-            self._tighten(self.columns.pre[k], bounds.lower[k], bounds.upper[k])
-            self._tighten(self.columns.post[k], *bounds.post_bounds(k))
-        if outputs_too:
-            self._tighten(self.columns.pre[-1], bounds.lower[-1], bounds.upper[-1])
+            ends = bounds.lower[k], bounds.upper[k]
+            self._tighten(self.columns.pre[k], *ends, protected)
+            self._tighten(self.columns.post[k], *bounds.post_bounds(k), protected)
+        if self.block.owns("outputs"):
+            ends = bounds.lower[-1], bounds.upper[-1]
+            self._tighten(self.columns.pre[-1], *ends, protected)
         self.columns = None  # only needed while encoding; clones need not carry it
         self.block.record.encoding = self
 
-    def _tighten(self, variables, lower, upper):
+    def _tighten(self, variables, lower, upper, protected):
         for var, lo, hi in zip(variables, lower.tolist(), upper.tolist()):
-            old = (var.lower, var.upper)
-            self.saved.append((var, *old))
-            if old != (None, None):
-                old_lo, old_hi = var.bounds
-                lo = lo if old_lo is None else max(lo, old_lo)
-                hi = hi if old_hi is None else min(hi, old_hi)
-            var.setlb(lo)
-            var.setub(hi)
+            if id(var) not in protected:
+                self.saved.tighten(var, lo, hi)
 
     def detach(self):
         """Undo ``attach``: the block is as it was before."""
-        for var, lower, upper in reversed(self.saved):
-            var.setlb(lower)
-            var.setub(upper)
-        self.saved = []
+        self.saved.restore()
         if self.reformulation.parent_block() is self.block:
             self.block.del_component(self.reformulation)
             for row in self.replaced:

@@ -1,26 +1,42 @@
 """Which Vars a model reads outside its networks; changes nothing."""
 
 from pyomo.common.dependencies import numpy as np
-from pyomo.core.base import Constraint
+from pyomo.core.base import Constraint, SOSConstraint
 from pyomo.core.base.block import Block
+from pyomo.core.base.logical_constraint import LogicalConstraint
 from pyomo.core.expr.visitor import identify_variables
+from pyomo.gdp import Disjunct, Disjunction
 from pyomo.gdp.disjunct import DisjunctData, DisjunctionData
+from pyomo.mpec import Complementarity
+from pyomo.mpec.complementarity import ComplementarityData
 
 from pyomo_relu.block import ReLUNetworkBlockData
 from pyomo_relu.surrounding import read_surrounding
 
+#: What Vars can be read in, besides rows and objectives of the linear model.
+_READERS = (Constraint, SOSConstraint, LogicalConstraint, Complementarity)
+
 
 def variables_read(surrounding, left_out_only=False):
-    """ids of the Vars that a model's own rows and objectives read.
+    """ids of the Vars that a model reads, apart from its networks' own rows.
 
     Parameters
     ----------
     surrounding : Surrounding
     left_out_only : bool
-        Only what is not part of the linear model: nonlinear rows and objectives, SOS
-        constraints, disjunctions with their Disjuncts' rows, logical constraints.
+        Only what is neither part of the linear model nor the end of a network:
+        nonlinear rows and objectives, SOS constraints, disjunctions with all that
+        their Disjuncts hold, logical constraints, complementarity conditions.
+        Otherwise the inputs and outputs of all active networks count too, in
+        Disjuncts as well.
     """
     read = set()
+    components = list(surrounding.left_out)
+    model = surrounding.blocks[0].model() if surrounding.blocks else None
+    if model is not None:
+        components += model.component_data_objects(
+            Complementarity, active=True, descend_into=(Block, Disjunct)
+        )
     if not left_out_only:
         linear = surrounding.linear
         used = np.ravel(abs(linear.matrix).sum(axis=0)) > 0
@@ -29,17 +45,33 @@ def variables_read(surrounding, left_out_only=False):
         read.update(
             id(var) for var, is_used in zip(surrounding.variables, used) if is_used
         )
-    for component in surrounding.left_out:
-        for expr in _expressions(component):
+        if model is not None:
+            read.update(_network_ends(model))
+    seen = set()
+    for component in components:
+        for expr in _expressions(component, seen):
             read.update(id(var) for var in identify_variables(expr))
     return read
 
 
-def _expressions(component):
-    """Everything that a component of a model is written with."""
+def _network_ends(model):
+    """ids of the inputs and outputs of all active networks of a model."""
+    for block in model.block_data_objects(active=True, descend_into=(Block, Disjunct)):
+        if isinstance(block, ReLUNetworkBlockData):
+            yield from map(id, block.input_vars())
+            yield from map(id, block.output_vars())
+
+
+def _expressions(component, seen):
+    """Everything that a component of a model is written with.
+
+    ``seen`` holds ids of Disjuncts that were walked already.
+    """
     if isinstance(component, DisjunctionData):
         for disjunct in component.disjuncts:
-            yield from _disjunct_expressions(disjunct)
+            yield from _disjunct_expressions(disjunct, seen)
+    elif isinstance(component, ComplementarityData):
+        yield from component._args or ()
     elif hasattr(component, "get_variables"):
         yield from component.get_variables()
     else:
@@ -49,18 +81,22 @@ def _expressions(component):
             yield expr
 
 
-def _disjunct_expressions(disjunct):
-    if not isinstance(disjunct, DisjunctData):
+def _disjunct_expressions(disjunct, seen):
+    """What a Disjunct reads, nested Blocks, Disjuncts and Disjunctions included."""
+    if not isinstance(disjunct, DisjunctData) or id(disjunct) in seen:
         return
-    for row in disjunct.component_data_objects(
-        Constraint, active=True, descend_into=(Block,)
-    ):
-        if not _in_network(row):
-            yield row.body
+    seen.add(id(disjunct))
+    for ctype in (*_READERS, Disjunction):
+        # nested Disjunctions may choose between Disjuncts that lie elsewhere
+        for component in disjunct.component_data_objects(
+            ctype, active=True, descend_into=(Block, Disjunct)
+        ):
+            if not _in_network(component):
+                yield from _expressions(component, seen)
 
 
-def _in_network(row):
-    block = row.parent_block()
+def _in_network(component):
+    block = component.parent_block()
     while block is not None and not isinstance(block, ReLUNetworkBlockData):
         block = block.parent_block()
     return block is not None

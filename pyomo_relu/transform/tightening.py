@@ -6,13 +6,14 @@ from pyomo.common.config import Bool, ConfigDict, ConfigValue, NonNegativeFloat
 from pyomo.core.base import ReverseTransformationToken, Transformation
 
 from pyomo_relu import bounds as bounds_
-from pyomo_relu.affine_rows import NetworkColumns
+from pyomo_relu.bounds_runs import BoundsRun, release_void_bounds
 from pyomo_relu.errors import InfeasibleError, TransformationError
 from pyomo_relu.progress import progress_bars
 from pyomo_relu.transform.base import (
     declare_fixed_inputs,
     declare_targets,
     in_disjunct,
+    protected_vars,
 )
 from pyomo_relu.transform.targets import network_blocks
 
@@ -86,12 +87,14 @@ class BoundTransformation(Transformation):
                     f"would not profit. Reverse that, apply {self.NAME}, and encode "
                     "again."
                 )
-        saved = SavedState(blocks)
+        release_void_bounds(blocks, config.assume_fixed_vars_permanent)
+        saved = BoundsRun(self.NAME, blocks)
         try:
             self._tighten(model, blocks, saved, config)
         except BaseException:
             saved.restore()
             raise
+        saved.keep()
         return ReverseTransformationToken(
             type(self), model, config.targets or [model], {"saved": saved}
         )
@@ -120,7 +123,8 @@ class BoundTransformation(Transformation):
     def _report(self, block, bounds, statistics, saved, config):
         block.record.statistics = statistics
         if config.tighten_var_bounds:
-            saved.tighten_neurons(block, bounds)
+            in_any = in_disjunct(block) is not None
+            saved.tighten_neurons(block, bounds, protected_vars(block), not in_any)
         if config.tee:
             print(f"{self.NAME}: {block.name}\n{statistics}")
         logger.info(
@@ -131,15 +135,9 @@ class BoundTransformation(Transformation):
 
     def _undo(self, model, token):
         token.check_token_valid(type(self), model, None)
-        saved = token.reverse_dict["saved"]
-        for block in saved.blocks:
-            if block.record.encoding is not None:
-                raise TransformationError(
-                    f"{self.NAME}: '{block.name}' was encoded by "
-                    f"{block.record.encoding.formulation.NAME} with these bounds. "
-                    "Reverse that first."
-                )
-        saved.restore()
+        run = token.reverse_dict["saved"]
+        run.check_last(self.NAME)
+        run.restore()
 
     def get_statistics(self, block):
         """The TighteningStatistics of the last run on a network block."""
@@ -150,53 +148,6 @@ class BoundTransformation(Transformation):
                 "relu.obbt to it."
             )
         return statistics
-
-
-class SavedState:
-    """Everything a bound transformation changes, to be restored by its token."""
-
-    def __init__(self, blocks):
-        self.blocks = list(blocks)
-        self._records = [
-            (b, b.record.bounds, b.record.model_bounds, b.record.statistics)
-            for b in blocks
-        ]
-        self._vars = []
-
-    def tighten(self, var, lower, upper):
-        """Tighten one Var's bounds; fixed Vars are left alone."""
-        if var.fixed:
-            return
-        old_lower, old_upper = var.bounds
-        lower = lower if old_lower is None else max(lower, old_lower)
-        upper = upper if old_upper is None else min(upper, old_upper)
-        if (lower, upper) != (old_lower, old_upper):
-            self._vars.append((var, var.lower, var.upper))
-            var.setlb(None if lower == -float("inf") else lower)
-            var.setub(None if upper == float("inf") else upper)
-
-    def tighten_neurons(self, block, bounds):
-        """Tighten pre, post and, where the network always holds, output Vars."""
-        columns = NetworkColumns(block)
-        for k in range(len(bounds.lower)):
-            if k == len(bounds.lower) - 1 and in_disjunct(block):
-                continue
-            ends = zip(bounds.lower[k].tolist(), bounds.upper[k].tolist())
-            for var, (lower, upper) in zip(columns.pre[k], ends):
-                self.tighten(var, lower, upper)
-        for k, post in enumerate(columns.post):
-            ends = (a.tolist() for a in bounds.post_bounds(k))
-            for var, lower, upper in zip(post, *ends):
-                self.tighten(var, lower, upper)
-
-    def restore(self):
-        """Put everything back, last change first."""
-        for var, lower, upper in reversed(self._vars):
-            var.setlb(lower)
-            var.setub(upper)
-        for block, *recorded in self._records:
-            record = block.record
-            record.bounds, record.model_bounds, record.statistics = recorded
 
 
 def named_infeasibility(error, blocks):

@@ -29,6 +29,7 @@ Sources: see ``pyomo_relu.search.find_point``.
 
 import logging
 
+from pyomo.common.collections import ComponentMap
 from pyomo.common.config import (
     Bool,
     ConfigDict,
@@ -37,6 +38,7 @@ from pyomo.common.config import (
     NonNegativeInt,
     document_class_CONFIG,
 )
+from pyomo.common.dependencies import numpy as np
 from pyomo.core.base import Transformation, TransformationFactory
 
 from pyomo_relu.errors import TransformationError
@@ -148,13 +150,14 @@ class WarmStart(Transformation):
                 "start={block: point} or search methods."
             )
         blocks = network_blocks(model, None, "relu.warmstart")
+        start = _checked_start(config.start, blocks)
         result = find_point(
             model,
             methods=config.methods or ("samples",),
             time_limit=config.time_limit,
             seed=config.seed,
             progress=config.progress,
-            start=config.start,
+            start=start,
             rounds=None if config.methods else 0,
         )
         if not result.found:
@@ -188,6 +191,40 @@ class WarmStart(Transformation):
                 f"one of {', '.join(_able())}."
             )
         logger.info(f"relu.warmstart: '{solver}' takes the start by {how}.")
+
+
+def _checked_start(start, blocks):
+    """The option ``start`` with one array of finite numbers per point, or None."""
+    if start is None:
+        return None
+    if hasattr(start, "keys"):
+        points = [start[key] for key in start.keys()]
+        arrays = [_numbers(point) for point in points]
+        if all(array is not None for array in arrays):
+            # keys are blocks, which find_point looks up by identity
+            return ComponentMap(zip(start.keys(), arrays)) if points else start
+    elif np.iterable(start) and not isinstance(start, (str, bytes)):
+        points = list(start)
+        if len(blocks) == 1 and all(np.ndim(p) == 0 for p in points if p is not None):
+            points = [points]
+        arrays = [_numbers(point) for point in points]
+        if len(arrays) == len(blocks) and all(a is not None for a in arrays):
+            return arrays
+    raise TransformationError(
+        f"relu.warmstart: start={start!r:.80} gives no input points. Give a mapping "
+        "from network blocks to points, one point per network block in the model's "
+        f"order ({len(blocks)} here), or with a single block its point; a point is a "
+        "sequence of finite numbers."
+    )
+
+
+def _numbers(point):
+    """A point as an array, or None if it is no sequence of finite numbers."""
+    try:
+        array = np.ravel(np.asarray(point, dtype=float))
+    except (TypeError, ValueError):
+        return None
+    return array if np.all(np.isfinite(array)) else None
 
 
 def _able():

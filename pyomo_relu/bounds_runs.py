@@ -1,0 +1,150 @@
+"""What runs of bound methods left on blocks and Vars: kept, undone, or void and released.
+
+No bound is computed here.
+"""
+
+import logging
+
+from pyomo.common.autoslots import AutoSlots
+
+from pyomo_relu.affine_rows import NetworkColumns
+from pyomo_relu.errors import TransformationError
+from pyomo_relu.var_bounds import TightenedVars
+
+logger = logging.getLogger("pyomo.relu")
+
+
+class BoundsRun(AutoSlots.Mixin):
+    """Everything that one run of relu.bounds or relu.obbt changed.
+
+    Parameters
+    ----------
+    name : str
+        The transformation.
+    blocks : list of ReLUNetworkBlockData
+        On which it records bounds.
+    """
+
+    __slots__ = ("_records", "blocks", "name", "variables")
+
+    def __init__(self, name, blocks):
+        self.name, self.blocks = name, list(blocks)
+        self._records = [
+            (b, b.record.bounds, b.record.model_bounds, b.record.statistics)
+            for b in blocks
+        ]
+        self.variables = TightenedVars()
+
+    def tighten(self, var, lower, upper):
+        """Tighten one Var's bounds."""
+        self.variables.tighten(var, lower, upper)
+
+    def tighten_neurons(self, block, bounds, protected, outputs_too):
+        """Tighten pre, post and output Vars, but for ids that are ``protected``."""
+        columns = NetworkColumns(block)
+        layers = [*zip(columns.pre, bounds.lower, bounds.upper)]
+        if not outputs_too:
+            layers = layers[:-1]
+        layers += [(x, *bounds.post_bounds(k)) for k, x in enumerate(columns.post)]
+        for variables, lower, upper in layers:
+            for var, lo, hi in zip(variables, lower.tolist(), upper.tolist()):
+                if id(var) not in protected:
+                    self.tighten(var, lo, hi)
+
+    def keep(self):
+        """Remember the run on its blocks, on top of the earlier ones."""
+        for block in self.blocks:
+            block.record.runs = [*block.record.runs, self]
+
+    def check_last(self, name):
+        """Raise unless this run is the last one on each of its blocks."""
+        for block in self.blocks:
+            runs = block.record.runs
+            if not any(run is self for run in runs):
+                raise TransformationError(
+                    f"{name}: what the token stands for is no longer on "
+                    f"'{block.name}': it was undone before, or dropped because it no "
+                    "longer held."
+                )
+            if runs[-1] is not self:
+                raise TransformationError(
+                    f"{name}: {runs[-1].name} was applied to '{block.name}' after it. "
+                    "Reverse that first."
+                )
+            _check_not_encoded(block, name)
+
+    def restore(self):
+        """Put everything back."""
+        self.variables.restore()
+        for block, *recorded in self._records:
+            record = block.record
+            record.bounds, record.model_bounds, record.statistics = recorded
+            record.runs = [run for run in record.runs if run is not self]
+
+
+def void_reason(block, assume_fixed_vars_permanent=True):
+    """Why bounds recorded on a block do not hold for the model as it is, or None."""
+    record = block.record
+    if not record.runs:
+        return None
+    if record.bounds is not None and not record.bounds.covers(
+        *block.input_box(assume_fixed_vars_permanent)
+    ):
+        return "the bounds of its inputs were widened (or an input was unfixed)"
+    if record.model_bounds is not None:
+        return record.model_bounds[1].violated(assume_fixed_vars_permanent)
+    return None
+
+
+def release_void_bounds(blocks, assume_fixed_vars_permanent=True):
+    """Undo the runs on blocks whose recorded bounds no longer hold.
+
+    Their Var bounds would cut off solutions of the model as it is now.
+
+    Raises
+    ------
+    TransformationError
+        If a block was encoded with such bounds.
+    """
+    for block in blocks:
+        reason = void_reason(block, assume_fixed_vars_permanent)
+        if reason is None:
+            continue
+        runs = list(block.record.runs)
+        for run in runs:
+            for other in run.blocks:
+                _check_not_encoded(other, run.name)
+        logger.warning(
+            f"{block.name}: bounds recorded by {', '.join(r.name for r in runs)} are "
+            f"dropped, because {reason}. Apply {runs[-1].name} again."
+        )
+        _undo_all(runs)
+
+
+def _undo_all(runs):
+    """Undo runs and whatever was applied on top of them, last first."""
+    for run in reversed(runs):
+        later = {
+            id(top): top
+            for block in run.blocks
+            for top in block.record.runs[_place(block, run) + 1 :]
+        }
+        _undo_all(list(later.values()))
+        if any(run is r for block in run.blocks for r in block.record.runs):
+            run.restore()
+
+
+def _place(block, run):
+    for at, other in enumerate(block.record.runs):
+        if other is run:
+            return at
+    return len(block.record.runs)
+
+
+def _check_not_encoded(block, name):
+    encoding = block.record.encoding
+    if encoding is not None:
+        raise TransformationError(
+            f"{name}: '{block.name}' was encoded by {encoding.formulation.NAME} with "
+            "these bounds. Reverse that first."
+        )
