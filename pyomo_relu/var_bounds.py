@@ -37,6 +37,16 @@ class TightenedVars(AutoSlots.Mixin):
         """(var, side, declared bound) of every side; side 0 is the lower one."""
         return ((var, side, declared) for var, side, declared, _ in self._sides)
 
+    def modellers(self, var_sides):
+        """Fill {(id(var), side): bound} with what the modeller has in force.
+
+        Called on the newest entries first: a side that still carries the bound set
+        here has the declared one behind it, any other has been changed since.
+        """
+        for var, side, declared, bound in reversed(self._sides):
+            current = var_sides.get((id(var), side), (var._lb, var._ub)[side])
+            var_sides[id(var), side] = declared if current == bound else current
+
     def restore(self):
         """Put the declared bounds back, last change first.
 

@@ -441,3 +441,24 @@ def test_mutable_input_bound_survives_model_bounds():
     apply("relu.bigm", m)
     pyo.SolverFactory("appsi_highs").solve(m)
     assert m.x[0].value <= 0.1 + 1e-6
+
+
+@pytest.mark.parametrize("name", ["relu.bigm", "relu.reduce", "relu.cells"])
+@pytest.mark.parametrize("later", [False, True])
+def test_neurons_that_the_modeller_restricts_are_kept(name, later):
+    """x may grow until relu(x + 0.1), which the output does not read, reaches 0.5."""
+    network = Network.sequential([[[1.0], [1.0]], [[1.0, 0.0]]], [[0.0, 0.1], [0.0]])
+    m = pyo.ConcreteModel()
+    m.x = pyo.Var([0], bounds=(-1, 1))
+    m.nn = ReLUNetworkBlock(network=network, inputs=m.x)
+    m.best = pyo.Objective(expr=m.x[0], sense=pyo.maximize)
+    if not later:
+        m.nn.post[0, 1].setub(0.5)
+    try:
+        apply(name, m)
+    except ReLUError:
+        assert name == "relu.reduce" and not later
+        return
+    if later:
+        m.nn.post[0, 1].setub(0.5)
+    assert optimum_or_refusal(m) in (None, pytest.approx(0.4, abs=1e-6))

@@ -1,7 +1,7 @@
 """Which Vars a model reads outside its networks; changes nothing."""
 
 from pyomo.common.dependencies import numpy as np
-from pyomo.core.base import Constraint, SOSConstraint
+from pyomo.core.base import Constraint, Reals, SOSConstraint, value
 from pyomo.core.base.block import Block
 from pyomo.core.base.logical_constraint import LogicalConstraint
 from pyomo.core.expr.visitor import identify_variables
@@ -10,6 +10,7 @@ from pyomo.gdp.disjunct import DisjunctData, DisjunctionData
 from pyomo.mpec import Complementarity
 from pyomo.mpec.complementarity import ComplementarityData
 
+from pyomo_relu.affine_rows import NetworkColumns
 from pyomo_relu.block import ReLUNetworkBlockData
 from pyomo_relu.surrounding import read_surrounding
 
@@ -103,10 +104,36 @@ def _in_network(component):
 
 
 def neurons_read(block, read):
-    """The first pre- or post-activation of a block among the ids ``read``, or None."""
+    """The first pre- or post-activation that is part of more than its network, or None.
+
+    That is one among the ids ``read``, or one that the modeller fixed or restricted by
+    a domain or by bounds tighter than the proven ones.
+    """
     for part in (block.pre, block.post):
         for var in part.values():
             if id(var) in read:
+                return var
+    return _restricted_neuron(block)
+
+
+def _restricted_neuron(block):
+    record, declared = block.record, {}
+    if record.encoding is not None:
+        record.encoding.saved.modellers(declared)
+    for run in reversed(record.runs):
+        run.variables.modellers(declared)
+    bounds, columns = block.neuron_bounds(), NetworkColumns(block)
+    layers = [*zip(columns.pre[:-1], bounds.lower, bounds.upper)]
+    layers += [(x, *bounds.post_bounds(k)) for k, x in enumerate(columns.post)]
+    for variables, *ends in layers:
+        for var, low, high in zip(variables, *(end.tolist() for end in ends)):
+            if var.fixed or var.domain is not Reals:
+                return var
+            lower = value(declared.get((id(var), 0), var._lb))
+            upper = value(declared.get((id(var), 1), var._ub))
+            if (lower is not None and lower > low) or (
+                upper is not None and upper < high
+            ):
                 return var
     return None
 

@@ -198,18 +198,16 @@ def _checked_start(start, blocks):
     if start is None:
         return None
     if hasattr(start, "keys"):
-        points = [start[key] for key in start.keys()]
-        arrays = [_numbers(point) for point in points]
-        if all(array is not None for array in arrays):
-            # keys are blocks, which find_point looks up by identity
-            return ComponentMap(zip(start.keys(), arrays)) if points else start
+        points = [(block, _numbers(point)) for block, point in start.items()]
+        if all(point is not None for _, point in points):
+            return ComponentMap(points)
     elif np.iterable(start) and not isinstance(start, (str, bytes)):
         points = list(start)
-        if len(blocks) == 1 and all(np.ndim(p) == 0 for p in points if p is not None):
+        if len(blocks) == 1 and not any(np.iterable(entry) for entry in points):
             points = [points]
-        arrays = [_numbers(point) for point in points]
-        if len(arrays) == len(blocks) and all(a is not None for a in arrays):
-            return arrays
+        points = [_numbers(point) for point in points]
+        if len(points) == len(blocks) and all(p is not None for p in points):
+            return points
     raise TransformationError(
         f"relu.warmstart: start={start!r:.80} gives no input points. Give a mapping "
         "from network blocks to points, one point per network block in the model's "

@@ -145,3 +145,15 @@ def test_only_values_change_and_fixed_vars_stay():
     assert rows == [
         c.name for c in m.component_data_objects(pyo.Constraint, active=True)
     ]
+
+
+@pytest.mark.parametrize(
+    "start",
+    [7, "ab", [None, 1.0], [float("nan"), 0.0], [[[1], [2, 3]]], [[0.0], [1.0]]],
+)
+def test_a_start_that_is_no_point_is_refused(start):
+    m = surrogate("peaks_2x25")
+    with pytest.raises(TransformationError, match="gives no input points"):
+        warm_start(m, start=start)
+    with pytest.raises(TransformationError, match="gives no input points"):
+        warm_start(m, start={m.nn: "ab"})
