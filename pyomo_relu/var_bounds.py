@@ -2,6 +2,9 @@
 
 from pyomo.common.autoslots import AutoSlots
 from pyomo.common.numeric_types import native_numeric_types
+from pyomo.core.base.set_types import Reals
+
+_INFINITY, _MINUS_INFINITY = float("inf"), -float("inf")
 
 
 class TightenedVars(AutoSlots.Mixin):
@@ -20,18 +23,23 @@ class TightenedVars(AutoSlots.Mixin):
         """Tighten one Var; fixed Vars are left alone."""
         if var.fixed:
             return
-        low, high = var.bounds
-        if (low is None or lower > low) and lower != -float("inf"):
-            self._set(var, 0, lower)
-        if (high is None or upper < high) and upper != float("inf"):
-            self._set(var, 1, upper)
-
-    def _set(self, var, side, bound):
-        # var.lower would mix in the domain, which is no declared bound
-        declared = (var._lb, var._ub)[side]
-        if declared is None or declared.__class__ in native_numeric_types:
-            self._sides.append((var, side, declared, bound))
-            (var.setlb, var.setub)[side](bound)
+        # var.lower and var.bounds would mix in the domain, which is no declared bound,
+        # and cost more than the rest of encoding a neuron
+        low, high = var._lb, var._ub
+        if var.domain is not Reals:
+            least, most = var.domain.bounds()
+            lower = None if least is not None and lower <= least else lower
+            upper = None if most is not None and upper >= most else upper
+        if lower is not None and lower != _MINUS_INFINITY:
+            if low is None or (low.__class__ in native_numeric_types and lower > low):
+                self._sides.append((var, 0, low, lower))
+                var.setlb(lower)
+        if upper is not None and upper != _INFINITY:
+            if high is None or (
+                high.__class__ in native_numeric_types and upper < high
+            ):
+                self._sides.append((var, 1, high, upper))
+                var.setub(upper)
 
     def __iter__(self):
         """(var, side, declared bound) of every side; side 0 is the lower one."""

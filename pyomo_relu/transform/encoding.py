@@ -122,9 +122,10 @@ class Encoding(AutoSlots.Mixin):
         self.block.record.encoding = self
 
     def _tighten(self, variables, lower, upper, protected):
+        tighten = self.saved.tighten
         for var, lo, hi in zip(variables, lower.tolist(), upper.tolist()):
-            if id(var) not in protected:
-                self.saved.tighten(var, lo, hi)
+            if not protected or id(var) not in protected:
+                tighten(var, lo, hi)
 
     def detach(self):
         """Undo ``attach``: the block is as it was before."""

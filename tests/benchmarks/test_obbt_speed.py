@@ -208,7 +208,7 @@ def test_acas_xu_property_boxes(name):
 
 
 def test_two_processes_against_one():
-    network = dense(10, [120] * 4)
+    network = dense(10, [140] * 4)
     start = crown_bounds(network, -1.0, 1.0)
     seconds = {}
     for workers in (1, 2):
