@@ -1,6 +1,7 @@
 """The examples run as a reader would run them and say what they promise."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -33,3 +34,17 @@ def test_example(name, arguments, text, tmp_path):
     assert text in run.stdout
     for option in arguments[1:]:
         assert (tmp_path / option).stat().st_size > 10_000
+
+
+def test_the_code_in_the_readme_runs():
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    assert len(blocks) >= 2
+    run = subprocess.run(
+        [sys.executable, "-c", "\n".join(blocks)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr[-2000:]
+    assert "status: optimal" in run.stdout

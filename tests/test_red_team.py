@@ -462,3 +462,12 @@ def test_neurons_that_the_modeller_restricts_are_kept(name, later):
     if later:
         m.nn.post[0, 1].setub(0.5)
     assert optimum_or_refusal(m) in (None, pytest.approx(0.4, abs=1e-6))
+
+
+def test_a_changed_function_is_not_searched_as_if_it_were_unchanged():
+    m = peak(own_outputs=False)
+    apply("relu.clipped", m, ceiling=0.5, allow_function_change=True)
+    with pytest.raises(ReLUError, match="changed function"):
+        pyo.SolverFactory("relu.branch").solve(m)
+    with pytest.raises(ReLUError, match="changed function"):
+        find_point(m, time_limit=1)

@@ -16,6 +16,7 @@ from pyomo_relu.network.layer import Layer, Source
 from pyomo_relu.network.network import Network
 from pyomo_relu.search.branch_joint import build_problem
 from pyomo_relu.surrounding import read_surrounding
+from pyomo_relu.transform.targets import check_function_kept
 
 
 @dataclass
@@ -107,6 +108,7 @@ def read_model(model):
                 f"relu.branch: '{var.name}' is fixed but has no value. Give it a value "
                 "or unfix it."
             )
+    check_function_kept(blocks, "relu.branch")
     release_void_bounds(blocks)
     surrounding = read_surrounding(model, blocks)
     _check_class(model, surrounding)

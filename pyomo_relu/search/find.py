@@ -17,7 +17,7 @@ from pyomo_relu.search.problem import Clock
 from pyomo_relu.search.relax_walk import solve_region
 from pyomo_relu.search.searcher import Searcher, check_rows
 from pyomo_relu.surrounding import read_surrounding
-from pyomo_relu.transform.targets import network_blocks
+from pyomo_relu.transform.targets import check_function_kept, network_blocks
 
 logger = logging.getLogger("pyomo.relu.search")
 
@@ -126,6 +126,7 @@ def find_point(
     """
     run = _methods(methods)
     blocks = network_blocks(model, None, "find_point")
+    check_function_kept(blocks, "find_point")
     release_void_bounds(blocks)
     surrounding = read_surrounding(model, blocks)
     check_linear(surrounding)

@@ -63,6 +63,20 @@ def network_blocks(model, targets, name):
     return found
 
 
+def check_function_kept(blocks, name):
+    """Raise if a formulation changed the function of a block (relu.clipped may).
+
+    For methods that read the networks themselves and not their encodings.
+    """
+    for block in blocks:
+        if block.encoded_network != block.network:
+            raise TransformationError(
+                f"{name}: '{block.name}' was encoded by "
+                f"{block.record.encoding.formulation.NAME} with a changed function, and "
+                f"{name} reads the network itself. Reverse that first."
+            )
+
+
 def _is_block(component):
     return getattr(component, "ctype", None) in (Block, Disjunct)
 
