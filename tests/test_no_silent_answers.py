@@ -1,4 +1,8 @@
-"""Defects found by attacking the package; each test fails until its defect is fixed."""
+"""Answers that would look right and be wrong: each is right here, or refused.
+
+Stale bounds, restricted neurons, mutable bounds, rounding, orders of reversal, and
+mistakes that must meet an error of ours.
+"""
 
 import numpy as np
 import pyomo.environ as pyo
