@@ -43,7 +43,8 @@ def seconds_of(names, recipe, solver, seed):
     start = time.perf_counter()
     m = surrogate_model(names)
     for name in RECIPES[recipe]:
-        pyo.TransformationFactory(name).apply_to(m)
+        told = {"solver": solver} if name == "relu.auto" else {}
+        pyo.TransformationFactory(name).apply_to(m, **told)
     outcome = run_or_skip(m, solver, seed)
     for block in m.nn.values():
         if outcome.best is not None:
