@@ -15,6 +15,7 @@ RUNS = [
     ("time_indexed.py", [], "total cost"),
     ("bound_tightening.py", ["--plot", "bounds.png"], "exact (MILP)"),
     ("global_optimum.py", [], "proven"),
+    ("distributed_bounds.py", [], "the same bounds"),
 ]
 
 
