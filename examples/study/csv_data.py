@@ -80,18 +80,9 @@ def table_data(table, held_out=0.2, seed=0):
     -------
     Data
     """
-    from examples.study.training import Data, Normalisation, as_tensor
+    from examples.study.training import split_data
 
     order = np.random.default_rng(seed).permutation(len(table.y))
     n = len(order) - max(1, round(held_out * len(order)))
     X, y = table.X[order], table.y[order]
-    lower, upper = np.array(table.lower), np.array(table.upper)
-    norm = Normalisation(
-        (lower + upper) / 2,
-        (upper - lower) / 2,
-        float(y[:n].mean()),
-        float(y[:n].std()),
-    )
-    x = as_tensor((X - norm.x_offset) / norm.x_factor)
-    y = as_tensor((y - norm.y_offset) / norm.y_factor)
-    return Data(x[:n], y[:n], x[n:], y[n:], norm)
+    return split_data(X, y, table.lower, table.upper, n)

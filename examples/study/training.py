@@ -182,7 +182,25 @@ def make_data(problem, options):
     y = problem(X)
     # Latin-hypercube samples come in random order: a cut is a random split.
     n = options.samples - max(1, round(options.held_out * options.samples))
-    lower, upper = np.array(problem.lower), np.array(problem.upper)
+    return split_data(X, y, problem.lower, problem.upper, n)
+
+
+def split_data(X, y, lower, upper, n):
+    """Normalise inputs by their box and outputs by the first ``n`` samples' moments.
+
+    Parameters
+    ----------
+    X, y : numpy.ndarray, shapes (N, n_inputs), (N,) or (N, n_outputs)
+        In random order; those from ``n`` on are the held-out ones.
+    lower, upper : sequence of float
+        The input box.
+    n : int
+
+    Returns
+    -------
+    Data
+    """
+    lower, upper = np.array(lower), np.array(upper)
     norm = Normalisation(
         (lower + upper) / 2,
         (upper - lower) / 2,

@@ -106,8 +106,6 @@ def test_lines_hold_at_points(data):
 @pytest.mark.parametrize("path", shared_networks())
 def test_real_networks_are_sound(path):
     network = shared_network(path)
-    if network is None:
-        pytest.skip("not piecewise linear, or a fixed batch")
     low, high = shared_box(path)
     bounds = crown_bounds(network, low, high)
     rng = np.random.default_rng(0)

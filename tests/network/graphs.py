@@ -3,8 +3,10 @@
 import numpy as np
 import onnx
 import onnxruntime
+import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from pyomo_relu.errors import NetworkError
 from pyomo_relu.network import load_onnx
 
 FLOAT = TensorProto.FLOAT
@@ -108,3 +110,28 @@ def save(model, path):
     """Write the model and return the path."""
     onnx.save(model, str(path))
     return path
+
+
+def small_network(rng):
+    """Gemm, Relu, Gemm with weights as raw data."""
+    return build(
+        [
+            node("Gemm", ["x", "W", "b"], ["h"]),
+            node("Relu", ["h"], ["r"]),
+            node("MatMul", ["r", "V"], ["y"]),
+        ],
+        {"x": ["N", 2]},
+        ["y"],
+        {
+            "W": rng.standard_normal((2, 3)),
+            "b": rng.standard_normal(3),
+            "V": rng.standard_normal((3, 1)),
+        },
+    )
+
+
+def refusal(source, text, error=NetworkError, **options):
+    """The message with which the reader refuses a source."""
+    with pytest.raises(error, match=text) as caught:
+        load_onnx(source, **options)
+    return str(caught.value)

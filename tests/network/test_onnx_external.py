@@ -7,35 +7,23 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from pyomo_relu.errors import NetworkError, NetworkFileError, ReLUError
+from pyomo_relu.errors import NetworkFileError, ReLUError
 from pyomo_relu.network import load_onnx
-from tests.network.graphs import build, check_agreement, node, single
+from tests.network.graphs import (
+    build,
+    check_agreement,
+    node,
+    refusal,
+    single,
+    small_network,
+)
 
 RNG = np.random.default_rng(8)
 
 
 def small():
-    """Gemm, Relu, Gemm with weights as raw data."""
-    return build(
-        [
-            node("Gemm", ["x", "W", "b"], ["h"]),
-            node("Relu", ["h"], ["r"]),
-            node("MatMul", ["r", "V"], ["y"]),
-        ],
-        {"x": ["N", 2]},
-        ["y"],
-        {
-            "W": RNG.standard_normal((2, 3)),
-            "b": RNG.standard_normal(3),
-            "V": RNG.standard_normal((3, 1)),
-        },
-    )
-
-
-def refusal(source, text, error=NetworkError, **options):
-    with pytest.raises(error, match=text) as caught:
-        load_onnx(source, **options)
-    return str(caught.value)
+    """Gemm, Relu, MatMul with weights as raw data, other ones at each call."""
+    return small_network(RNG)
 
 
 # -- external data ----------------------------------------------------------------------
