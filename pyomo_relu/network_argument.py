@@ -44,6 +44,11 @@ def resolve_network(block, network, index, output=None):
     ------
     NetworkError, ModelError
     """
+    if hasattr(network, "state_dict") or hasattr(network, "predict"):
+        raise ModelError(
+            f"{block.name}: network= is a {type(network).__name__}, not a file. Export "
+            "it to ONNX first (torch.onnx.export, tf2onnx, skl2onnx) and pass the path."
+        )
     found = _resolve(block, per_index(block, network, index), output)
     if found.fixed_batch is not None:
         tensor, shape = found.fixed_batch

@@ -74,10 +74,16 @@ class Layer:
     def __init__(
         self, sources, weights, bias, activation="relu", ceiling=None, name=""
     ):
-        bias = _frozen(bias)
-        sources = tuple(Source(*s) for s in sources)
-        weights = tuple(_frozen(w) for w in weights)
         label = f"layer '{name}'"
+        sources = tuple(Source(*s) for s in sources)
+        try:
+            bias = _frozen(bias)
+            weights = tuple(_frozen(w) for w in weights)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise NetworkError(
+                f"{label}: weights and biases must be arrays of numbers ({error}). Of "
+                "a PyTorch layer take weight.detach().numpy()."
+            ) from None
         if bias.ndim != 1 or bias.size == 0:
             raise NetworkError(f"{label}: the bias must be a vector, not {bias.shape}.")
         if len(sources) != len(weights) or len(set(sources)) != len(sources):

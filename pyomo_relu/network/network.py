@@ -66,6 +66,8 @@ class Network:
             One per hidden layer; None leaves it an unclipped ReLU.
         """
         n = len(weights)
+        if n == 0:
+            raise NetworkError(f"{name}: a network needs at least one weight matrix.")
         ceilings = [None] * (n - 1) if ceilings is None else list(ceilings)
         if len(biases) != n or len(ceilings) != n - 1:
             raise NetworkError(

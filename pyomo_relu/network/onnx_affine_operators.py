@@ -5,7 +5,7 @@ from scipy import sparse
 
 from pyomo_relu.network.onnx_evaluate import check_size, is_float
 from pyomo_relu.network.onnx_registry import operator
-from pyomo_relu.network.onnx_tensors import AffineTensor
+from pyomo_relu.network.onnx_tensors import INSTEAD, PRODUCT, AffineTensor
 
 
 @operator("Identity")
@@ -79,7 +79,7 @@ def power(operation, x, exponent):
     """The tensor itself for exponent 1; other powers bend."""
     exponent = operation.constant(1, (x, exponent))
     if not np.all(exponent == 1):
-        operation.refuse("powers other than 1 are not piecewise linear.")
+        operation.refuse(f"powers other than 1 are not piecewise linear. {INSTEAD}")
     shape = np.broadcast_shapes(x.shape, exponent.shape)
     return x.broadcast_to(shape)
 
@@ -125,10 +125,7 @@ def matmul(operation, a, b):
 def matrix_product(operation, a, b):
     """``a @ b`` as numpy.matmul; at most one of the two depends on the inputs."""
     if isinstance(a, AffineTensor) and isinstance(b, AffineTensor):
-        operation.refuse(
-            "it multiplies two tensors that both depend on the network's inputs, "
-            "which is not piecewise linear."
-        )
+        operation.refuse(PRODUCT)
     if not isinstance(a, AffineTensor) and not isinstance(b, AffineTensor):
         return a @ b
     if a.ndim == 1 or b.ndim == 1:

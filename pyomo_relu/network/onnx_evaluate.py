@@ -105,6 +105,9 @@ class NodeEvaluator:
     def run(self, node, arrays):
         """Outputs of the node on arrays, by onnx's reference operator.
 
+        onnxruntime steps in where onnx has none for the opset or for the shapes
+        (DequantizeLinear before opset 19, OneHot with a depth of shape (1,)).
+
         Parameters
         ----------
         arrays : sequence of (numpy.ndarray | None)
@@ -129,14 +132,41 @@ class NodeEvaluator:
             graph, opset_imports=self.opset_import, ir_version=self.ir_version
         )
         try:
-            evaluator = ReferenceEvaluator(model)
-        except (NotImplementedError, RuntimeError) as error:
-            raise UnsupportedOperatorError(
-                f"onnx cannot evaluate it ({' '.join(str(error).split())})."
-            ) from error
-        with np.errstate(all="ignore"):
-            values = iter(evaluator.run(None, feeds))
+            with np.errstate(all="ignore"):
+                values = ReferenceEvaluator(model).run(None, feeds)
+        except (NotImplementedError, RuntimeError, TypeError) as error:
+            values = _run_by_runtime(model, feeds)
+            if values is None:
+                raise UnsupportedOperatorError(
+                    f"onnx cannot evaluate it ({' '.join(str(error).split())}). Export "
+                    "the network with another opset_version, or without this operator."
+                ) from error
+        values = iter(values)
         return [np.asarray(next(values)) if n else None for n in node.output]
+
+
+def _run_by_runtime(model, feeds):
+    """Values of a model of one node by onnxruntime; None if it cannot either."""
+    import onnxruntime
+    from onnx import helper
+
+    typed = type(model)()
+    typed.CopyFrom(model)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    try:
+        for value in typed.graph.input:
+            array = feeds[value.name]
+            kind = helper.np_dtype_to_tensor_dtype(array.dtype)
+            value.type.CopyFrom(helper.make_tensor_type_proto(kind, array.shape))
+        typed.ir_version = min(typed.ir_version, 10)
+        session = onnxruntime.InferenceSession(
+            typed.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+        return session.run(None, feeds)
+    except Exception:  # noqa: BLE001  (a second opinion; the first error is reported)
+        return None
 
 
 def is_float(dtype):

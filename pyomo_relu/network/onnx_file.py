@@ -52,6 +52,7 @@ def open_model(source):
         )
     _check_header(model, name)
     model = _with_external_data(model, folder, name)
+    model = _with_one_standard_domain(model)
     _check_schema(model, name)
     return _inlined(model, name), name
 
@@ -162,6 +163,31 @@ def _with_shape_fields(model):
     for tensor_type in lacking(copy):
         tensor_type.shape.SetInParent()
     return copy
+
+
+def _with_one_standard_domain(model):
+    """The model, or a copy with "" for the domain that may also be called "ai.onnx".
+
+    onnx's checker takes the two for different domains, onnxruntime does not.
+    """
+    other = [n for n in _nodes(model.graph) if n.domain == "ai.onnx"]
+    if not other:
+        return model
+    copy = type(model)()
+    copy.CopyFrom(model)
+    for item in (*_nodes(copy.graph), *copy.opset_import):
+        if item.domain == "ai.onnx":
+            item.domain = ""
+    return copy
+
+
+def _nodes(graph):
+    """All nodes of a graph and of the graphs within its nodes."""
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                yield from _nodes(inner)
 
 
 def _inlined(model, name):

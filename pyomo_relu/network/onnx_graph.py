@@ -13,6 +13,7 @@ from pyomo_relu.errors import (
 )
 from pyomo_relu.network.layer import INPUT, Source
 from pyomo_relu.network.network import Network
+from pyomo_relu.network.onnx_branches import branch_taken, names_read
 from pyomo_relu.network.onnx_evaluate import (
     NodeEvaluator,
     array_type,
@@ -26,6 +27,9 @@ from pyomo_relu.network.onnx_inputs import input_tensors, without_batch
 from pyomo_relu.network.onnx_operation import LayerBuilder, Operation
 from pyomo_relu.network.onnx_registry import lookup
 from pyomo_relu.network.onnx_tensors import AffineTensor, stack
+
+#: Operators with which masks are made.
+_COMPARISONS = {"Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"}
 
 #: Operators whose value is not a function of their inputs alone.
 _RANDOM = {
@@ -56,6 +60,10 @@ class GraphReader:
     ----------
     nodes : list of onnx.NodeProto
         The nodes that the outputs depend on, in graph order.
+    walked : list of onnx.NodeProto
+        The same after the walk, with the branch taken in place of an If node.
+    inner_constants : list of onnx.TensorProto
+        Initializers of the branches taken.
     tensors : dict of str to (numpy.ndarray | AffineTensor)
         What is known of each tensor; floating constants in float64.
     types : dict of str to onnx.TypeProto
@@ -67,6 +75,7 @@ class GraphReader:
         self.evaluator = NodeEvaluator(model.opset_import, model.ir_version)
         self.layers = LayerBuilder()
         self.tensors, self.types = {}, {}
+        self.walked, self.inner_constants = [], []
         self._native = {}  # constants in the file's own precision
         self.output_names = self._output_names(output)
         self.nodes = self._ancestors()
@@ -122,7 +131,7 @@ class GraphReader:
             if k is None or k in needed:
                 continue
             needed.add(k)
-            fresh = [n for n in nodes[k].input if n and n not in seen]
+            fresh = [n for n in names_read(nodes[k]) if n not in seen]
             seen.update(fresh)
             open_names.extend(fresh)
         self.needed_names = seen
@@ -184,15 +193,11 @@ class GraphReader:
         schema = self.evaluator.schema(node)
         handler = lookup(node.op_type, node.domain)
         if schema is None and handler is None:
-            raise UnsupportedOperatorError(
-                "this operator is not known. Replace it by standard ONNX operators, "
-                "or teach it with pyomo_relu.network.register_operator."
-            )
+            raise UnsupportedOperatorError(_unknown(node))
         if any(a.HasField("g") or a.graphs for a in node.attribute):
-            raise UnsupportedOperatorError(
-                "loops and branches are not read. Export the network without control "
-                "flow (for example by tracing it)."
-            )
+            self._follow(node, branch_taken(node, self._native.get(node.input[0])))
+            return
+        self.walked.append(node)
         shapes = self._infer(node, schema)
         arguments = [self.tensors[n] if n else None for n in node.input]
         if node.op_type in _RANDOM:
@@ -215,6 +220,18 @@ class GraphReader:
                 raise UnsupportedOperatorError(
                     f"its output '{n}' is used, which is not piecewise linear."
                 )
+
+    def _follow(self, node, graph):
+        """Walk an inner graph as if its nodes stood in place of ``node``."""
+        from onnx import helper
+
+        for tensor in graph.initializer:
+            self._set(tensor.name, tensor_array(tensor))
+            self.inner_constants.append(tensor)
+        for inside in graph.node:
+            self._evaluate(inside)
+        for n, value in zip(node.output, graph.output):
+            self._evaluate(helper.make_node("Identity", [value.name], [n]))
 
     def _infer(self, node, schema):
         """Infer and record output types; return the static shapes by name."""
@@ -345,13 +362,32 @@ class GraphReader:
 
     def _not_piecewise_linear(self, node):
         data = [n for n in node.input if n and self.is_affine(n)]
+        mask = ""
+        if node.op_type in _COMPARISONS:
+            mask = (
+                " Write activations made with a mask, such as where(x > 0, x, 0), as "
+                "Relu, LeakyRelu, Clip, Max or Min."
+            )
         return (
             f"it is not piecewise linear in '{data[0]}', which depends on the "
             "network's inputs, or has no piecewise linear reading here. If the part "
             f"up to there is what you need, pass output='{data[0]}' to load_onnx; "
             "otherwise train with ReLU activations, or teach the operator with "
-            "pyomo_relu.network.register_operator."
+            f"pyomo_relu.network.register_operator.{mask}"
         )
+
+
+def _unknown(node):
+    origin = ""
+    if node.domain.startswith("com.microsoft"):
+        origin = (
+            " onnxruntime writes it when it saves an optimised model: use the file "
+            "from before the optimisation."
+        )
+    return (
+        f"this operator is not known.{origin} Replace it by standard ONNX operators, or "
+        "teach it with pyomo_relu.network.register_operator."
+    )
 
 
 def _some(names, wanted, most=8):

@@ -106,8 +106,13 @@ def _file_shape(value, name):
         raise NetworkError(
             f"{what} has no shape. {remedy}, or export the network with shapes."
         )
+    # some exporters write -1 for an open axis, and onnxruntime takes it so
     dims = [
-        d.dim_value if d.HasField("dim_value") else (d.dim_param or "?")
+        (
+            d.dim_value
+            if d.HasField("dim_value") and d.dim_value != -1
+            else (d.dim_param or "?")
+        )
         for d in tensor.shape.dim
     ]
     shape = [

@@ -56,6 +56,30 @@ def concatenate(operation, *tensors):
     return _move(operation, tensors, range(len(tensors)))
 
 
+@operator("ArrayFeatureExtractor", domain="ai.onnx.ml")
+def extract_features(operation, x, positions):
+    """scikit-learn's choice of columns."""
+    return _move(operation, (x, positions), (0,))
+
+
+@operator("FeatureVectorizer", domain="ai.onnx.ml")
+def join_features(operation, *tensors):
+    """Columns of several inputs side by side."""
+    return _move(operation, tensors, range(len(tensors)))
+
+
+@operator("Imputer", domain="ai.onnx.ml")
+def impute(operation, x):
+    """The tensor itself where only missing values (NaN) are replaced."""
+    replaced = operation.attribute("replaced_value_float", 0.0)
+    if not np.isnan(replaced):
+        operation.refuse(
+            f"it replaces the value {replaced}, at which it jumps. Only missing values "
+            "(NaN) may be replaced; fill in others before training."
+        )
+    return x
+
+
 @operator("Where")
 def where(operation, condition, a, b):
     """Entries of two tensors, chosen by a constant condition."""

@@ -14,6 +14,19 @@ from pyomo_relu.errors import UnsupportedOperatorError
 SPARSE_BELOW = 0.3
 
 
+#: What to do about an operator that bends in no piecewise linear way.
+INSTEAD = (
+    "Use max, Relu, LeakyRelu or Clip instead, or pass output= with a tensor before it "
+    "to load_onnx."
+)
+
+#: Why a product is refused.
+PRODUCT = (
+    "it multiplies two tensors that both depend on the network's inputs, which is not "
+    f"piecewise linear. {INSTEAD}"
+)
+
+
 class AffineTensor:
     """A tensor whose entries are affine in the inputs and earlier neurons.
 
@@ -132,10 +145,7 @@ class AffineTensor:
 
     def __mul__(self, other):
         if isinstance(other, AffineTensor):
-            raise UnsupportedOperatorError(
-                "it multiplies two tensors that both depend on the network's inputs, "
-                "which is not piecewise linear."
-            )
+            raise UnsupportedOperatorError(PRODUCT)
         other = np.asarray(other, dtype=float)
         shape = np.broadcast_shapes(self.shape, other.shape)
         return self.broadcast_to(shape).scale(np.broadcast_to(other, shape))
@@ -155,7 +165,7 @@ class AffineTensor:
     def __rtruediv__(self, other):
         raise UnsupportedOperatorError(
             "it divides by a tensor that depends on the network's inputs, which is "
-            "not piecewise linear."
+            f"not piecewise linear. {INSTEAD}"
         )
 
     def __repr__(self):

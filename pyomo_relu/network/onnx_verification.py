@@ -72,7 +72,7 @@ def _watched(reader):
     for name, size in zip(reader.output_names, reader.output_sizes):
         watched.append((name, last, slice(start, start + size)))
         start += size
-    computed = {n for node in reader.nodes for n in node.output if n}
+    computed = {n for node in reader.walked for n in node.output if n}
     names = {id(t): n for n, t in reader.tensors.items() if n in computed}
     seen = set(reader.output_names)
     for layer, tensor in reader.layers.activated():
@@ -247,6 +247,8 @@ def _runner(reader, names):
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
+    # else it rounds data to integers where weights are stored as integers
+    options.add_session_config_entry("session.disable_quant_qdq", "1")
     data = model.SerializeToString()
     providers = ["CPUExecutionProvider"]
     try:
@@ -313,12 +315,13 @@ def _runtime_model(reader, names):
     model.opset_import.extend(reader.model.opset_import)
     graph = model.graph
     graph.name = "network"
-    graph.node.extend(reader.nodes)
+    graph.node.extend(reader.walked)
     for node in graph.node:
         node.name = ""  # onnxruntime refuses names that occur twice
     graph.initializer.extend(
         t for t in reader.graph.initializer if t.name in reader.needed_names
     )
+    graph.initializer.extend(reader.inner_constants)
     graph.sparse_initializer.extend(
         t
         for t in reader.graph.sparse_initializer

@@ -59,6 +59,7 @@ def session(model):
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
+    options.add_session_config_entry("session.disable_quant_qdq", "1")
     data = model if isinstance(model, bytes) else model.SerializeToString()
     return onnxruntime.InferenceSession(
         data, options, providers=["CPUExecutionProvider"]

@@ -283,3 +283,26 @@ def test_bad_sequences_and_points():
         Network.sequential([EYE, EYE], [ZERO])
     with pytest.raises(NetworkError, match=r"expected points of shape \(N, 2\)"):
         Network([RELU, OUT], X, Y).forward(np.zeros((4, 3)))
+
+
+@pytest.mark.parametrize(
+    "weights, biases, text",
+    [
+        ([], [], "at least one weight matrix"),
+        (["a"], [[0.0]], "layer 'layer 0': .* arrays of numbers"),
+        ([[[1.0]]], [[None, "b"]], "layer 'layer 0': .* arrays of numbers"),
+    ],
+)
+def test_weights_that_are_no_arrays_are_named(weights, biases, text):
+    with pytest.raises(NetworkError, match=text):
+        Network.sequential(weights, biases)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_parameters_of_pytorch_are_told_to_be_detached():
+    torch = pytest.importorskip("torch")
+    layer = torch.nn.Linear(2, 1)
+    with pytest.raises(NetworkError, match=r"detach\(\)\.numpy\(\)"):
+        Network.sequential([layer.weight], [layer.bias])
+    weight, bias = (p.detach().numpy() for p in (layer.weight, layer.bias))
+    assert Network.sequential([weight], [bias]).n_inputs == 2

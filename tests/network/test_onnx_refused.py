@@ -155,20 +155,102 @@ def test_window_in_padding_only_is_refused():
         load_onnx(model)
 
 
-def test_loops_and_branches_are_refused():
-    branch = helper.make_graph(
-        [node("Relu", ["x"], ["z"])],
-        "b",
-        [],
-        [helper.make_tensor_value_info("z", TensorProto.FLOAT, None)],
-    )
+def branch(operator, name):
+    value = helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
+    return helper.make_graph([node(operator, ["x"], [name])], name, [], [value])
+
+
+def test_branches_on_data_are_refused():
     model = build(
-        [node("If", ["c"], ["y"], then_branch=branch, else_branch=branch)],
+        [
+            node("ReduceMax", ["x"], ["m"], keepdims=0),
+            node("Cast", ["m"], ["c"], to=TensorProto.BOOL),
+            node(
+                "If",
+                ["c"],
+                ["y"],
+                then_branch=branch("Relu", "a"),
+                else_branch=branch("Neg", "b"),
+            ),
+        ],
         {"x": [1, 3]},
         ["y"],
-        {"c": np.array(True)},
     )
-    with pytest.raises(UnsupportedOperatorError, match="loops and branches"):
+    with pytest.raises(UnsupportedOperatorError, match="Cast.*rounds"):
+        load_onnx(model)
+
+
+def test_loops_are_refused():
+    kinds = {"i": TensorProto.INT64, "c": TensorProto.BOOL, "v": TensorProto.FLOAT}
+    kinds.update(c1=TensorProto.BOOL, v1=TensorProto.FLOAT)
+    values = {
+        name: helper.make_tensor_value_info(name, kind, None if kind == 1 else [])
+        for name, kind in kinds.items()
+    }
+    body = helper.make_graph(
+        [node("Identity", ["c"], ["c1"]), node("Relu", ["v"], ["v1"])],
+        "body",
+        [values[n] for n in ("i", "c", "v")],
+        [values[n] for n in ("c1", "v1")],
+    )
+    model = build(
+        [node("Loop", ["n", "", "x"], ["y"], body=body)],
+        {"x": [1, 3]},
+        ["y"],
+        {"n": np.array(2)},
+    )
+    with pytest.raises(UnsupportedOperatorError, match="Loop.*loops, and branches on"):
+        load_onnx(model)
+
+
+def test_masks_are_refused_with_the_activations_to_use():
+    model = build(
+        [
+            node("Greater", ["x", "zero"], ["mask"]),
+            node("Where", ["mask", "x", "zero"], ["y"]),
+        ],
+        {"x": ["N", 3]},
+        ["y"],
+        {"zero": np.array(0.0)},
+    )
+    with pytest.raises(UnsupportedOperatorError, match="Greater.*as Relu, LeakyRelu"):
+        load_onnx(model)
+
+
+def test_operators_of_an_optimised_model_tell_where_they_come_from():
+    model = build([node("Relu", ["x"], ["y"])], {"x": ["N", 3]}, ["y"])
+    model.graph.node[0].op_type = "QuickGelu"
+    model.graph.node[0].domain = "com.microsoft"
+    model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    with pytest.raises(
+        UnsupportedOperatorError, match=r"com\.microsoft\.QuickGelu.*optimised model"
+    ):
+        load_onnx(model)
+
+
+@pytest.mark.parametrize(
+    "op_type, inputs", [("Mul", "xx"), ("Div", "cx"), ("Pow", "xc")]
+)
+def test_products_and_powers_say_what_to_use_instead(op_type, inputs):
+    model = build(
+        [node(op_type, list(inputs), ["y"])],
+        {"x": ["N", 3]},
+        ["y"],
+        {"c": np.array(2.0)} if "c" in inputs else {},
+    )
+    with pytest.raises(UnsupportedOperatorError, match="Use max, Relu.*pass output="):
+        load_onnx(model)
+
+
+def test_imputing_a_number_jumps():
+    model = build([node("Relu", ["x"], ["y"])], {"x": ["N", 2]}, ["y"])
+    imputer = helper.make_node(
+        "Imputer", ["x"], ["t"], domain="ai.onnx.ml", imputed_value_floats=[1.0, 2.0]
+    )
+    model.graph.node.insert(0, imputer)
+    model.graph.node[1].input[0] = "t"
+    model.opset_import.append(helper.make_opsetid("ai.onnx.ml", 3))
+    with pytest.raises(UnsupportedOperatorError, match="Imputer.*replaces the value 0"):
         load_onnx(model)
 
 
