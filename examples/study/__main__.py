@@ -80,8 +80,8 @@ def _parser():
     parser.add_argument(
         "--executor",
         metavar="MODULE:CALLABLE",
-        help="makes a concurrent.futures.Executor (MPI, Dask, ...); --workers is then "
-        "the number of cases in flight, halved",
+        help="makes a concurrent.futures.Executor (MPI, Dask, ...); --workers then says "
+        "how many workers it has: twice as many cases are handed to it at a time",
     )
     parser.add_argument("--minutes", type=float, help="start no case after that long")
     parser.add_argument("--retry", action="store_true", help="run failed cases again")

@@ -48,6 +48,13 @@ class RunSummary:
         return text if self.stopped is None else f"{text}: {self.stopped}"
 
 
+class WorkerLost(Exception):
+    """An executor gave no answer to a case; cases themselves never raise."""
+
+    def __init__(self, error):
+        super().__init__(f"{type(error).__name__}: {error}")
+
+
 class HereExecutor(concurrent.futures.Executor):
     """Runs each task at once in this process."""
 
@@ -129,7 +136,7 @@ def run_study(
             run.work(executor, in_flight, deadline)
         except KeyboardInterrupt:
             run.summary.stopped = "interrupted; run again to go on"
-        except concurrent.futures.BrokenExecutor as error:
+        except WorkerLost as error:
             run.summary.stopped = f"a worker died ({error}); run again to go on"
     summary = run.summary
     summary.left = config.n_cases - summary.done - summary.skipped
@@ -161,10 +168,19 @@ class _Run:
                     running, return_when=concurrent.futures.FIRST_COMPLETED
                 )
                 for future in done:
-                    self._finish(*running.pop(future), future.result())
+                    answer = _answer(future)
+                    self._finish(*running.pop(future), answer)
         finally:
-            for future in running:
-                future.cancel()
+            self._wind_up(running)
+
+    def _wind_up(self, running):
+        """Keep what is done, whatever became of the others, and start no more."""
+        self.ready.clear()
+        for future, (task, rest) in running.items():
+            future.cancel()
+            if future.done() and not future.cancelled():
+                with contextlib.suppress(WorkerLost):
+                    self._finish(task, rest, _answer(future))
 
     def _start(self, executor, running):
         """Hand over the next case; one that has a record is only counted."""
@@ -174,8 +190,7 @@ class _Run:
             if record is not None:
                 self._skip()
             else:
-                future = executor.submit(run_case, task.to_dict(), rest)
-                running[future] = task, None
+                running[_submit(executor, task.to_dict(), rest)] = task, None
             return
         networks = None
         if record is not None and record["error"] is None:
@@ -184,8 +199,7 @@ class _Run:
             self._skip()
             self._release(rest, networks)
             return
-        future = executor.submit(run_case, task.to_dict())
-        running[future] = task, rest
+        running[_submit(executor, task.to_dict())] = task, rest
 
     def _finish(self, task, solves, answer):
         record, networks = answer
@@ -208,6 +222,21 @@ class _Run:
     def _skip(self):
         self.summary.skipped += 1
         self.tick()
+
+
+def _submit(executor, *arguments):
+    try:
+        return executor.submit(run_case, *arguments)
+    except (RuntimeError, OSError) as error:  # broken pools, closed clients
+        raise WorkerLost(error) from error
+
+
+def _answer(future):
+    """What a case returned; executors tell of dead workers in many ways."""
+    try:
+        return future.result()
+    except Exception as error:
+        raise WorkerLost(error) from error
 
 
 @contextlib.contextmanager

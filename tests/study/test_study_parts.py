@@ -321,7 +321,8 @@ def test_ensemble_optimum_lies_between_bound_and_point():
     bounds = ensemble.tighten_members(networks, solver="highs")
     assert all(any((s == "milp").any() for s in b.source) for b in bounds)
     m = ensemble.build(networks)
-    ensemble.use_bounds(m, bounds)
+    for e in m.members:
+        m.member[e].use_bounds(bounds[e])
     pyo.TransformationFactory("relu.bigm").apply_to(m)
     pyo.assert_optimal_termination(pyo.SolverFactory("appsi_highs").solve(m))
     grid = np.stack(np.meshgrid(*[np.linspace(-2, 2, 301)] * 2), -1).reshape(-1, 2)
