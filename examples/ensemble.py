@@ -80,12 +80,6 @@ def tighten_members(networks, box=BOX, share=0.5, solve_limit=2.0, solver=None):
     return result
 
 
-def use_bounds(model, bounds):
-    """Let formulations applied to the model use these bounds, as relu.obbt does."""
-    for e in model.members:
-        model.member[e].record.bounds = bounds[e]
-
-
 def main(arguments=None):
     """Bounds, the Lagrangian bound, and the optimum."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -113,7 +107,8 @@ def main(arguments=None):
     print(f"Lagrangian bound:              {dual.bound:9.4f}")
     print(f"best point of its subproblems: {dual.value:9.4f}")
     m = build(networks)
-    use_bounds(m, bounds)
+    for e in m.members:
+        m.member[e].use_bounds(bounds[e])  # relu.bigm takes them from there
     effort = measure_effort(
         m, ["relu.bigm"], options.solver, time_limit=options.time_limit
     )

@@ -1,6 +1,5 @@
 """ReLUNetworkBlock: what the modeller holds.  No formulation and no bound method here."""
 
-import logging
 import math
 
 from pyomo.common.config import ConfigDict, ConfigValue
@@ -8,27 +7,27 @@ from pyomo.common.dependencies import numpy as np
 from pyomo.core.base.block import BlockData, declare_custom_block
 from pyomo.core.base.component import ModelComponentFactory
 from pyomo.core.base.constraint import Constraint
-from pyomo.core.base.set import Set
 from pyomo.core.base.set_types import Any, Reals
 from pyomo.core.base.var import Var
 
-from pyomo_relu import bounds as bounds_
 from pyomo_relu.affine_rows import (
     NetworkColumns,
     affine_rows,
     ceilings,
     exact_activation,
 )
+from pyomo_relu.block_bounds import bounds_in_force, input_box, use_bounds
 from pyomo_relu.block_record import block_record
 from pyomo_relu.block_report import summary_text
 from pyomo_relu.block_values import assign, point
-from pyomo_relu.bounds_runs import void_reason
-from pyomo_relu.errors import BoundsError, ModelError
+from pyomo_relu.bounds_runs import void_reason, warn_of_restricted_outputs
+from pyomo_relu.errors import MissingPartError, ModelError
 from pyomo_relu.model_building import pause_garbage_collection
 from pyomo_relu.network_argument import per_index, resolve_network
-from pyomo_relu.var_argument import GivenVars, match_vars
+from pyomo_relu.var_argument import GivenVars, index_set, match_vars
 
-logger = logging.getLogger("pyomo.relu")
+#: What a block consists of besides its record.
+_PARTS = ("inputs", "outputs", "pre", "post", "affine", "activation")
 
 
 def _keywords():
@@ -43,13 +42,6 @@ def _keywords():
     ):
         config.declare(name, ConfigValue(default=None, description=description))
     return config
-
-
-def _index_set(keys):
-    """Keys as a Var takes them; tensors of different rank make a jagged set."""
-    if len({len(key) if isinstance(key, tuple) else 1 for key in keys}) == 1:
-        return keys
-    return Set(initialize=keys, dimen=None)
 
 
 @declare_custom_block(name="ReLUNetworkBlock", rule="build")
@@ -77,7 +69,9 @@ class ReLUNetworkBlockData(BlockData):
         flat order or mapping from the network's index.  Default: the block declares
         Vars ``inputs`` and ``outputs``, indexed by int for a tensor with one axis
         (the batch axis does not count), by tuple for more axes, with the tensor's
-        name in front if there are several tensors.
+        name in front if there are several tensors.  Networks compute with plain
+        numbers: Vars with units work, but fail Pyomo's units check; where that
+        matters leave them out and link, ``m.nn.inputs[0] * units.K == m.T``.
     input_scaling, output_scaling : (offset, factor), optional
         The network sees ``(x - offset) / factor``; outputs are
         ``offset + factor * y``.
@@ -144,7 +138,7 @@ class ReLUNetworkBlockData(BlockData):
         for side, matched in match.items():
             keys = getattr(network, side[:-1] + "_index")()
             if matched is None:
-                self.add_component(side, Var(_index_set(keys), domain=Reals))
+                self.add_component(side, Var(index_set(keys), domain=Reals))
             else:
                 self._given[side] = GivenVars(dict(zip(keys, matched)))
         self._add_neurons()
@@ -204,7 +198,17 @@ class ReLUNetworkBlockData(BlockData):
         given = self.__dict__.get("_given", {})
         if name in given:
             return given[name].reference()
+        if name in _PARTS and "_given" in self.__dict__:
+            raise MissingPartError(
+                f"{self.name}: '{name}' is no longer there: a transformation such as "
+                "core.scale_model renamed it (apply relu.* first), or it was deleted."
+            )
         return super().__getattr__(name)
+
+    def deactivate(self):
+        """Deactivate the block; Var bounds that rest on its network stay in force."""
+        super().deactivate()
+        warn_of_restricted_outputs(self)
 
     @property
     def record(self):
@@ -244,31 +248,14 @@ class ReLUNetworkBlockData(BlockData):
         BoundsError
             If a lower bound exceeds the upper bound, or a fixed input is outside.
         """
-        lower, upper = np.empty((2, self._network.n_inputs))
-        for j, var in enumerate(self.input_vars()):
-            lo, hi = var.bounds
-            lower[j] = -math.inf if lo is None else lo
-            upper[j] = math.inf if hi is None else hi
-            if var.fixed and assume_fixed_vars_permanent:
-                if var.value is None:
-                    raise BoundsError(
-                        f"{self.name}: input '{var.name}' is fixed but has no value. "
-                        "Give it a value or unfix it."
-                    )
-                lower[j] = upper[j] = var.value
-            if not lower[j] <= upper[j]:
-                raise BoundsError(
-                    f"{self.name}: input '{var.name}' has the bounds [{lower[j]}, "
-                    f"{upper[j]}], which no value satisfies. Correct them."
-                )
-        return lower, upper
+        return input_box(self, assume_fixed_vars_permanent)
 
     def neuron_bounds(self, assume_fixed_vars_permanent=True):
         """The pre-activation bounds in force for the inputs' present bounds.
 
         Interval arithmetic over the present input box, intersected with what
-        ``relu.bounds`` or ``relu.obbt`` recorded if that was proven on a box that
-        contains the present one.  ``source`` tells where each bound came from.
+        ``relu.bounds``, ``relu.obbt`` or ``use_bounds`` recorded if that was proven on
+        a box that contains the present one.  ``source`` tells where each bound came from.
 
         Returns
         -------
@@ -279,32 +266,39 @@ class ReLUNetworkBlockData(BlockData):
         BoundsError
             If an input has no finite bounds.
         """
-        lower, upper = self.input_box(assume_fixed_vars_permanent)
-        for var, lo, hi in zip(self.input_vars(), lower, upper):
-            if not (math.isfinite(lo) and math.isfinite(hi)):
-                raise BoundsError(
-                    f"{self.name}: input '{var.name}' has the bounds [{lo}, {hi}]; "
-                    "bounds on the neurons need finite ones. Set them with "
-                    f"{var.name}.setlb(...) and .setub(...), or let "
-                    "relu.obbt(scope='model') derive them from your constraints."
-                )
-        bounds = bounds_.interval_bounds(self._network, lower, upper)
-        recorded = self.record.bounds
-        if recorded is not None and recorded.covers(lower, upper):
-            bounds = bounds.intersect(recorded)
-        if self.record.model_bounds is not None:
-            recorded, conditions = self.record.model_bounds
-            void = conditions.violated(assume_fixed_vars_permanent)
-            if void is None:
-                both = bounds.intersect(recorded)
-                return bounds_.NeuronBounds(
-                    self._network, both.lower, both.upper, both.source, lower, upper
-                )
-            logger.warning(
-                f"{self.name}: bounds that relu.obbt proved with the model's "
-                f"constraints are left out, because {void}. Apply relu.obbt again."
-            )
-        return bounds
+        return bounds_in_force(self, assume_fixed_vars_permanent)
+
+    def use_bounds(self, bounds):
+        """Let formulations use proven bounds that the modeller brings.
+
+        They are recorded as those of ``relu.bounds`` and ``relu.obbt`` are, and
+        intersected with what is recorded already: ``neuron_bounds()``, bound methods
+        and formulations applied later use them as long as the inputs' bounds stay
+        within the box that the bounds carry.  Once the inputs' bounds are wider, the
+        next transformation drops them with a warning.  No Var's bounds are changed.
+        Clones and pickles keep the record.
+
+        The caller vouches for the proof: formulations cut off what lies outside.
+        Only contradictions are found here: the bounds are tried at 256 points of the
+        input box and compared with what is recorded.
+
+        Parameters
+        ----------
+        bounds : NeuronBounds or None
+            Proven for ``network`` (scaling included), on a box that contains the
+            inputs' present bounds; for example from ``pyomo_relu.bounds.tighten`` or
+            ``pyomo_relu.bounds.milp.milp_obbt``.  None takes back what earlier calls
+            recorded, and what bound methods then built on it.
+
+        Raises
+        ------
+        BoundsError
+            If the bounds belong to another network, were proven on a box that does
+            not contain the present one, or are wrong at some point.
+        TransformationError
+            If the block is encoded: reverse the formulation first.
+        """
+        use_bounds(self, bounds)
 
     # -- values --------------------------------------------------------------------
 
@@ -369,7 +363,7 @@ class ReLUNetworkBlockData(BlockData):
         encoding = self.record.encoding
         if encoding is None:
             reason = void_reason(self)
-            if reason is not None:
+            if reason is not None and any(r.tightened for r in self.record.runs):
                 raise ModelError(
                     f"{self.name}: {reason} after {self.record.runs[-1].name} was "
                     "applied, so the Var bounds that it set may cut off solutions. "

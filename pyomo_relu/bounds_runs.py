@@ -9,18 +9,22 @@ from pyomo.common.autoslots import AutoSlots
 
 from pyomo_relu.affine_rows import NetworkColumns
 from pyomo_relu.errors import TransformationError
+from pyomo_relu.model_reading import model_read_once
 from pyomo_relu.var_bounds import TightenedVars
 
 logger = logging.getLogger("pyomo.relu")
 
+#: Name of the runs that record bounds which the modeller brought.
+GIVEN = "use_bounds"
+
 
 class BoundsRun(AutoSlots.Mixin):
-    """Everything that one run of relu.bounds or relu.obbt changed.
+    """Everything that one run of relu.bounds, relu.obbt or use_bounds changed.
 
     Parameters
     ----------
     name : str
-        The transformation.
+        The transformation, or ``GIVEN``.
     blocks : list of ReLUNetworkBlockData
         On which it records bounds.
     """
@@ -34,6 +38,11 @@ class BoundsRun(AutoSlots.Mixin):
             for b in blocks
         ]
         self.variables = TightenedVars()
+
+    @property
+    def tightened(self):
+        """True if some Var's bounds were tightened."""
+        return any(True for _ in self.variables)
 
     def tighten(self, var, lower, upper):
         """Tighten one Var's bounds."""
@@ -67,9 +76,12 @@ class BoundsRun(AutoSlots.Mixin):
                     "longer held."
                 )
             if runs[-1] is not self:
+                last = runs[-1].name
+                given = f"Call {block.name}.use_bounds(None)"
+                how = given if last == GIVEN else "Reverse that"
                 raise TransformationError(
-                    f"{name}: {runs[-1].name} was applied to '{block.name}' after it. "
-                    "Reverse that first."
+                    f"{name}: {last} was applied to '{block.name}' after it. "
+                    f"{how} first."
                 )
             _check_not_encoded(block, name)
 
@@ -96,6 +108,24 @@ def void_reason(block, assume_fixed_vars_permanent=True):
     return None
 
 
+def warn_of_restricted_outputs(block):
+    """Name the modeller's output Vars that carry bounds proven with a block's network.
+
+    For blocks that are deactivated: nothing confines their outputs any more.
+    """
+    if block.owns("outputs"):
+        return
+    runs = block.record.runs
+    tightened = {id(v) for run in runs for v in run.variables.restricted()}
+    names = [var.name for var in block.output_vars() if id(var) in tightened]
+    if names:
+        logger.warning(
+            f"{block.name} was deactivated, but bounds that {runs[-1].name} proved with "
+            f"its network stay on {', '.join(names[:5])}. Reverse it if they should go "
+            "too."
+        )
+
+
 def release_void_bounds(blocks, assume_fixed_vars_permanent=True):
     """Undo the runs on blocks whose recorded bounds no longer hold.
 
@@ -106,19 +136,46 @@ def release_void_bounds(blocks, assume_fixed_vars_permanent=True):
     TransformationError
         If a block was encoded with such bounds.
     """
-    for block in blocks:
-        reason = void_reason(block, assume_fixed_vars_permanent)
-        if reason is None:
-            continue
-        runs = list(block.record.runs)
-        for run in runs:
-            for other in run.blocks:
-                _check_not_encoded(other, run.name)
-        logger.warning(
-            f"{block.name}: bounds recorded by {', '.join(r.name for r in runs)} are "
-            f"dropped, because {reason}. Apply {runs[-1].name} again."
-        )
-        _undo_all(runs)
+    with model_read_once():
+        # what is undone may have been what bounds of other blocks rest on
+        while any(_release_if_void(b, assume_fixed_vars_permanent) for b in blocks):
+            pass
+
+
+def _release_if_void(block, assume_fixed_vars_permanent):
+    """Undo the runs on a block if its bounds no longer hold; True if that was so."""
+    reason = void_reason(block, assume_fixed_vars_permanent)
+    if reason is None:
+        return False
+    runs = _free_runs(block)
+    logger.warning(
+        f"{block.name}: bounds recorded by {', '.join(r.name for r in runs)} are "
+        f"dropped, because {reason}. Apply {runs[-1].name} again."
+    )
+    _undo_all(runs)
+    return True
+
+
+def take_back(block):
+    """Undo what ``use_bounds`` recorded on a block, and all that was built on it.
+
+    Raises
+    ------
+    TransformationError
+        If a block was encoded with such bounds.
+    """
+    runs = _free_runs(block)
+    first = next((n for n, run in enumerate(runs) if run.name == GIVEN), len(runs))
+    _undo_all(runs[first:])
+
+
+def _free_runs(block):
+    """The runs on a block, once it is clear that no encoding rests on them."""
+    runs = list(block.record.runs)
+    for run in runs:
+        for other in run.blocks:
+            _check_not_encoded(other, run.name)
+    return runs
 
 
 def _undo_all(runs):

@@ -38,6 +38,10 @@ class ModelError(ReLUError, ValueError):
     """A block or a Pyomo model is not used as it must be."""
 
 
+class MissingPartError(ModelError, AttributeError):
+    """A Var or Constraint of a network block was renamed or deleted."""
+
+
 class TransformationError(ReLUError, ValueError):
     """A transformation cannot be applied or reversed; the model is unchanged."""
 

@@ -6,6 +6,7 @@ A bound proven with a constraint is void once the modeller relaxes that constrai
 from pyomo.common.autoslots import AutoSlots
 from pyomo.common.dependencies import numpy as np
 
+from pyomo_relu.model_reading import answer_once
 from pyomo_relu.surrounding import read_surrounding
 
 
@@ -37,8 +38,11 @@ class ModelConditions(AutoSlots.Mixin):
         """What no longer holds, as text for a message; None if all still does.
 
         Added rows and tighter Var bounds only make the feasible set smaller, so they
-        leave the bounds valid.
+        leave the bounds valid.  Within ``model_read_once`` the model is read once.
         """
+        return answer_once(self, self._violated, bool(assume_fixed_vars_permanent))
+
+    def _violated(self, assume_fixed_vars_permanent):
         for block in self.blocks:
             if not _in_force(block):
                 return f"network block '{block.name}' was deactivated"

@@ -1,4 +1,4 @@
-"""How the ``inputs=`` / ``outputs=`` keywords become a flat list of VarData."""
+"""How the ``inputs=`` / ``outputs=`` keywords become Vars: given ones, or an index."""
 
 from collections.abc import Mapping
 
@@ -6,7 +6,9 @@ from pyomo.common.autoslots import AutoSlots
 from pyomo.common.collections import ComponentMap
 from pyomo.core.base.component import Component
 from pyomo.core.base.indexed_component import IndexedComponent
+from pyomo.core.base.indexed_component_slice import IndexedComponent_slice
 from pyomo.core.base.reference import Reference
+from pyomo.core.base.set import Set
 from pyomo.core.base.var import Var, VarData
 
 from pyomo_relu.errors import ModelError
@@ -43,6 +45,13 @@ class GivenVars(AutoSlots.Mixin):
         return self._reference
 
 
+def index_set(keys):
+    """Keys as a Var takes them; tensors of different rank make a jagged set."""
+    if len({len(key) if isinstance(key, tuple) else 1 for key in keys}) == 1:
+        return keys
+    return Set(initialize=keys, dimen=None)
+
+
 def match_vars(block, side, given, index, tensors, keys):
     """The modeller's Vars in the flat order of the network's tensors.
 
@@ -52,7 +61,7 @@ def match_vars(block, side, given, index, tensors, keys):
     side : {"inputs", "outputs"}
     given : None, Var, sequence, mapping or callable
         For an indexed block a mapping by block index or a function of it is resolved
-        first.
+        first.  Slices such as ``m.x[t, :]`` are sequences.
     index : tuple
         Index of the block member; empty for a scalar block.
     tensors : sequence of Tensor
@@ -86,8 +95,8 @@ def match_vars(block, side, given, index, tensors, keys):
 
 def _for_member(given, index, keys):
     """Resolve a callable, or a mapping by block index, for one member."""
-    if isinstance(given, Component):
-        return given
+    if isinstance(given, (Component, IndexedComponent_slice)):
+        return given  # slices are callable, but not meant to be called
     if callable(given):
         return given(*index)
     if index and isinstance(given, Mapping):
@@ -109,7 +118,7 @@ def _flatten(block, side, given, keys, tensors):
     if isinstance(given, (Mapping, ComponentMap)):
         return _from_mapping(block, side, given, keys, tensors)
     if hasattr(given, "__iter__") and not isinstance(given, (str, Component)):
-        items = list(given.flat) if hasattr(given, "flat") else list(given)
+        items = _items(given)
         if len(items) == len(tensors) > 1 and len(items) != len(keys):
             return [
                 var
@@ -118,6 +127,13 @@ def _flatten(block, side, given, keys, tensors):
             ]
         return [_single(block, side, item) for item in items]
     return [_single(block, side, given)]
+
+
+def _items(given):
+    """A flat list; a slice like ``m.x[t, :]`` has no attributes of its own to ask."""
+    if isinstance(given, IndexedComponent_slice) or not hasattr(given, "flat"):
+        return list(given)
+    return list(given.flat)
 
 
 def _from_indexed(given, keys):

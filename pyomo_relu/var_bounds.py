@@ -4,6 +4,8 @@ from pyomo.common.autoslots import AutoSlots
 from pyomo.common.numeric_types import native_numeric_types
 from pyomo.core.base.set_types import Reals
 
+from pyomo_relu.model_reading import read_again
+
 _INFINITY, _MINUS_INFINITY = float("inf"), -float("inf")
 
 
@@ -45,6 +47,10 @@ class TightenedVars(AutoSlots.Mixin):
         """(var, side, declared bound) of every side; side 0 is the lower one."""
         return ((var, side, declared) for var, side, declared, _ in self._sides)
 
+    def restricted(self):
+        """Vars that still carry a bound set here."""
+        return (v for v, side, _, bound in self._sides if (v._lb, v._ub)[side] == bound)
+
     def modellers(self, var_sides):
         """Fill {(id(var), side): bound} with what the modeller has in force.
 
@@ -64,3 +70,4 @@ class TightenedVars(AutoSlots.Mixin):
             if (var._lb, var._ub)[side] == bound:
                 (var.setlb, var.setub)[side](declared)
         self._sides = []
+        read_again()

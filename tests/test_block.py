@@ -360,6 +360,20 @@ def test_units_check_passes():
 # -- values --------------------------------------------------------------------------
 
 
+def test_vars_with_units_are_linked_to_plain_ones():
+    pytest.importorskip("pint")
+    kelvin = pyo.units.K
+    m = pyo.ConcreteModel()
+    m.T = pyo.Var([0, 1], bounds=(-1, 1), units=kelvin)
+    m.nn = ReLUNetworkBlock(network=two_two_one())
+    m.link = pyo.Constraint([0, 1], rule=lambda m, j: m.nn.inputs[j] * kelvin == m.T[j])
+    m.best = pyo.Objective(expr=m.nn.outputs[0])
+    assert_units_consistent(m)
+    TRANSFORM("relu.obbt").apply_to(m, scope="model")
+    TRANSFORM("relu.bigm").apply_to(m)
+    assert solve(m) == pytest.approx(-2, abs=1e-5)
+
+
 def test_initialize_and_forward_error():
     m = box_model()
     with pytest.raises(ModelError, match=r"input 'x\[0\]' has no value"):
@@ -442,3 +456,59 @@ def test_summary_is_one_screen():
     assert len(text.splitlines()) < 25
     m.x.setub(None)
     assert "bounds: none" in m.nn.summary()
+
+
+def test_slices_as_inputs_and_outputs():
+    m = pyo.ConcreteModel()
+    m.x = pyo.Var(["a", "b"], [0, 1], bounds=(-1, 1))
+    m.y = pyo.Var(["a", "b"])
+    m.nn = ReLUNetworkBlock(
+        ["a", "b"],
+        network=two_two_one(),
+        inputs=lambda k: m.x[k, :],
+        outputs=lambda k: m.y[k],
+    )
+    assert [v.name for v in m.nn["b"].input_vars()] == ["x[b,0]", "x[b,1]"]
+    m.one = ReLUNetworkBlock(network=two_two_one(), inputs=m.x["a", :])
+    assert [v.name for v in m.one.input_vars()] == ["x[a,0]", "x[a,1]"]
+
+
+def test_trained_models_are_told_to_be_exported():
+    torch = pytest.importorskip("torch")
+    model = torch.nn.Sequential(torch.nn.Linear(2, 1))
+    m = pyo.ConcreteModel()
+    with pytest.raises(ModelError, match=r"nn: .* a Sequential.*torch\.onnx\.export"):
+        m.nn = ReLUNetworkBlock(network=model)
+
+
+def test_parts_renamed_by_other_transformations_are_named():
+    m = box_model()
+    m.scaling_factor = pyo.Suffix(direction=pyo.Suffix.EXPORT)
+    m.scaling_factor[m.x] = 10
+    scaled = TRANSFORM("core.scale_model").create_using(m)
+    with pytest.raises(ModelError, match="nn: 'pre' .* renamed .*apply relu"):
+        TRANSFORM("relu.bigm").apply_to(scaled)
+    assert not hasattr(scaled.nn, "pre")
+
+
+def test_bounds_that_solvers_take_as_infinite_are_refused():
+    m = box_model()
+    m.x[1].setub(1e20)
+    with pytest.raises(BoundsError, match=r"x\[1\].*finite ones, below 1e20"):
+        TRANSFORM("relu.bigm").apply_to(m)
+
+
+def test_deactivated_block_says_what_it_leaves_on_given_outputs(caplog):
+    m = pyo.ConcreteModel()
+    m.x = pyo.Var([0, 1], bounds=(-1, 1))
+    m.y = pyo.Var()
+    m.nn = ReLUNetworkBlock(network=two_two_one(), inputs=m.x, outputs=m.y)
+    m.nn.deactivate()
+    assert not caplog.text
+    m.nn.activate()
+    token = TRANSFORM("relu.bounds").apply_to(m)
+    m.nn.deactivate()
+    assert "nn was deactivated, but bounds that relu.bounds proved" in caplog.text
+    assert "stay on y. Reverse it" in caplog.text
+    TRANSFORM("relu.bounds").apply_to(m, reverse=token)
+    assert m.y.bounds == (None, None)

@@ -12,7 +12,9 @@ from pyomo.mpec import Complementarity, complements
 
 from pyomo_relu import Network, ReLUNetworkBlock
 from pyomo_relu.errors import ReLUError
+from pyomo_relu.model_reading import answer_once, model_read_once
 from pyomo_relu.search import find_point
+from pyomo_relu.var_bounds import TightenedVars
 from tests.networks import chain, two_two_one
 
 
@@ -475,3 +477,43 @@ def test_a_changed_function_is_not_searched_as_if_it_were_unchanged():
         pyo.SolverFactory("relu.branch").solve(m)
     with pytest.raises(ReLUError, match="changed function"):
         find_point(m, time_limit=1)
+
+
+# -- conditions are checked once per call ----------------------------------------------
+
+
+def test_a_question_is_asked_once_until_var_bounds_widen():
+    asked = []
+
+    def question(option):
+        asked.append(option)
+        return len(asked)
+
+    owner, other = object(), object()
+    with model_read_once():
+        assert [answer_once(owner, question, 1) for _ in range(3)] == [1, 1, 1]
+        assert answer_once(owner, question, 2) == 2
+        with model_read_once():
+            assert answer_once(owner, question, 1) == 1
+        assert answer_once(other, question, 1) == 3
+        TightenedVars().restore()
+        assert answer_once(owner, question, 1) == 4
+    assert [answer_once(owner, question, 1) for _ in range(2)] == [5, 6]
+
+
+def test_bounds_that_rest_on_dropped_ones_are_dropped_in_the_same_call():
+    """b's bounds used that a's run had confined z; a's run is void, so b's are."""
+    m = pyo.ConcreteModel()
+    m.z = pyo.Var([0, 1], bounds=(-1, 1))
+    m.first, m.second = pyo.Block(), pyo.Block()
+    m.first.b = ReLUNetworkBlock(network=two_two_one(), inputs=m.z)
+    m.second.a = ReLUNetworkBlock(network=two_two_one(), inputs=m.z)
+    m.c = pyo.Constraint(expr=m.z[0] + m.z[1] <= -0.5)
+    apply("relu.obbt", m, scope="model", targets=m.second)
+    assert m.z[0].ub == pytest.approx(0.5)
+    m.c.deactivate()
+    apply("relu.obbt", m.first, scope="model")
+    m.best = pyo.Objective(expr=m.first.b.outputs[0], sense=pyo.maximize)
+    apply("relu.bigm", m)
+    pyo.SolverFactory("appsi_highs").solve(m)
+    assert pyo.value(m.best) == pytest.approx(4, abs=1e-4)

@@ -83,10 +83,10 @@ def check_linear(surrounding):
     more = len(surrounding.left_out) - 5
     raise ModelError(
         "a search needs a model that is linear (or mixed-integer linear) apart from "
-        f"its network blocks and has at most one objective; {names}"
-        f"{f' and {more} more' if more > 0 else ''} are not linear, or are "
-        "disjunctions or SOS constraints. Reformulate them (for disjunctions "
-        "TransformationFactory('gdp.bigm')) or deactivate them."
+        "its network blocks and has at most one objective. At fault: "
+        f"{names}{f' and {more} more' if more > 0 else ''}. Reformulate what is not "
+        "linear (disjunctions by TransformationFactory('gdp.bigm')), or deactivate it "
+        "and all objectives but one."
     )
 
 

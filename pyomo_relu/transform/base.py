@@ -24,6 +24,7 @@ from pyomo_relu.block import ReLUNetworkBlockData
 from pyomo_relu.bounds_runs import release_void_bounds
 from pyomo_relu.errors import TransformationError
 from pyomo_relu.model_building import pause_garbage_collection
+from pyomo_relu.model_reading import model_read_once
 from pyomo_relu.transform.encoding import Encoding
 from pyomo_relu.transform.targets import network_blocks
 
@@ -124,6 +125,10 @@ class NetworkFormulation(Transformation):
     # -- applying ------------------------------------------------------------------
 
     def _apply_to(self, model, **kwds):
+        with model_read_once():
+            return self._apply(model, kwds)
+
+    def _apply(self, model, kwds):
         config = self.CONFIG(kwds.pop("options", {}))
         config.set_value(kwds)
         if config.reverse is not None:

@@ -8,6 +8,7 @@ from pyomo.core.base import ReverseTransformationToken, Transformation
 from pyomo_relu import bounds as bounds_
 from pyomo_relu.bounds_runs import BoundsRun, release_void_bounds
 from pyomo_relu.errors import InfeasibleError, TransformationError
+from pyomo_relu.model_reading import model_read_once
 from pyomo_relu.progress import progress_bars
 from pyomo_relu.transform.base import (
     declare_fixed_inputs,
@@ -74,6 +75,10 @@ class BoundTransformation(Transformation):
         raise NotImplementedError(f"{type(self).__name__} names no bound methods.")
 
     def _apply_to(self, model, **kwds):
+        with model_read_once():
+            return self._apply(model, kwds)
+
+    def _apply(self, model, kwds):
         config = self.CONFIG(kwds.pop("options", {}))
         config.set_value(kwds)
         if config.reverse is not None:

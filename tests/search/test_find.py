@@ -189,3 +189,12 @@ def test_oil_wells_get_a_feasible_plan(variant):
     assert len(result.trajectory) == 1
     best_known = {"shallow": 1.2863862, "deep": 1.794087}[variant]
     assert 0.08 <= result.objective <= best_known
+
+
+def test_a_second_objective_is_named():
+    m = pyo.ConcreteModel()
+    m.x = pyo.Var([0, 1], bounds=(-1, 1))
+    m.nn = ReLUNetworkBlock(network=chain([2, 4, 1]), inputs=m.x)
+    m.cost, m.other = pyo.Objective(expr=m.nn.outputs[0]), pyo.Objective(expr=m.x[0])
+    with pytest.raises(ModelError, match="At fault: 'cost', 'other'.*objectives but"):
+        find_point(m, time_limit=1)
