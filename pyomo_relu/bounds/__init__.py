@@ -5,8 +5,10 @@ from pyomo_relu.lazy import lazy_exports
 _MODULES = {
     "crown": ["crown_batch", "crown_bounds", "layer_lines", "output_lines"],
     "splitting": ["split_bounds"],
-    "cells": ["CellPartition", "affine_pieces"],
-    "cells_model": ["CellRefinement", "output_terms"],
+    "cell_pieces": ["affine_pieces"],
+    "cells": ["CellPartition"],
+    "cells_model": ["output_terms"],
+    "cells_refinement": ["CellRefinement"],
     "cuts": ["CutRounds"],
     "deadline": ["Deadline"],
     "neuron_bounds": ["NeuronBounds"],

@@ -3,16 +3,13 @@
 Which cells a model needs is decided elsewhere (``cells_model``); no Pyomo in here.
 """
 
+import heapq
+from dataclasses import dataclass
+
 import numpy as np
 
 from pyomo_relu.bounds.crown import crown_batch, output_lines
-from pyomo_relu.errors import BoundsError, InfeasibleError
-
-#: Breakpoints closer than this, relative to the box, count as one.
-_SAME_POINT = 1e-11
-
-#: A piece of an output that deviates less than this, relative to its range, is straight.
-_STRAIGHT = 1e-12
+from pyomo_relu.errors import InfeasibleError
 
 #: Slack of the model's rows on cells, relative to max(1, size of a row's terms): no
 #: less than what solvers' feasibility tolerances accept.
@@ -22,9 +19,65 @@ _FEASIBLE = 1e-6
 _MARGIN = 0.15
 
 
+@dataclass
+class Boxes:
+    """Boxes of the inputs with all that is known on each.
+
+    Attributes
+    ----------
+    lower, upper : numpy.ndarray, shape (N, n_inputs)
+    lowers, uppers : list of numpy.ndarray, shapes (N, layer size)
+        Proven pre-activation bounds, the outputs' last.
+    lines : tuple of numpy.ndarray
+        ``A_low, c_low, A_high, c_high``, shapes (N, n_outputs, n_inputs) and
+        (N, n_outputs).
+    """
+
+    lower: np.ndarray
+    upper: np.ndarray
+    lowers: list
+    uppers: list
+    lines: tuple
+
+    def __len__(self):
+        return len(self.lower)
+
+    def __getitem__(self, at):
+        return Boxes(
+            self.lower[at],
+            self.upper[at],
+            [a[at] for a in self.lowers],
+            [a[at] for a in self.uppers],
+            tuple(a[at] for a in self.lines),
+        )
+
+    def joined(self, other):
+        """These boxes, then the others."""
+        pair = lambda a, b: np.concatenate([a, b])
+        return Boxes(
+            pair(self.lower, other.lower),
+            pair(self.upper, other.upper),
+            [pair(a, b) for a, b in zip(self.lowers, other.lowers)],
+            [pair(a, b) for a, b in zip(self.uppers, other.uppers)],
+            tuple(pair(a, b) for a, b in zip(self.lines, other.lines)),
+        )
+
+    def gaps(self, weight):
+        """Largest distance between the lines, outputs weighted, shape (N,)."""
+        A_low, c_low, A_high, c_high = self.lines
+        slope = A_high - A_low
+        centre, radius = 0.5 * (self.lower + self.upper), 0.5 * (
+            self.upper - self.lower
+        )
+        gap = np.einsum("con,cn->co", slope, centre) + c_high - c_low
+        gap += np.einsum("con,cn->co", np.abs(slope), radius)
+        return (gap * weight).max(axis=1)
+
+
 class CellPartition:
     """Boxes that cover the input box, refined on request, with CROWN's output lines.
 
+    They are the leaves of a tree of halvings, which is kept: halves can be merged again.
     On cell c every input x satisfies
     ``A_low[c] x + c_low[c] <= f(x) <= A_high[c] x + c_high[c]``.
 
@@ -35,14 +88,8 @@ class CellPartition:
 
     Attributes
     ----------
-    lower, upper : numpy.ndarray, shape (C, n_inputs)
-    lowers, uppers : list of numpy.ndarray, shapes (C, layer size)
-        Proven pre-activation bounds on each cell, the outputs' last.
-    lines : tuple of numpy.ndarray
-        ``A_low, c_low, A_high, c_high``, shapes (C, n_outputs, n_inputs) and
-        (C, n_outputs).
-    paths : list of tuple of int
-        Per cell, the sides (0 or 1) taken at the splits that led to it.
+    cells : Boxes
+        The C cells; also as ``lower``, ``upper``, ``lowers``, ``uppers`` and ``lines``.
     exact : bool
         True if the lines are the network itself, to rounding.
     """
@@ -50,27 +97,32 @@ class CellPartition:
     def __init__(self, bounds, rows=None):
         self.network = bounds.network
         self.rows = rows
-        self.lower = bounds.input_lower[None].copy()
-        self.upper = bounds.input_upper[None].copy()
         start = [a[None] for a in bounds.lower], [a[None] for a in bounds.upper]
-        self.lowers, self.uppers, self.lines = self._bound(
-            self.lower, self.upper, start
-        )
-        self.paths = [()]
+        box = bounds.input_lower[None].copy(), bounds.input_upper[None].copy()
+        self._tree = self._bound(*box, start)
+        self._parent = np.array([-1])
+        self._show(np.array([0]))
         self.exact = False
         self._check_rows()
-        width = self.uppers[-1][0] - self.lowers[-1][0]
-        self.weight = 1.0 / np.maximum(width, 1e-12 * (1.0 + abs(self.uppers[-1][0])))
+        low, high = self._tree.lowers[-1][0], self._tree.uppers[-1][0]
+        self.weight = 1.0 / np.maximum(high - low, 1e-12 * (1.0 + np.abs(high)))
 
     def __len__(self):
-        return len(self.lower)
+        return len(self.cells)
+
+    def _show(self, leaves):
+        """Make nodes of the tree the cells."""
+        self._leaves = leaves
+        self.cells = cells = self._tree[leaves]
+        self.lower, self.upper, self.lines = cells.lower, cells.upper, cells.lines
+        self.lowers, self.uppers = cells.lowers, cells.uppers
 
     def _bound(self, lower, upper, start):
         lowers, uppers = crown_batch(
             self.network, lower, upper, start, unstable_only=True
         )
         lines = output_lines(self.network, lower, upper, lowers, uppers)
-        return lowers, uppers, lines
+        return Boxes(lower, upper, lowers, uppers, lines)
 
     # -- what is known -------------------------------------------------------------
 
@@ -80,7 +132,7 @@ class CellPartition:
         In units of each output's proven range on the whole box; the largest output
         counts.
         """
-        return _largest_gaps(self.lower, self.upper, self.lines, self.weight)
+        return self.cells.gaps(self.weight)
 
     def gaps_at(self, points):
         """Distance between the lines at one point per cell, summed over outputs."""
@@ -142,12 +194,7 @@ class CellPartition:
                 f"{self.network.name}: no point of the input box satisfies the rows "
                 "and bounds on the network's inputs and outputs (proven). Check them."
             )
-        at = np.flatnonzero(keep)
-        self.lower, self.upper = self.lower[at], self.upper[at]
-        self.lowers = [a[at] for a in self.lowers]
-        self.uppers = [a[at] for a in self.uppers]
-        self.lines = tuple(a[at] for a in self.lines)
-        self.paths = [self.paths[c] for c in at]
+        self._show(self._leaves[keep])
 
     # -- refinement ----------------------------------------------------------------
 
@@ -185,7 +232,7 @@ class CellPartition:
             )
         cell, dim = np.nonzero(divisible)
         both = self._halves(chosen[cell], dim, middle[cell, dim])
-        gaps = _largest_gaps(both[0], both[1], both[4], self.weight)
+        gaps = both.gaps(self.weight)
         score = np.full(divisible.shape, np.inf)
         score[cell, dim] = gaps[: cell.size] + gaps[cell.size :]
         # longer edges win ties: lines of equal quality say nothing else
@@ -193,11 +240,11 @@ class CellPartition:
         score = score * (1.0 + 1e-6) - 1e-9 * relative
         best = score.argmin(axis=1)
         at = np.flatnonzero(best[cell] == dim)
-        self._put(chosen, both, np.concatenate([at, at + cell.size]))
+        self._put(chosen, both[np.concatenate([at, at + cell.size])])
         return chosen.size
 
     def _halves(self, parents, dim, at):
-        """Both halves of parent cells: all that is known, left halves first."""
+        """Both halves of cells, left halves first."""
         each = np.arange(parents.size)
         lower, upper = self.lower[parents], self.upper[parents]
         left_upper, right_lower = upper.copy(), lower.copy()
@@ -206,24 +253,56 @@ class CellPartition:
         upper = np.concatenate([left_upper, upper])
         twice = np.concatenate([parents, parents])
         start = [a[twice] for a in self.lowers], [a[twice] for a in self.uppers]
-        return lower, upper, *self._bound(lower, upper, start)
+        return self._bound(lower, upper, start)
 
-    def _put(self, chosen, both, at):
-        """Replace cells by left halves and append right halves."""
-        lower, upper, lowers, uppers, lines = both
-        left, right = at[: chosen.size], at[chosen.size :]
-        _replace = lambda old, new: _replaced(old, chosen, new[left], new[right])
-        self.lower, self.upper = _replace(self.lower, lower), _replace(
-            self.upper, upper
-        )
-        self.lowers = [_replace(a, b) for a, b in zip(self.lowers, lowers)]
-        self.uppers = [_replace(a, b) for a, b in zip(self.uppers, uppers)]
-        self.lines = tuple(_replace(a, b) for a, b in zip(self.lines, lines))
-        parents = [self.paths[c] for c in chosen]
-        for c, path in zip(chosen, parents):
-            self.paths[c] = (*path, 0)
-        self.paths += [(*path, 1) for path in parents]
+    def _put(self, chosen, halves):
+        """Replace cells by their left halves and append the right halves."""
+        parents = self._leaves[chosen]
+        new = len(self._tree) + np.arange(2 * chosen.size)
+        self._tree = self._tree.joined(halves)
+        self._parent = np.concatenate([self._parent, parents, parents])
+        leaves = np.concatenate([self._leaves, new[chosen.size :]])
+        leaves[chosen] = new[: chosen.size]
+        self._show(leaves)
         self._check_rows()
+
+    def merge(self, max_cells, value, idle=np.inf):
+        """Undo halvings, those of the largest value first.
+
+        Parameters
+        ----------
+        max_cells : int
+            Goes on at least until there are so few.
+        value : callable
+            Of Boxes, shape (N,).
+        idle : float
+            Boxes of at least this value become one cell however few there are.
+        """
+        excess = len(self) - max_cells
+        if self.exact or len(self) == 1:
+            return
+        leaves, parent = set(self._leaves.tolist()), self._parent.tolist()
+        children = {}
+        for node in range(1, len(parent)):
+            children.setdefault(parent[node], []).append(node)
+        inner = np.array(sorted(children))
+        values = dict(zip(inner.tolist(), (-value(self._tree[inner])).tolist()))
+        present = _present(children, leaves)
+        # a node one of whose halves was found to be empty: merging saves no cell
+        key = lambda node: (len(present[node]) < 2, values[node], node)
+        ready = [key(n) for n in present if leaves.issuperset(present[n])]
+        heapq.heapify(ready)
+        while ready:
+            single, negative, node = heapq.heappop(ready)
+            if excess <= 0 and (single or -negative < idle):
+                break
+            leaves.difference_update(present[node])
+            leaves.add(node)
+            excess -= len(present[node]) - 1
+            above = parent[node]
+            if above >= 0 and leaves.issuperset(present[above]):
+                heapq.heappush(ready, key(above))
+        self._show(np.array(sorted(leaves)))
 
     def refine(self, max_cells, tolerance=1e-4):
         """Split the cells with the largest gap until there are ``max_cells``.
@@ -254,140 +333,28 @@ class CellPartition:
         """
         lower, upper = points[:-1, None], points[1:, None]
         n = len(lower)
+        root = self._tree
         start = (
-            [np.repeat(a[:1], n, axis=0) for a in self.lowers],
-            [np.repeat(a[:1], n, axis=0) for a in self.uppers],
+            [np.repeat(a[:1], n, axis=0) for a in root.lowers],
+            [np.repeat(a[:1], n, axis=0) for a in root.uppers],
         )
-        self.lowers, self.uppers, _ = self._bound(lower, upper, start)
+        self._tree = self._bound(lower, upper, start)
         width = np.where(upper > lower, upper - lower, 1.0)
         slope = np.diff(values, axis=0) / width
         constant = values[:-1] - slope * lower
-        self.lower, self.upper = lower, upper
-        self.lines = (slope[:, :, None], constant) * 2
-        self.paths = _balanced_paths(n)
+        self._tree.lines = (slope[:, :, None], constant) * 2
+        self._parent = np.full(n, -1)
         self.exact = True
+        self._show(np.arange(n))
         self._check_rows()
 
 
-def _balanced_paths(n):
-    """Paths of n leaves of a balanced binary tree, from left to right."""
-    if n == 1:
-        return [()]
-    half = n // 2
-    left, right = _balanced_paths(half), _balanced_paths(n - half)
-    return [(0, *p) for p in left] + [(1, *p) for p in right]
-
-
-def _replaced(old, at, left, right):
-    new = np.concatenate([old, right])
-    new[at] = left
-    return new
-
-
-def _largest_gaps(lower, upper, lines, weight):
-    A_low, c_low, A_high, c_high = lines
-    slope = A_high - A_low
-    centre, radius = 0.5 * (lower + upper), 0.5 * (upper - lower)
-    gap = np.einsum("con,cn->co", slope, centre) + c_high - c_low
-    gap += np.einsum("con,cn->co", np.abs(slope), radius)
-    return (gap * weight).max(axis=1)
-
-
-def breakpoints(network, lower, upper):
-    """Points between which a network of one input is affine.
-
-    Layer by layer: between two neighbouring points all earlier layers are affine, so a
-    neuron's pre-activation is a straight line there and crosses zero (or its ceiling)
-    at most once.
-
-    Parameters
-    ----------
-    network : Network
-        With one input.
-    lower, upper : float
-        The input's range.
-
-    Returns
-    -------
-    numpy.ndarray, shape (P + 1,)
-        Ascending, from ``lower`` to ``upper``.
-    """
-    points = np.array([lower, upper], dtype=float)
-    if lower == upper:
-        return points
-    for k, layer in enumerate(network.activation_layers):
-        v = network.propagate(points[:, None])[0][k]
-        levels = [np.zeros(layer.size)]
-        if layer.ceiling is not None:
-            levels.append(np.where(np.isfinite(layer.ceiling), layer.ceiling, 0.0))
-        new = [points]
-        for level in levels:
-            left, right = v[:-1] - level, v[1:] - level
-            at, i = np.nonzero(left * right < 0)
-            share = left[at, i] / (left[at, i] - right[at, i])
-            new.append(points[at] + share * (points[at + 1] - points[at]))
-        points = _distinct(np.concatenate(new), lower, upper)
-    return points
-
-
-def _distinct(points, lower, upper):
-    points = np.unique(np.clip(points, lower, upper))
-    apart = _SAME_POINT * (upper - lower)
-    keep = np.concatenate([[True], np.diff(points) > apart])
-    points = points[keep]
-    points[-1] = upper
-    return points
-
-
-def affine_pieces(bounds, max_cells, rows=None):
-    """The cells of a network of one input on which its outputs are affine.
-
-    Neighbouring pieces on one straight line are one cell.
-
-    Parameters
-    ----------
-    bounds : NeuronBounds
-        Of a network with one input.
-    max_cells : int
-
-    Returns
-    -------
-    CellPartition or None
-        With ``exact`` True; None if there are more than ``max_cells`` pieces.
-
-    Raises
-    ------
-    BoundsError
-        If the network has several inputs.
-    """
-    network = bounds.network
-    if network.n_inputs != 1:
-        raise BoundsError(
-            f"{network.name}: affine pieces are listed for networks of one input, and "
-            f"this one has {network.n_inputs}. Use CellPartition.refine."
-        )
-    points = breakpoints(network, bounds.input_lower[0], bounds.input_upper[0])
-    values = network.forward(points[:, None])
-    at = _corners_of(points, values)
-    if len(at) - 1 > max_cells:
-        return None
-    partition = CellPartition(bounds, rows)
-    partition.set_pieces(points[at], values[at])
-    return partition
-
-
-def _corners_of(points, values):
-    """Indices of the ends and of the points where some output bends."""
-    span = np.maximum(np.ptp(values, axis=0), 1e-300)
-    size = np.abs(values).max(axis=0)
-    allowed = _STRAIGHT * np.maximum(span, size)
-    kept = [0]
-    last = len(points) - 1
-    for j in range(1, last):
-        a, b = kept[-1], j + 1
-        inner = np.arange(a + 1, b)
-        share = ((points[inner] - points[a]) / (points[b] - points[a]))[:, None]
-        straight = values[a] + share * (values[b] - values[a])
-        if np.any(np.abs(straight - values[inner]) > allowed):
-            kept.append(j)
-    return [*kept, last]
+def _present(children, leaves):
+    """Per inner node those halves that are not empty; nodes come after their parent."""
+    there = set(leaves)
+    present = {}
+    for node in sorted(children, reverse=True):
+        present[node] = [half for half in children[node] if half in there]
+        if present[node]:
+            there.add(node)
+    return {node: halves for node, halves in present.items() if halves}

@@ -1,11 +1,10 @@
-"""Refining cells where a linear model's relaxation needs it; the cells live elsewhere.
+"""A linear model's relaxation with cells for its networks; what to refine is elsewhere.
 
 The relaxation joins the model's linear rows with, for each network, the cells in
 disaggregated form (one weight and one scaled input per cell).  No Pyomo in here.
 """
 
-import logging
-import time
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -15,26 +14,33 @@ from pyomo_relu.bounds.relaxation_linear import ModelBuilder
 from pyomo_relu.bounds.session import OPTIMAL
 from pyomo_relu.bounds.session_choice import open_session
 
-logger = logging.getLogger("pyomo.relu.bounds")
-
-#: A cell of smaller weight in the relaxation's solution is not worth splitting.
+#: Of a cell of smaller weight the relaxation has no point.
 _WEIGHT = 1e-7
-
-#: Share of a round's largest error from which a cell is split.
-_WORTH = 0.1
 
 
 class CellColumns(NamedTuple):
-    """Columns of one network's cells: weights (C,) and scaled inputs (C, n_inputs)."""
+    """Where one network's cells are in the relaxation.
+
+    Columns of the weights (C,) and the scaled inputs (C, n_inputs); row numbers of the
+    weights' sum, of the inputs, of the lower and of the upper lines.
+    """
 
     weight: np.ndarray
     inner: np.ndarray
+    one: int
+    joined: np.ndarray
+    below: np.ndarray
+    above: np.ndarray
 
 
-def output_terms(partition):
+def output_terms(cells):
     """Coefficients of the cells' weights and scaled inputs in the output rows.
 
     With cell c at ``x = lower + width * d`` the lines are ``base + step . d``.
+
+    Parameters
+    ----------
+    cells : Boxes or CellPartition
 
     Returns
     -------
@@ -42,11 +48,11 @@ def output_terms(partition):
         For the lower and the upper lines; shapes (C, n_outputs) and
         (C, n_outputs, n_inputs).
     """
-    A_low, c_low, A_high, c_high = partition.lines
-    width = partition.upper - partition.lower
+    A_low, c_low, A_high, c_high = cells.lines
+    width = cells.upper - cells.lower
     return [
         (
-            np.einsum("con,cn->co", A, partition.lower) + c,
+            np.einsum("con,cn->co", A, cells.lower) + c,
             A * width[:, None, :],
         )
         for A, c in ((A_low, c_low), (A_high, c_high))
@@ -67,9 +73,12 @@ def add_cells(builder, partition, inputs, outputs):
     CellColumns
     """
     C, n = partition.lower.shape
-    weight = builder.add_columns(np.zeros(C), np.ones(C))
-    inner = builder.add_columns(np.zeros(C * n), np.ones(C * n))
+    # implied upper bounds would take part of the prices
+    weight = builder.add_columns(np.zeros(C), np.full(C, np.inf))
+    inner = builder.add_columns(np.zeros(C * n), np.full(C * n, np.inf))
+    first = [builder.n_rows]
     builder.add_rows([(weight, np.ones((1, C)))], [1.0], [1.0])
+    first.append(builder.n_rows)
     width = (partition.upper - partition.lower).ravel()
     which = np.tile(np.arange(n), C)
     spread = sparse.csr_array((width, (which, np.arange(C * n))), shape=(n, C * n))
@@ -78,22 +87,25 @@ def add_cells(builder, partition, inputs, outputs):
         np.zeros(n),
         np.zeros(n),
     )
-    builder.add_rows(
-        [(inner, 1.0), (np.repeat(weight, n), -1.0)],
-        np.full(C * n, -np.inf),
-        np.zeros(C * n),
-    )
     for sign, (base, step) in zip((1.0, -1.0), output_terms(partition)):
         n_out = base.shape[1]
         steps = step.transpose(1, 0, 2).reshape(n_out, C * n)
+        first.append(builder.n_rows)
         builder.add_rows(
             [(outputs, sign), (weight, -sign * base.T), (inner, -sign * steps)],
             np.zeros(n_out),
             np.full(n_out, np.inf),
         )
+    first.append(builder.n_rows)
+    builder.add_rows(
+        [(inner, 1.0), (np.repeat(weight, n), -1.0)],
+        np.full(C * n, -np.inf),
+        np.zeros(C * n),
+    )
     if partition.rows is not None:
         _add_cell_rows(builder, partition, weight, inner)
-    return CellColumns(weight, inner.reshape(C, n))
+    rows = [np.arange(*ends) for ends in itertools.pairwise(first[1:])]
+    return CellColumns(weight, inner.reshape(C, n), first[0], *rows)
 
 
 def _add_cell_rows(builder, partition, weight, inner):
@@ -115,8 +127,56 @@ def _add_cell_rows(builder, partition, weight, inner):
     )
 
 
-class CellRefinement:
-    """Splits the cells that the relaxation of the whole model uses.
+class Prices(NamedTuple):
+    """The relaxation's row duals of one network's cells: what using a cell costs.
+
+    Of the weights' sum, of the inputs (n_inputs,), and of the lower and the upper
+    lines (n_outputs,).
+    """
+
+    one: float
+    joined: np.ndarray
+    below: np.ndarray
+    above: np.ndarray
+
+    def reduced_costs(self, cells):
+        """Least reduced cost over a cell's points, shape (C,).
+
+        With the duals kept, the relaxation's value is a lower bound as long as no
+        cell's is negative: cells may be split or merged at will, and those of positive
+        reduced cost are of no use to the relaxation.
+
+        Parameters
+        ----------
+        cells : Boxes
+        """
+        (low, low_step), (high, high_step) = output_terms(cells)
+        weight = low @ self.below - high @ self.above
+        weight -= self.one + cells.lower @ self.joined
+        inner = np.einsum("con,o->cn", low_step, self.below)
+        inner -= np.einsum("con,o->cn", high_step, self.above)
+        inner -= (cells.upper - cells.lower) * self.joined
+        return weight + np.minimum(inner, 0.0).sum(axis=1)
+
+    @property
+    def outputs(self):
+        """What an error of one costs, per output."""
+        return np.maximum(np.abs(self.below), np.abs(self.above))
+
+
+class CellUse(NamedTuple):
+    """What the relaxation makes of one network's cells.
+
+    Weights (C,), points (C, n_inputs) and Prices.
+    """
+
+    weight: np.ndarray
+    point: np.ndarray
+    prices: Prices
+
+
+class CellRelaxation:
+    """The linear relaxation of a model whose networks are replaced by their cells.
 
     Parameters
     ----------
@@ -124,91 +184,56 @@ class CellRefinement:
         The model around the networks; integer columns are relaxed.
     costs : numpy.ndarray, shape (linear.n_columns,)
         To be minimised.
-    networks : list of (CellPartition, inputs, outputs, max_cells)
-        Each with its input and output columns and the most cells it may have.
+    networks : list of (CellPartition, inputs, outputs)
+        Each with its input and output columns.
     solver : str or Session class
-        For the relaxation.
     """
 
     def __init__(self, linear, costs, networks, solver="highs"):
-        self.linear, self.costs = linear, np.asarray(costs, dtype=float)
-        self.networks = networks
-        self.solver = solver
-        self.values = []
-
-    def relax(self):
-        """Solve the present relaxation.
-
-        Returns
-        -------
-        (float, list of (weight, point)) or None
-            Its value, and per network the cells' weights (C,) and points
-            (C, n_inputs); None if it has no optimum.
-        """
         builder = ModelBuilder()
-        linear = self.linear
         first = builder.add_columns(linear.lower, linear.upper)
         builder.add_rows([(first, linear.matrix)], linear.row_lower, linear.row_upper)
-        columns = [add_cells(builder, *network[:3]) for network in self.networks]
-        model = builder.build()
-        at = np.flatnonzero(self.costs)
-        with open_session(self.solver, model) as session:
-            answer = session.minimize(at, self.costs[at])
-        if answer.status != OPTIMAL:
-            return None
-        found = []
-        for (partition, *_), cells in zip(self.networks, columns):
-            weight = answer.primal[cells.weight]
-            inner = answer.primal[cells.inner] / np.maximum(weight, 1e-12)[:, None]
-            edge = partition.upper - partition.lower
-            point = partition.lower + np.clip(inner, 0.0, 1.0) * edge
-            found.append((weight, point))
-        return answer.objective, found
+        self._partitions = [partition for partition, *_ in networks]
+        self._columns = [add_cells(builder, *network) for network in networks]
+        self._model = builder.build()
+        self._costs, self._solver = costs, solver
 
-    def run(self, tolerance=1e-4, time_limit=None):
-        """Refine until the bound is tight, or there are as many cells as allowed.
+    def solve(self, only=None):
+        """Minimise.
 
         Parameters
         ----------
-        tolerance : float
-            Error of a network at the relaxation's solution, relative to its output's
-            range, that is as good as none.
-        time_limit : float, optional
-            Seconds.
+        only : dict of int to int, optional
+            The only cell that may be used, for some of the networks.
 
         Returns
         -------
-        str
-            Why it ended: "tolerance", "cells", "time", "no optimum".
+        (float, list of CellUse) or None
+            Its value and how it uses each network's cells; None if it has no optimum.
         """
-        deadline = np.inf if time_limit is None else time.monotonic() + time_limit
-        while True:
-            solved = self.relax()
-            if solved is None:
-                return "no optimum"
-            self.values.append(solved[0])
-            errors = [
-                weight * (partition.gaps_at(point) * partition.weight).max(axis=1)
-                for (partition, *_), (weight, point) in zip(self.networks, solved[1])
-            ]
-            largest = max(e.max() for e in errors)
-            if largest <= tolerance:
-                return "tolerance"
-            if time.monotonic() > deadline:
-                return "time"
-            if not self._split(solved[1], errors, max(_WORTH * largest, tolerance)):
-                return "cells"
+        at = np.flatnonzero(self._costs)
+        with open_session(self._solver, self._confined(only)) as session:
+            answer = session.minimize(at, self._costs[at])
+        if answer.status != OPTIMAL:
+            return None
+        pairs = zip(self._partitions, self._columns)
+        return answer.objective, [_use(answer, *pair) for pair in pairs]
 
-    def _split(self, solution, errors, worth):
-        """Split the cells with errors above ``worth``; how many there were."""
-        n_split = 0
-        for (partition, _, _, limit), (weight, point), error in zip(
-            self.networks, solution, errors
-        ):
-            if partition.exact:
-                continue
-            chosen = np.flatnonzero((error > worth) & (weight > _WEIGHT))
-            chosen = chosen[np.argsort(-error[chosen], kind="stable")]
-            chosen = chosen[: max(0, limit - len(partition))]
-            n_split += partition.split(chosen, point[chosen])
-        return n_split
+    def _confined(self, only):
+        if only is None:
+            return self._model
+        upper = self._model.upper.copy()
+        for network, cell in only.items():
+            upper[np.delete(self._columns[network].weight, cell)] = 0.0
+        return self._model.replace(upper=upper)
+
+
+def _use(answer, partition, columns):
+    weight = answer.primal[columns.weight]
+    used = (weight > _WEIGHT)[:, None]
+    inner = answer.primal[columns.inner] / np.where(used, weight[:, None], 1.0)
+    inner = np.where(used, np.clip(inner, 0.0, 1.0), 0.5)
+    rows = (columns.one, columns.joined, columns.below, columns.above)
+    prices = Prices(*(answer.duals[row] for row in rows))
+    edge = partition.upper - partition.lower
+    return CellUse(weight, partition.lower + inner * edge, prices)

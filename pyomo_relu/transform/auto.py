@@ -5,7 +5,6 @@ unstable, the network's width, the solver it is told, and a time budget.  What i
 
 ==========================================  ===========================================
 all neurons stable                          ``relu.bigm`` (no binaries)
-one small network alone, for Gurobi         ``relu.bounds``, then ``relu.bigm``
 one to three varying inputs                 ``relu.cells``
 more inputs, few unstable neurons           ``relu.bounds``, then ``relu.bigm``
 more inputs                                 ``relu.obbt`` (LPs, within the budget), then
@@ -39,10 +38,6 @@ _CELL_INPUTS = 3
 
 #: Up to so many unstable neurons a solver needs no help.
 _FEW_UNSTABLE = 12
-
-#: Up to so many unstable neurons of a single network Gurobi proves big-M in less time
-#: than cells take to prepare; measured on networks of 2x25 with two inputs.
-_FEW_FOR_GUROBI = 50
 
 #: Shares of the time budget for refining cells and for tightening.
 _SHARE = {"relu.cells": 0.1, "relu.obbt": 0.2}
@@ -89,8 +84,7 @@ class Auto(NetworkFormulation):
         if config.reverse is not None:
             return self._undo(model, config.reverse)
         blocks = self._untransformed(model, config)
-        alone = len(blocks) == 1
-        plans = ComponentMap((b, choose(b, config, alone)) for b in blocks)
+        plans = ComponentMap((b, choose(b, config)) for b in blocks)
         tokens = []
         try:
             for steps in dict.fromkeys(steps for steps, _ in plans.values()):
@@ -120,7 +114,7 @@ class Auto(NetworkFormulation):
         _reverse(model, token.reverse_dict["tokens"])
 
 
-def choose(block, config, alone=False):
+def choose(block, config):
     """What to apply to a block, in order, and the reason.
 
     Parameters
@@ -128,8 +122,6 @@ def choose(block, config, alone=False):
     block : ReLUNetworkBlockData
     config : ConfigDict
         Of ``relu.auto``.
-    alone : bool
-        Whether no other network is encoded with it; coupled ones need cells most.
 
     Returns
     -------
@@ -148,8 +140,6 @@ def choose(block, config, alone=False):
     )
     if unstable == 0:
         return ("relu.bounds", "relu.bigm"), "all neurons are stable: no binaries"
-    if alone and unstable <= _FEW_FOR_GUROBI and "gurobi" in config.solver:
-        return ("relu.bounds", "relu.bigm"), f"{size}: Gurobi is quicker than cells"
     if free <= _CELL_INPUTS:
         return ("relu.cells",), f"{size}: cells of few inputs give the strongest root"
     if unstable <= _FEW_UNSTABLE:

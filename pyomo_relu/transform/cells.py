@@ -24,7 +24,8 @@ are the network itself, and no neuron rows are needed (``drop_neurons``; pre- an
 post-activations are then no part of the model and get values from ``initialize()``).
 
 Cells are refined where the lines are furthest apart and, with a linear objective, where
-the relaxation of the whole model has weight on a cell whose lines disagree at its point.
+the relaxation of the whole model uses a cell, or soon would by its reduced cost, whose
+lines are still apart; halves that turn out to be of no use become one cell again.
 With ``scope="model"`` the model's rows and bounds among one network's inputs and outputs
 are imposed on each cell, ``g x^c <= h cell_c``, and cells that they empty are left out.
 
@@ -64,13 +65,13 @@ from pyomo_relu.transform.reads import (
 
 logger = logging.getLogger("pyomo.relu")
 
-#: Cells by the number of inputs that vary; for two inputs measured with 64 to 256 cells
+#: Cells by the number of inputs that vary; for two inputs measured with 64 to 400 cells
 #: on networks of 2x25 to 5x25, alone and coupled.
-_MAX_CELLS = {0: 1, 1: 256, 2: 128, 3: 192}
+_MAX_CELLS = {0: 1, 1: 256, 2: 192, 3: 192}
 _MANY_INPUTS = 256
 
 #: Share of the cells that is placed before the model's relaxation is looked at.
-_UNIFORM_SHARE = 0.5
+_UNIFORM_SHARE = 1.0 / 6.0
 
 
 def _declare_cells(config):
@@ -81,8 +82,8 @@ def _declare_cells(config):
             domain=PositiveInt,
             description="the most cells per network",
             doc="""
-            Default: 256 for one input (exact pieces, if there are no more), 128 for two
-            inputs, 192 for three, 256 for more.""",
+            Default: 256 for one input (exact pieces, if there are no more), 192 for two
+            or three inputs, 256 for more.""",
         ),
     )
     config.declare(
@@ -124,7 +125,7 @@ def _declare_cells(config):
     config.declare(
         "tolerance",
         ConfigValue(
-            default=1e-4,
+            default=1e-5,
             domain=NonNegativeFloat,
             description="distance of the lines, relative to the output's range, that "
             "is not refined any further",

@@ -6,8 +6,9 @@ from scipy import sparse
 
 from pyomo_relu import Network
 from pyomo_relu.bounds import CellPartition, LinearModel, affine_pieces, interval_bounds
-from pyomo_relu.bounds.cells import breakpoints
-from pyomo_relu.bounds.cells_model import CellRefinement
+from pyomo_relu.bounds.cell_pieces import breakpoints
+from pyomo_relu.bounds.cells_model import CellRelaxation
+from pyomo_relu.bounds.cells_refinement import CellRefinement
 from pyomo_relu.errors import BoundsError, InfeasibleError
 from tests.networks import chain, residual
 
@@ -37,7 +38,6 @@ def test_cells_cover_the_box_and_bounds_hold(network):
     first = partition.gaps().max()
     partition.refine(40)
     assert len(partition) == 40
-    assert len(set(partition.paths)) == 40
     area = np.prod(partition.upper - partition.lower, axis=1).sum()
     assert area == pytest.approx(9.0)
     assert partition.gaps().max() < 0.5 * first
@@ -119,6 +119,83 @@ def test_guided_refinement_finds_the_minimum():
     assert refinement.run(tolerance=1e-9) == "cells"
     assert len(few) == 5
     assert refinement.run(tolerance=1e-9, time_limit=0.0) == "time"
+
+
+def test_outputs_without_a_price_are_refined_too():
+    network = chain([2, 10, 10, 1], seed=5)
+    bounds = interval_bounds(network, -1.0, 1.0)
+    partition = CellPartition(bounds)
+    columns = np.array([0, 1]), np.array([2])
+    refinement = CellRefinement(
+        box_and_output(-1.0, 1.0), np.zeros(3), [(partition, *columns, 50)]
+    )
+    assert refinement.run(tolerance=1e-3) in ("tolerance", "cells")
+    assert len(partition) > 1
+    check_cells(partition, -1.0, 1.0, n=300)
+
+
+def relaxed(partition, costs=(0.0, 0.0, 1.0)):
+    columns = np.array([0, 1]), np.array([2])
+    model = box_and_output(-1.0, 1.0)
+    relaxation = CellRelaxation(model, np.array(costs), [(partition, *columns)])
+    return relaxation.solve()
+
+
+@pytest.mark.parametrize("costs", [(0.0, 0.0, 1.0), (0.7, -0.4, 1.0), (0.1, 0.0, -1.0)])
+def test_merging_cells_of_no_use_keeps_the_relaxation(costs):
+    partition = CellPartition(interval_bounds(chain([2, 10, 10, 1], seed=5), -1.0, 1.0))
+    partition.refine(120)
+    value, (use,) = relaxed(partition, costs)
+    reduced = use.prices.reduced_costs(partition.cells)
+    assert reduced.min() >= -1e-7
+    assert np.all(np.abs(reduced[use.weight > 1e-6]) <= 1e-7)
+    partition.merge(10**6, use.prices.reduced_costs)
+    assert len(partition) == 120
+    partition.merge(10**6, use.prices.reduced_costs, 0.0)
+    assert len(partition) < 120
+    assert relaxed(partition, costs)[0] == pytest.approx(value, abs=1e-6)
+    check_cells(partition, -1.0, 1.0, n=300)
+    area = np.prod(partition.upper - partition.lower, axis=1).sum()
+    assert area == pytest.approx(4.0)
+    partition.merge(1, use.prices.reduced_costs)
+    assert len(partition) == 1
+    partition.merge(1, use.prices.reduced_costs)
+
+
+def test_merging_where_a_half_was_empty():
+    network = chain([2, 8, 8, 1], seed=7)
+    bounds = interval_bounds(network, -1.0, 1.0)
+    rows = np.array([[-1.0, -1.0]]), np.zeros((1, 1)), np.array([-0.5])
+    partition = CellPartition(bounds, rows)
+    partition.refine(60)
+    allowed = np.random.default_rng(1).uniform(-1, 1, (3000, 2))
+    allowed = allowed[allowed.sum(axis=1) >= 0.5]
+    for n in (40, 7, 2, 1):
+        partition.merge(n, lambda boxes: -boxes.lower[:, 0])
+        assert len(partition) <= n
+        inside = (partition.lower <= allowed[:, None]) & (
+            allowed[:, None] <= partition.upper
+        )
+        assert inside.all(axis=2).any(axis=1).all()
+
+
+def test_a_relaxation_confined_to_one_cell():
+    partition = CellPartition(interval_bounds(chain([2, 10, 10, 1], seed=5), -1.0, 1.0))
+    partition.refine(6)
+    columns = np.array([0, 1]), np.array([2])
+    relaxation = CellRelaxation(
+        box_and_output(-1.0, 1.0), np.array([0.0, 0.0, 1.0]), [(partition, *columns)]
+    )
+    for cell in range(6):
+        value, (use,) = relaxation.solve({0: cell})
+        assert use.weight[cell] == pytest.approx(1.0)
+        A, c, *_ = partition.lines
+        low, high = partition.lower[cell], partition.upper[cell]
+        least = c[cell, 0] + np.minimum(A[cell, 0] * low, A[cell, 0] * high).sum()
+        assert value == pytest.approx(least)
+    assert min(relaxation.solve({0: c})[0] for c in range(6)) == pytest.approx(
+        relaxation.solve()[0]
+    )
 
 
 def test_no_optimum_stops_the_refinement():

@@ -86,23 +86,6 @@ def test_already_encoded_network_is_refused():
     assert m.many.record.encoding is not None
 
 
-def test_gurobi_gets_big_m_for_one_small_network_and_cells_for_coupled_ones():
-    for n_networks, solver, formulation in (
-        (1, "gurobi_direct", "relu.bigm"),
-        (1, "appsi_highs", "relu.cells"),
-        (2, "gurobi_direct", "relu.cells"),
-    ):
-        m = pyo.ConcreteModel()
-        m.x = pyo.Var([0, 1], bounds=(-1, 1))
-        m.nn = ReLUNetworkBlock(
-            range(n_networks), network=chain([2, 8, 8, 1], seed=3), inputs=m.x
-        )
-        m.objective = pyo.Objective(expr=sum(b.outputs[0] for b in m.nn.values()))
-        pyo.TransformationFactory("relu.auto").apply_to(m, solver=solver)
-        for block in m.nn.values():
-            assert block.record.encoding.formulation.NAME == formulation
-
-
 def test_told_the_solver_and_the_budget():
     m = mixed()
     encode(m, solver="gurobi_direct", time_limit=0.0)
