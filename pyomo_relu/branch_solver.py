@@ -75,7 +75,8 @@ class ReLUBranch:
     multipliers; boxes handed to HiGHS as MILPs rest on HiGHS' tolerances (1e-9).
 
     Best for up to about five inputs (of networks of any depth), for several networks
-    with few inputs each, and where rows fix a network's output.  The work grows with
+    with few inputs each, with binaries that connect them, and where rows fix a
+    network's output; networks of a single input cost next to nothing.  The work grows with
     the number of inputs that must be split: for shallow networks in ten or more inputs
     use ``relu.bigm`` with a MILP solver.
 

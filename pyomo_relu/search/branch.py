@@ -106,9 +106,13 @@ def branch(problem, options=None, progress=None, visited=None):
 
     Best-bound search over boxes.  A batch of boxes is split at once; the halves are
     shrunk by the rows and by ``lower line <= cutoff``, bounded by CROWN lines (and an
-    LP over them where the model has rows), and dropped where the bound reaches the
-    cutoff.  A box is split along the input that most of its lines' error is due to.
-    Boxes with few unstable neurons are solved by a MILP.
+    LP over them where the model has rows), shrunk by the LP's reduced costs and dropped
+    where the bound reaches the cutoff.  Functions of one input are bounded by their
+    exact envelopes.  Where rows make inputs sums of the same columns, neurons are also
+    bounded over those columns' box.  A box is split along a fractional integer column
+    or else the input that most of its lines' error is due to.  Boxes with few unstable
+    neurons are solved by a MILP.  Points come from relaxations, dives, and successive
+    linear programmes with all integer columns fixed, next to the best point's values.
 
     Parameters
     ----------

@@ -1,9 +1,8 @@
 """A problem's rows over a batch of boxes, networks replaced by lines; no bounds here."""
 
 import numpy as np
-from scipy import sparse
 
-from pyomo_relu.network.network import INPUT
+from pyomo_relu.search.branch_parts import support
 from pyomo_relu.search.branch_rows import BoxRows, RowPattern
 
 #: Covers forming a row's coefficients and constant, relative to their magnitudes.
@@ -20,26 +19,29 @@ class FunctionRows:
     Parameters
     ----------
     problem : BranchProblem
+    n_further : numpy.ndarray of int, shape (n_directions,), optional
+        How many further lines each direction has; see ``MixedBounder``.
 
     Attributes
     ----------
     n_rows : int
-        Rows of the LP: all but the objective's.
+        All rows but the objective's.
     below, above : numpy.ndarray of int
         Which row functions have an upper, and which a lower side; both follow the
         plain rows in this order.
     """
 
-    def __init__(self, problem):
+    def __init__(self, problem, n_further=None):
         self.problem = p = problem
         m = p.plain.shape[0]
         self.below = 1 + np.flatnonzero(np.isfinite(p.function_upper))
         self.above = 1 + np.flatnonzero(np.isfinite(p.function_lower))
-        self.n_rows = m + self.below.size + self.above.size
-        support = _support(p.network)
-        self._parts = [_Part(p, i, True, support) for i in self.below]
-        self._parts += [_Part(p, i, False, support) for i in self.above]
-        self._objective = _Part(p, 0, True, support)
+        reads = support(p.network)
+        sides = [(i, True) for i in self.below] + [(i, False) for i in self.above]
+        self._parts = [_Part(p, i, below, reads) for i, below in sides]
+        self._parts += self._further(sides, reads, n_further)
+        self.n_rows = m + len(self._parts)
+        self._objective = _Part(p, 0, True, reads)
         coo = p.plain.tocoo()
         row, column = [coo.row], [coo.col]
         for at, part in enumerate([*self._parts, self._objective], m):
@@ -53,6 +55,19 @@ class FunctionRows:
         self.lp_pattern = RowPattern(row[some], column[some], self.n_rows, n)
         self.plain_pattern = RowPattern(coo.row, coo.col, m, n)
         self._plain_data = coo.data
+
+    def _further(self, sides, reads, n_further):
+        """Parts for the lines beyond the first."""
+        p = self.problem
+        found = []
+        for i, below in sides if n_further is not None else ():
+            k = p.direction[i]
+            # a row of nothing but one input is a bound of it: no use for an LP
+            if p.factor[i] and (p.rest[[i]].nnz or reads[k].sum() > 1):
+                found += [
+                    _Part(p, i, below, reads, line) for line in range(n_further[k])
+                ]
+        return found
 
     def plain_rows(self, B):
         """The rows without networks, as BoxRows."""
@@ -141,13 +156,14 @@ class FunctionRows:
 class _Part:
     """One line of a row function: where its coefficients go."""
 
-    def __init__(self, problem, i, below, support):
+    def __init__(self, problem, i, below, reads, further=None):
         p = problem
+        self.further = further
         self.i, self.below = i, below
         self.direction, self.factor = int(p.direction[i]), float(p.factor[i])
         self.uses_low = below == (self.factor >= 0)
         rest = p.rest[[i]]
-        self.inputs = np.flatnonzero(support[self.direction])
+        self.inputs = np.flatnonzero(reads[self.direction])
         if self.factor == 0.0:
             self.inputs = np.zeros(0, dtype=int)
         self.columns = np.union1d(self.inputs, rest.indices)
@@ -157,28 +173,21 @@ class _Part:
 
     def line(self, lines, reach):
         """Coefficients (B, columns) and constant (B,) of the line, rounded outward."""
-        A = lines.low if self.uses_low else lines.high
-        c = lines.low_const if self.uses_low else lines.high_const
-        A = self.factor * A[:, self.direction][:, self.inputs]
-        c = self.factor * c[:, self.direction]
+        A, c = self._given(lines)
+        A, c = self.factor * A, self.factor * c
         coefficients = np.tile(self.rest, (len(A), 1))
         coefficients[:, self.at] += A
         size = (np.abs(A) + np.abs(self.rest[self.at])) * reach[:, self.inputs]
         error = _ROUNDING * (size.sum(axis=1) + np.abs(c))
         return coefficients, c - error if self.below else c + error
 
-
-def _support(network):
-    """Which inputs each output depends on, bool (n_outputs, n_inputs)."""
-    found = []
-    for layer in network.layers:
-        reads = np.zeros((layer.size, network.n_inputs), dtype=bool)
-        for (source, _), w in zip(layer.sources, layer.weights):
-            present = sparse.csr_array(w) != 0
-            inner = np.eye(network.n_inputs) if source == INPUT else found[source]
-            reads |= (present.astype(float) @ inner.astype(float)) > 0
-        found.append(reads)
-    return found[-1]
+    def _given(self, lines):
+        """Slopes along ``inputs`` and constant of the line of u."""
+        if self.further is not None:
+            lines = lines.further[self.further]
+        A = lines.low if self.uses_low else lines.high
+        c = lines.low_const if self.uses_low else lines.high_const
+        return A[:, self.direction][:, self.inputs], c[:, self.direction]
 
 
 def _outward(side, constant, sign):

@@ -5,6 +5,7 @@ branching needs to know: which inputs the remaining error of the lines comes fro
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -31,6 +32,8 @@ class FunctionLines:
         Error of each line (the lower ones first), attributed to the inputs.
     hidden : tuple of lists of numpy.ndarray, shapes (B, layer size)
         Pre-activation bounds of the hidden layers, lower and upper.
+    further : tuple of Lines
+        More proven lines; which outputs have them see ``MixedBounder.n_further``.
     """
 
     low: np.ndarray
@@ -40,6 +43,28 @@ class FunctionLines:
     unstable: np.ndarray
     errors: np.ndarray
     hidden: tuple
+    further: tuple = ()
+
+    def __getitem__(self, boxes):
+        return FunctionLines(
+            self.low[boxes],
+            self.low_const[boxes],
+            self.high[boxes],
+            self.high_const[boxes],
+            self.unstable[boxes],
+            self.errors[boxes],
+            tuple([a[boxes] for a in side] for side in self.hidden),
+            tuple(Lines(*(a[boxes] for a in more)) for more in self.further),
+        )
+
+
+class Lines(NamedTuple):
+    """Lines below and above, as in FunctionLines."""
+
+    low: np.ndarray
+    low_const: np.ndarray
+    high: np.ndarray
+    high_const: np.ndarray
 
 
 class LineBounder:
@@ -84,14 +109,29 @@ class LineBounder:
         )
         return FunctionLines(*arrays, hidden)
 
+    def hidden_bounds(self, lower, upper):
+        """Bounds of the hidden layers only: lists of (B, layer size), low and high."""
+        parts = []
+        for at in range(0, len(lower), CHUNK):
+            state = BoxState(
+                self.kernel, lower[at : at + CHUNK], upper[at : at + CHUNK]
+            )
+            for k, layer in enumerate(self.network.layers[:-1]):
+                self._settle(state, k, layer, None)
+            parts.append((state.ranges.lowers, state.ranges.uppers))
+        return tuple(
+            [np.concatenate(layers) for layers in zip(*(p[side] for p in parts))]
+            for side in (0, 1)
+        )
+
     def _lines(self, lower, upper, known):
         kernel, network = self.kernel, self.network
         state = BoxState(kernel, lower, upper)
         unstable = np.zeros(len(lower), dtype=int)
         for k, layer in enumerate(network.layers[:-1]):
             unstable += self._settle(state, k, layer, known).sum(axis=1)
-        last = len(network.layers) - 1
         scale = state.interval()[2]
+        last = len(network.layers) - 1
         B, m, n = len(lower), network.n_outputs, network.n_inputs
         A, c = np.empty((B, 2 * m, n)), np.empty((B, 2 * m))
         errors = np.empty((B, 2 * m, n))
@@ -153,6 +193,8 @@ class LineBounder:
     def _shares(self, state, width):
         """Each neuron's dependence on each input, (B, size, n), rows summing to 1."""
         jacobians, shares = [], []
+        wide = (width > 0).astype(float)
+        wide = (wide / np.maximum(wide.sum(axis=1, keepdims=True), 1.0))[:, None, :]
         eye = np.eye(width.shape[1])[None]
         for k, layer in enumerate(self.network.layers[:-1]):
             jacobian = 0.0
@@ -166,7 +208,10 @@ class LineBounder:
             jacobians.append(jacobian)
             reach = np.abs(jacobian) * width[:, None, :]
             total = reach.sum(axis=2, keepdims=True)
-            shares.append(reach / np.where(total > 0, total, 1.0))
+            # slopes of zero (a ceiling's upper line) hide what a neuron depends on
+            shares.append(
+                np.where(total > 0, reach, wide) / np.where(total > 0, total, 1.0)
+            )
         return shares
 
 

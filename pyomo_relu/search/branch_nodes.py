@@ -24,6 +24,8 @@ class Nodes:
         Neurons that are unstable on the box.
     counted : numpy.ndarray of bool, shape (N,)
         Whether an ancestor might have been a MILP and its boxes are counted.
+    minimiser : numpy.ndarray, shape (N, n)
+        Of the relaxation of the box, or of the box that it was split from.
     """
 
     lower: np.ndarray
@@ -34,6 +36,7 @@ class Nodes:
     point: np.ndarray
     unstable: np.ndarray
     counted: np.ndarray
+    minimiser: np.ndarray
 
     @classmethod
     def root(cls, lower, upper, n_rows):
@@ -47,6 +50,7 @@ class Nodes:
             np.zeros(1),
             np.zeros(1, dtype=int),
             np.zeros(1, dtype=bool),
+            np.clip(0.0, lower, upper)[None],
         )
 
     def __len__(self):
@@ -103,7 +107,11 @@ class OpenNodes:
             self._new.append(nodes)
 
     def prune(self, cutoff):
-        """Drop nodes whose bound reaches ``cutoff``; returns the least of their bounds."""
+        """Drop nodes whose bound reaches ``cutoff``; returns the least of their bounds.
+
+        It proves no more than ``cutoff``: the nodes' boxes were shrunk to where the
+        objective may be below it.
+        """
         self._merge()
         keep = self._nodes.bound < cutoff
         if keep.all():
@@ -122,6 +130,11 @@ class OpenNodes:
         order = np.argpartition(nodes.bound, count)
         self._nodes = nodes[order[count:]]
         return nodes[order[:count]]
+
+    def best(self, count):
+        """Up to ``count`` nodes of least bound, best first; they stay open."""
+        self._merge()
+        return self._nodes[np.argsort(self._nodes.bound, kind="stable")[:count]]
 
     def _merge(self):
         if self._new:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pyomo_relu.search.branch_bounder import MixedBounder
 from pyomo_relu.search.branch_function_rows import FunctionRows
 from pyomo_relu.search.branch_lines import LineBounder
 from pyomo_relu.search.branch_lp import LPS_INFEASIBLE, NodeLPs
@@ -19,6 +20,9 @@ _AGAIN = 0.6
 #: Edges shorter than this, relative to the numbers at their ends, are not split.
 _SHORTEST = 1e-13
 
+#: Where a box is split at its LP's minimiser, both parts keep this share of the edge.
+_INNER = 0.2
+
 
 @dataclass
 class Evaluated:
@@ -31,8 +35,8 @@ class Evaluated:
     points : numpy.ndarray, shape (N, n)
         For each of them, the minimiser of its relaxation.
     closed : float
-        Least bound of the nodes that were dropped because of ``cutoff``; infinite if
-        there was none.
+        Lower bound of the objective in what was dropped because of ``cutoff``, which
+        is at most ``cutoff``; infinite if nothing was dropped.
     evaluated : int
         Boxes that were bounded.
     unbounded : bool
@@ -56,8 +60,10 @@ class Relaxation:
 
     def __init__(self, problem):
         self.problem = p = problem
+        #: of the whole network, for MILPs
         self.bounder = LineBounder(p.network)
-        self.function_rows = FunctionRows(p)
+        self._bounder = MixedBounder(p)
+        self.function_rows = FunctionRows(p, self._bounder.n_further)
         self.n_rows = self.function_rows.n_rows
         self._local = threading.local()
 
@@ -100,18 +106,21 @@ class Relaxation:
                 lines, nodes.lower, nodes.upper, cutoff
             )
             empty = rows.tighten(nodes.lower, nodes.upper, p.integer)
-            nodes, lines, rows = nodes[~empty], _pick(lines, ~empty), rows[~empty]
+            nodes, lines, rows = nodes[~empty], lines[~empty], rows[~empty]
             constants = constants[~empty]
             shrunk = _size(nodes, p.n_inputs) < _AGAIN * size[~empty]
             closed = min(closed, cutoff) if empty.any() else closed
             if shrunk.mean() < 0.5 if len(nodes) else True:
                 break
         if not len(nodes):
-            return Evaluated(nodes, nodes.lower, closed, evaluated)
-        costs = self.function_rows.costs(rows)
+            return Evaluated(nodes, nodes.lower, min(closed, cutoff), evaluated)
         lps = self.function_rows.lp_rows(rows)
+        costs = self.function_rows.costs(rows)
         done = self._bound(nodes, lines, lps, costs, constants, cutoff, deadline)
         done.closed, done.evaluated = min(done.closed, closed), evaluated
+        if len(done.nodes) < evaluated:
+            # boxes were shrunk to where the objective may be below the cutoff
+            done.closed = min(done.closed, cutoff)
         return done
 
     def _bound(self, nodes, lines, lps, costs, constants, cutoff, deadline):
@@ -140,6 +149,10 @@ class Relaxation:
             nodes.duals[at] = answer.duals
             nodes.bound[at] = np.maximum(nodes.bound[at], answer.bounds)
             points[at] = np.where(answer.solved[:, None], answer.points, points[at])
+            if np.isfinite(cutoff):
+                self._shrink(nodes, at, lps[at], costs[at], answer, cutoff)
+                crossed = (nodes.lower > nodes.upper).any(axis=1)
+                nodes.bound[crossed] = np.maximum(nodes.bound[crossed], cutoff)
             infeasible = answer.bounds == LPS_INFEASIBLE
             keep[at[infeasible]] = False
             dropped = nodes.bound >= cutoff
@@ -149,10 +162,24 @@ class Relaxation:
         if dropped.any():
             closed = min(closed, float(nodes.bound[dropped].min()))
         keep &= nodes.bound < cutoff
-        nodes, lines, points = nodes[keep], _pick(lines, keep), points[keep]
-        nodes.unstable = lines.unstable
+        nodes, lines, points = nodes[keep], lines[keep], points[keep]
+        nodes.unstable, nodes.minimiser = lines.unstable, points
         self._choose_branching(nodes, lines, points)
         return Evaluated(nodes, points, closed, 0, unbounded)
+
+    def _shrink(self, nodes, at, lps, costs, answer, cutoff):
+        """Shrink some boxes to where the LPs' multipliers leave hope."""
+        lower, upper = nodes.lower[at], nodes.upper[at]
+        lps.tighten_by_duals(
+            costs,
+            answer.duals,
+            answer.bounds,
+            cutoff,
+            lower,
+            upper,
+            self.problem.integer,
+        )
+        nodes.lower[at], nodes.upper[at] = lower, upper
 
     def _solver(self):
         """This thread's NodeLPs."""
@@ -166,8 +193,7 @@ class Relaxation:
         return Nodes.root(p.lower, p.upper, self.n_rows)
 
     def _lines(self, nodes):
-        n = self.problem.n_inputs
-        return self.bounder.lines(nodes.lower[:, :n], nodes.upper[:, :n])
+        return self._bounder.lines(nodes.lower, nodes.upper)
 
     # -- branching -----------------------------------------------------------------
 
@@ -190,6 +216,12 @@ class Relaxation:
         column = scores[:, :n].argmax(axis=1)
         rows = np.arange(len(nodes))
         point = 0.5 * (nodes.lower + nodes.upper)[rows, column]
+        if self.n_rows and p.factor[0] == 0.0:
+            # of a linear objective's LP the minimiser is worth separating
+            inner = _INNER * width[rows, column]
+            least = nodes.lower[rows, column] + inner
+            most = nodes.upper[rows, column] - inner
+            point = np.clip(points[rows, column], least, most)
         column = np.where(exact | (scores[rows, column] <= 0), -1, column)
         fraction = np.abs(points - np.round(points))
         fraction[:, ~p.integer] = 0.0
@@ -210,18 +242,6 @@ class Relaxation:
             point = np.where(stuck, middle, point)
         whole = (column >= 0) & p.integer[column]
         nodes.column, nodes.point = column, np.where(whole, np.floor(point), point)
-
-
-def _pick(lines, which):
-    return type(lines)(
-        lines.low[which],
-        lines.low_const[which],
-        lines.high[which],
-        lines.high_const[which],
-        lines.unstable[which],
-        lines.errors[which],
-        tuple([a[which] for a in side] for side in lines.hidden),
-    )
 
 
 def _size(nodes, n):

@@ -139,15 +139,9 @@ class BoxRows:
             ``-inf`` where nothing is proven.
         """
         p = self.pattern
-        y = np.where(np.isfinite(duals), duals, 0.0)
-        y[(y > 0) & ~np.isfinite(self.lower)] = 0.0
-        y[(y < 0) & ~np.isfinite(self.upper)] = 0.0
+        y = self._signed(duals)
         with np.errstate(invalid="ignore", over="ignore"):
-            terms = self.data * y[:, p.row]
-            d = costs - p.column_sum(terms)
-            d_error = slack(p.longest_column + 2) * (
-                np.abs(costs) + p.column_sum(np.abs(terms))
-            )
+            terms, d, d_error = self._reduced_costs(costs, y)
             sides = y * np.where(y > 0, self.lower, np.where(y < 0, self.upper, 0.0))
             sides[y == 0] = 0.0
             # On an unbounded column a residual that is mere rounding counts as zero.
@@ -162,6 +156,54 @@ class BoxRows:
             error += (d_error * reach).sum(axis=1)
             bound = sides.sum(axis=1) + columns.sum(axis=1) + constants - error
         return np.where(np.isfinite(bound), bound, -np.inf)
+
+    def tighten_by_duals(self, costs, duals, bounds, cutoff, lower, upper, integer):
+        """Shrink boxes to where the dual bound is below ``cutoff``, in place.
+
+        With ``d = costs - A'y`` and a proven bound z from y, points with a smaller
+        objective than the cutoff satisfy ``d_j (x_j - l_j) <= cutoff - z`` where
+        ``d_j > 0``, and the same from the upper end where ``d_j < 0`` (reduced cost
+        tightening; Ryoo and Sahinidis, A branch-and-reduce approach to global
+        optimization, 1996).
+
+        Parameters
+        ----------
+        costs, duals, lower, upper : numpy.ndarray
+            As for ``dual_bounds``.
+        bounds : numpy.ndarray, shape (B,)
+            What ``dual_bounds`` gives for them.
+        cutoff : float
+        integer : numpy.ndarray of bool, shape (n,)
+        """
+        with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+            _, d, d_error = self._reduced_costs(costs, self._signed(duals))
+            steep = (np.abs(d) - d_error) * (1.0 - 1e-15)
+            # the margin covers the rounding of the difference and of the quotient
+            far = cutoff - bounds + 1e-15 * (abs(cutoff) + np.abs(bounds))
+            reach = far[:, None] / steep * (1.0 + 1e-15)
+            use = (steep > 0) & np.isfinite(reach) & (reach >= 0)
+            margin = 1e-15 * (np.abs(lower) + np.abs(upper))
+            hi, lo = lower + reach + margin, upper - reach - margin
+        hi = np.where(use & (d > 0) & np.isfinite(hi), hi, np.inf)
+        lo = np.where(use & (d < 0) & np.isfinite(lo), lo, -np.inf)
+        hi[:, integer] = np.floor(hi[:, integer] + 1e-6)
+        lo[:, integer] = np.ceil(lo[:, integer] - 1e-6)
+        np.minimum(upper, hi, out=upper)
+        np.maximum(lower, lo, out=lower)
+
+    def _signed(self, duals):
+        """Multipliers without those of sides that do not exist."""
+        y = np.where(np.isfinite(duals), duals, 0.0)
+        y[(y > 0) & ~np.isfinite(self.lower)] = 0.0
+        y[(y < 0) & ~np.isfinite(self.upper)] = 0.0
+        return y
+
+    def _reduced_costs(self, costs, y):
+        """The terms of A'y, ``costs - A'y`` and its error."""
+        p = self.pattern
+        terms = self.data * y[:, p.row]
+        size = np.abs(costs) + p.column_sum(np.abs(terms))
+        return terms, costs - p.column_sum(terms), slack(p.longest_column + 2) * size
 
 
 class RowPattern:

@@ -7,12 +7,15 @@ import numpy as np
 
 from pyomo_relu.bounds.executor import run_tasks
 from pyomo_relu.search.ascent import minimise_over_box
+from pyomo_relu.search.branch_assignment import Assignments
+from pyomo_relu.search.branch_budget import Budget
 from pyomo_relu.search.branch_dive import Dive
 from pyomo_relu.search.branch_handover import Handover
 from pyomo_relu.search.branch_incumbent import Incumbent
 from pyomo_relu.search.branch_milp import solve_leaf
 from pyomo_relu.search.branch_nodes import OpenNodes
 from pyomo_relu.search.branch_relax import Relaxation
+from pyomo_relu.search.problem import Clock
 
 OPTIMAL = "optimal"
 INFEASIBLE = "infeasible"
@@ -30,6 +33,12 @@ _STARTS, _STEPS = 64, 40
 
 #: Most linear regions optimised over per batch while nothing feasible is known.
 _REPAIRS = 4
+
+#: Share of the time that may go into trying values of integer columns.
+_ASSIGNING = 0.15
+
+#: Open nodes whose integer values are tried after a batch.
+_ASSIGNED = 8
 
 #: Share of the time that may go into diving.
 _DIVING = 0.1
@@ -74,7 +83,9 @@ class Tree:
         self._unresolved = np.inf
         self._at_work = np.inf
         self._per_batch = 8
-        self._spent_diving = self._spent_searching = 0.0
+        self._diving, self._assigning = Budget(_DIVING), Budget(_ASSIGNING)
+        self._spent_searching = 0.0
+        self._assignments = Assignments(problem, self.incumbent, options.seed)
         self._round = 0.5
         self._handover = Handover(options.milp_neurons)
 
@@ -128,7 +139,9 @@ class Tree:
         first = True
         while True:
             cutoff = self.cutoff
-            self._closed = min(self._closed, self.open.prune(cutoff))
+            pruned = self.open.prune(cutoff)
+            if np.isfinite(pruned):
+                self._closed = min(self._closed, pruned, cutoff)
             if not len(self.open):
                 return self._conclusion()
             if self._left() <= 0:
@@ -146,6 +159,7 @@ class Tree:
             else:
                 self._work(batch, executor)
             self._at_work = np.inf
+            self._assign()
             self._dive()
             self._search()
             if self.progress is not None:
@@ -276,18 +290,28 @@ class Tree:
             if self._left() > 0 and self.incumbent.improve(point, self._limit()):
                 self.incumbent.walk(self.incumbent.full[self.problem.columns])
 
+    def _assign(self):
+        """Integer values near the best point's and of the best nodes, then LPs."""
+        if not self._assignments.useful or not len(self.open):
+            return
+        seconds = min(self._assigning.seconds(self.seconds), self._left())
+        if seconds <= 0:
+            return
+        points = self.open.best(_ASSIGNED).minimiser
+        clock = Clock(seconds)
+        self._assigning.run(lambda: self._assignments.work(points, clock))
+
     def _dive(self):
         """Dive from the best node, often while nothing feasible is known."""
         if self.problem.is_box or not len(self.open):
             return
-        if self._spent_diving > _DIVING * self.seconds:
+        if not np.isfinite(self.incumbent.value):
+            self._diving.renew()
+        if self._diving.seconds(self.seconds) <= 0:
             return
-        started = time.perf_counter()
-        node = self.open.pop(1)
-        self.open.add(node)
+        node = self.open.best(1)
         dive = Dive(self.relaxation, self.incumbent, self._left, self._deadline)
-        dive.run(node[:], self.cutoff)
-        self._spent_diving += time.perf_counter() - started
+        self._diving.run(lambda: dive.run(node, self.cutoff))
 
     def _search(self):
         """Rounds of search: many until something feasible is known, few after that."""

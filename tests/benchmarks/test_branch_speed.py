@@ -20,6 +20,8 @@ import pyomo.environ as pyo
 import pytest
 
 from pyomo_relu import ReLUNetworkBlock, load_onnx
+from tests.paths import needs_shared_models
+from tests.search.oil_wells import oil_wells
 
 NETWORKS = Path(__file__).resolve().parents[2] / "examples" / "networks"
 SURROGATES = [
@@ -177,6 +179,18 @@ def test_five_inputs(benchmark, milp_neurons):
         branch, args=("ackley5_3x50", 120.0), kwargs={"milp_neurons": milp_neurons}
     )
     assert value is not None
+
+
+@needs_shared_models
+@pytest.mark.parametrize("nets", ["shallow", "deep"])
+def test_routing_of_oil_wells(nets):
+    m = oil_wells(nets)
+    solver = pyo.SolverFactory("relu.branch")
+    results = solver.solve(m, time_limit=600, mip_gap=GAP)
+    assert results.solver.termination_condition == "optimal"
+    best = {"shallow": 1.2863857, "deep": 1.3048782}[nets]
+    assert pyo.value(m.total) == pytest.approx(best, rel=GAP)
+    assert results.problem.upper_bound >= best - 1e-6
 
 
 def main():

@@ -5,6 +5,7 @@ import pyomo.environ as pyo
 import pytest
 
 from pyomo_relu import ReLUNetworkBlock
+from pyomo_relu.network import Network
 from tests.random_networks import random_network
 
 TOLERANCE = 2e-4
@@ -122,6 +123,69 @@ def hidden_neurons(rng):
     return m
 
 
+def routing(rng, sources=3):
+    """Which source feeds which sink: curves, big-M rows, sums and fixed outputs."""
+    rng = np.random.default_rng(rng)
+    m = pyo.ConcreteModel()
+    m.i, m.j = pyo.RangeSet(0, sources - 1), pyo.RangeSet(0, 1)
+    m.pressure, m.level = (pyo.Var(s, bounds=(0, 1)) for s in (m.i, m.j))
+    m.rate = pyo.Var(m.i, bounds=(0, 1))
+    m.open = pyo.Var(m.i, m.j, domain=pyo.Binary)
+    m.routed = pyo.Var(m.i, m.j, bounds=(0, 1))
+    m.flow = pyo.Var(m.j, range(2), bounds=(0, sources))
+    curves = [_falling_curve(rng) for _ in m.i]
+    sinks = [random_network(rng, 3, (5, 4), 1) for _ in m.j]
+    m.source = ReLUNetworkBlock(
+        m.i,
+        network=lambda i: curves[i],
+        inputs=lambda i: [m.pressure[i]],
+        outputs=lambda i: [m.rate[i]],
+    )
+    m.sink = ReLUNetworkBlock(
+        m.j,
+        network=lambda j: sinks[j],
+        inputs=lambda j: [m.flow[j, 0], m.flow[j, 1], m.level[j]],
+    )
+    share = rng.uniform(0.5, 1.5, sources)
+    m.one = pyo.Constraint(m.i, rule=lambda m, i: sum(m.open[i, :]) <= 1)
+    m.split = pyo.Constraint(m.i, rule=lambda m, i: m.rate[i] == sum(m.routed[i, :]))
+    m.switch = pyo.Constraint(
+        m.i, m.j, rule=lambda m, i, j: m.routed[i, j] <= m.open[i, j]
+    )
+    m.choke = pyo.Constraint(
+        m.i,
+        m.j,
+        rule=lambda m, i, j: m.level[j] - m.pressure[i] <= 1 - m.open[i, j],
+    )
+    m.total = pyo.Constraint(m.j, rule=lambda m, j: m.flow[j, 0] == sum(m.routed[:, j]))
+    m.mixed = pyo.Constraint(
+        m.j,
+        rule=lambda m, j: m.flow[j, 1]
+        == sum(float(share[i]) * m.routed[i, j] for i in m.i),
+    )
+    # a point with given sinks and all chokes open is feasible
+    sink, level = rng.integers(0, 2, sources), rng.uniform(0.2, 0.8, 2)
+    rates = [float(c.forward([level[k]])[0]) for c, k in zip(curves, sink)]
+    flows = [
+        [sum(r * w[i] for i, r in enumerate(rates) if sink[i] == j) for j in m.j]
+        for w in (np.ones(sources), share)
+    ]
+    outputs = [
+        float(sinks[j].forward([flows[0][j], flows[1][j], level[j]])[0]) for j in m.j
+    ]
+    m.given = pyo.Constraint(m.j, rule=lambda m, j: m.sink[j].outputs[0] == outputs[j])
+    m.obj = pyo.Objective(expr=sum(m.flow[:, 0]), sense=pyo.maximize)
+    return m
+
+
+def _falling_curve(rng):
+    """A concave falling function on [0, 1] with values in [0, 1]."""
+    steps = rng.dirichlet(np.ones(5)) * rng.uniform(0.5, 0.9)
+    kinks = np.append(0.0, np.sort(rng.uniform(0, 0.9, 4)))
+    weights = [np.ones((5, 1)), -steps[None]]
+    return Network.sequential(weights, [-kinks, np.array([rng.uniform(0.9, 1.0)])])
+
+
 MODELS = [
     one_network,
     mixed_integer,
@@ -129,6 +193,7 @@ MODELS = [
     output_equality,
     shared_output_var,
     hidden_neurons,
+    routing,
 ]
 
 
