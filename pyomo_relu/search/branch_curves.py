@@ -45,14 +45,16 @@ class Curve:
         self.points = points
         self.low, self.high = low, high
         self.kinks = points[1:-1]
+        # of interpolating: a short piece may join far larger values than it is asked for
+        largest = np.maximum(np.abs(low), np.abs(high)).max()
+        self._error = _ROUNDING * largest + TINY
 
     def range(self, lower, upper):
         """Least and largest value on each interval, rounded outward, shapes (B,)."""
         at = np.clip(self.points, lower[:, None], upper[:, None])
         low = np.interp(at, self.points, self.low)
         high = np.interp(at, self.points, self.high)
-        size = _ROUNDING * np.maximum(np.abs(self.low), np.abs(self.high)).max() + TINY
-        return low.min(axis=1) - size, high.max(axis=1) + size
+        return low.min(axis=1) - self._error, high.max(axis=1) + self._error
 
     def lines(self, lower, upper):
         """``LINES`` lines below and as many above the curve on each interval.
@@ -71,7 +73,8 @@ class Curve:
         at = np.clip(self.points, lower[:, None], upper[:, None])
         low = _above(at, lambda x: -np.interp(x, self.points, self.low))
         high = _above(at, lambda x: np.interp(x, self.points, self.high))
-        return -low[0], -low[1], high[0], high[1], low[2], high[2]
+        error = self._error
+        return -low[0], -low[1] - error, high[0], high[1] + error, low[2], high[2]
 
 
 def _above(at, curve):

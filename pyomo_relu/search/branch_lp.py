@@ -132,6 +132,12 @@ class NodeLPs:
             self._continuous,
         )
         h.run()
+        if h.getModelStatus() == self._highspy.HighsModelStatus.kUnknown:
+            # what becomes of some unbounded LPs, which presolve recognises
+            h.setOptionValue("presolve", "on")
+            h.clearSolver()
+            h.run()
+            h.setOptionValue("presolve", "off")
         return h.getModelStatus()
 
     def _ray(self, duals, b):

@@ -131,9 +131,10 @@ class Relaxation:
         nodes.bound = np.maximum(nodes.bound, at_duals)
         points = np.where(costs > 0, nodes.lower, nodes.upper)
         flat = costs == 0
-        points[flat] = (0.5 * (nodes.lower + nodes.upper))[flat]
+        points[flat] = _middle(nodes)[flat]
+        unbounded = not self.n_rows and not np.isfinite(points).all()
         points[~np.isfinite(points)] = 0.0
-        unbounded, closed = False, np.inf
+        closed = np.inf
         keep = nodes.bound < cutoff
         if self.n_rows and keep.any():
             at = np.flatnonzero(keep)
@@ -215,7 +216,7 @@ class Relaxation:
         scores = np.where(can, scores, -1.0)
         column = scores[:, :n].argmax(axis=1)
         rows = np.arange(len(nodes))
-        point = 0.5 * (nodes.lower + nodes.upper)[rows, column]
+        point = _middle(nodes)[rows, column]
         if self.n_rows and p.factor[0] == 0.0:
             # of a linear objective's LP the minimiser is worth separating
             inner = _INNER * width[rows, column]
@@ -237,11 +238,21 @@ class Relaxation:
                 axis=1
             )
             column = np.where(stuck, widest, column)
-            middle = 0.5 * (nodes.lower + nodes.upper)[rows, widest]
-            middle = np.where(np.isfinite(middle), middle, points[rows, widest])
+            middle = _middle(nodes)[rows, widest]
+            ended = np.isfinite(nodes.upper - nodes.lower)[rows, widest]
+            middle = np.where(ended, middle, points[rows, widest])
             point = np.where(stuck, middle, point)
         whole = (column >= 0) & p.integer[column]
         nodes.column, nodes.point = column, np.where(whole, np.floor(point), point)
+
+
+def _middle(nodes):
+    """Middles of boxes; where one end is missing the other one, or zero."""
+    lower = np.where(np.isfinite(nodes.lower), nodes.lower, nodes.upper)
+    upper = np.where(np.isfinite(nodes.upper), nodes.upper, nodes.lower)
+    endless = ~(np.isfinite(lower) & np.isfinite(upper))
+    lower[endless] = upper[endless] = 0.0
+    return 0.5 * (lower + upper)
 
 
 def _size(nodes, n):

@@ -49,6 +49,10 @@ _SEARCHING = 0.3
 #: Seconds after which search goes on although something feasible is known.
 _PATIENCE = 5.0
 
+#: A bound this much below the cutoff, relative, counts as having reached it: MILPs rest
+#: on tolerances.
+_REACHED = 1e-8
+
 
 class Tree:
     """State of one run; see ``branch.branch``.
@@ -166,11 +170,18 @@ class Tree:
                 self.progress(self)
 
     def _conclusion(self):
-        if np.isfinite(self._unresolved) and self._unresolved < self.cutoff:
+        if not self._reaches_cutoff(min(self._unresolved, self._closed)):
             return STALLED
         if np.isfinite(self.incumbent.value):
             return OPTIMAL
         return INFEASIBLE
+
+    def _reaches_cutoff(self, bound):
+        """Whether nothing in a box of this bound is of interest."""
+        cutoff = self.cutoff
+        if not np.isfinite(cutoff):
+            return bound >= cutoff
+        return bound >= cutoff - _REACHED * (1.0 + abs(cutoff))
 
     def _deadline(self):
         return time.time() + min(self._left(), 1e9)
@@ -354,7 +365,8 @@ class Tree:
             answer = self._leaf(batch.lower[i], batch.upper[i], 1.0, 500)
             self._handover.book_milp(time.perf_counter() - started, answer.finished)
             batch.bound[i] = max(batch.bound[i], answer.bound)
-            if answer.finished:
+            # a solution of the MILP may be no point of the model, to its tolerance
+            if answer.finished and self._reaches_cutoff(answer.bound):
                 self._closed = min(self._closed, answer.bound)
                 settled[i] = True
         return batch[~settled]

@@ -5,7 +5,10 @@ unstable, the network's width, the solver it is told, and a time budget.  What i
 
 ==========================================  ===========================================
 all neurons stable                          ``relu.bigm`` (no binaries)
-one to three varying inputs                 ``relu.cells``
+one or two varying inputs                   ``relu.cells``
+three                                       ``relu.cells``; told of Gurobi and with up
+                                            to 50 unstable neurons, ``relu.bounds``, then
+                                            ``relu.bigm``
 more inputs, few unstable neurons           ``relu.bounds``, then ``relu.bigm``
 more inputs                                 ``relu.obbt`` (LPs, within the budget), then
                                             ``relu.bigm``
@@ -18,6 +21,7 @@ Each network block's ``summary()`` names the formulation that it got, whose look
 """
 
 import logging
+from typing import NamedTuple
 
 from pyomo.common.collections import ComponentMap
 from pyomo.common.config import (
@@ -35,6 +39,13 @@ logger = logging.getLogger("pyomo.relu")
 
 #: Up to so many varying inputs cells pay; measured on networks of 2x20 to 5x25.
 _CELL_INPUTS = 3
+
+#: Of more than two inputs and with up to so many unstable neurons, Gurobi proves big-M
+#: in less time than cells take to prepare; measured on networks of 2x25 and 3x25.
+_FEW_FOR_GUROBI = 50
+
+#: Cells of three inputs for Gurobi: its free licence takes 2,000 columns.
+_GUROBI_CELLS = 320
 
 #: Up to so many unstable neurons a solver needs no help.
 _FEW_UNSTABLE = 12
@@ -89,21 +100,18 @@ class Auto(NetworkFormulation):
         try:
             for steps in dict.fromkeys(steps for steps, _ in plans.values()):
                 group = [b for b in blocks if plans[b][0] == steps]
-                for name in steps:
-                    transformation = TransformationFactory(name)
-                    options = _options(transformation, name, config)
-                    tokens.append(
-                        (
-                            name,
-                            transformation.apply_to(model, targets=group, **options),
-                        )
-                    )
+                for step in steps:
+                    transformation = TransformationFactory(step.name)
+                    options = _options(transformation, step, config)
+                    token = transformation.apply_to(model, targets=group, **options)
+                    tokens.append((step.name, token))
         except BaseException:
             _reverse(model, tokens)
             raise
         for block, (steps, reason) in plans.items():
             logger.info(
-                f"{self.NAME}: '{block.name}': {' then '.join(steps)}, because {reason}"
+                f"{self.NAME}: '{block.name}': {' then '.join(s.name for s in steps)}, "
+                f"because {reason}"
             )
         return ReverseTransformationToken(
             type(self), model, config.targets or [model], {"tokens": tokens}
@@ -112,6 +120,16 @@ class Auto(NetworkFormulation):
     def _undo(self, model, token):
         token.check_token_valid(type(self), model, None)
         _reverse(model, token.reverse_dict["tokens"])
+
+
+class Step(NamedTuple):
+    """A transformation by name, and the number of cells if that is not its default."""
+
+    name: str
+    max_cells: int | None = None
+
+
+_BIG_M = Step("relu.bounds"), Step("relu.bigm")
 
 
 def choose(block, config):
@@ -125,7 +143,7 @@ def choose(block, config):
 
     Returns
     -------
-    steps : tuple of str
+    steps : tuple of Step
     reason : str
     """
     bounds = block.neuron_bounds(config.assume_fixed_vars_permanent)
@@ -139,21 +157,28 @@ def choose(block, config):
         f"are unstable and {free} inputs vary"
     )
     if unstable == 0:
-        return ("relu.bounds", "relu.bigm"), "all neurons are stable: no binaries"
+        return _BIG_M, "all neurons are stable: no binaries"
+    gurobi = "gurobi" in config.solver
+    if gurobi and free > 2 and unstable <= _FEW_FOR_GUROBI:
+        return _BIG_M, f"{size}: Gurobi is quicker than cells of so many inputs"
     if free <= _CELL_INPUTS:
-        return ("relu.cells",), f"{size}: cells of few inputs give the strongest root"
+        cells = Step("relu.cells", _GUROBI_CELLS if gurobi and free > 2 else None)
+        return (cells,), f"{size}: cells of few inputs give the strongest root"
     if unstable <= _FEW_UNSTABLE:
-        return ("relu.bounds", "relu.bigm"), f"{size}: too few to tighten further"
-    return ("relu.obbt", "relu.bigm"), f"{size}: too many inputs for cells"
+        return _BIG_M, f"{size}: too few to tighten further"
+    steps = Step("relu.obbt"), Step("relu.bigm")
+    return steps, f"{size}: too many inputs for cells"
 
 
-def _options(transformation, name, config):
+def _options(transformation, step, config):
     """Options that the transformation has and relu.auto knows a value for."""
     known = {"assume_fixed_vars_permanent": config.assume_fixed_vars_permanent}
-    if config.time_limit is not None and name in _SHARE:
-        known["time_limit"] = _SHARE[name] * config.time_limit
-    if "gurobi" in config.solver and name == "relu.cells":
-        known["solver"] = "auto"  # Gurobi where it is there and takes the size
+    if config.time_limit is not None and step.name in _SHARE:
+        known["time_limit"] = _SHARE[step.name] * config.time_limit
+    if step.name == "relu.cells":
+        known["max_cells"] = step.max_cells
+        if "gurobi" in config.solver:
+            known["solver"] = "auto"  # Gurobi where it is there and takes the size
     return {key: value for key, value in known.items() if key in transformation.CONFIG}
 
 

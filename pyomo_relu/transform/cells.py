@@ -65,13 +65,13 @@ from pyomo_relu.transform.reads import (
 
 logger = logging.getLogger("pyomo.relu")
 
-#: Cells by the number of inputs that vary; for two inputs measured with 64 to 400 cells
-#: on networks of 2x25 to 5x25, alone and coupled.
-_MAX_CELLS = {0: 1, 1: 256, 2: 192, 3: 192}
+#: Cells by the number of inputs that vary; measured with 64 to 512 cells on networks of
+#: 2x25 to 5x25, for two inputs alone and coupled, for three alone.
+_MAX_CELLS = {0: 1, 1: 256, 2: 192, 3: 448}
 _MANY_INPUTS = 256
 
-#: Share of the cells that is placed before the model's relaxation is looked at.
-_UNIFORM_SHARE = 1.0 / 6.0
+#: So many cells are placed before the model's relaxation is looked at.
+_FIRST_CELLS = 32
 
 
 def _declare_cells(config):
@@ -83,7 +83,7 @@ def _declare_cells(config):
             description="the most cells per network",
             doc="""
             Default: 256 for one input (exact pieces, if there are no more), 192 for two
-            or three inputs, 256 for more.""",
+            inputs, 448 for three, 256 for more.""",
         ),
     )
     config.declare(
@@ -216,8 +216,8 @@ class Cells(NetworkFormulation):
             partition = bounds_.affine_pieces(bounds, limit, rows)
         if partition is None:
             partition = bounds_.CellPartition(bounds, rows)
-            share = _UNIFORM_SHARE if config.guided else 1.0
-            partition.refine(max(1, int(share * limit)), config.tolerance)
+            first = min(limit, _FIRST_CELLS) if config.guided else limit
+            partition.refine(first, config.tolerance)
         return partition, limit
 
     def _refine(self, surrounding, networks, config):

@@ -86,6 +86,24 @@ def test_already_encoded_network_is_refused():
     assert m.many.record.encoding is not None
 
 
+@pytest.mark.parametrize("n_inputs", [2, 3])
+@pytest.mark.parametrize("widths, few", [((8, 8), True), ((30, 30), False)])
+@pytest.mark.parametrize("solver", ["gurobi_direct", "appsi_highs"])
+def test_small_networks_of_three_inputs_get_big_m_for_gurobi(
+    n_inputs, widths, few, solver
+):
+    m = pyo.ConcreteModel()
+    m.nn = ReLUNetworkBlock(network=chain([n_inputs, *widths, 1], seed=3))
+    for var in m.nn.input_vars():
+        var.setlb(-1)
+        var.setub(1)
+    m.objective = pyo.Objective(expr=m.nn.outputs[0])
+    pyo.TransformationFactory("relu.auto").apply_to(m, solver=solver)
+    quick = n_inputs == 3 and few and solver == "gurobi_direct"
+    formulation = m.nn.record.encoding.formulation
+    assert formulation.NAME == ("relu.bigm" if quick else "relu.cells")
+
+
 def test_told_the_solver_and_the_budget():
     m = mixed()
     encode(m, solver="gurobi_direct", time_limit=0.0)
