@@ -9,6 +9,8 @@ already.
     python -m examples.oil_wells
     python -m examples.oil_wells --folder path/to/field --nets shallow --wells 7 8 \
         --lines flowline_b
+    python -m examples.oil_wells --folder path/to/field --nets shallow \
+        --solver relu.branch
 """
 
 import argparse
@@ -77,9 +79,13 @@ def build(folder=FOLDER, nets=None, wells=None, lines=None):
 
 
 def solve(model, solver="appsi_highs", tee=False):
-    """Tighten with the whole model in view, encode and solve; total oil rate."""
-    pyo.TransformationFactory("relu.obbt").apply_to(model, scope="model")
-    pyo.TransformationFactory("relu.bigm").apply_to(model)
+    """Tighten with the whole model in view, encode and solve; total oil rate.
+
+    ``relu.branch`` takes the networks as they are, and is the one to prove large fields.
+    """
+    if solver != "relu.branch":
+        pyo.TransformationFactory("relu.obbt").apply_to(model, scope="model")
+        pyo.TransformationFactory("relu.bigm").apply_to(model)
     results = pyo.SolverFactory(solver).solve(model, tee=tee)
     pyo.assert_optimal_termination(results)
     return pyo.value(model.total)

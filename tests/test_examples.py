@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.paths import ROOT
+from tests.paths import ROOT, SHARED_MODELS, needs_shared_models
 
 RUNS = [
     ("quickstart.py", [], "output by onnxruntime there"),
@@ -19,22 +19,37 @@ RUNS = [
 ]
 
 
-@pytest.mark.parametrize("name, arguments, text", RUNS, ids=[r[0] for r in RUNS])
-def test_example(name, arguments, text, tmp_path):
-    if arguments:
-        pytest.importorskip("matplotlib")
+def run_example(name, arguments, folder):
     run = subprocess.run(
         [sys.executable, str(ROOT / "examples" / name), *arguments],
         capture_output=True,
         text=True,
-        cwd=tmp_path,
+        cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT), "MPLBACKEND": "agg"},
         check=False,
     )
     assert run.returncode == 0, run.stderr[-2000:]
-    assert text in run.stdout
+    return run.stdout
+
+
+@pytest.mark.parametrize("name, arguments, text", RUNS, ids=[r[0] for r in RUNS])
+def test_example(name, arguments, text, tmp_path):
+    if arguments:
+        pytest.importorskip("matplotlib")
+    assert text in run_example(name, arguments, tmp_path)
     for option in arguments[1:]:
         assert (tmp_path / option).stat().st_size > 10_000
+
+
+@needs_shared_models
+def test_oil_wells_by_branching(tmp_path):
+    field = ["--folder", str(SHARED_MODELS / "oilwell"), "--nets", "shallow"]
+    wells = ["--wells", "2", "6", "7", "8", "--lines", "flowline_b"]
+    text = run_example(
+        "oil_wells.py", [*field, *wells, "--solver", "relu.branch"], tmp_path
+    )
+    total = float(re.search(r"total oil ([0-9.]+)", text).group(1))
+    assert total == pytest.approx(0.8370836964, rel=2e-4)
 
 
 def test_the_code_in_the_readme_runs():
