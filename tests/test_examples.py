@@ -16,6 +16,8 @@ RUNS = [
     ("bound_tightening.py", ["--plot", "bounds.png"], "exact (MILP)"),
     ("global_optimum.py", [], "proven"),
     ("distributed_bounds.py", [], "the same bounds"),
+    ("ensemble.py", [], "optimum (optimal)"),
+    ("optimal_control.py", [], "under the true law"),
 ]
 
 

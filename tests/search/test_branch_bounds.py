@@ -17,12 +17,15 @@ from pyomo_relu.search.branch_joint import build_problem
 from pyomo_relu.search.branch_lines import LineBounder
 from pyomo_relu.search.branch_lp import LPS_INFEASIBLE, NodeLPs
 from pyomo_relu.search.branch_milp import solve_leaf
+from pyomo_relu.search.branch_model import read_model
 from pyomo_relu.search.branch_nodes import Nodes, OpenNodes
 from pyomo_relu.search.branch_region import RegionLP
 from pyomo_relu.search.branch_relax import Relaxation
 from pyomo_relu.search.branch_root import tightened_root
 from pyomo_relu.search.branch_rows import BoxRows, RowPattern
+from pyomo_relu.search.branch_tree import Tree
 from tests.random_networks import networks, random_network
+from tests.search.models import two_networks
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -435,3 +438,20 @@ def test_twins_that_cancel_are_left_to_milps():
     result = branch(problem, BranchOptions(time_limit=60))
     assert result.status == "optimal"
     assert result.value == pytest.approx(1.0)
+
+
+def test_bounds_below_the_cutoff_are_not_called_optimal_or_infeasible():
+    problem = tightened_root(read_model(two_networks()).problem)
+    tree = Tree(problem, BranchOptions(), time.perf_counter())
+    tree._closed = 0.5  # a MILP was solved, but its solution is no point of the model
+    assert tree._conclusion() == "stalled"
+    found = branch(problem)
+    assert found.status == "optimal"
+    tree.incumbent.offer(found.full[problem.columns][None])
+    value = tree.incumbent.value
+    assert value == pytest.approx(found.value)
+    for below, status in ((1e-6, "stalled"), (1e-10, "optimal"), (0.0, "optimal")):
+        tree._closed = tree.cutoff - below
+        assert tree._conclusion() == status
+    tree._unresolved = -np.inf
+    assert tree._conclusion() == "stalled"

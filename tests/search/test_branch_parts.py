@@ -1,5 +1,7 @@
 """Curves, sums of columns, shrinking by multipliers and choices of integer values."""
 
+from fractions import Fraction
+
 import numpy as np
 import pyomo.environ as pyo
 import pytest
@@ -14,7 +16,7 @@ from pyomo_relu.search.branch import BranchOptions, branch
 from pyomo_relu.search.branch_assignment import Assignments
 from pyomo_relu.search.branch_bounder import MixedBounder
 from pyomo_relu.search.branch_budget import Budget
-from pyomo_relu.search.branch_curves import Curves
+from pyomo_relu.search.branch_curves import LINES, Curve, Curves
 from pyomo_relu.search.branch_incumbent import FEASIBILITY, Incumbent
 from pyomo_relu.search.branch_joint import build_problem
 from pyomo_relu.search.branch_lines import LineBounder
@@ -69,6 +71,23 @@ def test_curve_lines_and_ranges_hold_and_touch(seed):
             assert 0.1 * (over - y).max() <= above[b] + size
             assert over[-2] - y[-2] <= size and over[-1] - y[-1] <= size
             assert y[-2] - under[-2] <= size and y[-1] - under[-1] <= size
+
+
+def test_curve_lines_cover_the_rounding_of_interpolating():
+    # near x = 0, where f is small: a rounding error of values of 1e10 counts
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        points = rng.uniform(0.1, 1.0, 2) * [-1, 1]
+        values = 1e10 * points + rng.normal()
+        curve = Curve(points, values, values)
+        left = rng.uniform(-1e-16, 1e-16, 20)
+        slope_low, low, slope_high, high, _, _ = curve.lines(left, left + 1e-17)
+        (p, q), (u, v) = ([Fraction(a) for a in pair] for pair in (points, values))
+        for i, x in enumerate(map(Fraction, left)):
+            y = u + (x - p) / (q - p) * (v - u)
+            for k in range(LINES):
+                assert Fraction(slope_low[i, k]) * x + Fraction(low[i, k]) <= y
+                assert Fraction(slope_high[i, k]) * x + Fraction(high[i, k]) >= y
 
 
 def test_curves_of_more_inputs_or_no_width_are_left_to_crown():

@@ -3,6 +3,7 @@
 import concurrent.futures
 import itertools
 import logging
+import warnings
 
 import numpy as np
 import pyomo.environ as pyo
@@ -258,6 +259,45 @@ def test_unbounded():
     m.obj = pyo.Objective(expr=m.x - m.z)
     results = solve(m)
     assert results.solver.termination_condition == CONDITION.unbounded
+
+
+@pytest.mark.parametrize("milp_neurons", [0, 30])
+@pytest.mark.parametrize("domain", [pyo.Reals, pyo.Integers])
+@pytest.mark.parametrize("sense", [pyo.minimize, pyo.maximize])
+def test_unbounded_without_any_row(sense, domain, milp_neurons):
+    m = absolute()
+    m.z = pyo.Var(domain=domain)
+    m.obj = pyo.Objective(expr=m.nn.outputs[0] + m.z, sense=sense)
+    results = solve(m, milp_neurons=milp_neurons)
+    assert results.solver.termination_condition == CONDITION.unbounded
+    ends = results.problem.lower_bound, results.problem.upper_bound
+    assert np.isneginf(ends[0]) if sense == pyo.minimize else np.isposinf(ends[1])
+
+
+def test_unbounded_along_two_free_columns():
+    # simplex without presolve gives up on this LP
+    m = absolute()
+    m.t, m.b = pyo.Var([2, 3]), pyo.Var([0, 1], domain=pyo.Binary)
+    m.t[2].setub(1.5)
+    m.both = pyo.Constraint(expr=(-1.86, -0.7 * m.t[2] + 3.0 * m.t[3], 0.14))
+    m.one = pyo.Constraint(expr=0.3 * m.x - 0.5 * m.b[0] <= 1.03)
+    m.obj = pyo.Objective(expr=1.1 * m.t[3] + 0.5 * m.b[1])
+    for milp_neurons in (0, 30):
+        results = solve(m, milp_neurons=milp_neurons)
+        assert results.solver.termination_condition == CONDITION.unbounded
+
+
+def test_free_columns_cause_no_warning_of_numpy():
+    m = absolute()
+    m.z, m.k = pyo.Var([0, 1]), pyo.Var(domain=pyo.Integers)
+    m.k.setlb(4)
+    m.row = pyo.Constraint(expr=m.z[0] + m.z[1] >= m.nn.outputs[0] + m.k)
+    m.obj = pyo.Objective(expr=m.nn.outputs[0] + 2.0 * m.x)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        results = solve(m)
+    pyo.assert_optimal_termination(results)
+    assert pyo.value(m.obj) == pytest.approx(-1.0, abs=1e-4)
 
 
 def test_infeasible_and_unbounded_relaxation_is_infeasible():
