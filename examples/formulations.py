@@ -9,6 +9,8 @@ encoding and solving take together.  All find the same optimum, if they finish.
 """
 
 import argparse
+import math
+import sys
 import time
 from typing import NamedTuple
 
@@ -26,13 +28,20 @@ RECIPES = {
     "interval + bigm": [("relu.bigm", {})],
     "bounds + bigm": [("relu.bounds", {}), ("relu.bigm", {})],
     "obbt + bigm": [("relu.obbt", {}), ("relu.bigm", {})],
+    "bounds + clipped": [("relu.bounds", {}), ("relu.clipped", {})],
     "bounds + scaled": [("relu.bounds", {}), ("relu.scaled", {})],
     "bounds + partition": [("relu.bounds", {}), ("relu.partition", {})],
     "bounds + cuts": [("relu.bounds", {}), ("relu.cuts", {})],
     "bounds + reduce": [("relu.bounds", {}), ("relu.reduce", {})],
+    "bounds + gdp": [("relu.bounds", {}), ("relu.gdp", {}), ("gdp.hull", {})],
+    "bounds + sos1": [("relu.bounds", {}), ("relu.sos1", {})],
+    "bounds + complementarity": [("relu.bounds", {}), ("relu.complementarity", {})],
     "cells": [("relu.cells", {})],
     "auto": [("relu.auto", {})],
 }
+
+#: What HiGHS does not take: special ordered sets, and products of variables.
+NOT_FOR_HIGHS = ("bounds + sos1", "bounds + complementarity")
 
 
 class Row(NamedTuple):
@@ -56,19 +65,26 @@ def run(label, names, solver, time_limit):
     m = surrogate_model(names)
     start = time.perf_counter()
     for name, options in RECIPES[label]:
-        pyo.TransformationFactory(name).apply_to(m, **options)
+        told = {"solver": solver} if name == "relu.auto" else {}
+        pyo.TransformationFactory(name).apply_to(m, **options, **told)
     encoding = time.perf_counter() - start
-    root = root_bound(m)
+    root = float("nan") if label in NOT_FOR_HIGHS else root_bound(m)
     binaries = sum(v.is_binary() for v in m.component_data_objects(pyo.Var))
     rows = sum(1 for _ in m.component_data_objects(pyo.Constraint, active=True))
-    outcome = timed_solve(m, solver, time_limit)
+    try:
+        outcome = timed_solve(m, solver, time_limit)
+    except Exception as error:
+        if "size-limited" not in str(error):
+            raise
+        print(f"{label}: {error}", file=sys.stderr)
+        outcome = Outcome(time_limit, False, None, -math.inf, 0)
     return Row(label, binaries, rows, root, encoding, outcome)
 
 
 def table(rows):
     """The rows as text."""
     header = (
-        f"{'formulation':<20} {'binaries':>8} {'rows':>6} {'root bound':>11} "
+        f"{'formulation':<24} {'binaries':>8} {'rows':>6} {'root bound':>11} "
         f"{'encode s':>9} {'total s':>8} {'nodes':>7} {'optimum':>10}"
     )
     lines = [header]
@@ -76,7 +92,7 @@ def table(rows):
         best = row.outcome.best
         found = "-" if best is None else f"{best:.5f}"
         lines.append(
-            f"{row.label:<20} {row.binaries:>8} {row.rows:>6} {row.root:>11.4f} "
+            f"{row.label:<24} {row.binaries:>8} {row.rows:>6} {row.root:>11.4f} "
             f"{row.encoding:>9.2f} {row.seconds:>8.1f} {row.outcome.nodes:>7} "
             f"{found if row.outcome.proven else found + ' ?':>10}"
         )
@@ -92,7 +108,7 @@ def plot(rows, names, path):
     panels = (
         (
             "distance of the root bound from the optimum",
-            [optimum - r.root for r in rows],
+            [0.0 if math.isnan(r.root) else optimum - r.root for r in rows],
         ),
         ("encoding and solving, seconds", [row.seconds for row in rows]),
     )
@@ -107,7 +123,7 @@ def plot(rows, names, path):
         ax.xaxis.set_minor_formatter("")
         ax.margins(x=0.15)
     axes[0].invert_yaxis()
-    fig.suptitle(" + ".join(names) + "   (grey: not proven within the time limit)")
+    fig.suptitle(" + ".join(names) + "   (grey: not proven within the time limit or the licence)")
     fig.savefig(path, dpi=150)
     plt.close(fig)
 
@@ -115,15 +131,17 @@ def plot(rows, names, path):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--networks", nargs="+", default=["peaks_2x25", "ackley2_2x25"])
-    parser.add_argument("--formulations", nargs="+", default=list(RECIPES))
+    parser.add_argument("--formulations", nargs="+", choices=list(RECIPES))
     parser.add_argument("--solver", default="highs", choices=["highs", "gurobi"])
     parser.add_argument("--time-limit", type=float, default=60.0)
     parser.add_argument("--plot", metavar="FILE.png")
     args = parser.parse_args()
-    rows = [
-        run(label, args.networks, args.solver, args.time_limit)
-        for label in args.formulations
+    labels = args.formulations or [
+        label
+        for label in RECIPES
+        if args.solver != "highs" or label not in NOT_FOR_HIGHS
     ]
+    rows = [run(n, args.networks, args.solver, args.time_limit) for n in labels]
     print(table(rows))
     if args.plot:
         plot(rows, args.networks, args.plot)
