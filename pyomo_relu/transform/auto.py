@@ -20,6 +20,7 @@ Each network block's ``summary()`` names the formulation that it got, whose look
 (``get_indicator_var`` and so on) work through ``relu.auto`` too.
 """
 
+import itertools
 import logging
 from typing import NamedTuple
 
@@ -34,6 +35,8 @@ from pyomo.core.base import ReverseTransformationToken, TransformationFactory
 
 from pyomo_relu import bounds as bounds_
 from pyomo_relu.transform.base import NetworkFormulation
+from pyomo_relu.transform.chained import outputs_bounded
+from pyomo_relu.transform.targets import in_order
 
 logger = logging.getLogger("pyomo.relu")
 
@@ -95,11 +98,15 @@ class Auto(NetworkFormulation):
         if config.reverse is not None:
             return self._undo(model, config.reverse)
         blocks = self._untransformed(model, config)
-        plans = ComponentMap((b, choose(b, config)) for b in blocks)
+        plans = ComponentMap()
+        with outputs_bounded() as note:
+            for block in blocks:
+                bounds = _crown(block, config)
+                note(block, bounds)
+                plans[block] = choose(bounds, config)
         tokens = []
         try:
-            for steps in dict.fromkeys(steps for steps, _ in plans.values()):
-                group = [b for b in blocks if plans[b][0] == steps]
+            for steps, group in _groups(blocks, plans):
                 for step in steps:
                     transformation = TransformationFactory(step.name)
                     options = _options(transformation, step, config)
@@ -132,12 +139,20 @@ class Step(NamedTuple):
 _BIG_M = Step("relu.bounds"), Step("relu.bigm")
 
 
-def choose(block, config):
+def _crown(block, config):
+    bounds = block.neuron_bounds(config.assume_fixed_vars_permanent)
+    return bounds_.crown_bounds(
+        bounds.network, bounds.input_lower, bounds.input_upper, bounds
+    )
+
+
+def choose(bounds, config):
     """What to apply to a block, in order, and the reason.
 
     Parameters
     ----------
-    block : ReLUNetworkBlockData
+    bounds : NeuronBounds
+        By CROWN, of the block's network over its input box.
     config : ConfigDict
         Of ``relu.auto``.
 
@@ -146,10 +161,6 @@ def choose(block, config):
     steps : tuple of Step
     reason : str
     """
-    bounds = block.neuron_bounds(config.assume_fixed_vars_permanent)
-    bounds = bounds_.crown_bounds(
-        bounds.network, bounds.input_lower, bounds.input_upper, bounds
-    )
     free = int(np.count_nonzero(bounds.input_lower < bounds.input_upper))
     unstable, network = bounds.n_unstable, bounds.network
     size = (
@@ -168,6 +179,26 @@ def choose(block, config):
         return _BIG_M, f"{size}: too few to tighten further"
     steps = Step("relu.obbt"), Step("relu.bigm")
     return steps, f"{size}: too many inputs for cells"
+
+
+def _groups(blocks, plans):
+    """(steps, blocks) to encode together; cells are chosen best for all at once.
+
+    If that would encode a network before one that it reads, only neighbours in the
+    given order are together.
+    """
+    steps = [plans[block][0] for block in blocks]
+    together = [
+        (each, [b for b in blocks if plans[b][0] == each])
+        for each in dict.fromkeys(steps)
+    ]
+    order = [b for _, group in together for b in group]
+    if in_order(order) is order:
+        return together
+    return [
+        (each, list(group))
+        for each, group in itertools.groupby(blocks, key=lambda b: plans[b][0])
+    ]
 
 
 def _options(transformation, step, config):

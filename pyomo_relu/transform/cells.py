@@ -57,6 +57,7 @@ from pyomo_relu.model_conditions import ModelConditions
 from pyomo_relu.surrounding import read_surrounding
 from pyomo_relu.transform.base import NetworkFormulation, check_encoded
 from pyomo_relu.transform.cells_rows import encode_cells, set_cell_start
+from pyomo_relu.transform.chained import outputs_bounded
 from pyomo_relu.transform.reads import (
     absent_neuron_read,
     neurons_read,
@@ -171,26 +172,28 @@ class Cells(NetworkFormulation):
             self._conditions = ModelConditions(blocks[0].model(), surrounding)
         read = variables_read(surrounding)
         networks = []
-        for at, block in enumerate(blocks):
-            columns = (
-                surrounding.input_columns[at],
-                surrounding.output_columns[at],
-            )
-            rows = (
-                _own_rows(surrounding.linear, *columns)
-                if config.scope == "model"
-                else None
-            )
-            bounds = self._start_bounds(block, fixed)
-            partition, limit = self._first_cells(block, bounds, rows, config)
-            self._partitions[id(block)] = bounds, partition
-            networks.append((partition, *columns, limit))
-            if (
-                config.drop_neurons
-                and partition.exact
-                and neurons_read(block, read) is None
-            ):
-                self._dropped.add(id(block))
+        with outputs_bounded() as note:
+            for at, block in enumerate(blocks):
+                columns = (
+                    surrounding.input_columns[at],
+                    surrounding.output_columns[at],
+                )
+                rows = (
+                    _own_rows(surrounding.linear, *columns)
+                    if config.scope == "model"
+                    else None
+                )
+                bounds = self._start_bounds(block, fixed)
+                note(block, bounds)
+                partition, limit = self._first_cells(block, bounds, rows, config)
+                self._partitions[id(block)] = bounds, partition
+                networks.append((partition, *columns, limit))
+                if (
+                    config.drop_neurons
+                    and partition.exact
+                    and neurons_read(block, read) is None
+                ):
+                    self._dropped.add(id(block))
         self._refine(surrounding, networks, config)
 
     @staticmethod

@@ -38,6 +38,7 @@ from pyomo_relu import bounds as bounds_
 from pyomo_relu.surrounding import read_surrounding
 from pyomo_relu.transform.base import NetworkFormulation, check_encoded
 from pyomo_relu.transform.bigm import encode_big_m
+from pyomo_relu.transform.chained import outputs_bounded
 from pyomo_relu.transform.given_m import declare_given_m, tightened_by_given_m
 
 logger = logging.getLogger("pyomo.relu")
@@ -91,9 +92,12 @@ class Cuts(NetworkFormulation):
 
     def _prepare(self, model, blocks, config):
         self._found, self._cuts = {}, {}
-        for block in blocks:
-            bounds, _ = super()._bounds(block, config)
-            self._found[id(block)] = tightened_by_given_m(block, bounds, config.bigM)
+        with outputs_bounded() as note:
+            for block in blocks:
+                bounds, _ = super()._bounds(block, config)
+                found = tightened_by_given_m(block, bounds, config.bigM)
+                self._found[id(block)] = found
+                note(block, found[0])
         if not blocks:
             return
         surrounding = read_surrounding(

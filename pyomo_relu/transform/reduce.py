@@ -37,6 +37,7 @@ from pyomo_relu.errors import TransformationError
 from pyomo_relu.surrounding import read_surrounding
 from pyomo_relu.transform.base import NetworkFormulation, in_disjunct, source_of
 from pyomo_relu.transform.bigm import encode_big_m
+from pyomo_relu.transform.chained import outputs_bounded
 from pyomo_relu.transform.encoding import Encoding
 from pyomo_relu.transform.reads import (
     absent_neuron_read,
@@ -78,17 +79,19 @@ class Reduce(NetworkFormulation):
         fixed = config.assume_fixed_vars_permanent
         surrounding = read_surrounding(blocks[0].model(), blocks, fixed)
         read = variables_read(surrounding)
-        for at, block in enumerate(blocks):
-            var = neurons_read(block, read)
-            if var is not None:
-                raise TransformationError(
-                    f"{self.NAME}: the model reads '{var.name}', which a reduced "
-                    "network may not have. Use relu.bigm for this block."
-                )
-            if config.drop_minimised:
-                self._weights[id(block)] = _objective_weights(
-                    self.NAME, block.neuron_bounds(fixed), surrounding, at
-                )
+        with outputs_bounded() as note:
+            for at, block in enumerate(blocks):
+                bounds = block.neuron_bounds(fixed)
+                note(block, bounds)
+                var = neurons_read(block, read)
+                if var is not None:
+                    raise TransformationError(
+                        f"{self.NAME}: the model reads '{var.name}', which a reduced "
+                        "network may not have. Use relu.bigm for this block."
+                    )
+                if config.drop_minimised:
+                    weights = _objective_weights(self.NAME, bounds, surrounding, at)
+                    self._weights[id(block)] = weights
 
     def _encode(self, encoding, config):
         reduction = network_.reduce_network(encoding.network, encoding.bounds)

@@ -1,5 +1,6 @@
 """Which network blocks a transformation's ``targets`` mean; nothing else."""
 
+import graphlib
 import logging
 
 from pyomo.common.collections import ComponentSet
@@ -14,7 +15,10 @@ logger = logging.getLogger("pyomo.relu")
 
 
 def network_blocks(model, targets, name):
-    """The active network blocks among the targets, each once, in model order.
+    """The active network blocks among the targets, each once.
+
+    In model order, unless one reads outputs of another that comes later: then each
+    comes after those that it reads.
 
     Parameters
     ----------
@@ -60,7 +64,23 @@ def network_blocks(model, targets, name):
             f"{name}: there is no active ReLUNetworkBlock in "
             f"{', '.join(repr(t.name) for t in targets)}; nothing was done."
         )
-    return found
+    return in_order(found)
+
+
+def in_order(blocks):
+    """Blocks after those whose outputs they read; as given if that is a circle."""
+    maker = {id(v): k for k, block in enumerate(blocks) for v in block.output_vars()}
+    needs = [
+        {maker[id(v)] for v in block.input_vars() if id(v) in maker} - {k}
+        for k, block in enumerate(blocks)
+    ]
+    if all(n < k for k, needed in enumerate(needs) for n in needed):
+        return blocks
+    sorter = graphlib.TopologicalSorter(dict(enumerate(needs)))
+    try:
+        return [blocks[k] for k in sorter.static_order()]
+    except graphlib.CycleError:
+        return blocks
 
 
 def check_function_kept(blocks, name):
