@@ -12,8 +12,8 @@ _SAME_POINT = 1e-11
 _STRAIGHT = 1e-12
 
 
-def breakpoints(network, lower, upper):
-    """Points between which a network of one input is affine.
+def breakpoints(network, lower, upper, column=0, most=None):
+    """Points between which a network is affine along one of its inputs.
 
     Layer by layer: between two neighbouring points all earlier layers are affine, so a
     neuron's pre-activation is a straight line there and crosses zero (or its ceiling)
@@ -22,20 +22,26 @@ def breakpoints(network, lower, upper):
     Parameters
     ----------
     network : Network
-        With one input.
-    lower, upper : float
-        The input's range.
+    lower, upper : array_like, shape (n_inputs,)
+        Between which input ``column`` moves; the others stay at ``lower``.
+    column : int
+    most : int, optional
+        Give up if there are more points than this.
 
     Returns
     -------
-    numpy.ndarray, shape (P + 1,)
-        Ascending, from ``lower`` to ``upper``.
+    numpy.ndarray, shape (P + 1,), or None
+        Values of the input, ascending from its lower to its upper one, to rounding.
     """
-    points = np.array([lower, upper], dtype=float)
-    if lower == upper:
+    start = np.atleast_1d(np.asarray(lower, dtype=float))
+    low, high = start[column], np.atleast_1d(upper)[column]
+    points = np.array([low, high], dtype=float)
+    if low == high:
         return points
     for k, layer in enumerate(network.activation_layers):
-        v = network.propagate(points[:, None])[0][k]
+        x = np.tile(start, (points.size, 1))
+        x[:, column] = points
+        v = network.propagate(x)[0][k]
         levels = [np.zeros(layer.size)]
         if layer.ceiling is not None:
             levels.append(np.where(np.isfinite(layer.ceiling), layer.ceiling, 0.0))
@@ -45,7 +51,9 @@ def breakpoints(network, lower, upper):
             at, i = np.nonzero(left * right < 0)
             share = left[at, i] / (left[at, i] - right[at, i])
             new.append(points[at] + share * (points[at + 1] - points[at]))
-        points = _distinct(np.concatenate(new), lower, upper)
+        points = _distinct(np.concatenate(new), low, high)
+        if most is not None and points.size > most:
+            return None
     return points
 
 
@@ -85,7 +93,7 @@ def affine_pieces(bounds, max_cells, rows=None):
             f"{network.name}: affine pieces are listed for networks of one input, and "
             f"this one has {network.n_inputs}. Use CellPartition.refine."
         )
-    points = breakpoints(network, bounds.input_lower[0], bounds.input_upper[0])
+    points = breakpoints(network, bounds.input_lower, bounds.input_upper)
     values = network.forward(points[:, None])
     at = _corners_of(points, values)
     if len(at) - 1 > max_cells:

@@ -8,6 +8,7 @@ import itertools
 
 import numpy as np
 
+from pyomo_relu.bounds.cell_pieces import breakpoints
 from pyomo_relu.bounds.rounding import TINY
 from pyomo_relu.search.branch_lines import LineBounder
 from pyomo_relu.search.branch_parts import only_outputs, support
@@ -17,9 +18,6 @@ LINES = 3
 
 #: Curves with more pieces stay with CROWN.
 _PIECES = 600
-
-#: Pieces shorter than this share of the input's range are not told apart.
-_SAME_POINT = 1e-12
 
 #: What the distance where two lines cross counts, next to that at vertices: such a
 #: point is a single one, and measured on problems of four inputs 1 took 6% more boxes.
@@ -160,7 +158,7 @@ def _curve(network, k, j, lower, upper):
     if not lower[j] < upper[j]:
         return None
     part = only_outputs(network, [k])
-    points = _kinks(part, j, lower, upper)
+    points = breakpoints(part, lower, upper, j, _PIECES)
     if points is None:
         return None
     left, right = np.tile(lower, (2, points.size - 1, 1))
@@ -177,31 +175,3 @@ def _curve(network, k, j, lower, upper):
     low = np.minimum(np.append(low[:, 0], np.inf), np.append(np.inf, low[:, 1]))
     high = np.maximum(np.append(high[:, 0], -np.inf), np.append(-np.inf, high[:, 1]))
     return Curve(points, low, high)
-
-
-def _kinks(network, j, lower, upper):
-    """Ends of the intervals on which every neuron keeps its state, to rounding."""
-    points = np.array([lower[j], upper[j]])
-    closest = _SAME_POINT * (upper[j] - lower[j])
-    for k, layer in enumerate(network.layers[:-1]):
-        X = np.tile(lower, (points.size, 1))
-        X[:, j] = points
-        v = network.pre_activations(X)[k]
-        found = [points]
-        levels = [np.zeros(layer.size)]
-        if layer.ceiling is not None:
-            levels.append(layer.ceiling)
-        for level in levels:
-            with np.errstate(invalid="ignore"):
-                a, b = v[:-1] - level, v[1:] - level
-                piece, neuron = np.nonzero(a * b < 0)
-            a, b = a[piece, neuron], b[piece, neuron]
-            step = points[piece + 1] - points[piece]
-            found.append(points[piece] + step * (a / (a - b)))
-        points = np.unique(np.concatenate(found))
-        inner = points[1:-1]
-        far = np.diff(points[:-1]) > closest
-        points = np.concatenate([points[:1], inner[far], points[-1:]])
-        if points.size > _PIECES:
-            return None
-    return points
