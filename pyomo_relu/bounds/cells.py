@@ -1,6 +1,6 @@
 """Cells of the input box with linear functions below and above the outputs on each.
 
-Which cells a model needs is decided elsewhere (``cells_model``); no Pyomo in here.
+Which cells a model needs is decided elsewhere (``cells_refinement``); no Pyomo in here.
 """
 
 import heapq
@@ -66,9 +66,8 @@ class Boxes:
         """Largest distance between the lines, outputs weighted, shape (N,)."""
         A_low, c_low, A_high, c_high = self.lines
         slope = A_high - A_low
-        centre, radius = 0.5 * (self.lower + self.upper), 0.5 * (
-            self.upper - self.lower
-        )
+        centre = 0.5 * (self.lower + self.upper)
+        radius = 0.5 * (self.upper - self.lower)
         gap = np.einsum("con,cn->co", slope, centre) + c_high - c_low
         gap += np.einsum("con,cn->co", np.abs(slope), radius)
         return (gap * weight).max(axis=1)

@@ -198,13 +198,8 @@ class CellRelaxation:
         self._model = builder.build()
         self._costs, self._solver = costs, solver
 
-    def solve(self, only=None):
+    def solve(self):
         """Minimise.
-
-        Parameters
-        ----------
-        only : dict of int to int, optional
-            The only cell that may be used, for some of the networks.
 
         Returns
         -------
@@ -212,20 +207,12 @@ class CellRelaxation:
             Its value and how it uses each network's cells; None if it has no optimum.
         """
         at = np.flatnonzero(self._costs)
-        with open_session(self._solver, self._confined(only)) as session:
+        with open_session(self._solver, self._model) as session:
             answer = session.minimize(at, self._costs[at])
         if answer.status != OPTIMAL:
             return None
         pairs = zip(self._partitions, self._columns)
         return answer.objective, [_use(answer, *pair) for pair in pairs]
-
-    def _confined(self, only):
-        if only is None:
-            return self._model
-        upper = self._model.upper.copy()
-        for network, cell in only.items():
-            upper[np.delete(self._columns[network].weight, cell)] = 0.0
-        return self._model.replace(upper=upper)
 
 
 def _use(answer, partition, columns):

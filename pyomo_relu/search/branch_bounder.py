@@ -32,7 +32,6 @@ class MixedBounder:
         self.curves = Curves(network, problem.lower[:n], problem.upper[:n])
         self._others = np.setdiff1d(np.arange(network.n_outputs), self.curves.outputs)
         self._bounder = self._summed = None
-        self.uses_reference = problem.function_lower.size > 0
         if self._others.size:
             some = only_outputs(network, self._others) if len(self.curves) else network
             self._bounder = LineBounder(some)

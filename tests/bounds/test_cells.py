@@ -179,23 +179,15 @@ def test_merging_where_a_half_was_empty():
         assert inside.all(axis=2).any(axis=1).all()
 
 
-def test_a_relaxation_confined_to_one_cell():
+def test_the_relaxation_is_the_least_of_the_cells_lines():
     partition = CellPartition(interval_bounds(chain([2, 10, 10, 1], seed=5), -1.0, 1.0))
     partition.refine(6)
-    columns = np.array([0, 1]), np.array([2])
-    relaxation = CellRelaxation(
-        box_and_output(-1.0, 1.0), np.array([0.0, 0.0, 1.0]), [(partition, *columns)]
-    )
-    for cell in range(6):
-        value, (use,) = relaxation.solve({0: cell})
-        assert use.weight[cell] == pytest.approx(1.0)
-        A, c, *_ = partition.lines
-        low, high = partition.lower[cell], partition.upper[cell]
-        least = c[cell, 0] + np.minimum(A[cell, 0] * low, A[cell, 0] * high).sum()
-        assert value == pytest.approx(least)
-    assert min(relaxation.solve({0: c})[0] for c in range(6)) == pytest.approx(
-        relaxation.solve()[0]
-    )
+    value, (use,) = relaxed(partition)
+    A, c, *_ = partition.lines
+    ends = A[:, 0] * partition.lower, A[:, 0] * partition.upper
+    least = c[:, 0] + np.minimum(*ends).sum(axis=1)
+    assert value == pytest.approx(least.min())
+    assert use.weight[least.argmin()] == pytest.approx(1.0)
 
 
 def test_no_optimum_stops_the_refinement():
