@@ -31,8 +31,9 @@ are imposed on each cell, ``g x^c <= h cell_c``, and cells that they empty are l
 
 Adds per network of n inputs, m outputs and C cells: C binaries, C n variables,
 1 + n + C n + 2 m rows (one input: m instead of 2 m); per neuron that is unstable in some
-cell up to 2 rows in addition to those of ``relu.bigm``.  Choose it for up to about five
-inputs; it pays most where several networks are coupled.
+cell up to 2 rows in addition to those of ``relu.bigm``.  Choose it for one to three
+inputs (with four, ``relu.bigm`` on tightened bounds was quicker); it pays most where
+several networks are coupled.
 
 Sources: Croxton, Gendron and Magnanti, Management Science 49 (2003), the multiple choice
 model; Zhang et al., NeurIPS 2018 (CROWN); input-space branching as in verification.
