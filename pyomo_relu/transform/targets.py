@@ -69,6 +69,8 @@ def network_blocks(model, targets, name):
 
 def in_order(blocks):
     """Blocks after those whose outputs they read; as given if that is a circle."""
+    if len(blocks) < 2:
+        return blocks
     maker = {id(v): k for k, block in enumerate(blocks) for v in block.output_vars()}
     needs = [
         {maker[id(v)] for v in block.input_vars() if id(v) in maker} - {k}
