@@ -77,16 +77,16 @@ FORMULATIONS = [
     Formulation("relu.partition", {"n_parts": "hull"}),
     # cells within the integrality tolerance of 1e-5 move outputs by that share of
     # their range
-    Formulation("relu.cells", {"max_cells": 16}, tolerance=1e-4, own_bounds=True),
+    Formulation("relu.cells", {"max_cells": 16}, tolerance=5e-5, own_bounds=True),
     Formulation(
         "relu.cells",
         {"max_cells": 16, "guided": False, "scope": "model"},
-        tolerance=1e-4,
+        tolerance=5e-5,
         own_bounds=True,
     ),
     Formulation("relu.reduce", leaves_out=True),
     Formulation("relu.cuts"),
-    Formulation("relu.auto", tolerance=1e-4, own_bounds=True),
+    Formulation("relu.auto", tolerance=5e-5, own_bounds=True),
     Formulation("relu.gdp"),
     Formulation("relu.gdp", {"gdp_transformation": "gdp.hull"}),
     Formulation("relu.sos1", solvers=GUROBI, in_disjunct=()),
