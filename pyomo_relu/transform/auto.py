@@ -33,8 +33,7 @@ from pyomo.common.config import (
 from pyomo.common.dependencies import numpy as np
 from pyomo.core.base import ReverseTransformationToken, TransformationFactory
 
-from pyomo_relu import bounds as bounds_
-from pyomo_relu.transform.base import NetworkFormulation
+from pyomo_relu.transform.base import NetworkFormulation, crown_on_block
 from pyomo_relu.transform.chained import outputs_bounded
 from pyomo_relu.transform.targets import in_order
 
@@ -92,7 +91,7 @@ class Auto(NetworkFormulation):
     NAME = "relu.auto"
     CONFIG = _declare_auto(NetworkFormulation.CONFIG())
 
-    def _apply_to(self, model, **kwds):
+    def _apply(self, model, kwds):
         config = self.CONFIG(kwds.pop("options", {}))
         config.set_value(kwds)
         if config.reverse is not None:
@@ -101,7 +100,7 @@ class Auto(NetworkFormulation):
         plans = ComponentMap()
         with outputs_bounded() as note:
             for block in blocks:
-                bounds = _crown(block, config)
+                bounds = crown_on_block(block, config.assume_fixed_vars_permanent)
                 note(block, bounds)
                 plans[block] = choose(bounds, config)
         tokens = []
@@ -137,13 +136,6 @@ class Step(NamedTuple):
 
 
 _BIG_M = Step("relu.bounds"), Step("relu.bigm")
-
-
-def _crown(block, config):
-    bounds = block.neuron_bounds(config.assume_fixed_vars_permanent)
-    return bounds_.crown_bounds(
-        bounds.network, bounds.input_lower, bounds.input_upper, bounds
-    )
 
 
 def choose(bounds, config):

@@ -20,6 +20,7 @@ from pyomo.core.expr.visitor import identify_variables
 from pyomo.core.util import target_list
 from pyomo.gdp import Disjunct
 
+from pyomo_relu import bounds as bounds_
 from pyomo_relu.block import ReLUNetworkBlockData
 from pyomo_relu.bounds_runs import release_void_bounds
 from pyomo_relu.errors import TransformationError
@@ -301,6 +302,14 @@ def _encoding_of(constraint):
     while block is not None and not isinstance(block, ReLUNetworkBlockData):
         block = block.parent_block()
     return None if block is None else block.record.encoding
+
+
+def crown_on_block(block, assume_fixed_vars_permanent):
+    """CROWN's bounds for a block's present inputs, within those in force."""
+    bounds = block.neuron_bounds(assume_fixed_vars_permanent)
+    return bounds_.crown_bounds(
+        bounds.network, bounds.input_lower, bounds.input_upper, bounds
+    )
 
 
 def in_disjunct(block):

@@ -56,7 +56,11 @@ from pyomo_relu import bounds as bounds_
 from pyomo_relu.errors import TransformationError
 from pyomo_relu.model_conditions import ModelConditions
 from pyomo_relu.surrounding import read_surrounding
-from pyomo_relu.transform.base import NetworkFormulation, check_encoded
+from pyomo_relu.transform.base import (
+    NetworkFormulation,
+    check_encoded,
+    crown_on_block,
+)
 from pyomo_relu.transform.cells_rows import encode_cells, set_cell_start
 from pyomo_relu.transform.chained import outputs_bounded
 from pyomo_relu.transform.reads import (
@@ -184,7 +188,7 @@ class Cells(NetworkFormulation):
                     if config.scope == "model"
                     else None
                 )
-                bounds = self._start_bounds(block, fixed)
+                bounds = crown_on_block(block, fixed)
                 note(block, bounds)
                 partition, limit = self._first_cells(block, bounds, rows, config)
                 self._partitions[id(block)] = bounds, partition
@@ -196,13 +200,6 @@ class Cells(NetworkFormulation):
                 ):
                     self._dropped.add(id(block))
         self._refine(surrounding, networks, config)
-
-    @staticmethod
-    def _start_bounds(block, fixed):
-        bounds = block.neuron_bounds(fixed)
-        return bounds_.crown_bounds(
-            bounds.network, bounds.input_lower, bounds.input_upper, bounds
-        )
 
     def _first_cells(self, block, bounds, rows, config):
         """The partition to start from, and how many cells it may have."""

@@ -20,6 +20,7 @@ import pyomo.environ as pyo
 import pytest
 
 from pyomo_relu import ReLUNetworkBlock, load_onnx
+from tests.benchmarks.other_packages import omlt_definition, torch_sequential
 from tests.paths import needs_shared_models
 from tests.search.oil_wells import oil_wells
 
@@ -95,24 +96,10 @@ def _bigm(name, seconds, solver, gap):
 def omlt_highs(name, seconds):
     """OMLT's big-M formulation and HiGHS."""
     omlt = pytest.importorskip("omlt")
-    from omlt.neuralnet import NetworkDefinition, ReluBigMFormulation
-    from omlt.neuralnet.layer import DenseLayer, InputLayer
+    from omlt.neuralnet import ReluBigMFormulation
 
     network = load_onnx(NETWORKS / f"{name}.onnx")
-    definition = NetworkDefinition(scaled_input_bounds=dict(enumerate(zip(*box(name)))))
-    layer = InputLayer([network.n_inputs])
-    definition.add_layer(layer)
-    for k, own in enumerate(network.layers):
-        new = DenseLayer(
-            [own.weights[0].shape[1]],
-            [own.size],
-            activation="relu" if k + 1 < len(network.layers) else "linear",
-            weights=own.weights[0].T,
-            biases=own.bias,
-        )
-        definition.add_layer(new)
-        definition.add_edge(layer, new)
-        layer = new
+    definition = omlt_definition(network, *box(name))
     m = pyo.ConcreteModel()
     began = time.perf_counter()
     m.nn = omlt.OmltBlock()
@@ -137,15 +124,8 @@ def gurobi_ml(name, seconds):
     """gurobi-machinelearning and Gurobi on one thread."""
     gp = pytest.importorskip("gurobipy")
     add = pytest.importorskip("gurobi_ml.torch").add_sequential_constr
-    torch = pytest.importorskip("torch")
     network = load_onnx(NETWORKS / f"{name}.onnx")
-    modules = []
-    for layer in network.layers:
-        linear = torch.nn.Linear(layer.weights[0].shape[1], layer.size).double()
-        linear.weight.data = torch.tensor(layer.weights[0])
-        linear.bias.data = torch.tensor(layer.bias)
-        modules += [linear, torch.nn.ReLU()]
-    sequential = torch.nn.Sequential(*modules[:-1])
+    sequential = torch_sequential(network)
     with gp.Env(params={"OutputFlag": 0}) as env, gp.Model(env=env) as model:
         began = time.perf_counter()
         lower, upper = box(name)

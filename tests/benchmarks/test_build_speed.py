@@ -16,6 +16,7 @@ from pyomo.core.expr.numeric_expr import LinearExpression
 from pyomo_relu import Network, ReLUNetworkBlock
 from pyomo_relu.bounds import interval_bounds
 from pyomo_relu.model_building import pause_garbage_collection
+from tests.benchmarks.other_packages import omlt_definition
 
 SIZES = [
     (10, 200, 200, 200, 1),
@@ -132,28 +133,13 @@ def _hand_over(m):
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
 def test_build_against_omlt(benchmark, sizes):
     omlt = pytest.importorskip("omlt")
-    from omlt.neuralnet import NetworkDefinition, ReluBigMFormulation
-    from omlt.neuralnet.layer import DenseLayer, InputLayer
+    from omlt.neuralnet import ReluBigMFormulation
 
     net = network(sizes)
 
     def theirs():
-        definition = NetworkDefinition(
-            scaled_input_bounds={i: (-1.0, 1.0) for i in range(net.n_inputs)}
-        )
-        layer = InputLayer([net.n_inputs])
-        definition.add_layer(layer)
-        for k, ours_ in enumerate(net.layers):
-            new = DenseLayer(
-                [ours_.weights[0].shape[1]],
-                [ours_.size],
-                activation="relu" if k + 1 < len(net.layers) else "linear",
-                weights=ours_.weights[0].T,
-                biases=ours_.bias,
-            )
-            definition.add_layer(new)
-            definition.add_edge(layer, new)
-            layer = new
+        ends = np.ones(net.n_inputs)
+        definition = omlt_definition(net, -ends, ends)
         m = pyo.ConcreteModel()
         m.nn = omlt.OmltBlock()
         m.nn.build_formulation(ReluBigMFormulation(definition))

@@ -18,6 +18,7 @@ from examples.benchmarks.surrogates import (
     timed_solve,
 )
 from pyomo_relu import load_onnx
+from tests.benchmarks.other_packages import omlt_definition, torch_sequential
 
 pytest.importorskip("pytest_benchmark")
 
@@ -56,9 +57,14 @@ def run_or_skip(m, solver, seed) -> Outcome:
     try:
         return timed_solve(m, solver, LIMIT, seed)
     except Exception as error:
-        if "size-limited" in str(error):
-            pytest.skip("the Gurobi licence limits the model's size")
-        raise
+        skip_if_too_large(error)
+
+
+def skip_if_too_large(error):
+    """Skip on what Gurobi's free licence refuses; any other error is raised."""
+    if "size-limited" in str(error):
+        pytest.skip("the Gurobi licence limits the model's size")
+    raise error
 
 
 def report(label, names, solver, runs):
@@ -96,12 +102,7 @@ def test_coupled_networks_are_proven_within_a_minute_by_highs(names):
 def omlt_model(names, formulation):
     """The same problem with OMLT's formulations and interval bounds."""
     omlt = pytest.importorskip("omlt")
-    from omlt.neuralnet import (
-        NetworkDefinition,
-        ReluBigMFormulation,
-        ReluPartitionFormulation,
-    )
-    from omlt.neuralnet.layer import DenseLayer, InputLayer
+    from omlt.neuralnet import ReluBigMFormulation, ReluPartitionFormulation
 
     kinds = {"big-M": ReluBigMFormulation, "partition": ReluPartitionFormulation}
     boxes = json.loads((NETWORKS / "manifest.json").read_text())
@@ -110,25 +111,11 @@ def omlt_model(names, formulation):
     m.nn = omlt.OmltBlock(m.parts)
     for n, name in enumerate(names):
         network, box = load_onnx(NETWORKS / f"{name}.onnx"), boxes[name]
-        bounds = dict(enumerate(zip(box["lower"], box["upper"])))
-        definition = NetworkDefinition(scaled_input_bounds=bounds)
-        previous = InputLayer([network.n_inputs])
-        definition.add_layer(previous)
-        for layer in network.layers:
-            dense = DenseLayer(
-                [layer.weights[0].shape[1]],
-                [layer.size],
-                activation="relu" if layer.activation == "relu" else "linear",
-                weights=layer.weights[0].T.copy(),
-                biases=layer.bias.copy(),
-            )
-            definition.add_layer(dense)
-            definition.add_edge(previous, dense)
-            previous = dense
+        definition = omlt_definition(network, box["lower"], box["upper"])
         m.nn[n].build_formulation(kinds[formulation](definition))
-        for j, (lower, upper) in bounds.items():
-            m.nn[n].inputs[j].setlb(lower)
-            m.nn[n].inputs[j].setub(upper)
+        for j, ends in enumerate(zip(box["lower"], box["upper"])):
+            m.nn[n].inputs[j].setlb(ends[0])
+            m.nn[n].inputs[j].setub(ends[1])
     _add_objective(m, names, boxes)
     return m
 
@@ -157,7 +144,7 @@ def test_omlt(names, formulation, solver):
 def gurobi_ml_run(names, seed):
     """The same problem with gurobi-ml's sequential ReLU formulation."""
     gurobipy = pytest.importorskip("gurobipy")
-    torch = pytest.importorskip("torch")
+    pytest.importorskip("torch")
     add = pytest.importorskip("gurobi_ml.torch").add_sequential_constr
     boxes = json.loads((NETWORKS / "manifest.json").read_text())
     start = time.perf_counter()
@@ -169,7 +156,7 @@ def gurobi_ml_run(names, seed):
             network, box = load_onnx(NETWORKS / f"{name}.onnx"), boxes[name]
             x = g.addMVar((1, network.n_inputs), lb=box["lower"], ub=box["upper"])
             y = g.addMVar((1, network.n_outputs), lb=-gurobipy.GRB.INFINITY)
-            add(g, _torch_model(torch, network), x, y)
+            add(g, torch_sequential(network), x, y)
             firsts.append(x[0, 0])
             outputs.append(y[0, 0])
         if len(names) > 1:
@@ -179,23 +166,11 @@ def gurobi_ml_run(names, seed):
         try:
             g.optimize()
         except gurobipy.GurobiError as error:
-            pytest.skip(str(error))
+            skip_if_too_large(error)
         best = g.ObjVal if g.SolCount else None
         proven = g.Status == gurobipy.GRB.OPTIMAL
         outcome = Outcome(0.0, proven, best, g.ObjBound, int(g.NodeCount))
     return time.perf_counter() - start, outcome
-
-
-def _torch_model(torch, network):
-    layers = []
-    for layer in network.layers:
-        linear = torch.nn.Linear(layer.weights[0].shape[1], layer.size)
-        linear.weight.data = torch.tensor(layer.weights[0], dtype=torch.float64)
-        linear.bias.data = torch.tensor(layer.bias, dtype=torch.float64)
-        layers.append(linear)
-        if layer.activation == "relu":
-            layers.append(torch.nn.ReLU())
-    return torch.nn.Sequential(*layers)
 
 
 @pytest.mark.parametrize("names", [(n,) for n in SINGLE] + COUPLED, ids="+".join)

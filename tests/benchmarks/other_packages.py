@@ -1,0 +1,41 @@
+"""Our networks as other packages take them, to be timed beside us; no timing in here."""
+
+import pytest
+
+
+def omlt_definition(network, lower, upper):
+    """OMLT's NetworkDefinition of a chain of dense layers on a box of the inputs."""
+    pytest.importorskip("omlt")
+    from omlt.neuralnet import NetworkDefinition
+    from omlt.neuralnet.layer import DenseLayer, InputLayer
+
+    bounds = {i: (float(lo), float(hi)) for i, (lo, hi) in enumerate(zip(lower, upper))}
+    definition = NetworkDefinition(scaled_input_bounds=bounds)
+    previous = InputLayer([network.n_inputs])
+    definition.add_layer(previous)
+    for layer in network.layers:
+        dense = DenseLayer(
+            [layer.weights[0].shape[1]],
+            [layer.size],
+            activation="relu" if layer.activation == "relu" else "linear",
+            weights=layer.weights[0].T.copy(),
+            biases=layer.bias.copy(),
+        )
+        definition.add_layer(dense)
+        definition.add_edge(previous, dense)
+        previous = dense
+    return definition
+
+
+def torch_sequential(network):
+    """A torch.nn.Sequential of a chain of dense layers, in float64."""
+    torch = pytest.importorskip("torch")
+    modules = []
+    for layer in network.layers:
+        linear = torch.nn.Linear(layer.weights[0].shape[1], layer.size).double()
+        linear.weight.data = torch.tensor(layer.weights[0])
+        linear.bias.data = torch.tensor(layer.bias)
+        modules.append(linear)
+        if layer.activation == "relu":
+            modules.append(torch.nn.ReLU())
+    return torch.nn.Sequential(*modules)
