@@ -59,6 +59,15 @@ class AffineMap:
         """|W_s| of each source."""
         return [abs(w) for w in self.weights]
 
+    def _is_zero(self, tensors, scale):
+        """Rows without bias that read nothing but zeros (pruned ones), (B, size)."""
+        zero = scale == 0
+        for source, w in zip(self.sources, self.weights):
+            lo, hi = tensors[source]
+            reads = times(((lo != 0) | (hi != 0)).astype(float), (w != 0).astype(float))
+            zero &= reads == 0
+        return zero
+
     @cached_property
     def pair_terms(self):
         """Per pair: coefficients of max(0, v), of max(0, -v), and their overlap."""
@@ -103,6 +112,8 @@ class AffineMap:
                 mid, radius = mid + c, radius + r
                 cut_lo, cut_hi = cut_lo + less_lo, cut_hi + less_hi
             radius += slack(self.terms) * scale + TINY
+            if not scale.all():
+                radius[self._is_zero(tensors, scale)] = 0.0
             lower = mid - radius + cut_lo
             upper = mid + radius - cut_hi
         # Overflow proves nothing.

@@ -7,10 +7,12 @@ _MODULES = {
     "network": ["Network"],
     "reduce": ["Reduction", "reduce_network"],
     "rescale": [
+        "LARGEST_FACTOR",
         "clip_network",
         "l1_factors",
         "l1_norm",
         "max_factors",
+        "neurons_that_matter",
         "power_of_two",
         "rescale_network",
     ],

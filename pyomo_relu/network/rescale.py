@@ -16,8 +16,9 @@ from pyomo_relu.errors import NetworkError
 from pyomo_relu.network.layer import INPUT, Layer
 from pyomo_relu.network.network import Network
 
-#: Factors are kept within these powers of two.
-_LARGEST_EXPONENT = 60
+#: Factors are kept within 1/LARGEST_FACTOR and LARGEST_FACTOR: solvers resolve about
+#: nine decimal digits, and refuse coefficients of 1e15.
+LARGEST_FACTOR = 2.0**30
 
 _MAX_SWEEPS = 1000
 
@@ -112,7 +113,8 @@ def l1_factors(network, max_sweeps=_MAX_SWEEPS):
     factors t, which is convex (Plate et al., eq. 12), by block coordinate descent:
     with all other layers fixed, a neuron with incoming l1 norm A (bias included) and
     outgoing l1 norm B is optimal at ``s = sqrt(B / A)``.  At the optimum A = B for
-    every neuron.  Neurons with A = 0 or B = 0 keep the factor 1.
+    every neuron.  Neurons with A = 0 or B = 0 keep the factor 1, and no factor leaves
+    [1/LARGEST_FACTOR, LARGEST_FACTOR].
 
     Parameters
     ----------
@@ -140,6 +142,43 @@ def max_factors(network, max_sweeps=_MAX_SWEEPS):
     return _balance(network, np.maximum.reduce, False, max_sweeps)
 
 
+def neurons_that_matter(network, reach):
+    """Neurons that move a neuron that matters, or an output, by more than rounding.
+
+    Of the terms ``|w_ij| reach_j`` and ``|b_i|`` that reader i sums, those below 2**-52
+    of the sum are lost in float64 whatever the units are.
+
+    Parameters
+    ----------
+    network : Network
+    reach : sequence of numpy.ndarray, shapes (layer size,)
+        Largest absolute pre-activation per neuron of each activation layer.
+
+    Returns
+    -------
+    list of numpy.ndarray of bool, shapes (layer size,)
+        One mask per activation layer.  The inputs are taken as they are: beside them
+        nothing counts as small.
+    """
+    masks = [np.zeros(layer.size, dtype=bool) for layer in network.layers]
+    masks[-1][:] = True
+    for k in range(len(network.layers) - 1, -1, -1):
+        layer, rows = network.layers[k], np.flatnonzero(masks[k])
+        parts = [
+            (source, abs(w)[rows])
+            for (source, _), w in zip(layer.sources, layer.weights)
+            if source != INPUT
+        ]
+        total = np.abs(layer.bias[rows])
+        for source, w in parts:
+            total = total + w @ reach[source]
+        weight = 1.0 / np.where(total > 0, total, np.inf)
+        for source, w in parts:
+            share = reach[source] * _rows(_scaled(w, weight, None).T, np.maximum.reduce)
+            masks[source] |= ~(share <= 2.0**-52)
+    return masks[:-1]
+
+
 def l1_norm(network):
     """Sum of the absolute values of all weights and biases."""
     return sum(
@@ -162,7 +201,6 @@ def _balance(network, combine, with_bias, max_sweeps):
         ]
         for k in range(len(network.layers) - 1)
     ]
-    least, most = 2.0**-_LARGEST_EXPONENT, 2.0**_LARGEST_EXPONENT
     for _ in range(max_sweeps):
         moved = 0.0
         for k, layer in enumerate(network.layers[:-1]):
@@ -179,8 +217,9 @@ def _balance(network, combine, with_bias, max_sweeps):
                 continue
             a, b = combine(np.array(incoming)), combine(np.array(outgoing))
             usable = (a > 0) & (b > 0)
-            new = np.where(usable, np.sqrt(b / np.where(usable, a, 1.0)), 1.0)
-            new = np.clip(new, least, most)
+            with np.errstate(over="ignore"):
+                new = np.where(usable, np.sqrt(b / np.where(usable, a, 1.0)), 1.0)
+            new = np.clip(new, 1.0 / LARGEST_FACTOR, LARGEST_FACTOR)
             moved = max(moved, float(np.max(np.abs(new / factors[k] - 1.0))))
             factors[k] = new
         if moved < 1e-9:

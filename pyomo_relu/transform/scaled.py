@@ -11,7 +11,10 @@ rescaled network (the same function, since ``max(0, s v) = s max(0, v)``)::
 ``pre`` and ``post`` their values, and a solver's presolve removes them.  A neuron with
 factor 1 needs no copies; with all factors 1 the rows are those of ``relu.bigm``.
 Factors are powers of two unless ``rounding=False``: every coefficient is then scaled
-without rounding and the function stays the same bit for bit.
+without rounding and the function stays the same bit for bit.  A criterion's factors
+stay within ``[2**-30, 2**30]``, are 1 for neurons that cannot move an output by more
+than a rounding error, and are drawn towards 1 (s to the power 1/2, 1/4, ...) until the
+coefficients span no wider range than those of ``relu.bigm``.
 
 What scaling cannot do: interval, CROWN and LP bounds scale with the neuron, and
 substituting ``x' = s x`` maps the scaled rows onto the original ones one by one.  In
@@ -34,6 +37,7 @@ from typing import NamedTuple
 
 from pyomo.common.config import Bool, ConfigValue, In, document_class_CONFIG
 from pyomo.common.dependencies import numpy as np
+from pyomo.common.dependencies import scipy
 from pyomo.core.base import Constraint, TransformationFactory, Var
 from pyomo.core.base.set_types import Any
 from pyomo.core.expr.numeric_expr import LinearExpression
@@ -87,7 +91,7 @@ def _declare_scaling(config):
             doc="""
             A positive number for all neurons; a sequence with one entry per activation
             layer, each a number, an array or None; or a dict from layer or from (layer,
-            neuron).  Taken as given, without rounding.""",
+            neuron).  Taken as given, without rounding; within [2**-30, 2**30].""",
         ),
     )
     config.declare(
@@ -134,21 +138,41 @@ class Scaled(NetworkFormulation):
 
     def _factors(self, encoding, config):
         network, bounds = encoding.network, encoding.bounds
+        most = network_.LARGEST_FACTOR
         if config.factors is not None:
             what = f"{self.NAME}: factors"
             factors = per_neuron_values(config.factors, network, what, 1.0)
-            if not all(np.all(np.isfinite(s)) for s in factors):
-                raise TransformationError(f"{what} must be finite.")
+            if not all(np.all((s >= 1.0 / most) & (s <= most)) for s in factors):
+                raise TransformationError(
+                    f"{what} must be finite and lie within [2**-30, 2**30]: they "
+                    "become coefficients, and solvers resolve no wider range."
+                )
             return factors
+        reach = [
+            np.maximum(-low, high) for low, high in zip(bounds.lower, bounds.upper)
+        ]
+        matters = network_.neurons_that_matter(network, reach)
         if config.criterion == "unit":
             tops = [bounds.post_bounds(k)[1] for k in range(len(bounds.upper) - 1)]
-            factors = [1.0 / np.where(top > 0, top, 1.0) for top in tops]
+            wanted = [
+                1.0 / np.where(top > 0, np.maximum(top, 1.0 / most), 1.0)
+                for top in tops
+            ]
         else:
             balance = {"l1": network_.l1_factors, "max": network_.max_factors}
-            factors = balance[config.criterion](network)
-        if config.rounding:
-            down = False if config.criterion == "unit" else None
-            factors = network_.power_of_two(factors, up=down)
+            wanted = balance[config.criterion](network)
+        wanted = [
+            np.where(m, np.clip(s, 1.0 / most, most), 1.0)
+            for s, m in zip(wanted, matters)
+        ]
+        limit = _coefficients(bounds).ratio * (1 + 1e-12)
+        for power in (1.0, 0.5, 0.25, 0.125, 0.0):
+            factors = [s**power for s in wanted]
+            if config.rounding:
+                down = False if config.criterion == "unit" else None
+                factors = network_.power_of_two(factors, up=down)
+            if _coefficients(_scaled_bounds(bounds, factors)).ratio <= limit:
+                break
         return factors
 
     @staticmethod
@@ -238,9 +262,9 @@ def _copy_variables(encoding, scaled, factors):
                 copy = copies[k, i]
                 copy.setlb(low[i])
                 copy.setub(high[i])
-                link = LinearExpression(
-                    linear_coefs=[1.0, -float(s[i])], linear_vars=[copy, own[i]]
-                )
+                # solvers drop coefficients below 1e-9
+                coefs = [max(1.0, 1.0 / float(s[i])), -max(1.0, float(s[i]))]
+                link = LinearExpression(linear_coefs=coefs, linear_vars=[copy, own[i]])
                 new.links[k, i, role] = (link, 0.0)
                 own[i] = copy
 
@@ -280,6 +304,28 @@ def _own_encoding(block):
             "factors; apply relu.scaled."
         )
     return encoding
+
+
+def _coefficients(bounds):
+    """The range of all coefficients of a network's affine and big-M rows."""
+    parts = [np.ones(1)]
+    for k, layer in enumerate(bounds.network.layers):
+        parts += [w.data if scipy.sparse.issparse(w) else w for w in layer.weights]
+        if k == len(bounds.lower) - 1:
+            break
+        at = bounds.unstable(k)
+        low, high = bounds.lower[k][at], bounds.upper[k][at]
+        if layer.ceiling is not None:
+            ceiling = layer.ceiling[at]
+            cut = ceiling < high
+            level = ceiling[cut]
+            parts += [high[cut] - level, np.maximum(low[cut], 0.0) - level]
+            high = np.where(cut & (low >= 0), 0.0, np.minimum(high, ceiling))
+            low = np.minimum(low, 0.0)
+        parts += [low, high]
+    coefs = np.abs(np.concatenate([np.ravel(part) for part in parts]))
+    coefs = coefs[coefs > 0]
+    return CoefficientRange(float(coefs.min()), float(coefs.max()))
 
 
 def _coefficient_range(rows):
