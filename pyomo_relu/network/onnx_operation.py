@@ -2,9 +2,19 @@
 
 import numpy as np
 
+from scipy import sparse
+
 from pyomo_relu.errors import NetworkError, UnsupportedOperatorError
 from pyomo_relu.network.layer import Layer, Source
 from pyomo_relu.network.onnx_tensors import AffineTensor, compact, stack
+
+#: Numbers that may be added to a value of order one and taken off again: kinks of the
+#: network up to FAR, where it has none up to NEAR (rounding moves the value by 1e-13).
+NEAR, FAR = 2.0**10, 2.0**20
+
+#: Exporters write the largest finite number of a type for "no limit" (here bfloat16's,
+#: the least of those of eight exponent bits).
+_NO_LIMIT = 3.38e38
 
 
 class LayerBuilder:
@@ -96,33 +106,94 @@ class Operation:
         return post, AffineTensor.of_source(Source(k, post=False), tensor.shape)
 
     def clip(self, tensor, lower=None, upper=None):
-        """min(max(t, lower), upper) for numbers; None or infinite means no limit.
+        """min(max(t, lower), upper); None or infinite means no limit.
 
-        With both limits one clipped layer: lower + min(max(0, t - lower), upper -
-        lower).  As in ONNX the upper limit wins where the limits are reversed.
+        As in ONNX the upper limit wins where the limits are reversed.
+
+        Parameters
+        ----------
+        tensor : AffineTensor or numpy.ndarray
+        lower, upper : number or numpy.ndarray, optional
+            One for all entries, or arrays that broadcast with the tensor.
+
+        Notes
+        -----
+        With a shift s within the limits, one or two clipped neurons per entry::
+
+            s + min(max(0, t - s), upper - s) - min(max(0, s - t), s - lower)
+
+        ``t - s`` must not swamp t in floating point, nor give rows that a solver cannot
+        resolve: s is a limit if one of them is near, else a number that t hardly passes
+        (two neurons, usually stable).  A far limit is then a mere ceiling, which no row
+        mentions unless it is reached.
         """
-        lower = None if lower is None or lower == -np.inf else float(lower)
-        upper = None if upper is None or upper == np.inf else float(upper)
-        if lower is None and upper is None:
+        lower = np.asarray(-np.inf if lower is None else lower, dtype=float)
+        upper = np.asarray(np.inf if upper is None else upper, dtype=float)
+        if np.any(np.isnan(lower)) or np.any(np.isnan(upper)):
+            self.refuse("a limit is NaN. Export the network again.")
+        if not isinstance(tensor, AffineTensor):
+            return np.minimum(np.maximum(tensor, lower), upper)
+        shape = np.broadcast_shapes(tensor.shape, lower.shape, upper.shape)
+        tensor = tensor.broadcast_to(shape)
+        lower, upper = (np.broadcast_to(a, shape).ravel() for a in (lower, upper))
+        most = self._largest_number()
+        lower = np.where(lower <= -most, -np.inf, np.minimum(lower, upper))
+        upper = np.where(upper >= most, np.inf, upper)
+        limited = ~(np.isneginf(lower) & np.isposinf(upper))
+        if not limited.any():
             return tensor
-        if upper is None:
-            return lower + self.relu(_shifted(tensor, lower))
-        if lower is None:
-            return upper - self.relu(upper - tensor)
-        if lower >= upper:
-            return AffineTensor.constant(np.full(tensor.shape, upper))
-        shifted = _shifted(tensor, lower)
-        ceiling = np.full(tensor.size, upper - lower)
-        k = self._reader.layers.activate(shifted, ceiling, self._label())
-        return lower + AffineTensor.of_source(Source(k), tensor.shape)
+        shift = np.where(limited, _shift(tensor, lower, upper), 0.0)
+        moved = tensor - shift.reshape(shape) if shift.any() else tensor
+        above = self._clipped(moved, limited & (shift < upper), upper - shift)
+        below = self._clipped(-moved, limited & (shift > lower), shift - lower)
+        result = AffineTensor.constant(shift.reshape(shape)) + above - below
+        return result if limited.all() else result + tensor.scale(~limited)
+
+    def _clipped(self, tensor, entries, ceiling):
+        """min(max(0, t), ceiling) at the entries of a mask, 0 elsewhere."""
+        at = np.flatnonzero(entries)
+        if at.size == 0:
+            return 0.0
+        everywhere = at.size == tensor.size
+        picked = tensor if everywhere else tensor.select(at)
+        ceiling = None if np.all(np.isinf(ceiling[at])) else ceiling[at]
+        k = self._reader.layers.activate(picked, ceiling, self._label())
+        part = AffineTensor.of_source(Source(k), picked.shape)
+        if everywhere:
+            return part
+        ones, shape = np.ones(at.size), (tensor.size, at.size)
+        scatter = sparse.csr_array((ones, (at, np.arange(at.size))), shape=shape)
+        return part.map(scatter, tensor.shape)
+
+    def _largest_number(self):
+        """The largest finite number of the output's type; exporters' "no limit"."""
+        if self.node.output[0] not in self._reader.types:
+            return _NO_LIMIT
+        dtype = self.output_dtype()
+        return 65504.0 if dtype == np.float16 else _NO_LIMIT
 
     def maximum(self, a, b):
-        """max(a, b) = b + max(0, a - b), broadcasting."""
+        """max(a, b), broadcasting: b + max(0, a - b), or a clip if one is constant."""
+        a, b = _constant_or_affine(a), _constant_or_affine(b)
+        if not isinstance(b, AffineTensor):
+            return self.clip(a, lower=b)
+        if not isinstance(a, AffineTensor):
+            return self.clip(b, lower=a)
+        shape = np.broadcast_shapes(a.shape, b.shape)
+        a, b = a.broadcast_to(shape), b.broadcast_to(shape)
+        # the one that swamps the other must not be what the difference is added to
+        far = np.abs(b.offset) > FAR * np.maximum(1.0, np.abs(a.offset))
+        if far.any():
+            both, at = stack([a, b]), np.arange(a.size)
+            a, b = (
+                both.select(np.where(far == first, at, at + a.size)).reshape(shape)
+                for first in (False, True)
+            )
         return b + self.relu(a - b)
 
     def minimum(self, a, b):
-        """min(a, b) = b - max(0, b - a), broadcasting."""
-        return b - self.relu(b - a)
+        """min(a, b), broadcasting."""
+        return -self.maximum(_negative(a), _negative(b))
 
     def largest(self, tensor, groups):
         """The largest entry of each group, by a tree of pairwise maxima.
@@ -140,7 +211,8 @@ class Operation:
         Notes
         -----
         Each round halves the groups; a pair that occurs in several groups (as in
-        overlapping pooling windows) is compared once.
+        overlapping pooling windows) is compared once.  Constants of a group are a lower
+        limit of what the others give.
         """
         groups = _packed(groups)
         if groups.size == 0 or np.any(groups[:, 0] < 0):
@@ -148,10 +220,11 @@ class Operation:
                 "one of its windows holds nothing but padding, so that its maximum "
                 "is minus infinity. Correct pads and strides."
             )
+        groups, limits = _without_constants(tensor, groups)
         pool = tensor.reshape((tensor.size,))
         while groups.shape[1] > 1:
             pool, groups = self._halve(pool, groups)
-        return pool.select(groups[:, 0])
+        return self.clip(pool.select(groups[:, 0]), lower=limits)
 
     def _halve(self, pool, groups):
         if groups.shape[1] % 2:
@@ -194,8 +267,41 @@ class Operation:
         raise UnsupportedOperatorError(reason)
 
 
-def _shifted(tensor, lower):
-    return tensor if lower == 0 else tensor - lower
+def _shift(tensor, lower, upper):
+    """A number per entry within its limits, small beside what the entry may be."""
+    near = np.exp2(np.ceil(np.log2(np.maximum(1.0, tensor.magnitude()))))
+    kink = FAR * near
+    elsewhere = np.where(upper <= kink, upper, -NEAR * near)
+    return np.where(lower >= -kink, lower, elsewhere)
+
+
+def _constant_or_affine(value):
+    """A tensor without terms as the array that it is."""
+    if isinstance(value, AffineTensor):
+        return value if value.terms else value.offset.reshape(value.shape)
+    return np.asarray(value, dtype=float)
+
+
+def _negative(value):
+    return -value if isinstance(value, AffineTensor) else np.negative(value)
+
+
+def _without_constants(tensor, groups):
+    """Groups without their constant entries, and the largest of these per group.
+
+    A group of nothing but constants keeps its largest one.
+    """
+    limits = np.full(len(groups), -np.inf)
+    constant = tensor.is_constant()
+    if groups.shape[1] == 1 or not constant.any():
+        return groups, limits
+    here = (groups >= 0) & constant[groups]
+    values = np.where(here, tensor.offset[groups], -np.inf)
+    alone = np.all(here | (groups < 0), axis=1)
+    limits[~alone] = values[~alone].max(axis=1)
+    first = np.where(alone, groups[np.arange(len(groups)), values.argmax(axis=1)], -1)
+    rest = np.where(here | alone[:, None], -1, groups)
+    return _packed(np.column_stack([first, rest])), limits
 
 
 def _packed(groups):

@@ -3,11 +3,9 @@
 import numpy as np
 
 from pyomo_relu.network.onnx_affine_operators import reduce_sum, reduction_groups
+from pyomo_relu.network.onnx_operation import NEAR
 from pyomo_relu.network.onnx_registry import operator
 from pyomo_relu.network.onnx_tensors import AffineTensor, stack
-
-#: Limits beyond the largest finite number of their type mean "no limit".
-_NO_LIMIT = float(np.finfo(np.float32).max)
 
 
 @operator("Relu")
@@ -19,17 +17,26 @@ def relu(operation, x):
 @operator("LeakyRelu")
 def leaky_relu(operation, x):
     """alpha v + (1 - alpha) max(0, v)."""
-    alpha = operation.attribute("alpha", 0.01)
-    post, pre = operation.relu_and_pre(x)
-    return pre * alpha + post * (1.0 - alpha)
+    return _leaky(operation, x, operation.attribute("alpha", 0.01))
 
 
 @operator("PRelu")
 def parametric_relu(operation, x, slope):
     """As LeakyRelu with a constant slope per entry, broadcast to the input."""
-    alpha = np.broadcast_to(operation.constant(1, (x, slope)), x.shape)
-    post, pre = operation.relu_and_pre(x)
-    return pre * alpha + post * (1.0 - alpha)
+    return _leaky(operation, x, operation.constant(1, (x, slope)))
+
+
+def _leaky(operation, x, alpha):
+    """Slope alpha below zero and 1 above."""
+    alpha = np.broadcast_to(np.asarray(alpha, dtype=float), x.shape)
+    size = np.abs(alpha)
+    if not np.any(size > NEAR):
+        post, pre = operation.relu_and_pre(x)
+        return pre * alpha + post * (1.0 - alpha)
+    # alpha v + (1 - alpha) v loses v: max(0, v) - alpha max(0, -v), with the slope
+    # divided between the neuron and its readers
+    root = np.exp2(np.round(0.5 * np.log2(np.maximum(1.0, size))))
+    return operation.relu(x) - operation.relu(-x * root) * (alpha / root)
 
 
 @operator("Abs")
@@ -56,6 +63,8 @@ def shrink(operation, x):
     threshold = operation.attribute("lambd", 0.5)
     if operation.attribute("bias", 0.0) != threshold or threshold < 0:
         operation.refuse("it jumps unless its bias equals lambd (soft threshold).")
+    if threshold > NEAR:  # x - threshold would lose x
+        return x - operation.clip(x, -threshold, threshold)
     return operation.relu(x - threshold) - operation.relu(-x - threshold)
 
 
@@ -79,11 +88,7 @@ def clip(operation, x, lower=None, upper=None):
     if not isinstance(x, AffineTensor):
         x = AffineTensor.constant(x)
     lower, upper = _limit(operation, lower), _limit(operation, upper)
-    return operation.clip(
-        x,
-        None if lower is None or lower <= -_NO_LIMIT else lower,
-        None if upper is None or upper >= _NO_LIMIT else upper,
-    )
+    return operation.clip(x, lower, upper)
 
 
 def _limit(operation, value):

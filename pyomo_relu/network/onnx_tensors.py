@@ -116,6 +116,20 @@ class AffineTensor:
             parts.append(m.data if sparse.issparse(m) else m)
         return all(np.all(np.isfinite(part)) for part in parts)
 
+    def is_constant(self):
+        """Mask of the entries that depend on nothing, shape (size,)."""
+        constant = np.ones(self.size, dtype=bool)
+        for m in self.terms.values():
+            constant &= np.asarray((m != 0).sum(axis=1)).ravel() == 0
+        return constant
+
+    def magnitude(self):
+        """Each entry's largest absolute value for sources in [-1, 1], shape (size,)."""
+        size = np.abs(self.offset)
+        for m in self.terms.values():
+            size = size + np.asarray(abs(m).sum(axis=1)).ravel()
+        return size
+
     def __add__(self, other):
         if not isinstance(other, AffineTensor):
             other = np.asarray(other, dtype=float)
