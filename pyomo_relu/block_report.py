@@ -28,6 +28,8 @@ def summary_text(block):
             else record.encoding.description()
         ),
     ]
+    if record.encoding is not None and "leak" in record.encoding.details:
+        lines.append(f"accuracy: {record.encoding.details['leak']}")
     try:
         bounds = block.neuron_bounds()
     except BoundsError as error:

@@ -17,6 +17,7 @@ _MODULES = {
     "relaxation_model": ["EmbeddedNetwork"],
     "relaxation_linear": ["LinearModel"],
     "clipping": ["clipped_bounds", "difference_network", "output_movement"],
+    "resolution": ["largest_leak", "unresolved_rows"],
     "interval": ["interval_batch", "interval_bounds"],
 }
 

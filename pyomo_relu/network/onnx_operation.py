@@ -1,7 +1,6 @@
 """What an operator function receives: the node, and the means to add neurons."""
 
 import numpy as np
-
 from scipy import sparse
 
 from pyomo_relu.errors import NetworkError, UnsupportedOperatorError

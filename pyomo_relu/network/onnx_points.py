@@ -30,14 +30,31 @@ def probing_points(network, seed=0):
     numpy.ndarray, shape (N, n_inputs)
     """
     rng = np.random.default_rng(seed)
-    n = network.n_inputs
-    parts = [np.zeros((1, n)), np.ones((1, n)), rng.random((4, n))]
-    parts += [s * rng.standard_normal((4, n)) for s in (0.1, 1.0, 10.0, 100.0)]
-    parts.append(_around_first_kinks(network, rng))
-    points = np.vstack([p for p in parts if len(p)])
+    points = points_near_kinks(network, rng, scales=(0.1, 1.0, 10.0, 100.0))
     steered = _across_kinks(network, points, rng)
     points = np.vstack([points, *steered])
     return points[np.all(np.isfinite(points), axis=1)]
+
+
+def points_near_kinks(network, rng, scales=(0.1, 1.0)):
+    """Points near the origin and near the kinks of the first layer.
+
+    Parameters
+    ----------
+    network : Network
+    rng : numpy.random.Generator
+    scales : sequence of float
+        Standard deviations of the random points.
+
+    Returns
+    -------
+    numpy.ndarray, shape (N, n_inputs)
+    """
+    n = network.n_inputs
+    parts = [np.zeros((1, n)), np.ones((1, n)), rng.random((4, n))]
+    parts += [s * rng.standard_normal((4, n)) for s in scales]
+    parts.append(_around_first_kinks(network, rng))
+    return np.vstack([p for p in parts if len(p)])
 
 
 def _around_first_kinks(network, rng):

@@ -27,6 +27,7 @@ from pyomo_relu.errors import TransformationError
 from pyomo_relu.model_building import pause_garbage_collection
 from pyomo_relu.model_reading import model_read_once
 from pyomo_relu.transform.encoding import Encoding
+from pyomo_relu.transform.resolution import leave_out_unresolved, warn_of_leak
 from pyomo_relu.transform.targets import network_blocks
 
 logger = logging.getLogger("pyomo.relu")
@@ -177,6 +178,7 @@ class NetworkFormulation(Transformation):
         encoding = Encoding(type(self), block, bounds)
         encoding.given.update(given)
         self._encode(encoding, config)
+        leave_out_unresolved(self.NAME, encoding)
         name = f"_pyomo_{self.NAME.replace('.', '_')}_reformulation"
         encoding.attach(unique_component_name(block, name), protected_vars(block))
         try:
@@ -184,6 +186,7 @@ class NetworkFormulation(Transformation):
         except BaseException:
             encoding.detach()
             raise
+        warn_of_leak(self.NAME, encoding)
         logger.debug(f"{block.name}: {encoding.description()}")
         return encoding
 

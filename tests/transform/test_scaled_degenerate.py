@@ -1,5 +1,7 @@
 """relu.scaled on pruned, denormal and wildly scaled rows: optima, factors, ranges."""
 
+import itertools
+
 import numpy as np
 import pyomo.environ as pyo
 import pytest
@@ -20,7 +22,7 @@ def degenerate(seed, sizes=(2, 6, 5, 1), decades=6):
     so that it moves nothing); in odd units (row times 10^u, readers by 10^-u).
     """
     rng = np.random.default_rng(seed)
-    weights = [rng.normal(size=(m, n)) for n, m in zip(sizes, sizes[1:])]
+    weights = [rng.normal(size=(m, n)) for n, m in itertools.pairwise(sizes)]
     biases = [rng.normal(size=m) * 0.3 for m in sizes[1:]]
     for k, size in enumerate(sizes[1:-1]):
         kinds = rng.choice(["ordinary", "pruned", "tiny", "units"], size)
