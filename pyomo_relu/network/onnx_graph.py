@@ -24,12 +24,17 @@ from pyomo_relu.network.onnx_evaluate import (
     tensor_array,
 )
 from pyomo_relu.network.onnx_inputs import input_tensors, without_batch
+from pyomo_relu.network.onnx_mask_operators import MaskAlgebra
+from pyomo_relu.network.onnx_masks import PiecewiseTensor
 from pyomo_relu.network.onnx_operation import LayerBuilder, Operation
 from pyomo_relu.network.onnx_registry import lookup
 from pyomo_relu.network.onnx_tensors import AffineTensor, stack
 
-#: Operators with which masks are made.
-_COMPARISONS = {"Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"}
+#: Operators with countless jumps, or whose values are positions.
+_JUMPING = {"ArgMax", "ArgMin", "Ceil", "Floor", "Hardmax", "Mod", "Round"}
+
+#: What depends on the network's inputs.
+_DATA = (AffineTensor, PiecewiseTensor)
 
 #: Operators whose value is not a function of their inputs alone.
 _RANDOM = {
@@ -74,6 +79,7 @@ class GraphReader:
         self.graph = model.graph
         self.evaluator = NodeEvaluator(model.opset_import, model.ir_version)
         self.layers = LayerBuilder()
+        self.masks = MaskAlgebra(self.layers)
         self.tensors, self.types = {}, {}
         self.walked, self.inner_constants = [], []
         self._native = {}  # constants in the file's own precision
@@ -91,6 +97,7 @@ class GraphReader:
         joint = stack(outputs)
         label = ", ".join(self.output_names)
         self.layers.add(joint, "identity", None, label)
+        self.layers.drop_unread()
         tensors = [
             (n, without_batch(t.shape)) for n, t in zip(self.output_names, outputs)
         ]
@@ -204,13 +211,16 @@ class GraphReader:
             raise UnsupportedOperatorError(
                 "it draws random numbers. Export the network in inference mode."
             )
-        if not any(isinstance(a, AffineTensor) for a in arguments):
+        if not any(isinstance(a, _DATA) for a in arguments):
             self._fold(node, schema)
             return
-        if handler is None:
-            raise UnsupportedOperatorError(self._not_piecewise_linear(node))
         operation = Operation(self, node, schema, shapes)
-        values = handler(operation, *arguments)
+        if any(isinstance(a, PiecewiseTensor) for a in arguments):
+            values = self.masks.apply(operation, handler, arguments)
+        elif handler is None:
+            operation.refuse_unread()
+        else:
+            values = handler(operation, *arguments)
         values = values if isinstance(values, (tuple, list)) else (values,)
         for n, value in zip(node.output, values):
             if n:
@@ -285,7 +295,7 @@ class GraphReader:
         self.tensors[name] = exact.astype(float) if is_float(native.dtype) else native
 
     def _store(self, node, name, value, shape):
-        if not isinstance(value, AffineTensor):
+        if not isinstance(value, _DATA):
             self._store_array(name, np.asarray(value))
             return
         if shape is not None and shape != value.shape:
@@ -296,7 +306,7 @@ class GraphReader:
         check_size(value.shape)
         if value.size == 0:
             raise NetworkError(f"its output '{name}' has no entries.")
-        if not value.is_finite():
+        if isinstance(value, AffineTensor) and not value.is_finite():
             bad = [n for n in node.input if not self._finite(n)]
             culprit = f" of '{bad[0]}'" if bad else ""
             raise NetworkError(
@@ -329,7 +339,7 @@ class GraphReader:
 
     def is_affine(self, name):
         """Whether the tensor depends on the network's inputs."""
-        return isinstance(self.tensors.get(name), AffineTensor)
+        return isinstance(self.tensors.get(name), _DATA)
 
     # -- outputs and messages ------------------------------------------------------
 
@@ -337,6 +347,8 @@ class GraphReader:
         value = self.tensors.get(name)
         if value is None:
             raise NetworkError(f"{self.name}: the output '{name}' is never computed.")
+        if isinstance(value, PiecewiseTensor):
+            value = self._settled_output(name, value)
         if isinstance(value, np.ndarray):
             if not is_float(value.dtype):
                 raise NetworkError(
@@ -351,29 +363,45 @@ class GraphReader:
             )
         return value
 
+    def _settled_output(self, name, value):
+        from onnx import helper
+
+        kind = self.types[name].tensor_type.elem_type
+        dtype = helper.tensor_dtype_to_np_dtype(kind)
+        try:
+            if not is_float(dtype):
+                raise UnsupportedOperatorError(
+                    f"it is a mask of type {dtype} ({value.origins[0].node}), not a "
+                    f"number. Pass output='{value.origins[0].tensor}' to load_onnx."
+                )
+            return self.masks.settle(value, dtype=dtype, label=name)
+        except UnsupportedOperatorError as error:
+            raise UnsupportedOperatorError(
+                f"{self.name}: the output '{name}': {error}"
+            ) from error
+
     def _where(self, node):
+        return f"{self.name}: {self.node_label(node)}"
+
+    def node_label(self, node):
+        """A node in words: its name, operator and output."""
         out = next((n for n in node.output if n), "")
         node_name = f"node '{node.name}'" if node.name else "an unnamed node"
         domain = f"{node.domain}." if node.domain not in ("", "ai.onnx") else ""
-        return (
-            f"{self.name}: {node_name} (operator {domain}{node.op_type}, "
-            f"output tensor '{out}')"
-        )
+        return f"{node_name} (operator {domain}{node.op_type}, output tensor '{out}')"
 
-    def _not_piecewise_linear(self, node):
+    def not_piecewise_linear(self, node):
+        """Why a node without an operator function is refused, and what to do."""
         data = [n for n in node.input if n and self.is_affine(n)]
-        mask = ""
-        if node.op_type in _COMPARISONS:
-            mask = (
-                " Write activations made with a mask, such as where(x > 0, x, 0), as "
-                "Relu, LeakyRelu, Clip, Max or Min."
-            )
+        jumps = ""
+        if node.op_type in _JUMPING:
+            jumps = " It jumps, which no continuous model follows."
         return (
             f"it is not piecewise linear in '{data[0]}', which depends on the "
             "network's inputs, or has no piecewise linear reading here. If the part "
             f"up to there is what you need, pass output='{data[0]}' to load_onnx; "
             "otherwise train with ReLU activations, or teach the operator with "
-            f"pyomo_relu.network.register_operator.{mask}"
+            f"pyomo_relu.network.register_operator.{jumps}"
         )
 
 

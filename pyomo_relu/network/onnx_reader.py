@@ -3,6 +3,7 @@
 from pyomo_relu.errors import NetworkError, ReLUError
 from pyomo_relu.network import (  # noqa: F401  (each enters its operators)
     onnx_affine_operators,
+    onnx_mask_operators,
     onnx_movement_operators,
     onnx_piecewise_operators,
     onnx_resize_operators,
