@@ -174,6 +174,11 @@ class Operation:
         """min(a, b) = b - max(0, b - a), broadcasting."""
         return b - self.relu(b - a)
 
+    def in_order(self, a, b):
+        """The pair (min(a, b), max(a, b)) for one neuron max(0, a - b)."""
+        above = self.relu(a - b)
+        return a - above, b + above
+
     def largest(self, tensor, groups):
         """The largest entry of each group, by a tree of pairwise maxima.
 

@@ -6,7 +6,9 @@ from pyomo_relu.network import (  # noqa: F401  (each enters its operators)
     onnx_mask_operators,
     onnx_movement_operators,
     onnx_piecewise_operators,
+    onnx_recurrent_operators,
     onnx_resize_operators,
+    onnx_sorting_operators,
     onnx_window_operators,
 )
 from pyomo_relu.network.onnx_file import open_model
