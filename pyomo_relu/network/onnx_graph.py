@@ -306,7 +306,9 @@ class GraphReader:
         check_size(value.shape)
         if value.size == 0:
             raise NetworkError(f"its output '{name}' has no entries.")
-        if isinstance(value, AffineTensor) and not value.is_finite():
+        if isinstance(value, PiecewiseTensor):
+            value.maker = self.node_label(node)
+        elif not value.is_finite():
             bad = [n for n in node.input if not self._finite(n)]
             culprit = f" of '{bad[0]}'" if bad else ""
             raise NetworkError(
@@ -371,14 +373,12 @@ class GraphReader:
         try:
             if not is_float(dtype):
                 raise UnsupportedOperatorError(
-                    f"it is a mask of type {dtype} ({value.origins[0].node}), not a "
-                    f"number. Pass output='{value.origins[0].tensor}' to load_onnx."
+                    f"{value.maker} is an output of type {dtype}, which jumps. Pass "
+                    f"output='{value.origins[0].tensor}' to load_onnx."
                 )
             return self.masks.settle(value, dtype=dtype, label=name)
         except UnsupportedOperatorError as error:
-            raise UnsupportedOperatorError(
-                f"{self.name}: the output '{name}': {error}"
-            ) from error
+            raise UnsupportedOperatorError(f"{self.name}: {error}") from error
 
     def _where(self, node):
         return f"{self.name}: {self.node_label(node)}"

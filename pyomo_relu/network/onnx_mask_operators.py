@@ -165,6 +165,8 @@ class MaskAlgebra:
                 result = joined(other, self.builder, tolerance, label)
                 if not isinstance(result, Jump):
                     return result
+                if np.isnan(first.height):
+                    first = first._replace(height=result.height)
         return first
 
     def _continuous(self, value, operation):
@@ -334,16 +336,15 @@ def _padded(argument, count):
 
 
 def _describe(tensor, jump):
-    names = ", ".join(f"'{o.tensor}'" for o in dict.fromkeys(tensor.origins))
-    makers = "; ".join(o.node for o in tensor.origins)
+    names = list(dict.fromkeys(o.tensor for o in tensor.origins))
     height = (
         "by an amount that varies with the inputs"
         if np.isnan(jump.height)
-        else f"by {jump.height:.6g}"
+        else f"by {abs(jump.height):.6g}"
     )
-    first = tensor.origins[0].tensor
     return (
-        f"a mask of {names} makes it jump {height} at the threshold "
-        f"{jump.threshold:.6g} (entry {jump.entry}; made by {makers}). {REMEDY}, or pass "
-        f"output='{first}' to load_onnx."
+        f"{tensor.maker} jumps {height} where {' and '.join(map(repr, names))} crosses the "
+        f"threshold {jump.threshold:.6g} (entry {jump.entry}), by the mask of "
+        f"{' and of '.join(dict.fromkeys(o.node for o in tensor.origins))}. {REMEDY}, "
+        f"or pass output='{names[0]}' to load_onnx."
     )

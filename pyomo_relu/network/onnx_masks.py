@@ -44,26 +44,34 @@ class PiecewiseTensor:
     cells : sequence of (AffineTensor | numpy.ndarray)
         The 2K + 1 laws, each of the tensor's shape.
     origins : tuple of Origin
+
+    Attributes
+    ----------
+    maker : str
+        The node whose output it is, in words.
     """
 
-    __slots__ = ("base", "breaks", "cells", "origins")
+    __slots__ = ("base", "breaks", "cells", "maker", "origins")
 
     def __init__(self, base, breaks, cells, origins):
         self.base, self.breaks, self.origins = base, breaks, tuple(origins)
         self.cells = [_law(c, base.shape) for c in cells]
+        self.maker = "it"
 
     @classmethod
     def stepping(cls, base, threshold, values, origin):
         """The constants ``values`` below, at and above a threshold."""
         threshold = np.broadcast_to(threshold, base.shape).reshape(1, -1)
-        free = ~has_coefficients(base)
+        threshold = threshold.astype(float)
+        free = ~has_coefficients(base) | np.isinf(threshold[0])
         cells = [np.full(base.shape, v) for v in values]
         if np.any(free):
             side = 1 + np.sign(base.offset - threshold[0]).astype(int)
             fixed = np.asarray(values)[side].reshape(base.shape)
             where = free.reshape(base.shape)
             cells = [np.where(where, fixed, c) for c in cells]
-        return cls(base, threshold.astype(float), cells, (origin,))
+            threshold[0, np.isinf(threshold[0])] = np.inf
+        return cls(base, threshold, cells, (origin,))
 
     @property
     def shape(self):
@@ -196,7 +204,7 @@ def joined(tensor, layers, tolerance, label):
             if np.any(wrong):
                 return _jump(threshold, slope, rest[1], wrong)
         bends.append((threshold, np.where(present, slope, 0.0)))
-    return _with_neurons(tensor, bends, layers, tolerance, label)
+    return _with_neurons(tensor, bends, layers, label)
 
 
 def _first_step(tensor):
@@ -226,7 +234,7 @@ def _jump(threshold, slope, height, wrong):
     return Jump(i, float(threshold[i]), float(height[i]))
 
 
-def _with_neurons(tensor, bends, layers, tolerance, label):
+def _with_neurons(tensor, bends, layers, label):
     """p_0 + sum of a_k max(0, v - t_k), with neurons only where a_k is not 0."""
     first = affine(tensor.cells[0])
     result, base = None, tensor.base
@@ -242,7 +250,7 @@ def _with_neurons(tensor, bends, layers, tolerance, label):
         part = AffineTensor.of_source(Source(k), v.shape)
         if whole:
             if result is None:
-                first = _from_neurons(first, v, k, tolerance)
+                first = _from_neurons(first, v, k)
             part = part.reshape(base.shape).scale(slope)
         else:
             part = _spread(part.scale(slope[bent]), bent, base)
@@ -250,9 +258,10 @@ def _with_neurons(tensor, bends, layers, tolerance, label):
     return first if result is None else result
 
 
-def _from_neurons(law, v, layer, tolerance):
+def _from_neurons(law, v, layer):
     """``law`` read from the pre-activation v where it is a multiple of v."""
-    slope, constant, fails, _ = multiple(law, v, entrywise_abs(law), tolerance)
+    sizes = entrywise_abs(law)
+    slope, constant, fails, _ = multiple(law, v, sizes, 4 * np.finfo(float).eps)
     if np.any(fails) or not np.any(slope):
         return law
     pre = AffineTensor.of_source(Source(layer, post=False), law.shape)

@@ -32,9 +32,7 @@ def leading(tensor):
     source, column, value = np.zeros(n, int), np.zeros(n, int), np.zeros(n)
     for k, s in enumerate(sorted(tensor.terms)):
         matrix = tensor.terms[s]
-        if matrix.shape[1] == 0:
-            continue
-        places = np.asarray(abs(matrix).argmax(axis=1)).reshape(-1)
+        places = _largest_columns(matrix)
         found = _entries(matrix, places)
         larger = np.abs(found) > np.abs(value)
         source[larger], column[larger] = k, places[larger]
@@ -79,6 +77,21 @@ def multiple(tensor, base, sizes, tolerance):
         largest = largest.toarray() if sparse.issparse(largest) else largest
         fails |= np.asarray(largest).reshape(-1) > 0
     return slope, rest.offset, fails, tolerance * allowed.offset
+
+
+def _largest_columns(matrix):
+    """Column of each row's largest entry in magnitude."""
+    if not sparse.issparse(matrix):
+        return np.argmax(np.abs(matrix), axis=1)
+    size, counts = np.abs(matrix.data), np.diff(matrix.indptr)
+    filled = np.flatnonzero(counts)
+    places = np.zeros(matrix.shape[0], dtype=int)
+    if len(filled):
+        largest = np.maximum.reduceat(size, matrix.indptr[filled])
+        row = np.repeat(np.arange(len(filled)), counts[filled])
+        found = np.flatnonzero(size == largest[row])
+        places[filled[row[found]]] = matrix.indices[found]
+    return places
 
 
 def _entries(matrix, columns, rows=None):
