@@ -220,8 +220,9 @@ class MaskAlgebra:
                     "tensor. Use Relu, Clip, Max or Min instead."
                 )
             rest = iter([m.on(breaks) for m in over])
-            return [next(rest) if isinstance(a, PiecewiseTensor) else a
-                    for a in arguments]
+            return [
+                next(rest) if isinstance(a, PiecewiseTensor) else a for a in arguments
+            ]
         return self._one_less(operation, arguments, tolerance)
 
     def _scalars(self, masks):

@@ -103,7 +103,9 @@ def _activations(operation, directions):
         )
         functions.append(_activation(operation, name.lower(), alpha, beta, clip))
     if len(functions) != directions:
-        operation.refuse(f"it has {directions} directions but {len(names)} activations.")
+        operation.refuse(
+            f"it has {directions} directions but {len(names)} activations."
+        )
     return functions
 
 

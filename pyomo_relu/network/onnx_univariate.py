@@ -171,7 +171,7 @@ def arguments_of(tensor, builder):
         sources = [s for s in sorted(tensor.terms) if s.layer != INPUT]
         inner = None
         for source in sources:  # later layers replace earlier ones
-            matrix = sparse.csr_array(tensor.terms[source])
+            matrix = sparse.csr_array(tensor.terms[source], copy=True)
             matrix.eliminate_zeros()
             rows = np.flatnonzero(np.diff(matrix.indptr) == 1)
             if len(rows) == 0:
@@ -212,9 +212,7 @@ def curve_of(tensor, base, builder, tolerance, depth=0):
     known : numpy.ndarray of bool
     """
     tensor = expanded(tensor, builder)
-    slope, constant, fails, _ = multiple(
-        tensor, base, entrywise_abs(tensor), tolerance
-    )
+    slope, constant, fails, _ = multiple(tensor, base, entrywise_abs(tensor), tolerance)
     slope = np.where(fails, 0.0, slope)
     curve = Curve.line(slope, np.where(fails, 0.0, constant))
     rows = np.flatnonzero(fails)
