@@ -376,7 +376,8 @@ class GraphReader:
                     f"{value.maker} is an output of type {dtype}, which jumps. Pass "
                     f"output='{value.origins[0].tensor}' to load_onnx."
                 )
-            return self.masks.settle(value, dtype=dtype, label=name)
+            with np.errstate(all="ignore"):
+                return self.masks.settle(value, dtype=dtype, label=name)
         except UnsupportedOperatorError as error:
             raise UnsupportedOperatorError(f"{self.name}: {error}") from error
 

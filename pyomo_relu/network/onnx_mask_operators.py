@@ -20,7 +20,7 @@ from pyomo_relu.network.onnx_masks import (
 from pyomo_relu.network.onnx_multiples import has_coefficients
 from pyomo_relu.network.onnx_registry import operator
 from pyomo_relu.network.onnx_tensors import AffineTensor
-from pyomo_relu.network.onnx_univariate import arguments_of, rebased, rewritten
+from pyomo_relu.network.onnx_univariate import Rewriting, arguments_of
 
 #: Values of ``v ? t`` below, at and above the threshold t.
 _COMPARISONS = {
@@ -155,12 +155,13 @@ class MaskAlgebra:
         first = joined(tensor, self.builder, tolerance, label)
         if not isinstance(first, Jump):
             return first
+        rewriting = Rewriting(self.builder, tolerance)
         for scalars in (tensor.base, *arguments_of(tensor.base, self.builder)):
             other = tensor
             if scalars is not tensor.base:
-                other = rebased(tensor, scalars, self.builder, tolerance)
+                other = rewriting.rebased(tensor, scalars)
             if other is not None:
-                other = rewritten(other, self.builder, tolerance)
+                other = rewriting.rewritten(other)
             if other is not None:
                 result = joined(other, self.builder, tolerance, label)
                 if not isinstance(result, Jump):
@@ -205,10 +206,11 @@ class MaskAlgebra:
     def _aligned(self, operation, arguments):
         """The arguments with all piecewise ones over the same scalars and breaks."""
         tolerance = rounding(operation.float_dtype())
+        rewriting = Rewriting(self.builder, tolerance)
         masks = [a for a in arguments if isinstance(a, PiecewiseTensor)]
         for scalars in self._scalars(masks):
             over = [
-                m if _same(m.base, scalars) else self._over(m, scalars, tolerance)
+                m if _same(m.base, scalars) else rewriting.rebased(m, scalars)
                 for m in masks
             ]
             if any(m is None for m in over):
@@ -235,9 +237,6 @@ class MaskAlgebra:
         for m in masks:
             for scalars in arguments_of(m.base, self.builder):
                 yield _completed(scalars, masks)
-
-    def _over(self, tensor, scalars, tolerance):
-        return rebased(tensor, scalars, self.builder, tolerance)
 
     def _one_less(self, operation, arguments, tolerance):
         """Masks of different scalars: one that is continuous is no mask any more."""
@@ -338,13 +337,11 @@ def _padded(argument, count):
 
 def _describe(tensor, jump):
     names = list(dict.fromkeys(o.tensor for o in tensor.origins))
-    height = (
-        "by an amount that varies with the inputs"
-        if np.isnan(jump.height)
-        else f"by {abs(jump.height):.6g}"
-    )
+    jumps = f"jumps by {abs(jump.height):.6g}"
+    if np.isnan(jump.height):
+        jumps = "jumps (or is not seen to be continuous) by an amount that varies"
     return (
-        f"{tensor.maker} jumps {height} where {' and '.join(map(repr, names))} crosses the "
+        f"{tensor.maker} {jumps} where {' and '.join(map(repr, names))} crosses the "
         f"threshold {jump.threshold:.6g} (entry {jump.entry}), by the mask of "
         f"{' and of '.join(dict.fromkeys(o.node for o in tensor.origins))}. {REMEDY}, "
         f"or pass output='{names[0]}' to load_onnx."

@@ -226,7 +226,8 @@ def _step(base, threshold, before, after, tolerance):
     # step = a v + constant, so that a t + constant is the height of the jump
     height = slope * threshold + constant
     slack = slack + tolerance * np.abs(slope * threshold)
-    return slope, (fails | (np.abs(height) > slack), np.where(fails, np.nan, height))
+    apart = fails | ~np.isfinite(height) | (np.abs(height) > slack)
+    return slope, (apart, np.where(fails, np.nan, height))
 
 
 def _jump(threshold, slope, height, wrong):

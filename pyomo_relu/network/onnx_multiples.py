@@ -75,7 +75,7 @@ def multiple(tensor, base, sizes, tolerance):
         excess = abs(matrix) - tolerance * allowed.terms[s]
         largest = excess.max(axis=1)
         largest = largest.toarray() if sparse.issparse(largest) else largest
-        fails |= np.asarray(largest).reshape(-1) > 0
+        fails |= ~(np.asarray(largest).reshape(-1) <= 0)  # NaN fails
     return slope, rest.offset, fails, tolerance * allowed.offset
 
 

@@ -25,6 +25,9 @@ from pyomo_relu.network.onnx_tensors import AffineTensor, compact
 #: Neurons of one layer in one entry, and layers one on top of the other.
 _MOST_NEURONS, _MOST_LAYERS = 4, 6
 
+#: Tensors that may be looked at to rewrite one; one of more entries counts as several.
+_EFFORT, _ENTRIES = 500, 20_000
+
 
 class Curve:
     """For each of n scalars v a continuous piecewise linear function of it.
@@ -108,57 +111,125 @@ def midpoints(breaks):
     return 0.5 * (low + high)
 
 
-def rewritten(tensor, builder, tolerance):
-    """A piecewise tensor without neurons that are functions of its own scalars.
+class Rewriting:
+    """Rewrites piecewise tensors along the scalars that their neurons depend on.
 
-    The kinks of such neurons become thresholds of the tensor.  None if there are too
-    many.
+    Parameters
+    ----------
+    builder : LayerBuilder
+    tolerance : float
+        Relative rounding error that coefficients may have.
+
+    Notes
+    -----
+    The effort is limited (neurons may depend on a scalar in as many ways as a network
+    has paths); what is not recognised within it counts as not depending on one scalar.
     """
-    base = expanded(tensor.base, builder)
-    parts = [_split(affine(c), base, builder, tolerance) for c in tensor.cells]
-    breaks = union(tensor.breaks, *(curve.breaks for _, curve in parts))
-    if len(breaks) > MAX_BREAKS:
-        return None
-    laws = [rest for rest, _ in parts]
-    rests = PiecewiseTensor(base, tensor.breaks, laws, tensor.origins).on(breaks)
-    curves = [curve.on(breaks) for _, curve in parts]
-    cells = []
-    for number, which in enumerate(cells_of(tensor.breaks, breaks)):
-        interval = (number + 1) // 2
+
+    def __init__(self, builder, tolerance):
+        self.builder, self.tolerance = builder, tolerance
+        self._effort = _EFFORT
+
+    def rewritten(self, tensor):
+        """A piecewise tensor without neurons that are functions of its own scalars.
+
+        The kinks of such neurons become thresholds.  None if there are too many.
+        """
+        base = expanded(tensor.base, self.builder)
+        parts = [self._split(affine(c), base) for c in tensor.cells]
+        breaks = union(tensor.breaks, *(curve.breaks for _, curve in parts))
+        if len(breaks) > MAX_BREAKS:
+            return None
+        laws = [rest for rest, _ in parts]
+        rests = PiecewiseTensor(base, tensor.breaks, laws, tensor.origins).on(breaks)
+        curves = [curve.on(breaks) for _, curve in parts]
         columns = np.arange(tensor.size)
-        slope = np.array([s[interval] for s, _ in curves])[which, columns]
-        level = np.array([c[interval] for _, c in curves])[which, columns]
-        law = affine(rests.cells[number])
-        cells.append(law + base.scale(slope) + level.reshape(tensor.shape))
-    return PiecewiseTensor(base, breaks, cells, tensor.origins)
+        cells = []
+        for number, which in enumerate(cells_of(tensor.breaks, breaks)):
+            interval = (number + 1) // 2
+            slope = np.array([s[interval] for s, _ in curves])[which, columns]
+            level = np.array([c[interval] for _, c in curves])[which, columns]
+            law = affine(rests.cells[number])
+            cells.append(law + base.scale(slope) + level.reshape(tensor.shape))
+        return PiecewiseTensor(base, breaks, cells, tensor.origins)
 
+    def rebased(self, tensor, scalars):
+        """The tensor with thresholds on ``scalars``, of which its base is a function.
 
-def rebased(tensor, scalars, builder, tolerance):
-    """The tensor with thresholds on ``scalars``, of which its base is a function.
+        None if the base is no such function.
+        """
+        scalars = expanded(scalars, self.builder)
+        curve, known = self._curve(tensor.base, scalars, 0)
+        if not np.all(known | ~has_coefficients(tensor.base)):
+            return None
+        roots = [curve.crossings(t) for t in tensor.breaks]
+        breaks = union(curve.breaks, *roots)
+        if len(breaks) > MAX_BREAKS:
+            return None
+        points = np.empty((2 * len(breaks) + 1, tensor.size))
+        points[::2] = midpoints(breaks)
+        points[1::2] = np.where(np.isinf(breaks), 0.0, breaks)
+        values = curve.at(points)
+        for t, root in zip(tensor.breaks, roots):  # a root hits t in spite of rounding
+            for number in range(len(breaks)):
+                exact = np.any(root == breaks[number], axis=0) & np.isfinite(t)
+                values[2 * number + 1][exact] = t[exact]
+        cells = []
+        for row in values:
+            after = np.sum(tensor.breaks <= row, axis=0)
+            cells.append(tensor.law(after + np.sum(tensor.breaks < row, axis=0)))
+        return PiecewiseTensor(scalars, breaks, cells, tensor.origins)
 
-    None if the base is no such function.
-    """
-    scalars = expanded(scalars, builder)
-    curve, known = curve_of(tensor.base, scalars, builder, tolerance)
-    if not np.all(known | ~has_coefficients(tensor.base)):
-        return None
-    roots = [curve.crossings(t) for t in tensor.breaks]
-    breaks = union(curve.breaks, *roots)
-    if len(breaks) > MAX_BREAKS:
-        return None
-    points = np.empty((2 * len(breaks) + 1, tensor.size))
-    points[::2] = midpoints(breaks)
-    points[1::2] = np.where(np.isinf(breaks), 0.0, breaks)
-    values = curve.at(points)
-    for t, root in zip(tensor.breaks, roots):  # a root is a threshold, come what may
-        for number in range(len(breaks)):
-            exact = np.any(root == breaks[number], axis=0) & np.isfinite(t)
-            values[2 * number + 1][exact] = t[exact]
-    cells = []
-    for row in values:
-        after = np.sum(tensor.breaks <= row, axis=0)
-        cells.append(tensor.law(after + np.sum(tensor.breaks < row, axis=0)))
-    return PiecewiseTensor(scalars, breaks, cells, tensor.origins)
+    def _curve(self, tensor, base, depth):
+        """Each entry as a function of the entry of ``base``, and where it is one."""
+        self._effort -= 1 + tensor.size // _ENTRIES
+        tensor = expanded(tensor, self.builder)
+        curve, known = self._line(tensor, base, entrywise_abs(tensor))
+        rows = np.flatnonzero(~known)
+        if len(rows) == 0 or depth > _MOST_LAYERS or self._effort < 0:
+            return curve, known
+        some, scalars = tensor.select(rows), base.select(rows)
+        rest, bent = self._split(some, scalars, depth)
+        line, straight = self._line(rest, scalars, entrywise_abs(some))
+        known[rows] = straight
+        return curve + _scattered(bent + line, rows, tensor.size), known
+
+    def _line(self, tensor, base, sizes):
+        slope, constant, fails, _ = multiple(tensor, base, sizes, self.tolerance)
+        slope, constant = np.where(fails, 0.0, slope), np.where(fails, 0.0, constant)
+        return Curve.line(slope, constant), ~fails
+
+    def _split(self, tensor, base, depth=0):
+        """``tensor = rest + f(base)``: f collects the neurons that depend on base."""
+        tensor = expanded(tensor, self.builder)
+        base = base.reshape((base.size,))
+        terms = dict(tensor.terms)
+        curve = Curve.line(np.zeros(tensor.size), np.zeros(tensor.size))
+        for source in [s for s in sorted(terms) if s.layer != INPUT]:
+            matrix = sparse.csr_array(terms[source], copy=True)
+            matrix.eliminate_zeros()
+            counts = np.diff(matrix.indptr)
+            counts[counts > _MOST_NEURONS] = 0
+            for j in range(int(counts.max(initial=0))):
+                rows = np.flatnonzero(counts > j)
+                places = matrix.indptr[rows] + j
+                bent, known = self._neurons(
+                    source.layer, matrix.indices[places], base.select(rows), depth
+                )
+                factor = np.where(known, matrix.data[places], 0.0)
+                curve = curve + _scattered(bent.scale(factor), rows, tensor.size)
+                matrix.data[places[known]] = 0.0
+            matrix.eliminate_zeros()
+            terms[source] = compact(matrix)
+            if matrix.nnz == 0:
+                del terms[source]
+        return AffineTensor(tensor.shape, terms, tensor.offset), curve
+
+    def _neurons(self, layer, neurons, base, depth):
+        """Neurons of a layer as functions of ``base``, and which of them are."""
+        inner, known = self._curve(_pre(self.builder, layer, neurons), base, depth + 1)
+        ceiling = self.builder.layers[layer].ceiling
+        return inner.activated(None if ceiling is None else ceiling[neurons]), known
 
 
 def arguments_of(tensor, builder):
@@ -201,66 +272,6 @@ def expanded(tensor, builder):
             layer.bias.shape, dict(zip(layer.sources, layer.weights)), layer.bias
         )
         tensor = rest + pre.map(tensor.terms[last], tensor.shape)
-
-
-def curve_of(tensor, base, builder, tolerance, depth=0):
-    """Each entry as a function of the entry of ``base``, and for which this is known.
-
-    Returns
-    -------
-    curve : Curve
-    known : numpy.ndarray of bool
-    """
-    tensor = expanded(tensor, builder)
-    slope, constant, fails, _ = multiple(tensor, base, entrywise_abs(tensor), tolerance)
-    slope = np.where(fails, 0.0, slope)
-    curve = Curve.line(slope, np.where(fails, 0.0, constant))
-    rows = np.flatnonzero(fails)
-    if len(rows) == 0 or depth > _MOST_LAYERS:
-        return curve, ~fails
-    sizes = entrywise_abs(tensor.select(rows))
-    base_rows = base.select(rows)
-    rest, bent = _split(tensor.select(rows), base_rows, builder, tolerance, depth)
-    slope, constant, still, _ = multiple(rest, base_rows, sizes, tolerance)
-    line = Curve.line(np.where(still, 0.0, slope), np.where(still, 0.0, constant))
-    curve = curve + _scattered(bent + line, rows, tensor.size)
-    known = ~fails
-    known[rows] = ~still
-    return curve, known
-
-
-def _split(tensor, base, builder, tolerance, depth=0):
-    """``tensor = rest + f(base)``, f collecting the neurons that depend on base only."""
-    tensor = expanded(tensor, builder)
-    flat = tensor.reshape((tensor.size,))
-    base = base.reshape((base.size,))
-    terms = dict(flat.terms)
-    curve = Curve.line(np.zeros(flat.size), np.zeros(flat.size))
-    for source in [s for s in sorted(terms) if s.layer != INPUT]:
-        matrix = sparse.csr_array(terms[source], copy=True)
-        matrix.eliminate_zeros()
-        counts = np.diff(matrix.indptr)
-        counts[counts > _MOST_NEURONS] = 0
-        for j in range(int(counts.max(initial=0))):
-            rows = np.flatnonzero(counts > j)
-            places = matrix.indptr[rows] + j
-            pre = _pre(builder, source.layer, matrix.indices[places])
-            inner, known = curve_of(
-                pre, base.select(rows), builder, tolerance, depth + 1
-            )
-            ceiling = builder.layers[source.layer].ceiling
-            if ceiling is not None:
-                ceiling = ceiling[matrix.indices[places]]
-            bent = inner.activated(ceiling).scale(
-                np.where(known, matrix.data[places], 0.0)
-            )
-            curve = curve + _scattered(bent, rows, flat.size)
-            matrix.data[places[known]] = 0.0
-        matrix.eliminate_zeros()
-        terms[source] = compact(matrix)
-        if matrix.nnz == 0:
-            del terms[source]
-    return AffineTensor(tensor.shape, terms, tensor.offset), curve
 
 
 def _pre(builder, layer, neurons):

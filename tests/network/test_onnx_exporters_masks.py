@@ -1,5 +1,7 @@
 """Masks, sorting and recurrent layers as both of PyTorch's exporters write them."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -9,20 +11,6 @@ from tests.network.test_onnx_exporters import exported
 
 torch = pytest.importorskip("torch")
 F = torch.nn.functional
-
-
-class Between(torch.nn.Module):
-    """A function between two linear layers (the second one is optional)."""
-
-    def __init__(self, function, last=True):
-        super().__init__()
-        torch.manual_seed(5)
-        self.function = function
-        self.first = torch.nn.Linear(4, 6)
-        self.last = torch.nn.LazyLinear(2) if last else torch.nn.Identity()
-
-    def forward(self, x):
-        return self.last(self.function(self.first(x)))
 
 
 CONTINUOUS = {
@@ -68,46 +56,23 @@ DYNAMO_ONLY = {
 JUMPING = {
     "hardshrink": lambda z: F.hardshrink(z, 0.3),
     "step": lambda z: (z > 0).float(),
-    "sign": lambda z: torch.sign(z),
+    "bare_sign": lambda z: torch.sign(z),
     "gate": lambda z: z * (z > 0.5),
     "other_gate": lambda z: z * (z.flip(1) > 0),
 }
 
 
-def check(module, data, shape):
-    network = load_onnx(data)
-    rng = np.random.default_rng(1)
-    X = (2.0 * rng.standard_normal((40, *shape))).astype(np.float32)
-    with torch.no_grad():
-        Y = torch.cat([module(torch.from_numpy(x[None])).reshape(1, -1) for x in X])
-    ours = network.forward(X.reshape(40, -1))
-    np.testing.assert_allclose(ours, Y.numpy(), rtol=1e-4, atol=1e-5)
-    return network
+class Gallery(torch.nn.Module):
+    """All functions of the same linear layer, an output each."""
 
+    def __init__(self, functions):
+        super().__init__()
+        torch.manual_seed(5)
+        self.functions, self.first = list(functions.values()), torch.nn.Linear(4, 6)
 
-@pytest.mark.parametrize("dynamo", [True, False], ids=["dynamo", "torchscript"])
-@pytest.mark.parametrize("name", CONTINUOUS)
-def test_continuous(name, dynamo):
-    module = Between(CONTINUOUS[name])
-    module(torch.zeros(1, 4))
-    check(module, exported(module, (4,), dynamo=dynamo), (4,))
-
-
-@pytest.mark.parametrize("name", DYNAMO_ONLY)
-def test_continuous_by_the_new_exporter(name):
-    module = Between(DYNAMO_ONLY[name])
-    module(torch.zeros(1, 4))
-    check(module, exported(module, (4,), dynamo=True), (4,))
-
-
-@pytest.mark.parametrize("dynamo", [True, False], ids=["dynamo", "torchscript"])
-@pytest.mark.parametrize("name", JUMPING)
-def test_jumps_are_refused(name, dynamo):
-    module = Between(JUMPING[name])
-    module(torch.zeros(1, 4))
-    with pytest.raises(UnsupportedOperatorError, match="jumps") as error:
-        load_onnx(exported(module, (4,), dynamo=dynamo))
-    assert "node '" in str(error.value)
+    def forward(self, x):
+        z = self.first(x)
+        return tuple(f(z) for f in self.functions)
 
 
 class Recurrent(torch.nn.Module):
@@ -115,8 +80,7 @@ class Recurrent(torch.nn.Module):
 
     def __init__(self, last=False, start=False, **options):
         super().__init__()
-        torch.manual_seed(6)
-        self.rnn = torch.nn.RNN(2, 3, nonlinearity="relu", **options)
+        self.rnn = torch.nn.RNN(2, 3, nonlinearity="relu", batch_first=True, **options)
         copies = options.get("num_layers", 1) * (1 + options.get("bidirectional", 0))
         self.start = torch.full((copies, 1, 3), 0.3) if start else None
         self.last = last
@@ -136,8 +100,67 @@ RECURRENT = {
 }
 
 
-@pytest.mark.parametrize("dynamo", [True, False], ids=["dynamo", "torchscript"])
+class Recurrents(torch.nn.Module):
+    """All recurrent layers on the same sequence, an output each."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(6)
+        self.layers = torch.nn.ModuleList(Recurrent(**o) for o in RECURRENT.values())
+
+    def forward(self, x):
+        return tuple(layer(x) for layer in self.layers)
+
+
+@functools.cache
+def export(kind, dynamo):
+    """Module and bytes of its export; the outputs bear the functions' names."""
+    functions = {**CONTINUOUS, **JUMPING}
+    if dynamo:
+        functions.update(DYNAMO_ONLY)
+    module = Gallery(functions) if kind == "masks" else Recurrents()
+    names = list(functions if kind == "masks" else RECURRENT)
+    shape = (4,) if kind == "masks" else (4, 2)
+    data = exported(module, shape, dynamo=dynamo, output_names=names)
+    return module, shape, names, data
+
+
+def check(kind, dynamo, name):
+    module, shape, names, data = export(kind, dynamo)
+    network = load_onnx(data, output=name)
+    rng = np.random.default_rng(1)
+    X = (2.0 * rng.standard_normal((40, *shape))).astype(np.float32)
+    place = names.index(name)
+    with torch.no_grad():
+        Y = [module(torch.from_numpy(x[None]))[place].reshape(-1).numpy() for x in X]
+    ours = network.forward(X.reshape(40, -1))
+    np.testing.assert_allclose(ours, np.array(Y), rtol=1e-4, atol=1e-5)
+
+
+BOTH = pytest.mark.parametrize("dynamo", [True, False], ids=["dynamo", "torchscript"])
+
+
+@BOTH
+@pytest.mark.parametrize("name", CONTINUOUS)
+def test_continuous(name, dynamo):
+    check("masks", dynamo, name)
+
+
+@pytest.mark.parametrize("name", DYNAMO_ONLY)
+def test_continuous_by_the_new_exporter(name):
+    check("masks", True, name)
+
+
+@BOTH
+@pytest.mark.parametrize("name", JUMPING)
+def test_jumps_are_refused(name, dynamo):
+    *_, data = export("masks", dynamo)
+    with pytest.raises(UnsupportedOperatorError, match="jumps") as error:
+        load_onnx(data, output=name)
+    assert "node '" in str(error.value) and f"'{name}'" in str(error.value)
+
+
+@BOTH
 @pytest.mark.parametrize("name", RECURRENT)
 def test_recurrent(name, dynamo):
-    module = Recurrent(batch_first=True, **RECURRENT[name])
-    check(module, exported(module, (4, 2), dynamo=dynamo), (4, 2))
+    check("recurrent", dynamo, name)

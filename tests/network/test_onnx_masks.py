@@ -294,6 +294,14 @@ JUMPING = {
         ["m = Greater z zero", "v = Mul x two", "y = Where m v zero"],
         *("the y", "the m", "0 ", "by an amount that varies"),
     ),
+    "infinite_fill": (
+        ["m = Greater z zero", "y = Where m z minf"],
+        *("the y", "the m", "0 ", "jumps"),
+    ),
+    "infinite_point": (
+        ["m = Equal z zero", "y = Where m inf z"],
+        *("the y", "the m", "0 ", "by inf"),
+    ),
     "used_by_a_product": (
         ["m = Greater z one", "s = Where m z zero", "y = MatMul s W"],
         *("the s", "the m", "1 ", "by 1"),
