@@ -26,12 +26,10 @@ from pyomo_relu.network.onnx_evaluate import (
 from pyomo_relu.network.onnx_inputs import input_tensors, without_batch
 from pyomo_relu.network.onnx_mask_operators import MaskAlgebra
 from pyomo_relu.network.onnx_masks import PiecewiseTensor
+from pyomo_relu.network.onnx_messages import node_label, some, unknown
 from pyomo_relu.network.onnx_operation import LayerBuilder, Operation
 from pyomo_relu.network.onnx_registry import lookup
 from pyomo_relu.network.onnx_tensors import AffineTensor, stack
-
-#: Operators with countless jumps, or whose values are positions.
-_JUMPING = {"ArgMax", "ArgMin", "Ceil", "Floor", "Hardmax", "Mod", "Round"}
 
 #: What depends on the network's inputs.
 _DATA = (AffineTensor, PiecewiseTensor)
@@ -118,7 +116,7 @@ class GraphReader:
             if name not in known:
                 raise NetworkError(
                     f"{self.name}: there is no tensor '{name}' to take as output. "
-                    f"Tensors of the graph: {_some(sorted(known), name)}."
+                    f"Tensors of the graph: {some(sorted(known), name)}."
                 )
         if not names or len(set(names)) != len(names):
             raise NetworkError(
@@ -200,7 +198,7 @@ class GraphReader:
         schema = self.evaluator.schema(node)
         handler = lookup(node.op_type, node.domain)
         if schema is None and handler is None:
-            raise UnsupportedOperatorError(_unknown(node))
+            raise UnsupportedOperatorError(unknown(node))
         if any(a.HasField("g") or a.graphs for a in node.attribute):
             self._follow(node, branch_taken(node, self._native.get(node.input[0])))
             return
@@ -307,7 +305,7 @@ class GraphReader:
         if value.size == 0:
             raise NetworkError(f"its output '{name}' has no entries.")
         if isinstance(value, PiecewiseTensor):
-            value.maker = self.node_label(node)
+            value.maker = node_label(node)
         elif not value.is_finite():
             bad = [n for n in node.input if not self._finite(n)]
             culprit = f" of '{bad[0]}'" if bad else ""
@@ -382,45 +380,4 @@ class GraphReader:
             raise UnsupportedOperatorError(f"{self.name}: {error}") from error
 
     def _where(self, node):
-        return f"{self.name}: {self.node_label(node)}"
-
-    def node_label(self, node):
-        """A node in words: its name, operator and output."""
-        out = next((n for n in node.output if n), "")
-        node_name = f"node '{node.name}'" if node.name else "an unnamed node"
-        domain = f"{node.domain}." if node.domain not in ("", "ai.onnx") else ""
-        return f"{node_name} (operator {domain}{node.op_type}, output tensor '{out}')"
-
-    def not_piecewise_linear(self, node):
-        """Why a node without an operator function is refused, and what to do."""
-        data = [n for n in node.input if n and self.is_affine(n)]
-        jumps = ""
-        if node.op_type in _JUMPING:
-            jumps = " It jumps, which no continuous model follows."
-        return (
-            f"it is not piecewise linear in '{data[0]}', which depends on the "
-            "network's inputs, or has no piecewise linear reading here. If the part "
-            f"up to there is what you need, pass output='{data[0]}' to load_onnx; "
-            "otherwise train with ReLU activations, or teach the operator with "
-            f"pyomo_relu.network.register_operator.{jumps}"
-        )
-
-
-def _unknown(node):
-    origin = ""
-    if node.domain.startswith("com.microsoft"):
-        origin = (
-            " onnxruntime writes it when it saves an optimised model: use the file "
-            "from before the optimisation."
-        )
-    return (
-        f"this operator is not known.{origin} Replace it by standard ONNX operators, or "
-        "teach it with pyomo_relu.network.register_operator."
-    )
-
-
-def _some(names, wanted, most=8):
-    import difflib
-
-    close = difflib.get_close_matches(wanted, names, n=most, cutoff=0.3)
-    return ", ".join(f"'{n}'" for n in (close or names[:most]))
+        return f"{self.name}: {node_label(node)}"

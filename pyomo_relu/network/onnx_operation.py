@@ -5,6 +5,7 @@ import numpy as np
 from pyomo_relu.errors import NetworkError, UnsupportedOperatorError
 from pyomo_relu.network.layer import INPUT, Layer, Source
 from pyomo_relu.network.onnx_masks import Origin
+from pyomo_relu.network.onnx_messages import node_label, not_piecewise_linear
 from pyomo_relu.network.onnx_tensors import AffineTensor, compact, stack
 
 
@@ -114,7 +115,7 @@ class Operation:
 
     def origin(self, tensor):
         """This node as the origin of a mask that compares ``tensor``."""
-        return Origin(self._reader.node_label(self.node), tensor)
+        return Origin(node_label(self.node), tensor)
 
     def float_dtype(self):
         """The coarsest floating type among the node's inputs and outputs."""
@@ -247,7 +248,8 @@ class Operation:
 
     def refuse_unread(self):
         """Refuse the node for want of a piecewise linear reading."""
-        self.refuse(self._reader.not_piecewise_linear(self.node))
+        data = next(n for n in self.node.input if n and self.is_affine(n))
+        self.refuse(not_piecewise_linear(self.node, data))
 
     def refuse(self, reason):
         """Raise UnsupportedOperatorError; the reader adds file, node and tensor."""
