@@ -117,7 +117,8 @@ class MaskAlgebra:
 
     def apply(self, operation, handler, arguments):
         """The operator's values; a continuous one is an affine tensor."""
-        kind = "" if operation.node.domain else operation.op_type
+        standard = operation.node.domain in ("", "ai.onnx")
+        kind = operation.op_type if standard else ""
         if kind in _MOVES and not isinstance(arguments[0], _condition(kind)):
             return _moved(operation, handler, arguments, _MOVES[kind])
         if kind in ("Shape", "Size"):
@@ -127,6 +128,8 @@ class MaskAlgebra:
         )
         if kind in _ENTRYWISE or (constant and kind in _ON_CONSTANTS):
             value = self._entrywise(operation, handler, arguments)
+            if not isinstance(value, PiecewiseTensor):
+                return value
             return self._continuous(value, operation) or value
         settled = [
             self.settle(a, operation) if isinstance(a, PiecewiseTensor) else a
@@ -149,9 +152,17 @@ class MaskAlgebra:
         result = self._settled(tensor, rounding(dtype), label)
         if isinstance(result, Jump):
             raise UnsupportedOperatorError(_describe(tensor, result))
-        return result
+        floats = not isinstance(result, np.ndarray) or is_float(result.dtype)
+        return affine(result) if floats else result
 
     def _settled(self, tensor, tolerance, label):
+        """The tensor as an affine one (an array if it is constant), or its jump."""
+        value = self._meeting(tensor, tolerance, label)
+        if tensor.is_constant and not isinstance(value, Jump):
+            return value.offset.reshape(tensor.shape).astype(tensor.cells[0].dtype)
+        return value
+
+    def _meeting(self, tensor, tolerance, label):
         first = joined(tensor, self.builder, tolerance, label)
         if not isinstance(first, Jump):
             return first
@@ -187,19 +198,19 @@ class MaskAlgebra:
         ]
         arguments = self._aligned(operation, arguments)
         masks = [a for a in arguments if isinstance(a, PiecewiseTensor)]
-        cells = []
-        for k in range(len(masks[0].cells)):
-            laws = [
-                a.cells[k] if isinstance(a, PiecewiseTensor) else a for a in arguments
-            ]
-            if handler is None or not (
-                operation.op_type in ("Cast", "CastLike")
-                or any(isinstance(a, AffineTensor) for a in laws)
-            ):
-                cells.append(operation.evaluate(*laws)[0])
-            else:
-                value = handler(operation, *laws)
-                cells.append(value[0] if isinstance(value, tuple) else value)
+        if not masks:
+            return _on_laws(operation, handler, arguments)
+        cells = [
+            _on_laws(
+                operation,
+                handler,
+                [
+                    a.cells[k] if isinstance(a, PiecewiseTensor) else a
+                    for a in arguments
+                ],
+            )
+            for k in range(len(masks[0].cells))
+        ]
         origins = dict.fromkeys(o for m in masks for o in m.origins)
         return PiecewiseTensor(masks[0].base, masks[0].breaks, cells, origins)
 
@@ -253,6 +264,15 @@ class MaskAlgebra:
             f"it joins masks of different tensors ({makers}), each of which jumps. "
             f"{REMEDY}."
         )
+
+
+def _on_laws(operation, handler, laws):
+    """The operator's first value on affine tensors and constants."""
+    bent = any(isinstance(a, AffineTensor) for a in laws)
+    if handler is None or not (bent or operation.op_type in ("Cast", "CastLike")):
+        return operation.evaluate(*laws)[0]
+    value = handler(operation, *laws)
+    return value[0] if isinstance(value, tuple) else value
 
 
 def rounding(dtype):

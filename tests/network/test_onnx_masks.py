@@ -233,6 +233,22 @@ CONTINUOUS = {
         0,
         [0],
     ),
+    "mask_that_is_never_true": (
+        [
+            *("v = Mul x two", "n = Greater v zero", "i = Xor n n"),
+            *("m = Greater z zero", "o = Or i m", "y = Where o z zero"),
+        ],
+        3,
+        [0],
+    ),
+    "masks_that_are_constant": (
+        [
+            *("v = Mul x two", "n = Greater v zero", "i = Xor n n"),
+            *("m = Greater z zero", "j = Xor m m", "o = Or i j", "y = Where o one z"),
+        ],
+        0,
+        [0],
+    ),
     "repeated_scalar": (
         [
             *("m = Greater z zero", "n = Greater z zero", "a = Where m z zero"),
@@ -373,6 +389,30 @@ def test_comparing_with_nan_is_refused():
         NUMBERS.pop("nan")
     with pytest.raises(UnsupportedOperatorError, match="compares with NaN"):
         load_onnx(model)
+
+
+def test_float16_masks():
+    model = masked(*CONTINUOUS["clip_by_masks"][0], kind=TensorProto.FLOAT16)
+    assert check_agreement(model, tolerance=1e-2).n_neurons == 6
+
+
+def test_a_search_for_scalars_ends():
+    """Narrow layers give a neuron countless paths to a scalar; the effort is bounded."""
+    rng = np.random.default_rng(0)
+    nodes, constants, source, width = [], {"o": np.array(0.0)}, "x", 2
+    for k in range(12):
+        constants[f"w{k}"] = rng.standard_normal((width, 3))
+        nodes += [
+            node("MatMul", [source, f"w{k}"], [f"a{k}"]),
+            node("LeakyRelu", [f"a{k}"], [f"h{k}"]),
+        ]
+        source, width = f"h{k}", 3
+    nodes += [
+        node("Greater", [source, "o"], ["m"]),
+        node("Where", ["m", "a0", "o"], ["y"]),
+    ]
+    with pytest.raises(UnsupportedOperatorError, match="not seen to be continuous"):
+        load_onnx(build(nodes, {"x": ["N", 2]}, ["y"], constants))
 
 
 def test_masks_are_moved_like_data():
