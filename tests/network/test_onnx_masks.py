@@ -447,6 +447,33 @@ def test_masks_are_moved_like_data():
     assert network.n_neurons == 4 + 3 + 4
 
 
+def test_masked_tensors_chosen_by_constants():
+    # both jump at 1; their sum with the mask of the other side does not
+    nodes = [
+        node("Greater", ["x", "ones"], ["m"]),
+        node("Where", ["m", "x", "zero"], ["p"]),
+        node("Where", ["even", "p", "x"], ["q"]),
+        node("ScatterElements", ["x", "places", "p"], ["r"], axis=1),
+        node("Gather", ["r", "back"], ["g"], axis=1),
+        node("Not", ["m"], ["n"]),
+        node("Cast", ["n"], ["f"], to=FLOAT),
+        node("Mul", ["f", "even_float"], ["h"]),
+        node("Add", ["q", "h"], ["y"]),
+        node("Add", ["g", "f"], ["v"]),
+    ]
+    even = np.array([[True, False, True]])
+    constants = {
+        "ones": np.array(1.0),
+        "zero": np.array(0.0),
+        "even": even,
+        "even_float": even.astype(float),
+        "places": np.array([[1, 2, 0]]),
+        "back": np.array([1, 2, 0]),
+    }
+    model = build(nodes, {"x": [1, 3]}, ["y", "v"], constants, opset=18)
+    assert check_agreement(model, points=40).n_neurons <= 2 + 3
+
+
 def test_broadcast_masks():
     nodes = [
         node("ReduceSum", ["x"], ["s"], keepdims=1),
