@@ -106,7 +106,8 @@ class NodeEvaluator:
         """Outputs of the node on arrays, by onnx's reference operator.
 
         onnxruntime steps in where onnx has none for the opset or for the shapes
-        (DequantizeLinear before opset 19, OneHot with a depth of shape (1,)).
+        (DequantizeLinear before opset 19, OneHot with a depth of shape (1,),
+        GatherElements along a negative axis).
 
         Parameters
         ----------
@@ -134,7 +135,12 @@ class NodeEvaluator:
         try:
             with np.errstate(all="ignore"):
                 values = ReferenceEvaluator(model).run(None, feeds)
-        except (NotImplementedError, RuntimeError, TypeError) as error:
+        except (
+            NotImplementedError,
+            RuntimeError,
+            TypeError,
+            ValueError,
+        ) as error:
             values = _run_by_runtime(model, feeds)
             if values is None:
                 raise UnsupportedOperatorError(

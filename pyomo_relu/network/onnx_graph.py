@@ -24,12 +24,15 @@ from pyomo_relu.network.onnx_evaluate import (
     tensor_array,
 )
 from pyomo_relu.network.onnx_inputs import input_tensors, without_batch
+from pyomo_relu.network.onnx_mask_operators import MaskAlgebra
+from pyomo_relu.network.onnx_masks import PiecewiseTensor
+from pyomo_relu.network.onnx_messages import node_label, some, unknown
 from pyomo_relu.network.onnx_operation import LayerBuilder, Operation
 from pyomo_relu.network.onnx_registry import lookup
 from pyomo_relu.network.onnx_tensors import AffineTensor, stack
 
-#: Operators with which masks are made.
-_COMPARISONS = {"Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"}
+#: What depends on the network's inputs.
+_DATA = (AffineTensor, PiecewiseTensor)
 
 #: Operators whose value is not a function of their inputs alone.
 _RANDOM = {
@@ -74,6 +77,7 @@ class GraphReader:
         self.graph = model.graph
         self.evaluator = NodeEvaluator(model.opset_import, model.ir_version)
         self.layers = LayerBuilder()
+        self.masks = MaskAlgebra(self.layers)
         self.tensors, self.types = {}, {}
         self.walked, self.inner_constants = [], []
         self._native = {}  # constants in the file's own precision
@@ -91,6 +95,7 @@ class GraphReader:
         joint = stack(outputs)
         label = ", ".join(self.output_names)
         self.layers.add(joint, "identity", None, label)
+        self.layers.drop_unread()
         tensors = [
             (n, without_batch(t.shape)) for n, t in zip(self.output_names, outputs)
         ]
@@ -111,7 +116,7 @@ class GraphReader:
             if name not in known:
                 raise NetworkError(
                     f"{self.name}: there is no tensor '{name}' to take as output. "
-                    f"Tensors of the graph: {_some(sorted(known), name)}."
+                    f"Tensors of the graph: {some(sorted(known), name)}."
                 )
         if not names or len(set(names)) != len(names):
             raise NetworkError(
@@ -193,7 +198,7 @@ class GraphReader:
         schema = self.evaluator.schema(node)
         handler = lookup(node.op_type, node.domain)
         if schema is None and handler is None:
-            raise UnsupportedOperatorError(_unknown(node))
+            raise UnsupportedOperatorError(unknown(node))
         if any(a.HasField("g") or a.graphs for a in node.attribute):
             self._follow(node, branch_taken(node, self._native.get(node.input[0])))
             return
@@ -204,13 +209,16 @@ class GraphReader:
             raise UnsupportedOperatorError(
                 "it draws random numbers. Export the network in inference mode."
             )
-        if not any(isinstance(a, AffineTensor) for a in arguments):
+        if not any(isinstance(a, _DATA) for a in arguments):
             self._fold(node, schema)
             return
-        if handler is None:
-            raise UnsupportedOperatorError(self._not_piecewise_linear(node))
         operation = Operation(self, node, schema, shapes)
-        values = handler(operation, *arguments)
+        if any(isinstance(a, PiecewiseTensor) for a in arguments):
+            values = self.masks.apply(operation, handler, arguments)
+        elif handler is None:
+            operation.refuse_unread()
+        else:
+            values = handler(operation, *arguments)
         values = values if isinstance(values, (tuple, list)) else (values,)
         for n, value in zip(node.output, values):
             if n:
@@ -285,7 +293,7 @@ class GraphReader:
         self.tensors[name] = exact.astype(float) if is_float(native.dtype) else native
 
     def _store(self, node, name, value, shape):
-        if not isinstance(value, AffineTensor):
+        if not isinstance(value, _DATA):
             self._store_array(name, np.asarray(value))
             return
         if shape is not None and shape != value.shape:
@@ -296,7 +304,9 @@ class GraphReader:
         check_size(value.shape)
         if value.size == 0:
             raise NetworkError(f"its output '{name}' has no entries.")
-        if not value.is_finite():
+        if isinstance(value, PiecewiseTensor):
+            value.maker = node_label(node)
+        elif not value.is_finite():
             bad = [n for n in node.input if not self._finite(n)]
             culprit = f" of '{bad[0]}'" if bad else ""
             raise NetworkError(
@@ -329,7 +339,7 @@ class GraphReader:
 
     def is_affine(self, name):
         """Whether the tensor depends on the network's inputs."""
-        return isinstance(self.tensors.get(name), AffineTensor)
+        return isinstance(self.tensors.get(name), _DATA)
 
     # -- outputs and messages ------------------------------------------------------
 
@@ -337,6 +347,8 @@ class GraphReader:
         value = self.tensors.get(name)
         if value is None:
             raise NetworkError(f"{self.name}: the output '{name}' is never computed.")
+        if isinstance(value, PiecewiseTensor):
+            value = self._settled_output(name, value)
         if isinstance(value, np.ndarray):
             if not is_float(value.dtype):
                 raise NetworkError(
@@ -351,47 +363,21 @@ class GraphReader:
             )
         return value
 
+    def _settled_output(self, name, value):
+        from onnx import helper
+
+        kind = self.types[name].tensor_type.elem_type
+        dtype = helper.tensor_dtype_to_np_dtype(kind)
+        try:
+            if not is_float(dtype):
+                raise UnsupportedOperatorError(
+                    f"{value.maker} is an output of type {dtype}, which jumps. Pass "
+                    f"output='{value.origins[0].tensor}' to load_onnx."
+                )
+            with np.errstate(all="ignore"):
+                return self.masks.settle(value, dtype=dtype, label=name)
+        except UnsupportedOperatorError as error:
+            raise UnsupportedOperatorError(f"{self.name}: {error}") from error
+
     def _where(self, node):
-        out = next((n for n in node.output if n), "")
-        node_name = f"node '{node.name}'" if node.name else "an unnamed node"
-        domain = f"{node.domain}." if node.domain not in ("", "ai.onnx") else ""
-        return (
-            f"{self.name}: {node_name} (operator {domain}{node.op_type}, "
-            f"output tensor '{out}')"
-        )
-
-    def _not_piecewise_linear(self, node):
-        data = [n for n in node.input if n and self.is_affine(n)]
-        mask = ""
-        if node.op_type in _COMPARISONS:
-            mask = (
-                " Write activations made with a mask, such as where(x > 0, x, 0), as "
-                "Relu, LeakyRelu, Clip, Max or Min."
-            )
-        return (
-            f"it is not piecewise linear in '{data[0]}', which depends on the "
-            "network's inputs, or has no piecewise linear reading here. If the part "
-            f"up to there is what you need, pass output='{data[0]}' to load_onnx; "
-            "otherwise train with ReLU activations, or teach the operator with "
-            f"pyomo_relu.network.register_operator.{mask}"
-        )
-
-
-def _unknown(node):
-    origin = ""
-    if node.domain.startswith("com.microsoft"):
-        origin = (
-            " onnxruntime writes it when it saves an optimised model: use the file "
-            "from before the optimisation."
-        )
-    return (
-        f"this operator is not known.{origin} Replace it by standard ONNX operators, or "
-        "teach it with pyomo_relu.network.register_operator."
-    )
-
-
-def _some(names, wanted, most=8):
-    import difflib
-
-    close = difflib.get_close_matches(wanted, names, n=most, cutoff=0.3)
-    return ", ".join(f"'{n}'" for n in (close or names[:most]))
+        return f"{self.name}: {node_label(node)}"

@@ -83,6 +83,13 @@ def impute(operation, x):
 @operator("Where")
 def where(operation, condition, a, b):
     """Entries of two tensors, chosen by a constant condition."""
+    condition = operation.constant(0, (condition, a, b))
+    for chosen, taken in ((a, np.all(condition)), (b, not np.any(condition))):
+        if taken:
+            shape = np.broadcast_shapes(condition.shape, a.shape, b.shape)
+            if isinstance(chosen, AffineTensor):
+                return chosen.broadcast_to(shape)
+            return np.broadcast_to(chosen, shape)
     return _move(operation, (condition, a, b), (1, 2))
 
 

@@ -4,7 +4,9 @@ import numpy as np
 from scipy import sparse
 
 from pyomo_relu.errors import NetworkError, UnsupportedOperatorError
-from pyomo_relu.network.layer import Layer, Source
+from pyomo_relu.network.layer import INPUT, Layer, Source
+from pyomo_relu.network.onnx_masks import Origin
+from pyomo_relu.network.onnx_messages import node_label, not_piecewise_linear
 from pyomo_relu.network.onnx_tensors import AffineTensor, compact, stack
 
 #: Numbers that may be added to a value of order one and taken off again: kinks of the
@@ -21,7 +23,7 @@ class LayerBuilder:
 
     def __init__(self):
         self.layers = []
-        self._known = {}
+        self._known, self._shifted = {}, {}
 
     def add(self, tensor, activation, ceiling, name):
         """Append a layer with pre-activation ``tensor``; return its position."""
@@ -34,12 +36,39 @@ class LayerBuilder:
 
     def activate(self, tensor, ceiling, name):
         """Position of the layer that activates ``tensor``, added if it is new."""
-        key = (id(tensor), None if ceiling is None else ceiling.tobytes())
+        # reshaping keeps terms and offset, and so the layer
+        key = (*_identity(tensor), None if ceiling is None else ceiling.tobytes())
         if key not in self._known:
             kind = "relu" if ceiling is None else "clipped"
-            # the tensor is kept so that its id stays taken
+            # the tensor is kept so that its ids stay taken
             self._known[key] = (self.add(tensor, kind, ceiling, name), tensor)
         return self._known[key][0]
+
+    def shifted(self, tensor, by):
+        """``tensor - by``, the same object whenever it is asked for again."""
+        if not np.any(by):
+            return tensor
+        key = (*_identity(tensor), by.tobytes())
+        if key not in self._shifted:
+            self._shifted[key] = (tensor - by.reshape(tensor.shape), tensor)
+        return self._shifted[key][0]
+
+    def drop_unread(self):
+        """Take out the layers that nothing reads."""
+        read = {len(self.layers) - 1}
+        for k in range(len(self.layers) - 1, -1, -1):
+            if k in read:
+                read.update(s.layer for s in self.layers[k].sources)
+        kept = [k for k in range(len(self.layers)) if k in read]
+        if len(kept) == len(self.layers):
+            return
+        place = {INPUT: INPUT, **{k: p for p, k in enumerate(kept)}}
+        self.layers = [_renumbered(self.layers[k], place) for k in kept]
+        self._known = {
+            key: (place[k], tensor)
+            for key, (k, tensor) in self._known.items()
+            if k in place
+        }
 
     def activated(self):
         """Pairs (position of a layer, tensor that it activates)."""
@@ -89,13 +118,35 @@ class Operation:
         """Name of the tensor at an input position."""
         return self.node.input[position]
 
+    def is_affine(self, name):
+        """Whether the tensor depends on the network's inputs."""
+        return self._reader.is_affine(name)
+
+    def origin(self, tensor):
+        """This node as the origin of a mask that compares ``tensor``."""
+        return Origin(node_label(self.node), tensor)
+
+    def float_dtype(self):
+        """The coarsest floating type among the node's inputs and outputs."""
+        from onnx import helper
+
+        types = self._reader.types
+        names = (*self.node.input, *self.node.output)
+        kinds = (
+            helper.tensor_dtype_to_np_dtype(types[n].tensor_type.elem_type)
+            for n in names
+            if n in types
+        )
+        floats = [k for k in kinds if k in (np.float16, np.float32, np.float64)]
+        return max(floats, key=lambda k: np.finfo(k).eps, default=np.float32)
+
     # -- activations ---------------------------------------------------------------
 
     def relu(self, tensor, name=None):
         """max(0, t) as a new ReLU layer."""
         if not isinstance(tensor, AffineTensor):
             return np.maximum(tensor, 0.0)
-        k = self._reader.layers.activate(tensor, None, name or self._label())
+        k = self._reader.layers.activate(tensor, None, name or self.label())
         return AffineTensor.of_source(Source(k), tensor.shape)
 
     def relu_and_pre(self, tensor, name=None):
@@ -156,7 +207,7 @@ class Operation:
         everywhere = at.size == tensor.size
         picked = tensor if everywhere else tensor.select(at)
         ceiling = None if np.all(np.isinf(ceiling[at])) else ceiling[at]
-        k = self._reader.layers.activate(picked, ceiling, self._label())
+        k = self._reader.layers.activate(picked, ceiling, self.label())
         part = AffineTensor.of_source(Source(k), picked.shape)
         if everywhere:
             return part
@@ -193,6 +244,11 @@ class Operation:
     def minimum(self, a, b):
         """min(a, b), broadcasting."""
         return -self.maximum(_negative(a), _negative(b))
+
+    def in_order(self, a, b):
+        """The pair (min(a, b), max(a, b)) for one neuron max(0, a - b)."""
+        above = self.relu(a - b)
+        return a - above, b + above
 
     def largest(self, tensor, groups):
         """The largest entry of each group, by a tree of pairwise maxima.
@@ -239,7 +295,8 @@ class Operation:
         a, b = pool.select(unique[:, 0]), pool.select(unique[:, 1])
         return stack([self.maximum(a, b), pool]), _packed(result)
 
-    def _label(self):
+    def label(self):
+        """Name for the layers that this node adds."""
         data = (n for n in self.node.input if n and self._reader.is_affine(n))
         return next(data, self.node.output[0])
 
@@ -260,6 +317,11 @@ class Operation:
                 "inputs, where only a constant keeps the network piecewise linear."
             )
         return value
+
+    def refuse_unread(self):
+        """Refuse the node for want of a piecewise linear reading."""
+        data = next(n for n in self.node.input if n and self.is_affine(n))
+        self.refuse(not_piecewise_linear(self.node, data))
 
     def refuse(self, reason):
         """Raise UnsupportedOperatorError; the reader adds file, node and tensor."""
@@ -301,6 +363,17 @@ def _without_constants(tensor, groups):
     first = np.where(alone, groups[np.arange(len(groups)), values.argmax(axis=1)], -1)
     rest = np.where(here | alone[:, None], -1, groups)
     return _packed(np.column_stack([first, rest])), limits
+
+
+def _identity(tensor):
+    return id(tensor.terms), id(tensor.offset)
+
+
+def _renumbered(layer, place):
+    sources = [Source(place[s.layer], s.post) for s in layer.sources]
+    return Layer(
+        sources, layer.weights, layer.bias, layer.activation, layer.ceiling, layer.name
+    )
 
 
 def _packed(groups):

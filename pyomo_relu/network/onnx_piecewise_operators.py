@@ -46,13 +46,23 @@ def absolute(operation, x):
     return post * 2.0 - pre
 
 
+@operator("Elu", "Selu")
+def exponential_unit(operation, x):
+    """gamma x above 0 and gamma alpha (e^x - 1) below: straight only for alpha = 0."""
+    alpha, gamma = operation.attribute("alpha", 1.0), operation.attribute("gamma", 1.0)
+    if alpha != 0 and gamma != 0:
+        operation.refuse_unread()
+    return operation.relu(x) * gamma
+
+
 @operator("ThresholdedRelu")
 def thresholded_relu(operation, x):
     """x where x > alpha, else 0: continuous only for alpha = 0."""
-    if operation.attribute("alpha", 1.0) != 0:
+    alpha = operation.attribute("alpha", 1.0)
+    if alpha != 0:
         operation.refuse(
-            "it jumps at its threshold alpha, so that no exact continuous model "
-            "exists. Use Relu, or alpha = 0."
+            f"it jumps at its threshold alpha = {alpha:.6g}, from 0 to {alpha:.6g}, so "
+            "that no exact continuous model exists. Use Relu, or alpha = 0."
         )
     return operation.relu(x)
 
@@ -61,8 +71,13 @@ def thresholded_relu(operation, x):
 def shrink(operation, x):
     """Soft threshold max(0, x - l) - max(0, -x - l), continuous for bias = lambd."""
     threshold = operation.attribute("lambd", 0.5)
-    if operation.attribute("bias", 0.0) != threshold or threshold < 0:
-        operation.refuse("it jumps unless its bias equals lambd (soft threshold).")
+    bias = operation.attribute("bias", 0.0)
+    if bias != threshold or threshold < 0:
+        operation.refuse(
+            f"it jumps unless its bias equals lambd (soft threshold): by "
+            f"{threshold - bias:.6g} at x = {threshold:.6g} and x = {-threshold:.6g}. "
+            "Use a soft threshold, Relu or Clip."
+        )
     if threshold > NEAR:  # x - threshold would lose x
         return x - operation.clip(x, -threshold, threshold)
     return operation.relu(x - threshold) - operation.relu(-x - threshold)

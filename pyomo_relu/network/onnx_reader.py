@@ -3,9 +3,12 @@
 from pyomo_relu.errors import NetworkError, ReLUError
 from pyomo_relu.network import (  # noqa: F401  (each enters its operators)
     onnx_affine_operators,
+    onnx_mask_operators,
     onnx_movement_operators,
     onnx_piecewise_operators,
+    onnx_recurrent_operators,
     onnx_resize_operators,
+    onnx_sorting_operators,
     onnx_window_operators,
 )
 from pyomo_relu.network.onnx_file import open_model
@@ -22,7 +25,8 @@ def load_onnx(source, *, output=None, input_shapes=None, check=True):
     The graph is walked once.  Tensors that do not depend on the inputs are folded to
     constants; every other tensor is an affine map of the inputs and of earlier
     neurons, whose matrix is read off by evaluating the operators; each activation
-    closes a layer.
+    closes a layer.  Comparisons and signs are followed as masks, and become neurons where
+    what is made of them is continuous.
 
     Parameters
     ----------
@@ -48,7 +52,8 @@ def load_onnx(source, *, output=None, input_shapes=None, check=True):
     NetworkFileError
         The file is missing, empty, damaged, or refers to data outside its folder.
     UnsupportedOperatorError
-        An operator is unknown or not piecewise linear in the inputs.
+        An operator is unknown or not piecewise linear in the inputs, or a mask makes
+        a tensor jump.
     NetworkMismatchError
         The network read does not reproduce onnxruntime.
     NetworkError

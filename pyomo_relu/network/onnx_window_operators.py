@@ -3,7 +3,9 @@
 import numpy as np
 from scipy import sparse
 
+from pyomo_relu.network.onnx_affine_operators import global_average_pool
 from pyomo_relu.network.onnx_evaluate import check_size
+from pyomo_relu.network.onnx_piecewise_operators import absolute
 from pyomo_relu.network.onnx_registry import operator
 
 
@@ -283,13 +285,7 @@ def average_pool(operation, x):
     if np.any(counts == 0):
         operation.refuse("one of its windows holds nothing but padding.")
     weights = np.broadcast_to((1.0 / counts)[:, None], inside.shape)[inside]
-    pointers = np.concatenate([[0], np.cumsum(inside.sum(axis=1))])
-    cells = int(np.prod(x.shape[2:]))
-    one = sparse.csr_array(
-        (weights, windows.index[inside], pointers), shape=(len(inside), cells)
-    )
-    eye = sparse.eye_array(x.shape[0] * x.shape[1], format="csr")
-    matrix = sparse.csr_array(sparse.kron(eye, one, format="csr"))
+    matrix = _over_channels(x, weights, windows.index, inside)
     return x.map(matrix, (*x.shape[:2], *windows.out))
 
 
@@ -302,3 +298,42 @@ def max_pool(operation, x):
     groups = np.where(windows.index >= 0, windows.index + first[:, None, None], -1)
     y = operation.largest(x, groups.reshape(-1, groups.shape[2]))
     return y.reshape((*x.shape[:2], *windows.out))
+
+
+@operator("LpPool")
+def lp_pool(operation, x):
+    """The sum of |x| over windows, for p = 1."""
+    _require_absolute(operation)
+    windows = Windows(operation, x.shape[2:], operation.attribute("kernel_shape"))
+    inside = windows.index >= 0
+    matrix = _over_channels(x, np.ones(int(inside.sum())), windows.index, inside)
+    return absolute(operation, x).map(matrix, (*x.shape[:2], *windows.out))
+
+
+@operator("GlobalLpPool")
+def global_lp_pool(operation, x):
+    """The sum of |x| over all spatial axes, for p = 1."""
+    _require_absolute(operation)
+    return global_average_pool(operation, absolute(operation, x)) * float(
+        np.prod(x.shape[2:])
+    )
+
+
+def _require_absolute(operation):
+    p = operation.attribute("p", 2)
+    if p != 1:
+        operation.refuse(
+            f"with p = {p} it takes powers and roots, which are not piecewise linear. "
+            "Use p = 1, AveragePool or MaxPool."
+        )
+
+
+def _over_channels(x, weights, index, inside):
+    """The matrix that combines each window's entries, for each sample and channel."""
+    pointers = np.concatenate([[0], np.cumsum(inside.sum(axis=1))])
+    cells = int(np.prod(x.shape[2:]))
+    one = sparse.csr_array(
+        (weights, index[inside], pointers), shape=(len(inside), cells)
+    )
+    eye = sparse.eye_array(x.shape[0] * x.shape[1], format="csr")
+    return sparse.csr_array(sparse.kron(eye, one, format="csr"))

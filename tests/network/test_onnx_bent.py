@@ -24,6 +24,31 @@ BENT = {
     "abs": (single("Abs", ["N", 5]), 5),
     "thresholded_at_zero": (single("ThresholdedRelu", ["N", 5], alpha=0.0), 5),
     "soft_shrink": (single("Shrink", ["N", 5], lambd=0.7, bias=0.7), 10),
+    "elu_straight": (single("Elu", ["N", 5], alpha=0.0), 5),
+    "selu_straight": (single("Selu", ["N", 5], alpha=0.0, gamma=2.0), 5),
+    "selu_zero": (single("Selu", ["N", 5], gamma=0.0), 5),
+    "lp_pool": (single("LpPool", [1, 2, 7], kernel_shape=[3], strides=[2], p=1), 14),
+    "lp_pool_padded": (
+        single("LpPool", [1, 1, 5, 5], kernel_shape=[3, 3], pads=[1] * 4, p=1),
+        25,
+    ),
+    "lp_pool_same": (
+        single("LpPool", [1, 1, 4, 5], kernel_shape=[2, 3], auto_pad="SAME_UPPER", p=1),
+        20,
+    ),
+    "lp_pool_ceil": (
+        single(
+            "LpPool",
+            [1, 1, 6],
+            kernel_shape=[3],
+            strides=[2],
+            ceil_mode=1,
+            p=1,
+            opset=18,
+        ),
+        6,
+    ),
+    "global_lp_pool": (single("GlobalLpPool", [1, 2, 3, 3], p=1), 18),
     "hard_sigmoid": (single("HardSigmoid", ["N", 5]), 5),
     "hard_sigmoid_attributes": (
         single("HardSigmoid", ["N", 5], alpha=0.5, beta=0.1),

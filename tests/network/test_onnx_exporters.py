@@ -127,7 +127,7 @@ TORCH_NAMES = [
 ]
 
 
-def exported(module, shape, *, dynamo, folder=None):
+def exported(module, shape, *, dynamo, folder=None, output_names=None):
     """Bytes of the ONNX export, or the path of a file with external data."""
     torch = pytest.importorskip("torch")
     if dynamo:
@@ -146,10 +146,13 @@ def exported(module, shape, *, dynamo, folder=None):
                 buffer,
                 dynamo=False,
                 input_names=["input"],
+                output_names=output_names,
                 dynamic_axes=axes,
             )
             return buffer.getvalue()
-        program = torch.onnx.export(module, (sample,), dynamo=True, verbose=False)
+        program = torch.onnx.export(
+            module, (sample,), dynamo=True, verbose=False, output_names=output_names
+        )
         if folder is None:
             return program.model_proto.SerializeToString()
         program.save(str(folder / "net.onnx"), external_data=True)
