@@ -10,12 +10,14 @@ from pyomo.core.base.var import Var
 from scipy import sparse
 
 from pyomo_relu.block import ReLUNetworkBlockData
+from pyomo_relu.block_values import put_back, saved_values
 from pyomo_relu.bounds_runs import release_void_bounds
 from pyomo_relu.errors import ModelError
 from pyomo_relu.network.layer import Layer, Source
 from pyomo_relu.network.network import Network
 from pyomo_relu.search.branch_joint import build_problem
 from pyomo_relu.surrounding import read_surrounding
+from pyomo_relu.transaction import on_rollback, transaction
 from pyomo_relu.transform.targets import check_function_kept
 
 
@@ -52,8 +54,10 @@ class BranchModel:
         pairs = zip(self.surrounding.variables, full.tolist())
         return [(var, value) for var, value in pairs if not var.fixed]
 
+    @transaction
     def load(self, full):
         """Set all Vars, those inside the network blocks included."""
+        on_rollback(put_back, self._saved())
         for var, value in self.values(full):
             var.set_value(value, skip_validation=True)
         for block in self.blocks:
@@ -61,19 +65,20 @@ class BranchModel:
         for var, value in self.values(full):
             var.set_value(value, skip_validation=True)
 
+    @transaction
     def all_values(self, full):
         """[(Var, value)] of everything that ``load`` sets; the model stays as it is."""
-        variables = ComponentSet(self.surrounding.variables)
-        for block in self.blocks:
-            variables.update(block.component_data_objects(Var, descend_into=True))
-        before = [(v, v.value, v.stale) for v in variables]
-        try:
-            self.load(full)
-            return [(v, v.value) for v in variables if v.value is not None]
-        finally:
-            for var, value, stale in before:
-                var.set_value(value, skip_validation=True)
-                var.stale = stale
+        saved = self._saved()
+        on_rollback(put_back, saved)
+        self.load(full)
+        values = [
+            (v, v.value) for v, *_ in saved if v.ctype is Var and v.value is not None
+        ]
+        put_back(saved)
+        return values
+
+    def _saved(self):
+        return saved_values(self.blocks, self.surrounding.variables)
 
 
 def read_model(model):

@@ -26,6 +26,7 @@ from pyomo_relu.bounds_runs import release_void_bounds
 from pyomo_relu.errors import TransformationError
 from pyomo_relu.model_building import pause_garbage_collection
 from pyomo_relu.model_reading import model_read_once
+from pyomo_relu.transaction import transaction
 from pyomo_relu.transform.encoding import Encoding
 from pyomo_relu.transform.targets import network_blocks
 
@@ -121,10 +122,11 @@ class NetworkFormulation(Transformation):
         return ""
 
     def _finish(self, encoding, config):
-        """Act on the attached encoding; an error in here takes it off again."""
+        """Act on the attached encoding."""
 
     # -- applying ------------------------------------------------------------------
 
+    @transaction
     def _apply_to(self, model, **kwds):
         with model_read_once():
             return self._apply(model, kwds)
@@ -136,21 +138,12 @@ class NetworkFormulation(Transformation):
             return self._undo(model, config.reverse)
         blocks = self._untransformed(model, config)
         release_void_bounds(blocks, config.assume_fixed_vars_permanent)
-        encodings = []
-        try:
-            with pause_garbage_collection():
-                self._prepare(model, blocks, config)
-                for block in blocks:
-                    encodings.append(self._transform_block(block, config))
-        except BaseException:
-            for encoding in reversed(encodings):
-                encoding.detach()
-            raise
+        with pause_garbage_collection():
+            self._prepare(model, blocks, config)
+            for block in blocks:
+                self._transform_block(block, config)
         return ReverseTransformationToken(
-            type(self),
-            model,
-            config.targets or [model],
-            {"blocks": [encoding.block for encoding in encodings]},
+            type(self), model, config.targets or [model], {"blocks": blocks}
         )
 
     def _untransformed(self, model, config):
@@ -179,13 +172,8 @@ class NetworkFormulation(Transformation):
         self._encode(encoding, config)
         name = f"_pyomo_{self.NAME.replace('.', '_')}_reformulation"
         encoding.attach(unique_component_name(block, name), protected_vars(block))
-        try:
-            self._finish(encoding, config)
-        except BaseException:
-            encoding.detach()
-            raise
+        self._finish(encoding, config)
         logger.debug(f"{block.name}: {encoding.description()}")
-        return encoding
 
     def _undo(self, model, token):
         token.check_token_valid(type(self), model, None)

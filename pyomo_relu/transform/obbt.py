@@ -221,7 +221,7 @@ class OBBT(BoundTransformation):
         ]
         with progress_bars(config.progress or config.tee) as progress:
             try:
-                return bounds_.tighten_model(
+                found = bounds_.tighten_model(
                     surrounding.linear,
                     embedded,
                     cutoff=_cutoff(surrounding, config.objective_cutoff),
@@ -233,6 +233,9 @@ class OBBT(BoundTransformation):
                 )
             except InfeasibleError as error:
                 raise named_infeasibility(error, blocks) from None
+        if found.statistics.interrupted:
+            raise KeyboardInterrupt
+        return found
 
     def _record_model(self, block, bounds, found, conditions, saved, config):
         if bounds is None:

@@ -41,7 +41,9 @@ from pyomo.common.config import (
 from pyomo.common.dependencies import numpy as np
 from pyomo.core.base import Transformation, TransformationFactory
 
+from pyomo_relu.block_values import put_back, saved_values
 from pyomo_relu.errors import TransformationError
+from pyomo_relu.transaction import on_rollback, transaction
 from pyomo_relu.transform.targets import network_blocks
 
 logger = logging.getLogger("pyomo.relu")
@@ -138,6 +140,7 @@ class WarmStart(Transformation):
 
     CONFIG = _config()
 
+    @transaction
     def _apply_to(self, model, **kwds):
         from pyomo_relu.search import find_point
 
@@ -166,6 +169,7 @@ class WarmStart(Transformation):
                 "as they were."
             )
             return result
+        on_rollback(put_back, saved_values(blocks, result.values))
         for block in blocks:
             block.initialize(result.inputs[block])
         for var, value in result.values.items():
