@@ -224,6 +224,8 @@ def test_blocks_that_are_built():
     before = state(m)
     for at in moments(linked, build, 8):
         for error in (KeyboardInterrupt, Oops):
-            with pytest.raises(error), Raiser(error, at):
+            with pytest.raises(error) as caught, Raiser(error, at):
                 build(m)
+            if caught.traceback[-2].name == "build":
+                m.del_component("more")  # Pyomo had added it, and not got to us
             assert state(m) == before
