@@ -18,21 +18,23 @@ class Incumbent:
     Parameters
     ----------
     problem : BranchProblem
-
-    Attributes
-    ----------
-    value : float
-        Objective (minimisation) of ``full``; infinite while there is none.
-    full : numpy.ndarray or None
-        Values of the modeller's columns.
     """
 
     def __init__(self, problem):
         self.problem = problem
-        self.value = np.inf
-        self.full = None
+        self._best = np.inf, None  # both at once: an interrupt leaves neither alone
         self._region = self._searcher = None
         self._searchable = True
+
+    @property
+    def value(self):
+        """Objective (minimisation) of ``full``; infinite while there is none."""
+        return self._best[0]
+
+    @property
+    def full(self):
+        """The best point as values of the modeller's columns, or None."""
+        return self._best[1]
 
     def offer(self, points):
         """Take the best of some points if it is feasible and better.
@@ -58,7 +60,7 @@ class Incumbent:
         best = np.where(feasible & np.isfinite(values), values, np.inf)
         if best.size and best.min() < self.value:
             at = int(best.argmin())
-            self.value, self.full = float(best[at]), full[at]
+            self._best = float(best[at]), full[at]
         return feasible, values
 
     def improve(self, point, time_limit=None):

@@ -86,6 +86,8 @@ class Tree:
         self._closed = np.inf
         self._unresolved = np.inf
         self._at_work = np.inf
+        self._shrunk_to = np.inf
+        self._proven = -np.inf
         self._per_batch = 8
         self._diving, self._assigning = Budget(_DIVING), Budget(_ASSIGNING)
         self._spent_searching = 0.0
@@ -98,10 +100,11 @@ class Tree:
     @property
     def tolerance(self):
         """Absolute gap at which the incumbent counts as optimal."""
-        value = self.incumbent.value
+        value, gap = self.incumbent.value, self.options.mip_gap
         if not np.isfinite(value):
             return 0.0
-        return max(self.options.abs_gap, self.options.mip_gap * abs(value))
+        # an infinite share of 0 is not a number
+        return max(self.options.abs_gap, gap * abs(value) if gap < np.inf else gap)
 
     @property
     def cutoff(self):
@@ -110,9 +113,16 @@ class Tree:
 
     @property
     def bound(self):
-        """Proven lower bound of the objective."""
-        least = min(self._closed, self._unresolved, self._at_work, self.open.bound)
-        return min(least, self.incumbent.value)
+        """Proven lower bound of the objective; what was proven once stays so."""
+        least = min(
+            self._closed,
+            self._unresolved,
+            self._at_work,
+            self._shrunk_to,
+            self.open.bound,
+            self.incumbent.value,
+        )
+        return max(least, self._proven)
 
     @property
     def seconds(self):
@@ -140,34 +150,48 @@ class Tree:
 
     def _run(self, executor):
         self._first_points()
-        first = True
+        if self._root() == UNBOUNDED:
+            return UNBOUNDED
         while True:
-            cutoff = self.cutoff
-            pruned = self.open.prune(cutoff)
-            if np.isfinite(pruned):
-                self._closed = min(self._closed, pruned, cutoff)
-            if not len(self.open):
-                return self._conclusion()
-            if self._left() <= 0:
-                return TIME_LIMIT
-            batch = self.open.pop(self._per_batch)
-            self._at_work = float(batch.bound.min())
-            if first:
-                done = self.relaxation.evaluate(batch, cutoff, self._deadline())
-                if done.unbounded and not np.isfinite(self.incumbent.value):
-                    return UNBOUNDED
-                if done.unbounded and not np.isfinite(done.nodes.bound).all():
-                    return UNBOUNDED
-                self._take(done)
-                first = False
-            else:
-                self._work(batch, executor)
-            self._at_work = np.inf
+            self._prune()
             self._assign()
             self._dive()
             self._search()
             if self.progress is not None:
                 self.progress(self)
+            self._prune()
+            if not len(self.open):
+                return self._conclusion()
+            if self._left() <= 0:
+                return TIME_LIMIT
+            self._at_work = self.open.bound
+            self._work(self.open.pop(self._per_batch), executor)
+            self._at_work = np.inf
+
+    def _root(self):
+        """Bound the whole box, whatever the time and the gap."""
+        cutoff = self._cut_at(self.incumbent.value)
+        self._at_work = -np.inf
+        done = self.relaxation.evaluate(self.open.pop(1), cutoff, np.inf)
+        if done.unbounded and not (
+            np.isfinite(cutoff) and np.isfinite(done.nodes.bound).all()
+        ):
+            return UNBOUNDED
+        self._take(done)
+        self._at_work = np.inf
+        return None
+
+    def _prune(self):
+        """Drop open nodes that are of no interest; an interrupt loses no bound."""
+        self._proven = max(self._proven, self.bound)
+        self._at_work = self.open.bound
+        self._closed = min(self._closed, self.open.prune(self.cutoff))
+        self._at_work = np.inf
+
+    def _cut_at(self, cutoff):
+        """``cutoff``, noted: below it boxes may be shrunk, so it is a bound too."""
+        self._shrunk_to = min(self._shrunk_to, cutoff)
+        return cutoff
 
     def _conclusion(self):
         if not self._reaches_cutoff(min(self._unresolved, self._closed)):
@@ -201,12 +225,13 @@ class Tree:
         parts = self.options.threads
         if self.options.executor is not None and parts == 1:
             parts = getattr(executor, "_max_workers", None) or 2
+        cutoff = self._cut_at(self.cutoff)
         chunks = [batch[i::parts] for i in range(min(parts, len(batch)))]
         tasks = [
             (
                 self.relaxation,
                 c.split(self.problem.integer),
-                self.cutoff,
+                cutoff,
                 self._deadline(),
             )
             for c in chunks
@@ -373,7 +398,7 @@ class Tree:
 
     def _leaf(self, lower, upper, seconds, mip_nodes):
         self.milps += 1
-        cutoff = self.cutoff
+        cutoff = self._cut_at(self.cutoff)
         answer = solve_leaf(
             self.problem,
             self.relaxation.bounder,
