@@ -178,6 +178,7 @@ class ReLUBranch(OptSolver):
         config = self._configured(kwds)
         began = time.perf_counter()
         from pyomo_relu.search.branch import BranchOptions, branch
+        from pyomo_relu.contradiction import SECONDS
         from pyomo_relu.search.branch_model import read_model
 
         read = read_model(model)
@@ -197,9 +198,15 @@ class ReLUBranch(OptSolver):
         )
         log = _Log(read, config.tee)
         result = branch(read.problem, options, log if config.tee else None)
-        result.seconds = time.perf_counter() - began
-        log.summary(result)
-        return _results(model, read, result, config.load_solutions)
+        result.seconds = seconds = time.perf_counter() - began
+        message = result.status
+        if result.status == "infeasible":
+            limit = config.time_limit
+            left = SECONDS if limit is None else min(limit - seconds, SECONDS)
+            if left > 0:
+                message += f". {read.contradiction(left)}"
+        log.summary(result, message)
+        return _results(model, read, result, message, config.load_solutions)
 
     def _configured(self, kwds):
         """All options: the constructor's, ``self.options``, then this call's."""
@@ -268,7 +275,7 @@ class _Log:
             "*" if better and abs(value) < float("inf") else "",
         )
 
-    def summary(self, result):
+    def summary(self, result, message):
         """Print the last line and the outcome."""
         if not self.tee:
             return
@@ -280,7 +287,7 @@ class _Log:
             result.value,
             result.seconds,
         )
-        self._print(f"status: {result.status}")
+        self._print(f"status: {message}")
 
     def _line(self, nodes, open_, milps, bound, value, seconds, mark=""):
         gap = "-"
@@ -311,7 +318,7 @@ _CONDITIONS = {
 }
 
 
-def _results(model, read, result, load):
+def _results(model, read, result, message, load):
     """The SolverResults, with the solution loaded or within."""
     results = SolverResults()
     sense = maximize if read.maximise else minimize
@@ -330,7 +337,8 @@ def _results(model, read, result, load):
     solver = results.solver
     solver.name = "relu.branch"
     solver.status, solver.termination_condition = _CONDITIONS[result.status]
-    solver.message = f"{result.status}; {result.nodes} boxes, {result.milps} MILPs"
+    message = message.removesuffix(".")
+    solver.message = f"{message}; {result.nodes} boxes, {result.milps} MILPs"
     solver.termination_message = solver.message
     solver.time = solver.wallclock_time = result.seconds
     counts = solver.statistics.branch_and_bound
@@ -339,8 +347,7 @@ def _results(model, read, result, load):
     if result.full is None or result.status in ("infeasible", "unbounded"):
         if load:
             logger.warning(
-                f"relu.branch: no solution was loaded into '{model.name}': "
-                f"{result.status}."
+                f"relu.branch: no solution was loaded into '{model.name}': {message}."
             )
         return results
     _store(model, results, read, result, load)

@@ -7,18 +7,21 @@ from pyomo.common.collections import ComponentSet
 from pyomo.core.base import Constraint, Objective
 from pyomo.core.base.block import Block
 from pyomo.core.base.var import Var
+from pyomo.gdp import Disjunct
 from scipy import sparse
 
 from pyomo_relu.block import ReLUNetworkBlockData
 from pyomo_relu.block_values import put_back, saved_values
 from pyomo_relu.bounds_runs import release_void_bounds
+from pyomo_relu.contradiction import contradiction
 from pyomo_relu.errors import ModelError
 from pyomo_relu.network.layer import Layer, Source
 from pyomo_relu.network.network import Network
+from pyomo_relu.search.branch import INFEASIBLE, BranchOptions, branch
 from pyomo_relu.search.branch_joint import build_problem
 from pyomo_relu.surrounding import read_surrounding
 from pyomo_relu.transaction import on_rollback, transaction
-from pyomo_relu.transform.targets import check_function_kept
+from pyomo_relu.transform.targets import check_function_kept, refuse_disjuncts
 
 
 @dataclass
@@ -40,6 +43,24 @@ class BranchModel:
     def maximise(self):
         """True if the modeller maximises."""
         return self.surrounding.maximise
+
+    def contradiction(self, seconds):
+        """Which rows, bounds and networks of an infeasible model contradict each other.
+
+        Parameters
+        ----------
+        seconds : float
+        """
+        surrounding = self.surrounding
+        networks = [b.network for b in self.blocks]
+        ends = surrounding.input_columns, surrounding.output_columns
+
+        def proves(linear, left):
+            costs = np.zeros(linear.n_columns)
+            part = build_problem(linear, networks, *ends, costs, 0.0)
+            return branch(part, BranchOptions(time_limit=left)).status == INFEASIBLE
+
+        return contradiction(surrounding, seconds=seconds, proves=proves)
 
     def start(self):
         """The Vars' present values as a point; NaN where there is none."""
@@ -99,9 +120,10 @@ def read_model(model):
     """
     blocks = [
         b
-        for b in model.block_data_objects(active=True, descend_into=Block)
+        for b in model.block_data_objects(active=True, descend_into=(Block, Disjunct))
         if isinstance(b, ReLUNetworkBlockData)
     ]
+    refuse_disjuncts(blocks, "relu.branch")
     if not blocks:
         raise ModelError(
             f"relu.branch: '{model.name}' has no active ReLUNetworkBlock. It branches "

@@ -112,8 +112,13 @@ class Tree:
         return self.incumbent.value - self.tolerance
 
     @property
+    def _wide(self):
+        """Whether the gap is wider than the objective: the cutoff is then no bound."""
+        return self.tolerance > max(1.0, abs(self.incumbent.value))
+
+    @property
     def bound(self):
-        """Proven lower bound of the objective; what was proven once stays so."""
+        """Proven lower bound of the objective."""
         least = min(
             self._closed,
             self._unresolved,
@@ -170,7 +175,7 @@ class Tree:
 
     def _root(self):
         """Bound the whole box, whatever the time and the gap."""
-        cutoff = self._cut_at(self.incumbent.value)
+        cutoff = self._cut_at(self.incumbent.value if self._wide else self.cutoff)
         self._at_work = -np.inf
         done = self.relaxation.evaluate(self.open.pop(1), cutoff, np.inf)
         if done.unbounded and not (
@@ -183,9 +188,12 @@ class Tree:
 
     def _prune(self):
         """Drop open nodes that are of no interest; an interrupt loses no bound."""
-        self._proven = max(self._proven, self.bound)
-        self._at_work = self.open.bound
-        self._closed = min(self._closed, self.open.prune(self.cutoff))
+        if self._wide:
+            self._proven = max(self._proven, self.bound)
+        self._at_work, cutoff = self.open.bound, self.cutoff
+        pruned = self.open.prune(cutoff)
+        if np.isfinite(pruned):
+            self._closed = min(self._closed, pruned, cutoff)
         self._at_work = np.inf
 
     def _cut_at(self, cutoff):

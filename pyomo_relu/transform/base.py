@@ -28,7 +28,7 @@ from pyomo_relu.model_building import pause_garbage_collection
 from pyomo_relu.model_reading import model_read_once
 from pyomo_relu.transaction import transaction
 from pyomo_relu.transform.encoding import Encoding
-from pyomo_relu.transform.targets import network_blocks
+from pyomo_relu.transform.targets import in_disjunct, network_blocks
 
 logger = logging.getLogger("pyomo.relu")
 
@@ -298,13 +298,6 @@ def crown_on_block(block, assume_fixed_vars_permanent):
     return bounds_.crown_bounds(
         bounds.network, bounds.input_lower, bounds.input_upper, bounds
     )
-
-
-def in_disjunct(block):
-    """The Disjunct that a block lies in, or None."""
-    while block is not None and block.ctype is not Disjunct:
-        block = block.parent_block()
-    return block
 
 
 def protected_vars(block):

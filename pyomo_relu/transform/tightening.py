@@ -7,7 +7,7 @@ from pyomo.core.base import ReverseTransformationToken, Transformation
 
 from pyomo_relu import bounds as bounds_
 from pyomo_relu.bounds_runs import BoundsRun, release_void_bounds
-from pyomo_relu.errors import InfeasibleError, TransformationError
+from pyomo_relu.errors import TransformationError
 from pyomo_relu.model_reading import model_read_once
 from pyomo_relu.progress import progress_bars
 from pyomo_relu.transaction import transaction
@@ -153,9 +153,3 @@ class BoundTransformation(Transformation):
                 "relu.obbt to it."
             )
         return statistics
-
-
-def named_infeasibility(error, blocks):
-    """An InfeasibleError that names the blocks it is about."""
-    names = ", ".join(f"'{b.name}'" for b in blocks)
-    return InfeasibleError(f"network blocks {names}: {error}")

@@ -44,7 +44,7 @@ from pyomo.core.base import Transformation, TransformationFactory
 from pyomo_relu.block_values import put_back, saved_values
 from pyomo_relu.errors import TransformationError
 from pyomo_relu.transaction import on_rollback, transaction
-from pyomo_relu.transform.targets import network_blocks
+from pyomo_relu.transform.targets import network_blocks, refuse_disjuncts
 
 logger = logging.getLogger("pyomo.relu")
 
@@ -153,6 +153,7 @@ class WarmStart(Transformation):
                 "start={block: point} or search methods."
             )
         blocks = network_blocks(model, None, "relu.warmstart")
+        refuse_disjuncts(blocks, "relu.warmstart")
         start = _checked_start(config.start, blocks)
         result = find_point(
             model,
