@@ -213,6 +213,92 @@ def test_bounds_that_the_modeller_brings():
     check(make, lambda m: m.last.use_bounds(None))
 
 
+@pytest.mark.parametrize("load", [True, False])
+def test_branch_and_bound(load):
+    def make():
+        m = linked()
+        m.objective.sense = pyo.maximize
+        return m
+
+    solver = pyo.SolverFactory("relu.branch")
+
+    def call(m):
+        return solver.solve(m, load_solutions=load)
+
+    m = make()
+    best = call(m).problem.lower_bound
+    interrupted = 0
+    for at in moments(make, call, 40):
+        for error in (KeyboardInterrupt, Oops):
+            m = make()
+            before = state(m)
+            try:
+                with Raiser(error, at) as raiser:
+                    results = call(m)
+            except error:
+                assert state(m) == before, (at, error)
+                continue
+            if raiser.raised and error is KeyboardInterrupt:
+                assert results.solver.termination_condition == "userInterrupt", at
+                interrupted += 1
+            if results.problem.lower_bound == float("-inf") or not load:
+                assert state(m) == before, at
+            else:
+                value = results.problem.lower_bound
+                assert pyo.value(m.objective) == pytest.approx(value)
+                assert value <= best + 1e-6
+            assert results.problem.upper_bound >= best - 1e-6, at
+    assert interrupted > 10
+
+
+def test_ctrl_c_that_another_package_turns_into_an_error():
+    def domain(value):
+        raise KeyboardInterrupt
+
+    from pyomo.common.config import ConfigValue
+
+    from pyomo_relu.transaction import transaction
+
+    @transaction
+    def configure():
+        return ConfigValue(domain=domain).set_value(1)
+
+    with pytest.raises(KeyboardInterrupt):
+        configure()
+
+
+def test_ctrl_c_while_rolling_back_waits():
+    from pyomo_relu.transaction import on_rollback, transaction
+
+    done = []
+
+    def step(name):
+        done.append(name)
+        if done == ["second"]:
+            raise KeyboardInterrupt
+
+    @transaction
+    def inner():
+        on_rollback(step, "second")
+        raise Oops
+
+    @transaction
+    def outer():
+        on_rollback(step, "first")
+        try:
+            inner()
+        except KeyboardInterrupt:
+            assert done == ["second", "second"]
+        on_rollback(step, "third")
+        raise Oops
+
+    with pytest.raises(Oops):
+        outer()
+    assert done == ["second", "second", "third", "first"]
+    on_rollback(step, "outside of any")
+    assert len(done) == 4
+
+
 def test_blocks_that_are_built():
     network = chain([2, 3, 1])
 

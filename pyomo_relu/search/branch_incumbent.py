@@ -3,10 +3,18 @@
 import numpy as np
 
 from pyomo_relu.errors import ReLUError
+from pyomo_relu.search.ascent import minimise_over_box
 from pyomo_relu.search.branch_region import RegionLP
 from pyomo_relu.search.methods import METHODS
 from pyomo_relu.search.problem import Clock, Problem
 from pyomo_relu.search.searcher import Searcher
+
+#: Random points evaluated before branching, and starts and steps of a descent.
+_SAMPLES = 2000
+_STARTS, _STEPS = 64, 40
+
+#: Most linear regions optimised over per batch while nothing feasible is known.
+REPAIRS = 4
 
 #: Largest relative violation of a row, bound or network of an accepted point.
 FEASIBILITY = 1e-6
@@ -62,6 +70,50 @@ class Incumbent:
             at = int(best.argmin())
             self._best = float(best[at]), full[at]
         return feasible, values
+
+    def begin(self, seed, start=None):
+        """Random points, descended along gradients or from region to region.
+
+        Parameters
+        ----------
+        seed : int
+        start : numpy.ndarray, shape (n_columns,), optional
+            Values of the modeller's columns to try first.
+
+        Returns
+        -------
+        numpy.ndarray, shape (N, n)
+            Points in whose regions to look on, if none was feasible.
+        """
+        p = self.problem
+        n = p.n_inputs
+        if p.is_box:
+            costs = np.zeros(p.network.n_outputs)
+            costs[p.direction[0]] = p.factor[0]
+            x, _ = minimise_over_box(
+                p.network,
+                costs,
+                p.lower,
+                p.upper,
+                n_starts=_STARTS,
+                steps=_STEPS,
+                seed=seed,
+                input_costs=p.rest[[0]].toarray()[0],
+            )
+            self.offer(x[None])
+        rng = np.random.default_rng(seed)
+        points = np.zeros((_SAMPLES, p.n_columns))
+        points[:, :n] = rng.uniform(p.lower[:n], p.upper[:n], (_SAMPLES, n))
+        points[0, :n] = 0.5 * (p.lower[:n] + p.upper[:n])
+        if start is not None:
+            points[1] = np.nan_to_num(start[p.columns])
+            self.offer(points[1:2])
+        feasible, values = self.offer(points)
+        if feasible.any() and not p.is_box:
+            self.walk(self.full[p.columns])
+        if feasible.any() or p.is_box:
+            return points[:0]
+        return points[np.argsort(values)[:REPAIRS]]
 
     def improve(self, point, time_limit=None):
         """Optimise over the linear region around a point; True if that is better.

@@ -6,12 +6,11 @@ import time
 import numpy as np
 
 from pyomo_relu.bounds.executor import run_tasks
-from pyomo_relu.search.ascent import minimise_over_box
 from pyomo_relu.search.branch_assignment import Assignments
 from pyomo_relu.search.branch_budget import Budget
 from pyomo_relu.search.branch_dive import Dive
 from pyomo_relu.search.branch_handover import Handover
-from pyomo_relu.search.branch_incumbent import Incumbent
+from pyomo_relu.search.branch_incumbent import REPAIRS, Incumbent
 from pyomo_relu.search.branch_milp import solve_leaf
 from pyomo_relu.search.branch_nodes import OpenNodes
 from pyomo_relu.search.branch_relax import Relaxation
@@ -26,13 +25,6 @@ STALLED = "stalled"
 
 #: Seconds that one batch should take: short against a time limit, long against Python.
 _BATCH_SECONDS = 0.4
-
-#: Random points evaluated before branching, and starts and steps of a descent.
-_SAMPLES = 2000
-_STARTS, _STEPS = 64, 40
-
-#: Most linear regions optimised over per batch while nothing feasible is known.
-_REPAIRS = 4
 
 #: Share of the time that may go into trying values of integer columns.
 _ASSIGNING = 0.15
@@ -154,7 +146,7 @@ class Tree:
                 pool.shutdown(cancel_futures=True)
 
     def _run(self, executor):
-        self._first_points()
+        self._repair(self.incumbent.begin(self.options.seed, self.options.start))
         if self._root() == UNBOUNDED:
             return UNBOUNDED
         while True:
@@ -282,39 +274,6 @@ class Tree:
 
     # -- incumbents ----------------------------------------------------------------
 
-    def _first_points(self):
-        """Random points, descended along gradients or from region to region."""
-        p = self.problem
-        n = p.n_inputs
-        if p.is_box:
-            costs = np.zeros(p.network.n_outputs)
-            costs[p.direction[0]] = p.factor[0]
-            x, _ = minimise_over_box(
-                p.network,
-                costs,
-                p.lower,
-                p.upper,
-                n_starts=_STARTS,
-                steps=_STEPS,
-                seed=self.options.seed,
-                input_costs=p.rest[[0]].toarray()[0],
-            )
-            self.incumbent.offer(x[None])
-        rng = np.random.default_rng(self.options.seed)
-        points = np.zeros((_SAMPLES, p.n_columns))
-        points[:, :n] = rng.uniform(p.lower[:n], p.upper[:n], (_SAMPLES, n))
-        points[0, :n] = 0.5 * (p.lower[:n] + p.upper[:n])
-        if self.options.start is not None:
-            points[1] = np.nan_to_num(self.options.start[p.columns])
-            self.incumbent.offer(points[1:2])
-        feasible, values = self.incumbent.offer(points)
-        if p.is_box:
-            return
-        if feasible.any():
-            self.incumbent.walk(self.incumbent.full[p.columns])
-        else:
-            self._repair(points[np.argsort(values)[:_REPAIRS]])
-
     def _candidates(self, done):
         """Minimisers of relaxations as incumbents."""
         if not len(done.nodes):
@@ -326,7 +285,7 @@ class Tree:
         if not self.problem.is_box and not feasible.all():
             promising = np.flatnonzero(~feasible)
             order = np.argsort(done.nodes.bound[promising])
-            count = _REPAIRS if not np.isfinite(self.incumbent.value) else 1
+            count = REPAIRS if not np.isfinite(self.incumbent.value) else 1
             self._repair(done.points[promising[order[:count]]])
 
     def _repair(self, points):
