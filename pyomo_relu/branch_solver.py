@@ -177,8 +177,8 @@ class ReLUBranch(OptSolver):
             )
         config = self._configured(kwds)
         began = time.perf_counter()
-        from pyomo_relu.search.branch import BranchOptions, branch
         from pyomo_relu.contradiction import SECONDS
+        from pyomo_relu.search.branch import BranchOptions, branch
         from pyomo_relu.search.branch_model import read_model
 
         read = read_model(model)

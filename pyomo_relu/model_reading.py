@@ -6,7 +6,7 @@ import contextvars
 _ANSWERS = contextvars.ContextVar("answers", default=None)
 
 
-class model_read_once:  # noqa: N801  (used as a function)
+class model_read_once:
     """Within this the modeller's rows stay as they are, so one check is enough.
 
     Many blocks may share the same conditions, each of which means reading the model.

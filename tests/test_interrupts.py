@@ -86,7 +86,7 @@ def moments(make, call, most):
     return sorted({*now_and_then, *range(max(1, count - most), count + 1)})
 
 
-def check(make, call, most=8):
+def check(make, call, most=5):
     """Raise at many moments of ``call(make())``: the model must stay as it was."""
     model, raised = make(), 0
     for at in moments(make, call, most):

@@ -4,7 +4,6 @@ from functools import cached_property
 
 import numpy as np
 
-from pyomo_relu.errors import InfeasibleError
 from pyomo_relu.search.direct import DirectProblem, is_direct
 from pyomo_relu.search.mixed_integer import BigMModel
 from pyomo_relu.search.problem import Problem
