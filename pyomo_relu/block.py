@@ -24,6 +24,7 @@ from pyomo_relu.bounds_runs import void_reason, warn_of_restricted_outputs
 from pyomo_relu.errors import MissingPartError, ModelError
 from pyomo_relu.model_building import pause_garbage_collection
 from pyomo_relu.network_argument import per_index, resolve_network
+from pyomo_relu.transaction import transaction
 from pyomo_relu.var_argument import GivenVars, index_set, match_vars
 
 #: What a block consists of besides its record.
@@ -268,6 +269,7 @@ class ReLUNetworkBlockData(BlockData):
         """
         return bounds_in_force(self, assume_fixed_vars_permanent)
 
+    @transaction
     def use_bounds(self, bounds):
         """Let formulations use proven bounds that the modeller brings.
 

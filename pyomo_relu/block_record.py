@@ -3,11 +3,15 @@
 from pyomo.common.autoslots import AutoSlots
 from pyomo.core.base.block import Block
 
+from pyomo_relu.transaction import on_rollback
+
 _SCOPE = "pyomo_relu.block_record"
 
 
 class BlockRecord(AutoSlots.Mixin):
     """What transformations leave on a network block; follows clones and pickles.
+
+    A transaction that fails puts back what was there.
 
     Attributes
     ----------
@@ -31,6 +35,11 @@ class BlockRecord(AutoSlots.Mixin):
         self.statistics = None
         self.runs = []
         self.encoding = None
+
+    def __setattr__(self, name, value):
+        if hasattr(self, name):
+            on_rollback(super().__setattr__, name, getattr(self, name))
+        super().__setattr__(name, value)
 
 
 Block.register_private_data_initializer(BlockRecord, scope=_SCOPE)

@@ -1,6 +1,8 @@
 """Values of a network block's Vars: reading points, writing forward passes."""
 
 from pyomo.common.dependencies import numpy as np
+from pyomo.core.base import Block, BooleanVar, Var
+from pyomo.gdp import Disjunct
 
 from pyomo_relu.errors import ModelError
 
@@ -56,6 +58,26 @@ def _present_values(block):
             value = 0.0
         values.append(value)
     return values
+
+
+def saved_values(blocks, variables=()):
+    """What ``put_back`` needs for some Vars and all that lie in ``blocks``."""
+    found = {id(v): v for v in variables}
+    for block in blocks:
+        for var in block.component_data_objects(
+            (Var, BooleanVar), descend_into=(Block, Disjunct)
+        ):
+            found[id(var)] = var
+    return [(v, v.value, v.stale) for v in found.values()]
+
+
+def put_back(saved):
+    """Give Vars the values that they had at ``saved_values``."""
+    for var, value, _ in saved:
+        var.set_value(value, skip_validation=True)
+    # a Disjunct's two indicator Vars set each other
+    for var, _, stale in saved:
+        var.stale = stale
 
 
 def assign(variables, values, skip_fixed=False):

@@ -10,6 +10,7 @@ from pyomo.common.autoslots import AutoSlots
 from pyomo_relu.affine_rows import NetworkColumns
 from pyomo_relu.errors import TransformationError
 from pyomo_relu.model_reading import model_read_once
+from pyomo_relu.transaction import transaction
 from pyomo_relu.var_bounds import TightenedVars
 
 logger = logging.getLogger("pyomo.relu")
@@ -126,6 +127,7 @@ def warn_of_restricted_outputs(block):
         )
 
 
+@transaction
 def release_void_bounds(blocks, assume_fixed_vars_permanent=True):
     """Undo the runs on blocks whose recorded bounds no longer hold.
 

@@ -15,8 +15,10 @@ from pyomo.common.config import (
     NonNegativeFloat,
     NonNegativeInt,
     PositiveInt,
+    document_class_CONFIG,
 )
 from pyomo.core.base import maximize, minimize
+from pyomo.core.base.block import BlockData
 from pyomo.opt import (
     SolutionStatus,
     SolverFactory,
@@ -24,14 +26,29 @@ from pyomo.opt import (
     SolverStatus,
     TerminationCondition,
 )
+from pyomo.opt.base.solvers import OptSolver
 from pyomo.opt.results.solution import Solution
 
 from pyomo_relu.errors import ModelError
+from pyomo_relu.transaction import transaction
 from pyomo_relu.version import __version__
 
 logger = logging.getLogger("pyomo.relu")
 
 _LOG_EVERY = 1.0
+
+#: What every solver of Pyomo's takes and what means nothing here: there are no files.
+_WITHOUT_MEANING = (
+    "keepfiles",
+    "symbolic_solver_labels",
+    "report_timing",
+    "file_determinism",
+    "logfile",
+    "solnfile",
+    "io_options",
+    "available",
+    "select",
+)
 
 
 def _config():
@@ -64,10 +81,15 @@ def _config():
     "relu.branch",
     doc="Global branch and bound on the inputs of ReLU networks, with CROWN bounds",
 )
-class ReLUBranch:
+@document_class_CONFIG(methods=["solve"])
+class ReLUBranch(OptSolver):
     """Global optimiser for linear or mixed-integer linear models with ReLU networks.
 
-    It needs no encoding: ``ReLUNetworkBlock`` is used as it is, transformed or not.
+    Objective and rows must be linear in continuous, integer and binary Vars apart from
+    the networks, which must always hold (none on a Disjunct), and every network input
+    must be bounded, by its Var or by linear rows.  ``ReLUNetworkBlock`` is used as it
+    is, transformed or not: no encoding is needed and none is solved.
+
     Boxes of the networks' inputs are bounded by CROWN lines and split until the best
     point found is proven optimal within ``mip_gap`` or ``abs_gap``.  A point counts as
     feasible if every row, bound and network holds within 1e-6, relative to the largest
@@ -80,6 +102,9 @@ class ReLUBranch:
     the number of inputs that must be split: for shallow networks in ten or more inputs
     use ``relu.bigm`` with a MILP solver.
 
+    An infeasible model's ``results.solver.message`` names rows and bounds that
+    contradict each other.  No duals, reduced costs or slacks are computed.
+
     Parameters
     ----------
     **options
@@ -89,11 +114,11 @@ class ReLUBranch:
     CONFIG = _config()
 
     def __init__(self, **options):
-        self.name = "relu.branch"
-        self.options = Bunch()
-        options.pop("solver_io", None)
+        for key in ("type", "solver_io", "executable"):
+            options.pop(key, None)
         given = options.pop("options", None) or {}
-        self.options.update({**given, **options})
+        super().__init__(type="relu.branch", options={**given, **options})
+        self._capabilities = Bunch(linear=True, integer=True)
 
     # -- what Pyomo asks of a solver -----------------------------------------------
 
@@ -114,12 +139,7 @@ class ReLUBranch:
         """True: see the option ``warmstart``."""
         return True
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
-
+    @transaction
     def solve(self, model, **kwds):
         """Solve the model to proven global optimality.
 
@@ -127,16 +147,20 @@ class ReLUBranch:
         ----------
         model : Block
         **kwds
-            Any of ``CONFIG``: time_limit (or timelimit), mip_gap, abs_gap, threads,
-            executor, seed, batch, milp_neurons, tee, load_solutions, warmstart; or
-            ``options``, a dict of them.
+            Any of ``CONFIG`` (``timelimit`` is ``time_limit``), or ``options``, a dict
+            of them.  What Pyomo's solvers that write files take besides, such as
+            ``keepfiles``, ``symbolic_solver_labels`` and ``report_timing``, is accepted
+            and changes nothing.
 
         Returns
         -------
         pyomo.opt.SolverResults
+            ``problem.lower_bound`` and ``upper_bound`` are proven bound and best value
+            in the modeller's sense, also where time or Ctrl-C ended the run.
             Termination conditions: optimal, infeasible, unbounded, maxTimeLimit,
             userInterrupt (Ctrl-C; the best point so far is loaded), other (boxes were
-            left that are too small to be split).
+            left that are too small to be split).  Ctrl-C while the model is read or the
+            solution loaded is a KeyboardInterrupt, and the model stays as it was.
 
         Raises
         ------
@@ -145,8 +169,15 @@ class ReLUBranch:
         BoundsError
             If a network's input is not bounded by the model.
         """
+        if not isinstance(model, BlockData) or not model.is_constructed():
+            raise ModelError(
+                f"relu.branch solves a concrete model or a block of one, not "
+                f"{getattr(model, 'name', None) or model!r:.80}. Make one with "
+                "AbstractModel.create_instance(...)."
+            )
         config = self._configured(kwds)
         began = time.perf_counter()
+        from pyomo_relu.contradiction import SECONDS
         from pyomo_relu.search.branch import BranchOptions, branch
         from pyomo_relu.search.branch_model import read_model
 
@@ -167,17 +198,34 @@ class ReLUBranch:
         )
         log = _Log(read, config.tee)
         result = branch(read.problem, options, log if config.tee else None)
-        result.seconds = time.perf_counter() - began
-        log.summary(result)
-        return _results(model, read, result, config.load_solutions)
+        result.seconds = seconds = time.perf_counter() - began
+        message = result.status
+        if result.status == "infeasible":
+            limit = config.time_limit
+            left = SECONDS if limit is None else min(limit - seconds, SECONDS)
+            if left > 0:
+                message += f". {read.contradiction(left)}"
+        log.summary(result, message)
+        return _results(model, read, result, message, config.load_solutions)
 
     def _configured(self, kwds):
         """All options: the constructor's, ``self.options``, then this call's."""
-        given = dict(self.options)
-        given.update(kwds.pop("options", None) or {})
-        given.update(kwds)
-        if "timelimit" in given:
-            given["time_limit"] = given.pop("timelimit")
+        places = (
+            self.options,
+            kwds.pop("options", None) or {},
+            self._options_string_to_dict(kwds.pop("options_string", None) or ""),
+            kwds,
+        )
+        given = {}
+        for place in map(dict, places):
+            if "timelimit" in place:  # None: not given
+                limit = place.pop("timelimit")
+                place.update({} if limit is None else {"time_limit": limit})
+            given.update(place)
+        for key in _WITHOUT_MEANING:
+            given.pop(key, None)
+        if not given.get("suffixes", True):
+            del given["suffixes"]
         for key in given:
             if key not in self.CONFIG:
                 raise ModelError(
@@ -227,7 +275,7 @@ class _Log:
             "*" if better and abs(value) < float("inf") else "",
         )
 
-    def summary(self, result):
+    def summary(self, result, message):
         """Print the last line and the outcome."""
         if not self.tee:
             return
@@ -239,7 +287,7 @@ class _Log:
             result.value,
             result.seconds,
         )
-        self._print(f"status: {result.status}")
+        self._print(f"status: {message}")
 
     def _line(self, nodes, open_, milps, bound, value, seconds, mark=""):
         gap = "-"
@@ -270,7 +318,7 @@ _CONDITIONS = {
 }
 
 
-def _results(model, read, result, load):
+def _results(model, read, result, message, load):
     """The SolverResults, with the solution loaded or within."""
     results = SolverResults()
     sense = maximize if read.maximise else minimize
@@ -289,7 +337,8 @@ def _results(model, read, result, load):
     solver = results.solver
     solver.name = "relu.branch"
     solver.status, solver.termination_condition = _CONDITIONS[result.status]
-    solver.message = f"{result.status}; {result.nodes} boxes, {result.milps} MILPs"
+    message = message.removesuffix(".")
+    solver.message = f"{message}; {result.nodes} boxes, {result.milps} MILPs"
     solver.termination_message = solver.message
     solver.time = solver.wallclock_time = result.seconds
     counts = solver.statistics.branch_and_bound
@@ -298,19 +347,18 @@ def _results(model, read, result, load):
     if result.full is None or result.status in ("infeasible", "unbounded"):
         if load:
             logger.warning(
-                f"relu.branch: no solution was loaded into '{model.name}': "
-                f"{result.status}."
+                f"relu.branch: no solution was loaded into '{model.name}': {message}."
             )
         return results
-    if load:
-        read.load(result.full)
-    else:
-        _store(model, results, read, result)
+    _store(model, results, read, result, load)
     return results
 
 
-def _store(model, results, read, result):
-    """Put the solution into the results, for ``model.solutions.load_from``."""
+def _store(model, results, read, result, load):
+    """Load the solution, or put it into the results for ``model.solutions.load_from``.
+
+    Loaded, it is among the model's ``solutions`` too, as ``pyomo solve`` wants it.
+    """
     from pyomo.core.base.symbol_map import SymbolMap
 
     symbols = SymbolMap()
@@ -320,9 +368,23 @@ def _store(model, results, read, result):
         if result.status == "optimal"
         else SolutionStatus.feasible
     )
-    for i, (var, value) in enumerate(read.all_values(result.full)):
-        symbols.addSymbol(var, f"x{i}")
-        solution.variable[f"x{i}"] = {"Value": value}
-    model.model().solutions.add_symbol_map(symbols)
-    results._smap_id = id(symbols)
-    results.solution.insert(solution)
+    solution.gap = max(0.0, result.value - result.bound)
+    objective = read.surrounding.objective
+    if objective is not None:
+        symbols.addSymbol(objective, "f")
+        value = -result.value if read.maximise else result.value
+        solution.objective["f"] = {"Value": value}
+    solutions = getattr(model.model(), "solutions", None)
+    if not load:
+        for i, (var, value) in enumerate(read.all_values(result.full)):
+            symbols.addSymbol(var, f"x{i}")
+            solution.variable[f"x{i}"] = {"Value": value}
+        solutions.add_symbol_map(symbols)
+        results._smap_id = id(symbols)
+        results.solution.insert(solution)
+        return
+    read.load(result.full)
+    if solutions is not None:
+        solutions.clear(clear_symbol_maps=False)
+        solutions.add_symbol_map(symbols)
+        solutions.add_solution(solution, id(symbols))

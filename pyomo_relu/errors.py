@@ -31,7 +31,7 @@ class BoundsError(ReLUError, ValueError):
 
 
 class InfeasibleError(BoundsError):
-    """The inputs' bounds and constraints leave no feasible point (proven)."""
+    """The model's bounds and constraints leave no feasible point (proven)."""
 
 
 class ModelError(ReLUError, ValueError):

@@ -1,28 +1,24 @@
 """Asking once what takes a reading of the whole model; nothing is read in here."""
 
-import contextlib
 import contextvars
 
 #: {(id of who asks, *arguments): (who asks, answer)} while a model is read only once.
 _ANSWERS = contextvars.ContextVar("answers", default=None)
 
 
-@contextlib.contextmanager
-def model_read_once():
+class model_read_once:
     """Within this the modeller's rows stay as they are, so one check is enough.
 
     Many blocks may share the same conditions, each of which means reading the model.
     Encoding and tightening in here is fine: it leaves the modeller's rows alone and
     makes Var bounds tighter only.  What widens Var bounds must ``read_again()``.
     """
-    if _ANSWERS.get() is not None:
-        yield
-        return
-    token = _ANSWERS.set({})
-    try:
-        yield
-    finally:
-        _ANSWERS.reset(token)
+    def __enter__(self):
+        self._token = _ANSWERS.set({}) if _ANSWERS.get() is None else None
+
+    def __exit__(self, *_):
+        if self._token is not None:
+            _ANSWERS.reset(self._token)
 
 
 def read_again():

@@ -3,6 +3,7 @@
 Reads a Pyomo model; changes nothing and solves nothing.
 """
 
+import logging
 from dataclasses import dataclass, field
 
 from pyomo.common.collections import ComponentSet
@@ -19,6 +20,11 @@ from pyomo.repn import generate_standard_repn
 from pyomo_relu import bounds as bounds_
 from pyomo_relu.block import ReLUNetworkBlockData
 from pyomo_relu.errors import ModelError
+
+logger = logging.getLogger("pyomo.relu")
+
+#: So many components are named in a warning.
+_MOST_NAMES = 10
 
 
 @dataclass
@@ -126,6 +132,23 @@ def read_surrounding(model, blocks, assume_fixed_vars_permanent=True):
         reader.row_names,
         left_out=left_out,
         **found,
+    )
+
+
+def warn_of_left_out(surrounding, name):
+    """Name what a method that reads linear rows only does not see."""
+    left_out = surrounding.left_out
+    if not left_out:
+        return
+    names = ", ".join(f"'{c.name}'" for c in left_out[:_MOST_NAMES])
+    more = len(left_out) - _MOST_NAMES
+    what = " is not a linear constraint or objective and is"
+    if len(left_out) > 1:
+        names += f" and {more} more" if more > 0 else ""
+        what = " are not linear constraints or objectives and are"
+    logger.warning(
+        f"{name}: {names}{what} left out of the relaxation: bounds hold, but could be "
+        "tighter."
     )
 
 

@@ -5,6 +5,7 @@ from pyomo.common.numeric_types import native_numeric_types
 from pyomo.core.base.set_types import Reals
 
 from pyomo_relu.model_reading import read_again
+from pyomo_relu.transaction import on_rollback
 
 _INFINITY, _MINUS_INFINITY = float("inf"), -float("inf")
 
@@ -13,13 +14,15 @@ class TightenedVars(AutoSlots.Mixin):
     """Sides of Var bounds that were tightened, with what the modeller had declared.
 
     Only a side that gets tighter is touched.  A side that the modeller declared by an
-    expression (a mutable Param) is left alone: a number would freeze it.
+    expression (a mutable Param) is left alone: a number would freeze it.  A transaction
+    that fails takes back what was tightened within it.
     """
 
     __slots__ = ("_sides",)
 
     def __init__(self):
         self._sides = []
+        on_rollback(self.restore)
 
     def tighten(self, var, lower, upper):
         """Tighten one Var; fixed Vars are left alone."""
@@ -66,8 +69,16 @@ class TightenedVars(AutoSlots.Mixin):
 
         A side that somebody changed since then stays as it is.
         """
+        restored = []
+        on_rollback(self._tighten_again, self._sides, restored)
         for var, side, declared, bound in reversed(self._sides):
             if (var._lb, var._ub)[side] == bound:
+                restored.append((var, side, bound))
                 (var.setlb, var.setub)[side](declared)
         self._sides = []
         read_again()
+
+    def _tighten_again(self, sides, restored):
+        for var, side, bound in reversed(restored):
+            (var.setlb, var.setub)[side](bound)
+        self._sides = sides

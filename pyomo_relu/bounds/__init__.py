@@ -13,6 +13,7 @@ _MODULES = {
     "deadline": ["Deadline"],
     "neuron_bounds": ["NeuronBounds"],
     "progressive": ["tighten", "tighten_model"],
+    "infeasibility": ["infeasible_subset"],
     "refute": ["attained_range"],
     "relaxation_model": ["EmbeddedNetwork"],
     "relaxation_linear": ["LinearModel"],

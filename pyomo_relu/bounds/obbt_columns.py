@@ -85,9 +85,8 @@ class _FreeColumns:
         self.solves += 1
         if answer.status == INFEASIBLE and self.certifier.proves_infeasible(answer.ray):
             raise InfeasibleError(
-                "the bounds and constraints on the inputs leave no feasible point "
-                f"(proven while bounding {self.model.name(j)}). Check them for "
-                "contradictions."
+                "the model's bounds and constraints leave no feasible point "
+                f"(proven while bounding {self.model.name(j)})."
             )
         usable = answer.status == OPTIMAL and answer.duals is not None
         if not usable or np.shape(answer.duals) != (self.model.n_rows,):

@@ -212,8 +212,7 @@ class ModelTightening:
         if infeasible or np.any(lower > upper):
             raise InfeasibleError(
                 f"{row.network}: the model's bounds and constraints leave no feasible "
-                "point together with its networks (proven by a relaxation). Check the "
-                "constraints on inputs and outputs, or the objective cutoff."
+                "point together with its networks (proven by a relaxation)."
             )
         return lower, upper
 
@@ -241,8 +240,7 @@ class ModelTightening:
         if any(np.any(lo > hi) for lo, hi in zip(lower, upper)):
             raise InfeasibleError(
                 f"{self.embedded[i].name}: the model's bounds and constraints leave no "
-                "feasible point together with this network. Check the constraints on "
-                "inputs and outputs, or the objective cutoff."
+                "feasible point together with this network."
             )
         source = [
             np.where((lo > a) | (hi < b), n, o)

@@ -191,8 +191,7 @@ def _rounded(model, lower, upper):
         j = crossed[0]
         raise InfeasibleError(
             f"{model.name(j)} must lie in [{lower[j]}, {upper[j]}], which is empty: "
-            "the bounds and constraints on the inputs leave no feasible point. Check "
-            "them for contradictions."
+            "the model's bounds and constraints leave no feasible point."
         )
     return lower, upper
 

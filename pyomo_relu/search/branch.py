@@ -139,10 +139,13 @@ def branch(problem, options=None, progress=None, visited=None):
 
 def _branch(problem, options, progress=None, visited=None):
     began = time.perf_counter()
-    root = tightened_root(problem)
-    if root is None:
-        return BranchResult(INFEASIBLE, np.inf, np.inf, None)
-    tree = Tree(root, options, began, progress, visited)
+    try:
+        root = tightened_root(problem)
+        if root is None:
+            return BranchResult(INFEASIBLE, np.inf, np.inf, None)
+        tree = Tree(root, options, began, progress, visited)
+    except KeyboardInterrupt:
+        return BranchResult(INTERRUPTED, -np.inf, np.inf, None)
     status = tree.run()
     if status == UNBOUNDED:
         return _confirm_unbounded(root, options, began)

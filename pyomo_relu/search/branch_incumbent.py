@@ -3,10 +3,18 @@
 import numpy as np
 
 from pyomo_relu.errors import ReLUError
+from pyomo_relu.search.ascent import minimise_over_box
 from pyomo_relu.search.branch_region import RegionLP
 from pyomo_relu.search.methods import METHODS
 from pyomo_relu.search.problem import Clock, Problem
 from pyomo_relu.search.searcher import Searcher
+
+#: Random points evaluated before branching, and starts and steps of a descent.
+_SAMPLES = 2000
+_STARTS, _STEPS = 64, 40
+
+#: Most linear regions optimised over per batch while nothing feasible is known.
+REPAIRS = 4
 
 #: Largest relative violation of a row, bound or network of an accepted point.
 FEASIBILITY = 1e-6
@@ -18,21 +26,23 @@ class Incumbent:
     Parameters
     ----------
     problem : BranchProblem
-
-    Attributes
-    ----------
-    value : float
-        Objective (minimisation) of ``full``; infinite while there is none.
-    full : numpy.ndarray or None
-        Values of the modeller's columns.
     """
 
     def __init__(self, problem):
         self.problem = problem
-        self.value = np.inf
-        self.full = None
+        self._best = np.inf, None  # both at once: an interrupt leaves neither alone
         self._region = self._searcher = None
         self._searchable = True
+
+    @property
+    def value(self):
+        """Objective (minimisation) of ``full``; infinite while there is none."""
+        return self._best[0]
+
+    @property
+    def full(self):
+        """The best point as values of the modeller's columns, or None."""
+        return self._best[1]
 
     def offer(self, points):
         """Take the best of some points if it is feasible and better.
@@ -58,8 +68,52 @@ class Incumbent:
         best = np.where(feasible & np.isfinite(values), values, np.inf)
         if best.size and best.min() < self.value:
             at = int(best.argmin())
-            self.value, self.full = float(best[at]), full[at]
+            self._best = float(best[at]), full[at]
         return feasible, values
+
+    def begin(self, seed, start=None):
+        """Random points, descended along gradients or from region to region.
+
+        Parameters
+        ----------
+        seed : int
+        start : numpy.ndarray, shape (n_columns,), optional
+            Values of the modeller's columns to try first.
+
+        Returns
+        -------
+        numpy.ndarray, shape (N, n)
+            Points in whose regions to look on, if none was feasible.
+        """
+        p = self.problem
+        n = p.n_inputs
+        if p.is_box:
+            costs = np.zeros(p.network.n_outputs)
+            costs[p.direction[0]] = p.factor[0]
+            x, _ = minimise_over_box(
+                p.network,
+                costs,
+                p.lower,
+                p.upper,
+                n_starts=_STARTS,
+                steps=_STEPS,
+                seed=seed,
+                input_costs=p.rest[[0]].toarray()[0],
+            )
+            self.offer(x[None])
+        rng = np.random.default_rng(seed)
+        points = np.zeros((_SAMPLES, p.n_columns))
+        points[:, :n] = rng.uniform(p.lower[:n], p.upper[:n], (_SAMPLES, n))
+        points[0, :n] = 0.5 * (p.lower[:n] + p.upper[:n])
+        if start is not None:
+            points[1] = np.nan_to_num(start[p.columns])
+            self.offer(points[1:2])
+        feasible, values = self.offer(points)
+        if feasible.any() and not p.is_box:
+            self.walk(self.full[p.columns])
+        if feasible.any() or p.is_box:
+            return points[:0]
+        return points[np.argsort(values)[:REPAIRS]]
 
     def improve(self, point, time_limit=None):
         """Optimise over the linear region around a point; True if that is better.

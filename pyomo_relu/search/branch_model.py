@@ -7,16 +7,21 @@ from pyomo.common.collections import ComponentSet
 from pyomo.core.base import Constraint, Objective
 from pyomo.core.base.block import Block
 from pyomo.core.base.var import Var
+from pyomo.gdp import Disjunct
 from scipy import sparse
 
 from pyomo_relu.block import ReLUNetworkBlockData
+from pyomo_relu.block_values import put_back, saved_values
 from pyomo_relu.bounds_runs import release_void_bounds
+from pyomo_relu.contradiction import contradiction
 from pyomo_relu.errors import ModelError
 from pyomo_relu.network.layer import Layer, Source
 from pyomo_relu.network.network import Network
+from pyomo_relu.search.branch import INFEASIBLE, BranchOptions, branch
 from pyomo_relu.search.branch_joint import build_problem
 from pyomo_relu.surrounding import read_surrounding
-from pyomo_relu.transform.targets import check_function_kept
+from pyomo_relu.transaction import on_rollback, transaction
+from pyomo_relu.transform.targets import check_function_kept, refuse_disjuncts
 
 
 @dataclass
@@ -39,6 +44,24 @@ class BranchModel:
         """True if the modeller maximises."""
         return self.surrounding.maximise
 
+    def contradiction(self, seconds):
+        """Which rows, bounds and networks of an infeasible model contradict each other.
+
+        Parameters
+        ----------
+        seconds : float
+        """
+        surrounding = self.surrounding
+        networks = [b.network for b in self.blocks]
+        ends = surrounding.input_columns, surrounding.output_columns
+
+        def proves(linear, left):
+            costs = np.zeros(linear.n_columns)
+            part = build_problem(linear, networks, *ends, costs, 0.0)
+            return branch(part, BranchOptions(time_limit=left)).status == INFEASIBLE
+
+        return contradiction(surrounding, seconds=seconds, proves=proves)
+
     def start(self):
         """The Vars' present values as a point; NaN where there is none."""
         values = [v.value for v in self.surrounding.variables]
@@ -52,8 +75,10 @@ class BranchModel:
         pairs = zip(self.surrounding.variables, full.tolist())
         return [(var, value) for var, value in pairs if not var.fixed]
 
+    @transaction
     def load(self, full):
         """Set all Vars, those inside the network blocks included."""
+        on_rollback(put_back, self._saved())
         for var, value in self.values(full):
             var.set_value(value, skip_validation=True)
         for block in self.blocks:
@@ -61,19 +86,20 @@ class BranchModel:
         for var, value in self.values(full):
             var.set_value(value, skip_validation=True)
 
+    @transaction
     def all_values(self, full):
         """[(Var, value)] of everything that ``load`` sets; the model stays as it is."""
-        variables = ComponentSet(self.surrounding.variables)
-        for block in self.blocks:
-            variables.update(block.component_data_objects(Var, descend_into=True))
-        before = [(v, v.value, v.stale) for v in variables]
-        try:
-            self.load(full)
-            return [(v, v.value) for v in variables if v.value is not None]
-        finally:
-            for var, value, stale in before:
-                var.set_value(value, skip_validation=True)
-                var.stale = stale
+        saved = self._saved()
+        on_rollback(put_back, saved)
+        self.load(full)
+        values = [
+            (v, v.value) for v, *_ in saved if v.ctype is Var and v.value is not None
+        ]
+        put_back(saved)
+        return values
+
+    def _saved(self):
+        return saved_values(self.blocks, self.surrounding.variables)
 
 
 def read_model(model):
@@ -94,9 +120,10 @@ def read_model(model):
     """
     blocks = [
         b
-        for b in model.block_data_objects(active=True, descend_into=Block)
+        for b in model.block_data_objects(active=True, descend_into=(Block, Disjunct))
         if isinstance(b, ReLUNetworkBlockData)
     ]
+    refuse_disjuncts(blocks, "relu.branch")
     if not blocks:
         raise ModelError(
             f"relu.branch: '{model.name}' has no active ReLUNetworkBlock. It branches "

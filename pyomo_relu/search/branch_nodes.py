@@ -109,8 +109,7 @@ class OpenNodes:
     def prune(self, cutoff):
         """Drop nodes whose bound reaches ``cutoff``; returns the least of their bounds.
 
-        It proves no more than ``cutoff``: the nodes' boxes were shrunk to where the
-        objective may be below it.
+        Of what the nodes' boxes were shrunk by it says nothing.
         """
         self._merge()
         keep = self._nodes.bound < cutoff

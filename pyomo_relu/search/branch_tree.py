@@ -6,12 +6,11 @@ import time
 import numpy as np
 
 from pyomo_relu.bounds.executor import run_tasks
-from pyomo_relu.search.ascent import minimise_over_box
 from pyomo_relu.search.branch_assignment import Assignments
 from pyomo_relu.search.branch_budget import Budget
 from pyomo_relu.search.branch_dive import Dive
 from pyomo_relu.search.branch_handover import Handover
-from pyomo_relu.search.branch_incumbent import Incumbent
+from pyomo_relu.search.branch_incumbent import REPAIRS, Incumbent
 from pyomo_relu.search.branch_milp import solve_leaf
 from pyomo_relu.search.branch_nodes import OpenNodes
 from pyomo_relu.search.branch_relax import Relaxation
@@ -26,13 +25,6 @@ STALLED = "stalled"
 
 #: Seconds that one batch should take: short against a time limit, long against Python.
 _BATCH_SECONDS = 0.4
-
-#: Random points evaluated before branching, and starts and steps of a descent.
-_SAMPLES = 2000
-_STARTS, _STEPS = 64, 40
-
-#: Most linear regions optimised over per batch while nothing feasible is known.
-_REPAIRS = 4
 
 #: Share of the time that may go into trying values of integer columns.
 _ASSIGNING = 0.15
@@ -86,6 +78,8 @@ class Tree:
         self._closed = np.inf
         self._unresolved = np.inf
         self._at_work = np.inf
+        self._shrunk_to = np.inf
+        self._proven = -np.inf
         self._per_batch = 8
         self._diving, self._assigning = Budget(_DIVING), Budget(_ASSIGNING)
         self._spent_searching = 0.0
@@ -98,10 +92,11 @@ class Tree:
     @property
     def tolerance(self):
         """Absolute gap at which the incumbent counts as optimal."""
-        value = self.incumbent.value
+        value, gap = self.incumbent.value, self.options.mip_gap
         if not np.isfinite(value):
             return 0.0
-        return max(self.options.abs_gap, self.options.mip_gap * abs(value))
+        # an infinite share of 0 is not a number
+        return max(self.options.abs_gap, gap * abs(value) if gap < np.inf else gap)
 
     @property
     def cutoff(self):
@@ -109,10 +104,22 @@ class Tree:
         return self.incumbent.value - self.tolerance
 
     @property
+    def _wide(self):
+        """Whether the gap is wider than the objective: the cutoff is then no bound."""
+        return self.tolerance > max(1.0, abs(self.incumbent.value))
+
+    @property
     def bound(self):
         """Proven lower bound of the objective."""
-        least = min(self._closed, self._unresolved, self._at_work, self.open.bound)
-        return min(least, self.incumbent.value)
+        least = min(
+            self._closed,
+            self._unresolved,
+            self._at_work,
+            self._shrunk_to,
+            self.open.bound,
+            self.incumbent.value,
+        )
+        return max(least, self._proven)
 
     @property
     def seconds(self):
@@ -139,35 +146,52 @@ class Tree:
                 pool.shutdown(cancel_futures=True)
 
     def _run(self, executor):
-        self._first_points()
-        first = True
+        self._repair(self.incumbent.begin(self.options.seed, self.options.start))
+        if self._root() == UNBOUNDED:
+            return UNBOUNDED
         while True:
-            cutoff = self.cutoff
-            pruned = self.open.prune(cutoff)
-            if np.isfinite(pruned):
-                self._closed = min(self._closed, pruned, cutoff)
-            if not len(self.open):
-                return self._conclusion()
-            if self._left() <= 0:
-                return TIME_LIMIT
-            batch = self.open.pop(self._per_batch)
-            self._at_work = float(batch.bound.min())
-            if first:
-                done = self.relaxation.evaluate(batch, cutoff, self._deadline())
-                if done.unbounded and not np.isfinite(self.incumbent.value):
-                    return UNBOUNDED
-                if done.unbounded and not np.isfinite(done.nodes.bound).all():
-                    return UNBOUNDED
-                self._take(done)
-                first = False
-            else:
-                self._work(batch, executor)
-            self._at_work = np.inf
+            self._prune()
             self._assign()
             self._dive()
             self._search()
             if self.progress is not None:
                 self.progress(self)
+            self._prune()
+            if not len(self.open):
+                return self._conclusion()
+            if self._left() <= 0:
+                return TIME_LIMIT
+            self._at_work = self.open.bound
+            self._work(self.open.pop(self._per_batch), executor)
+            self._at_work = np.inf
+
+    def _root(self):
+        """Bound the whole box, whatever the time and the gap."""
+        cutoff = self._cut_at(self.incumbent.value if self._wide else self.cutoff)
+        self._at_work = -np.inf
+        done = self.relaxation.evaluate(self.open.pop(1), cutoff, np.inf)
+        if done.unbounded and not (
+            np.isfinite(cutoff) and np.isfinite(done.nodes.bound).all()
+        ):
+            return UNBOUNDED
+        self._take(done)
+        self._at_work = np.inf
+        return None
+
+    def _prune(self):
+        """Drop open nodes that are of no interest; an interrupt loses no bound."""
+        if self._wide:
+            self._proven = max(self._proven, self.bound)
+        self._at_work, cutoff = self.open.bound, self.cutoff
+        pruned = self.open.prune(cutoff)
+        if np.isfinite(pruned):
+            self._closed = min(self._closed, pruned, cutoff)
+        self._at_work = np.inf
+
+    def _cut_at(self, cutoff):
+        """``cutoff``, noted: below it boxes may be shrunk, so it is a bound too."""
+        self._shrunk_to = min(self._shrunk_to, cutoff)
+        return cutoff
 
     def _conclusion(self):
         if not self._reaches_cutoff(min(self._unresolved, self._closed)):
@@ -201,12 +225,13 @@ class Tree:
         parts = self.options.threads
         if self.options.executor is not None and parts == 1:
             parts = getattr(executor, "_max_workers", None) or 2
+        cutoff = self._cut_at(self.cutoff)
         chunks = [batch[i::parts] for i in range(min(parts, len(batch)))]
         tasks = [
             (
                 self.relaxation,
                 c.split(self.problem.integer),
-                self.cutoff,
+                cutoff,
                 self._deadline(),
             )
             for c in chunks
@@ -249,39 +274,6 @@ class Tree:
 
     # -- incumbents ----------------------------------------------------------------
 
-    def _first_points(self):
-        """Random points, descended along gradients or from region to region."""
-        p = self.problem
-        n = p.n_inputs
-        if p.is_box:
-            costs = np.zeros(p.network.n_outputs)
-            costs[p.direction[0]] = p.factor[0]
-            x, _ = minimise_over_box(
-                p.network,
-                costs,
-                p.lower,
-                p.upper,
-                n_starts=_STARTS,
-                steps=_STEPS,
-                seed=self.options.seed,
-                input_costs=p.rest[[0]].toarray()[0],
-            )
-            self.incumbent.offer(x[None])
-        rng = np.random.default_rng(self.options.seed)
-        points = np.zeros((_SAMPLES, p.n_columns))
-        points[:, :n] = rng.uniform(p.lower[:n], p.upper[:n], (_SAMPLES, n))
-        points[0, :n] = 0.5 * (p.lower[:n] + p.upper[:n])
-        if self.options.start is not None:
-            points[1] = np.nan_to_num(self.options.start[p.columns])
-            self.incumbent.offer(points[1:2])
-        feasible, values = self.incumbent.offer(points)
-        if p.is_box:
-            return
-        if feasible.any():
-            self.incumbent.walk(self.incumbent.full[p.columns])
-        else:
-            self._repair(points[np.argsort(values)[:_REPAIRS]])
-
     def _candidates(self, done):
         """Minimisers of relaxations as incumbents."""
         if not len(done.nodes):
@@ -293,7 +285,7 @@ class Tree:
         if not self.problem.is_box and not feasible.all():
             promising = np.flatnonzero(~feasible)
             order = np.argsort(done.nodes.bound[promising])
-            count = _REPAIRS if not np.isfinite(self.incumbent.value) else 1
+            count = REPAIRS if not np.isfinite(self.incumbent.value) else 1
             self._repair(done.points[promising[order[:count]]])
 
     def _repair(self, points):
@@ -373,7 +365,7 @@ class Tree:
 
     def _leaf(self, lower, upper, seconds, mip_nodes):
         self.milps += 1
-        cutoff = self.cutoff
+        cutoff = self._cut_at(self.cutoff)
         answer = solve_leaf(
             self.problem,
             self.relaxation.bounder,

@@ -9,7 +9,8 @@ import numpy as np
 from pyomo.common.collections import ComponentMap
 
 from pyomo_relu.bounds_runs import release_void_bounds
-from pyomo_relu.errors import ModelError
+from pyomo_relu.contradiction import SECONDS, contradiction
+from pyomo_relu.errors import InfeasibleError, ModelError
 from pyomo_relu.search.linear_solve import solve_linear
 from pyomo_relu.search.methods import METHODS
 from pyomo_relu.search.points import check_linear, problem_of, with_points
@@ -17,7 +18,11 @@ from pyomo_relu.search.problem import Clock
 from pyomo_relu.search.relax_walk import solve_region
 from pyomo_relu.search.searcher import Searcher, check_rows
 from pyomo_relu.surrounding import read_surrounding
-from pyomo_relu.transform.targets import check_function_kept, network_blocks
+from pyomo_relu.transform.targets import (
+    check_function_kept,
+    network_blocks,
+    refuse_disjuncts,
+)
 
 logger = logging.getLogger("pyomo.relu.search")
 
@@ -117,7 +122,8 @@ def find_point(
         If the model is not linear around its networks, an input is unbounded, or a
         method is unknown.
     InfeasibleError
-        If the model is infeasible even without its networks.
+        If the model's rows and what the networks can reach have no common point; the
+        message names rows and bounds that contradict each other.
 
     Notes
     -----
@@ -126,11 +132,27 @@ def find_point(
     """
     run = _methods(methods)
     blocks = network_blocks(model, None, "find_point")
+    refuse_disjuncts(blocks, "find_point")
     check_function_kept(blocks, "find_point")
     release_void_bounds(blocks)
     surrounding = read_surrounding(model, blocks)
     check_linear(surrounding)
     clock, problem = Clock(time_limit), problem_of(surrounding)
+    try:
+        return _search(
+            surrounding, problem, clock, seed, progress, start, run, rounds, stop_at
+        )
+    except InfeasibleError as error:
+        seconds = min(clock.limit() or SECONDS, SECONDS)
+        raise InfeasibleError(
+            f"find_point: '{model.name}' is infeasible. "
+            f"{contradiction(surrounding, seconds=seconds)} (Found because {error})"
+        ) from None
+
+
+def _search(
+    surrounding, problem, clock, seed, progress, start, methods, rounds, stop_at
+):
     with _report(progress, surrounding) as on_improvement:
         searcher = Searcher(problem, clock, seed, on_improvement)
         if stop_at is not None:
@@ -141,7 +163,7 @@ def find_point(
         if start is not None:
             columns = with_points(problem, _points(surrounding, start))
             searcher.offer(solve_region(problem, columns, clock.limit()), "start")
-        _run(searcher, run, math.inf if rounds is None else rounds)
+        _run(searcher, methods, math.inf if rounds is None else rounds)
     return _result(surrounding, searcher)
 
 

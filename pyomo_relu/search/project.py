@@ -30,9 +30,8 @@ def with_reachable_outputs(problem):
     if np.any(lower > upper):
         at = int(np.argmax(lower > upper))
         raise InfeasibleError(
-            f"the model is infeasible: the network cannot reach the bounds of output "
-            f"'{linear.name(at)}', which lie outside [{lower[at]}, {upper[at]}]. "
-            "Correct the bounds."
+            f"the bounds of '{linear.name(at)}' have nothing in common with what its "
+            "network can reach."
         )
     return linear.replace(lower=lower, upper=upper)
 
@@ -145,7 +144,7 @@ def nearest_linear_point(relaxed, columns, target, width, clock):
     answer = solve_linear(model, costs, clock.limit(5.0), mip_gap=0.05)
     if answer.status == INFEASIBLE:
         raise InfeasibleError(
-            "the model is infeasible: its linear constraints and bounds have no "
-            "solution even without the networks. Correct them."
+            "the model's linear constraints and bounds have no solution within what "
+            "the networks can reach."
         )
     return None if answer.primal is None else answer.primal[:n]

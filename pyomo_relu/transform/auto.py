@@ -104,16 +104,12 @@ class Auto(NetworkFormulation):
                 note(block, bounds)
                 plans[block] = choose(bounds, config)
         tokens = []
-        try:
-            for steps, group in _groups(blocks, plans):
-                for step in steps:
-                    transformation = TransformationFactory(step.name)
-                    options = _options(transformation, step, config)
-                    token = transformation.apply_to(model, targets=group, **options)
-                    tokens.append((step.name, token))
-        except BaseException:
-            _reverse(model, tokens)
-            raise
+        for steps, group in _groups(blocks, plans):
+            for step in steps:
+                transformation = TransformationFactory(step.name)
+                options = _options(transformation, step, config)
+                token = transformation.apply_to(model, targets=group, **options)
+                tokens.append((step.name, token))
         for block, (steps, reason) in plans.items():
             logger.info(
                 f"{self.NAME}: '{block.name}': {' then '.join(s.name for s in steps)}, "

@@ -26,9 +26,10 @@ from pyomo_relu.bounds_runs import release_void_bounds
 from pyomo_relu.errors import TransformationError
 from pyomo_relu.model_building import pause_garbage_collection
 from pyomo_relu.model_reading import model_read_once
+from pyomo_relu.transaction import transaction
 from pyomo_relu.transform.encoding import Encoding
 from pyomo_relu.transform.resolution import leave_out_unresolved, warn_of_leak
-from pyomo_relu.transform.targets import network_blocks
+from pyomo_relu.transform.targets import in_disjunct, network_blocks
 
 logger = logging.getLogger("pyomo.relu")
 
@@ -122,10 +123,11 @@ class NetworkFormulation(Transformation):
         return ""
 
     def _finish(self, encoding, config):
-        """Act on the attached encoding; an error in here takes it off again."""
+        """Act on the attached encoding."""
 
     # -- applying ------------------------------------------------------------------
 
+    @transaction
     def _apply_to(self, model, **kwds):
         with model_read_once():
             return self._apply(model, kwds)
@@ -137,21 +139,12 @@ class NetworkFormulation(Transformation):
             return self._undo(model, config.reverse)
         blocks = self._untransformed(model, config)
         release_void_bounds(blocks, config.assume_fixed_vars_permanent)
-        encodings = []
-        try:
-            with pause_garbage_collection():
-                self._prepare(model, blocks, config)
-                for block in blocks:
-                    encodings.append(self._transform_block(block, config))
-        except BaseException:
-            for encoding in reversed(encodings):
-                encoding.detach()
-            raise
+        with pause_garbage_collection():
+            self._prepare(model, blocks, config)
+            for block in blocks:
+                self._transform_block(block, config)
         return ReverseTransformationToken(
-            type(self),
-            model,
-            config.targets or [model],
-            {"blocks": [encoding.block for encoding in encodings]},
+            type(self), model, config.targets or [model], {"blocks": blocks}
         )
 
     def _untransformed(self, model, config):
@@ -181,14 +174,9 @@ class NetworkFormulation(Transformation):
         leave_out_unresolved(self.NAME, encoding)
         name = f"_pyomo_{self.NAME.replace('.', '_')}_reformulation"
         encoding.attach(unique_component_name(block, name), protected_vars(block))
-        try:
-            self._finish(encoding, config)
-        except BaseException:
-            encoding.detach()
-            raise
+        self._finish(encoding, config)
         warn_of_leak(self.NAME, encoding)
         logger.debug(f"{block.name}: {encoding.description()}")
-        return encoding
 
     def _undo(self, model, token):
         token.check_token_valid(type(self), model, None)
@@ -313,13 +301,6 @@ def crown_on_block(block, assume_fixed_vars_permanent):
     return bounds_.crown_bounds(
         bounds.network, bounds.input_lower, bounds.input_upper, bounds
     )
-
-
-def in_disjunct(block):
-    """The Disjunct that a block lies in, or None."""
-    while block is not None and block.ctype is not Disjunct:
-        block = block.parent_block()
-    return block
 
 
 def protected_vars(block):

@@ -55,7 +55,7 @@ from pyomo.core.base import TransformationFactory
 from pyomo_relu import bounds as bounds_
 from pyomo_relu.errors import TransformationError
 from pyomo_relu.model_conditions import ModelConditions
-from pyomo_relu.surrounding import read_surrounding
+from pyomo_relu.surrounding import read_surrounding, warn_of_left_out
 from pyomo_relu.transform.base import (
     NetworkFormulation,
     check_encoded,
@@ -174,6 +174,7 @@ class Cells(NetworkFormulation):
         fixed = config.assume_fixed_vars_permanent
         surrounding = read_surrounding(blocks[0].model(), blocks, fixed)
         if config.scope == "model":
+            warn_of_left_out(surrounding, self.NAME)
             self._conditions = ModelConditions(blocks[0].model(), surrounding)
         read = variables_read(surrounding)
         networks = []

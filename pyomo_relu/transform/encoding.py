@@ -10,6 +10,7 @@ from pyomo.core.expr.numeric_expr import LinearExpression
 from pyomo.gdp import Disjunct
 
 from pyomo_relu.affine_rows import NetworkColumns
+from pyomo_relu.transaction import on_rollback
 from pyomo_relu.var_bounds import TightenedVars
 
 
@@ -106,8 +107,9 @@ class Encoding(AutoSlots.Mixin):
 
         ``protected`` holds ids of Vars whose bounds stay as they are.
         """
-        self.block.add_component(name, self.reformulation)
         self.replaced = [row for row in self.replaced if row.active]
+        on_rollback(self._take_off)
+        self.block.add_component(name, self.reformulation)
         for row in self.replaced:
             row.deactivate()
         bounds = self.bounds
@@ -130,11 +132,23 @@ class Encoding(AutoSlots.Mixin):
     def detach(self):
         """Undo ``attach``: the block is as it was before."""
         self.saved.restore()
-        if self.reformulation.parent_block() is self.block:
-            self.block.del_component(self.reformulation)
-            for row in self.replaced:
-                row.activate()
         self.block.record.encoding = None
+        inactive = [row for row in self.replaced if not row.active]
+        on_rollback(self._put_on, self.reformulation.local_name, inactive)
+        self._take_off()
+
+    def _take_off(self):
+        for row in self.replaced:
+            row.activate()
+        name = self.reformulation.local_name
+        if self.block.component(name) is self.reformulation:
+            self.block.del_component(name)
+
+    def _put_on(self, name, inactive):
+        if self.block.component(name) is not self.reformulation:
+            self.block.add_component(name, self.reformulation)
+        for row in inactive:
+            row.deactivate()
 
     # -- what the block calls ------------------------------------------------------
 

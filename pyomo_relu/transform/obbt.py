@@ -29,14 +29,15 @@ from pyomo.common.dependencies import numpy as np
 from pyomo.core.base import TransformationFactory
 
 from pyomo_relu import bounds as bounds_
+from pyomo_relu.contradiction import SECONDS, contradiction
 from pyomo_relu.errors import BoundsError, InfeasibleError, TransformationError
 from pyomo_relu.model_conditions import ModelConditions
 from pyomo_relu.progress import progress_bars
-from pyomo_relu.surrounding import read_surrounding
+from pyomo_relu.surrounding import read_surrounding, warn_of_left_out
 from pyomo_relu.transform.base import in_disjunct
 from pyomo_relu.transform.bounds import declare_solver_free
 from pyomo_relu.transform.targets import network_blocks
-from pyomo_relu.transform.tightening import BoundTransformation, named_infeasibility
+from pyomo_relu.transform.tightening import BoundTransformation
 
 logger = logging.getLogger("pyomo.relu")
 
@@ -54,7 +55,7 @@ def _config():
             doc="""
             "network": each network over its input box.  "model": all networks together
             with the modeller's active linear constraints; integer Vars are relaxed,
-            nonlinear constraints are left out (and logged).""",
+            nonlinear constraints are left out (a warning names them).""",
         ),
     )
     config.declare(
@@ -194,11 +195,7 @@ class OBBT(BoundTransformation):
         surrounding = read_surrounding(
             model, everywhere, config.assume_fixed_vars_permanent
         )
-        for component in surrounding.left_out:
-            logger.info(
-                f"{self.NAME}: '{component.name}' is not a linear constraint or "
-                "objective and is left out of the relaxation."
-            )
+        warn_of_left_out(surrounding, self.NAME)
         conditions = ModelConditions(model, surrounding, config.objective_cutoff)
         found = self._solve_model(surrounding, everywhere, config, deadline)
         if config.tighten_var_bounds:
@@ -219,12 +216,13 @@ class OBBT(BoundTransformation):
                 blocks, surrounding.input_columns, surrounding.output_columns
             )
         ]
+        cutoff = _cutoff(surrounding, config.objective_cutoff)
         with progress_bars(config.progress or config.tee) as progress:
             try:
-                return bounds_.tighten_model(
+                found = bounds_.tighten_model(
                     surrounding.linear,
                     embedded,
-                    cutoff=_cutoff(surrounding, config.objective_cutoff),
+                    cutoff=cutoff,
                     methods=config.methods,
                     time_limit=deadline.left(),
                     alpha_steps=config.alpha_steps,
@@ -232,7 +230,15 @@ class OBBT(BoundTransformation):
                     **self._solving(config),
                 )
             except InfeasibleError as error:
-                raise named_infeasibility(error, blocks) from None
+                seconds = min(deadline.left() or SECONDS, SECONDS)
+                raise InfeasibleError(
+                    f"{self.NAME}: '{surrounding.blocks[0].model().name}' is "
+                    f"infeasible. {contradiction(surrounding, cutoff, seconds)} "
+                    f"(Found while bounding network blocks {_names(blocks)}: {error})"
+                ) from None
+        if found.statistics.interrupted:
+            raise KeyboardInterrupt
+        return found
 
     def _record_model(self, block, bounds, found, conditions, saved, config):
         if bounds is None:
@@ -247,6 +253,10 @@ class OBBT(BoundTransformation):
             )
         block.record.model_bounds = (bounds, conditions)
         self._report(block, bounds, found.statistics, saved, config)
+
+
+def _names(blocks):
+    return ", ".join(f"'{b.name}'" for b in blocks)
 
 
 def _cutoff(surrounding, value):

@@ -9,7 +9,7 @@ from pyomo.gdp import Disjunct
 from pyomo.gdp.util import is_child_of
 
 from pyomo_relu.block import ReLUNetworkBlockData
-from pyomo_relu.errors import TransformationError
+from pyomo_relu.errors import ModelError, TransformationError
 
 logger = logging.getLogger("pyomo.relu")
 
@@ -83,6 +83,27 @@ def in_order(blocks):
         return [blocks[k] for k in sorter.static_order()]
     except graphlib.CycleError:
         return blocks
+
+
+def in_disjunct(block):
+    """The Disjunct that a block lies in, or None."""
+    while block is not None and block.ctype is not Disjunct:
+        block = block.parent_block()
+    return block
+
+
+def refuse_disjuncts(blocks, name):
+    """Raise if a network holds only while a Disjunct does, for methods that cannot."""
+    for block in blocks:
+        disjunct = in_disjunct(block)
+        if disjunct is not None:
+            raise ModelError(
+                f"{name}: network block '{block.name}' lies on the Disjunct "
+                f"'{disjunct.name}', and {name} takes networks that always hold. Apply "
+                "a formulation such as relu.bigm, then gdp.bigm, and use a MILP solver; "
+                f"or let the network hold always and only '{disjunct.name}' use its "
+                "outputs."
+            )
 
 
 def check_function_kept(blocks, name):

@@ -7,9 +7,10 @@ from pyomo.core.base import ReverseTransformationToken, Transformation
 
 from pyomo_relu import bounds as bounds_
 from pyomo_relu.bounds_runs import BoundsRun, release_void_bounds
-from pyomo_relu.errors import InfeasibleError, TransformationError
+from pyomo_relu.errors import TransformationError
 from pyomo_relu.model_reading import model_read_once
 from pyomo_relu.progress import progress_bars
+from pyomo_relu.transaction import transaction
 from pyomo_relu.transform.base import (
     declare_fixed_inputs,
     declare_targets,
@@ -74,6 +75,7 @@ class BoundTransformation(Transformation):
         """Keyword arguments for ``bounds.tighten``."""
         raise NotImplementedError(f"{type(self).__name__} names no bound methods.")
 
+    @transaction
     def _apply_to(self, model, **kwds):
         with model_read_once():
             return self._apply(model, kwds)
@@ -94,11 +96,7 @@ class BoundTransformation(Transformation):
                 )
         release_void_bounds(blocks, config.assume_fixed_vars_permanent)
         saved = BoundsRun(self.NAME, blocks)
-        try:
-            self._tighten(model, blocks, saved, config)
-        except BaseException:
-            saved.restore()
-            raise
+        self._tighten(model, blocks, saved, config)
         saved.keep()
         return ReverseTransformationToken(
             type(self), model, config.targets or [model], {"saved": saved}
@@ -126,6 +124,8 @@ class BoundTransformation(Transformation):
         self._report(block, bounds, statistics, saved, config)
 
     def _report(self, block, bounds, statistics, saved, config):
+        if statistics.interrupted:
+            raise KeyboardInterrupt
         block.record.statistics = statistics
         if config.tighten_var_bounds:
             in_any = in_disjunct(block) is not None
@@ -153,9 +153,3 @@ class BoundTransformation(Transformation):
                 "relu.obbt to it."
             )
         return statistics
-
-
-def named_infeasibility(error, blocks):
-    """An InfeasibleError that names the blocks it is about."""
-    names = ", ".join(f"'{b.name}'" for b in blocks)
-    return InfeasibleError(f"network blocks {names}: {error}")

@@ -41,8 +41,10 @@ from pyomo.common.config import (
 from pyomo.common.dependencies import numpy as np
 from pyomo.core.base import Transformation, TransformationFactory
 
+from pyomo_relu.block_values import put_back, saved_values
 from pyomo_relu.errors import TransformationError
-from pyomo_relu.transform.targets import network_blocks
+from pyomo_relu.transaction import on_rollback, transaction
+from pyomo_relu.transform.targets import network_blocks, refuse_disjuncts
 
 logger = logging.getLogger("pyomo.relu")
 
@@ -138,6 +140,7 @@ class WarmStart(Transformation):
 
     CONFIG = _config()
 
+    @transaction
     def _apply_to(self, model, **kwds):
         from pyomo_relu.search import find_point
 
@@ -150,6 +153,7 @@ class WarmStart(Transformation):
                 "start={block: point} or search methods."
             )
         blocks = network_blocks(model, None, "relu.warmstart")
+        refuse_disjuncts(blocks, "relu.warmstart")
         start = _checked_start(config.start, blocks)
         result = find_point(
             model,
@@ -166,6 +170,7 @@ class WarmStart(Transformation):
                 "as they were."
             )
             return result
+        on_rollback(put_back, saved_values(blocks, result.values))
         for block in blocks:
             block.initialize(result.inputs[block])
         for var, value in result.values.items():

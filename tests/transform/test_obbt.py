@@ -462,3 +462,17 @@ def test_dropped_indicators_notice_a_later_reader_of_the_output():
     m.objective.sense = pyo.maximize
     with pytest.raises(ModelError, match="the objective was changed"):
         m.nn.forward_error()
+
+
+def test_rows_that_are_left_out_are_warned_of():
+    m = box_model()
+    m.circles = pyo.Constraint(
+        pyo.RangeSet(12), rule=lambda m, i: m.x[0] ** 2 + m.x[1] ** 2 <= i
+    )
+    for name, options in (("relu.obbt", {}), ("relu.cells", {"max_cells": 8})):
+        out = StringIO()
+        with LoggingIntercept(out, "pyomo.relu", level=30):
+            TRANSFORM(name).apply_to(m.clone(), scope="model", **options)
+        text = " ".join(out.getvalue().split())
+        assert f"{name}: 'circles[1]', 'circles[2]'" in text
+        assert "and 2 more are not linear" in text

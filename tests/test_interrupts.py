@@ -1,0 +1,317 @@
+"""Whatever is raised wherever, the model is as before: every n-th call raises once."""
+
+import sys
+
+import pyomo.environ as pyo
+import pytest
+from pyomo.gdp import Disjunct
+
+import pyomo_relu
+from pyomo_relu import ReLUNetworkBlock
+from pyomo_relu.search import find_point
+from tests.networks import chain
+from tests.transform.battery import (
+    BY_NAME,
+    disjunct_model,
+    linked_model,
+    network_blocks,
+    snapshot,
+)
+
+_PACKAGE = pyomo_relu.__path__[0]
+_GENERATOR = 0x20
+
+
+class Oops(Exception):
+    """What no code expects."""
+
+
+class Raiser:
+    """Raises once, at the n-th beginning or end of a function of the package.
+
+    A generator that goes on is no call, and when a function returns to code outside of
+    the package there is nobody left who could answer.
+    """
+
+    def __init__(self, error=None, at=0):
+        self.error, self.at, self.seen = error, at, 0
+
+    def __enter__(self):
+        sys.setprofile(self._event)
+        return self
+
+    def __exit__(self, *_):
+        sys.setprofile(None)
+
+    @property
+    def raised(self):
+        return 0 < self.at <= self.seen
+
+    def _event(self, frame, event, _):
+        if event not in ("call", "return") or frame.f_code.co_flags & _GENERATOR:
+            return
+        frames = [frame] if event == "call" else [frame, frame.f_back]
+        if not all(f.f_code.co_filename.startswith(_PACKAGE) for f in frames):
+            return
+        self.seen += 1
+        if self.seen == self.at:
+            sys.setprofile(None)
+            raise self.error
+
+
+def state(model):
+    """All that a call which fails must leave alone."""
+    records = [
+        tuple(getattr(b.record, name) for name in type(b.record).__slots__)
+        for b in network_blocks(model)
+    ]
+    values = [
+        (v.name, v.value, v.stale)
+        for v in model.component_data_objects(
+            (pyo.Var, pyo.BooleanVar), descend_into=(pyo.Block, Disjunct)
+        )
+    ]
+    return snapshot(model), records, values
+
+
+def moments(make, call, most):
+    """When to raise: now and then, and at each of the last events, which change most."""
+    call(make())  # what is kept of networks and imports is there after that
+    model = make()
+    state(model)
+    with Raiser() as raiser:
+        call(model)
+    count = raiser.seen
+    now_and_then = range(1, count + 1, max(1, count // most))
+    return sorted({*now_and_then, *range(max(1, count - most), count + 1)})
+
+
+def check(make, call, most=5):
+    """Raise at many moments of ``call(make())``: the model must stay as it was."""
+    model, raised = make(), 0
+    for at in moments(make, call, most):
+        for error in (KeyboardInterrupt, Oops):
+            before = state(model)
+            try:
+                with Raiser(error, at) as raiser:
+                    call(model)
+            except error:
+                raised += 1
+                assert state(model) == before, (at, error)
+            else:
+                # a solver that fails may cost a bound only; Ctrl-C is never forgotten
+                assert error is Oops or not raiser.raised, at
+                model = make()
+    assert raised > most
+
+
+def linked():
+    """Two networks and a row between them."""
+    return linked_model(1)
+
+
+def applied(name, make=linked, **options):
+    """A model with a transformation applied to it, and its token."""
+    m = make()
+    m.token = pyo.TransformationFactory(name).apply_to(m, **options)
+    return m
+
+
+@pytest.mark.parametrize("formulation", BY_NAME, ids=str)
+def test_formulations(formulation):
+    check(linked, formulation.apply)
+
+
+@pytest.mark.parametrize("formulation", BY_NAME, ids=str)
+def test_reversed_formulations(formulation):
+    t = formulation.transformation
+    check(
+        lambda: applied(formulation.name, **formulation.options),
+        lambda m: t.apply_to(m, reverse=m.token),
+    )
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"gdp_transformation": None},
+        {"gdp_transformation": "gdp.hull"},
+        {"targets": None},
+    ],
+    ids=str,
+)
+def test_disjunctions(options):
+    t = pyo.TransformationFactory("relu.gdp")
+    for make in (linked, disjunct_model):
+        check(make, lambda m: t.apply_to(m, **options))
+        check(
+            lambda make=make: applied("relu.gdp", make, **options),
+            lambda m: t.apply_to(m, reverse=m.token),
+            most=10,
+        )
+
+
+bound_methods = pytest.mark.parametrize(
+    "name, options",
+    [
+        ("relu.bounds", {}),
+        ("relu.obbt", {"methods": ["crown", "lp", "milp"]}),
+        ("relu.obbt", {"scope": "model"}),
+        ("relu.obbt", {"scope": "model", "solver": "gurobi"}),
+    ],
+    ids=str,
+)
+
+
+@bound_methods
+def test_bound_methods(name, options):
+    t = pyo.TransformationFactory(name)
+    check(linked, lambda m: t.apply_to(m, **options))
+
+
+@bound_methods
+def test_reversed_bound_methods(name, options):
+    t = pyo.TransformationFactory(name)
+    check(
+        lambda: applied(name, **options), lambda m: t.apply_to(m, reverse=m.token)
+    )
+
+
+def test_warm_start():
+    def make():
+        m = applied("relu.gdp")
+        m.last.initialize([0.1, 0.2])
+        return m
+
+    t = pyo.TransformationFactory("relu.warmstart")
+    options = {"methods": ["samples"], "start": [[0.1, 0.2]] * 2, "time_limit": None}
+    check(make, lambda m: t.apply_to(m, **options))
+
+
+def test_find_point():
+    for methods in ("samples", "ascent", "walk"):
+        check(linked, lambda m, by=methods: find_point(m, by, time_limit=None, rounds=1))
+
+
+def test_bounds_that_are_void():
+    def make():
+        m = applied("relu.obbt", scope="model")
+        m.link.deactivate()
+        return m
+
+    t = pyo.TransformationFactory("relu.bigm")
+    check(make, t.apply_to)
+
+
+def test_bounds_that_the_modeller_brings():
+    def make():
+        m = linked()
+        m.last.use_bounds(m.last.neuron_bounds())
+        return m
+
+    check(linked, lambda m: m.last.use_bounds(m.last.neuron_bounds()))
+    check(make, lambda m: m.last.use_bounds(None))
+
+
+@pytest.mark.parametrize("load", [True, False])
+def test_branch_and_bound(load):
+    def make():
+        m = linked()
+        m.objective.sense = pyo.maximize
+        return m
+
+    solver = pyo.SolverFactory("relu.branch")
+
+    def call(m):
+        return solver.solve(m, load_solutions=load)
+
+    m = make()
+    best = call(m).problem.lower_bound
+    interrupted = 0
+    for at in moments(make, call, 40):
+        for error in (KeyboardInterrupt, Oops):
+            m = make()
+            before = state(m)
+            try:
+                with Raiser(error, at) as raiser:
+                    results = call(m)
+            except error:
+                assert state(m) == before, (at, error)
+                continue
+            if raiser.raised and error is KeyboardInterrupt:
+                assert results.solver.termination_condition == "userInterrupt", at
+                interrupted += 1
+            if results.problem.lower_bound == float("-inf") or not load:
+                assert state(m) == before, at
+            else:
+                value = results.problem.lower_bound
+                assert pyo.value(m.objective) == pytest.approx(value)
+                assert value <= best + 1e-6
+            assert results.problem.upper_bound >= best - 1e-6, at
+    assert interrupted > 10
+
+
+def test_ctrl_c_that_another_package_turns_into_an_error():
+    def domain(value):
+        raise KeyboardInterrupt
+
+    from pyomo.common.config import ConfigValue
+
+    from pyomo_relu.transaction import transaction
+
+    @transaction
+    def configure():
+        return ConfigValue(domain=domain).set_value(1)
+
+    with pytest.raises(KeyboardInterrupt):
+        configure()
+
+
+def test_ctrl_c_while_rolling_back_waits():
+    from pyomo_relu.transaction import on_rollback, transaction
+
+    done = []
+
+    def step(name):
+        done.append(name)
+        if done == ["second"]:
+            raise KeyboardInterrupt
+
+    @transaction
+    def inner():
+        on_rollback(step, "second")
+        raise Oops
+
+    @transaction
+    def outer():
+        on_rollback(step, "first")
+        try:
+            inner()
+        except KeyboardInterrupt:
+            assert done == ["second", "second"]
+        on_rollback(step, "third")
+        raise Oops
+
+    with pytest.raises(Oops):
+        outer()
+    assert done == ["second", "second", "third", "first"]
+    on_rollback(step, "outside of any")
+    assert len(done) == 4
+
+
+def test_blocks_that_are_built():
+    network = chain([2, 3, 1])
+
+    def build(m):
+        m.more = ReLUNetworkBlock([0, 1], network=network)
+        m.del_component("more")
+
+    m = linked()
+    before = state(m)
+    for at in moments(linked, build, 8):
+        for error in (KeyboardInterrupt, Oops):
+            with pytest.raises(error) as caught, Raiser(error, at):
+                build(m)
+            if caught.traceback[-2].name == "build":
+                m.del_component("more")  # Pyomo had added it, and not got to us
+            assert state(m) == before
