@@ -6,12 +6,16 @@ A bound proven with a constraint is void once the modeller relaxes that constrai
 from pyomo.common.autoslots import AutoSlots
 from pyomo.common.dependencies import numpy as np
 
+from pyomo_relu.declared_bounds import declared_bounds
 from pyomo_relu.model_reading import answer_once
 from pyomo_relu.surrounding import read_surrounding
 
 
 class ModelConditions(AutoSlots.Mixin):
-    """The linear rows and Var bounds on which whole-model bounds were proven.
+    """What whole-model bounds were proven with: rows, Vars and networks of a model.
+
+    Rows are kept with the values that Params and fixed Vars had in them; Vars with the
+    bounds that they had, their domains' included, and integrality.
 
     Parameters
     ----------
@@ -23,11 +27,21 @@ class ModelConditions(AutoSlots.Mixin):
         Objective value beyond which points did not count.
     """
 
-    __slots__ = ("blocks", "columns", "model", "objective", "rows")
+    __slots__ = (
+        "blocks",
+        "columns",
+        "integer",
+        "model",
+        "networks",
+        "objective",
+        "rows",
+    )
 
     def __init__(self, model, surrounding, objective_cutoff=None):
         self.model = model
         self.blocks = list(surrounding.blocks)
+        self.networks = [block.encoded_network for block in self.blocks]
+        self.integer = self._integer(surrounding)
         self.rows = self._rows(surrounding)
         self.columns = self._columns(surrounding)
         self.objective = None
@@ -37,27 +51,63 @@ class ModelConditions(AutoSlots.Mixin):
     def violated(self, assume_fixed_vars_permanent=True):
         """What no longer holds, as text for a message; None if all still does.
 
-        Added rows and tighter Var bounds only make the feasible set smaller, so they
-        leave the bounds valid.  Within ``model_read_once`` the model is read once.
+        Added rows, tighter Var bounds and domains only make the feasible set smaller,
+        so they leave the bounds valid; but with an objective cutoff they may cut off
+        the known solution, and nothing that was proven with it holds then.  Within
+        ``model_read_once`` the model is read once.
         """
         return answer_once(self, self._violated, bool(assume_fixed_vars_permanent))
 
     def _violated(self, assume_fixed_vars_permanent):
-        for block in self.blocks:
+        for block, network in zip(self.blocks, self.networks):
             if not _in_force(block):
                 return f"network block '{block.name}' was deactivated"
+            if block.encoded_network != network:
+                return f"the function of network block '{block.name}' was changed"
         now = read_surrounding(self.model, self.blocks, assume_fixed_vars_permanent)
-        gone = set(self.rows) - set(self._rows(now))
+        rows = self._rows(now)
+        gone = self.rows.keys() - rows.keys()
         if gone:
             return f"constraint '{self.rows[min(gone)]}' was changed or removed"
-        if self.objective is not None and self._objective(now) != self.objective:
-            return "the objective was changed, to which the objective cutoff belongs"
-        present = self._columns(now)
+        present, integer = self._columns(now), self._integer(now)
         for name, (lower, upper) in self.columns.items():
             low, high = present.get(name, (-np.inf, np.inf))
             if low < lower or high > upper:
                 return f"the bounds of '{name}' were widened"
+        relaxed = self.integer - integer
+        if relaxed:
+            return f"the domain of '{min(relaxed)}' was changed"
+        if self.objective is not None:
+            return self._cutoff_violated(now, rows, integer)
         return None
+
+    def _cutoff_violated(self, now, rows, integer):
+        """What was changed that may have cut off the solution behind the cutoff."""
+        if self._objective(now) != self.objective:
+            return "the objective was changed, to which the objective cutoff belongs"
+        added = rows.keys() - self.rows.keys()
+        if added:
+            return (
+                f"constraint '{rows[min(added)]}' was added, which the solution behind "
+                "the objective cutoff may violate"
+            )
+        declared = declared_bounds(now)
+        tighter = [
+            self._name(name)
+            for name, low, high in zip(now.linear.names, *declared)
+            if self._narrower(self._name(name), low, high)
+        ]
+        tighter += integer - self.integer
+        if tighter:
+            return (
+                f"'{min(tighter)}' was restricted, which the solution behind the "
+                "objective cutoff may violate"
+            )
+        return None
+
+    def _narrower(self, name, low, high):
+        lower, upper = self.columns.get(name, (-np.inf, np.inf))
+        return low > lower or high < upper
 
     def _name(self, name):
         """Names as the model itself has them, so that its clones match."""
@@ -86,6 +136,13 @@ class ModelConditions(AutoSlots.Mixin):
             (names[j], float(costs[j])) for j in np.flatnonzero(costs).tolist()
         )
         return surrounding.maximise, float(surrounding.cost_constant), tuple(terms)
+
+    def _integer(self, surrounding):
+        """Names of the columns that take integer values."""
+        linear = surrounding.linear
+        return {
+            self._name(linear.names[j]) for j in np.flatnonzero(linear.integer).tolist()
+        }
 
     def _columns(self, surrounding):
         linear = surrounding.linear

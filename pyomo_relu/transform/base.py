@@ -21,6 +21,7 @@ from pyomo.core.util import target_list
 from pyomo.gdp import Disjunct
 
 from pyomo_relu import bounds as bounds_
+from pyomo_relu.applications import application, describe_application
 from pyomo_relu.block import ReLUNetworkBlockData
 from pyomo_relu.bounds_runs import release_void_bounds
 from pyomo_relu.errors import TransformationError
@@ -126,7 +127,7 @@ class NetworkFormulation(Transformation):
     # -- applying ------------------------------------------------------------------
 
     def _apply_to(self, model, **kwds):
-        with model_read_once():
+        with model_read_once(), application():
             return self._apply(model, kwds)
 
     def _apply(self, model, kwds):
@@ -134,6 +135,7 @@ class NetworkFormulation(Transformation):
         config.set_value(kwds)
         if config.reverse is not None:
             return self._undo(model, config.reverse)
+        describe_application(type(self), model, config)
         blocks = self._untransformed(model, config)
         release_void_bounds(blocks, config.assume_fixed_vars_permanent)
         encodings = []

@@ -6,6 +6,7 @@ from pyomo.common.config import Bool, ConfigDict, ConfigValue, NonNegativeFloat
 from pyomo.core.base import ReverseTransformationToken, Transformation
 
 from pyomo_relu import bounds as bounds_
+from pyomo_relu.applications import application, describe_application
 from pyomo_relu.bounds_runs import BoundsRun, release_void_bounds
 from pyomo_relu.errors import InfeasibleError, TransformationError
 from pyomo_relu.model_reading import model_read_once
@@ -75,7 +76,7 @@ class BoundTransformation(Transformation):
         raise NotImplementedError(f"{type(self).__name__} names no bound methods.")
 
     def _apply_to(self, model, **kwds):
-        with model_read_once():
+        with model_read_once(), application():
             return self._apply(model, kwds)
 
     def _apply(self, model, kwds):
@@ -83,6 +84,7 @@ class BoundTransformation(Transformation):
         config.set_value(kwds)
         if config.reverse is not None:
             return self._undo(model, config.reverse)
+        describe_application(type(self), model, config)
         blocks = network_blocks(model, config.targets, self.NAME)
         for block in blocks:
             if block.record.encoding is not None:
