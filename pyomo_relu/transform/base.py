@@ -27,6 +27,7 @@ from pyomo_relu.bounds_runs import release_void_bounds
 from pyomo_relu.errors import TransformationError
 from pyomo_relu.model_building import pause_garbage_collection
 from pyomo_relu.model_reading import model_read_once
+from pyomo_relu.transform.ceilings import check_ceilings
 from pyomo_relu.transform.encoding import Encoding
 from pyomo_relu.transform.targets import network_blocks
 
@@ -84,6 +85,9 @@ class NetworkFormulation(Transformation):
     #: Registered name; subclasses set it.
     NAME = None
     CONFIG = declare_fixed_inputs(declare_targets(ConfigDict("relu")))
+    #: Whether the rows of ``_encode`` and ``_encode_neuron``, where a class has its own,
+    #: are right for neurons that reach a ceiling.
+    HANDLES_CEILINGS = False
 
     # -- hooks ---------------------------------------------------------------------
 
@@ -176,6 +180,7 @@ class NetworkFormulation(Transformation):
 
     def _transform_block(self, block, config):
         bounds, given = self._bounds(block, config)
+        check_ceilings(type(self), block, bounds)
         encoding = Encoding(type(self), block, bounds)
         encoding.given.update(given)
         self._encode(encoding, config)
