@@ -4,6 +4,7 @@ import math
 
 from pyomo.common.config import ConfigDict, ConfigValue
 from pyomo.common.dependencies import numpy as np
+from pyomo.core.base import TransformationFactory
 from pyomo.core.base.block import BlockData, declare_custom_block
 from pyomo.core.base.component import ModelComponentFactory
 from pyomo.core.base.constraint import Constraint
@@ -367,15 +368,40 @@ class ReLUNetworkBlockData(BlockData):
                 raise ModelError(
                     f"{self.name}: {reason} after {self.record.runs[-1].name} was "
                     "applied, so the Var bounds that it set may cut off solutions. "
-                    "Apply it again."
+                    "Call refresh(), or apply it again."
                 )
             return
         reason = encoding.outdated() or encoding.formulation.outdated(encoding)
         if reason is not None:
             raise ModelError(
                 f"{self.name}: {reason} after {encoding.formulation.NAME} was applied, "
-                "so its rows no longer fit the model. Reverse it and apply it again."
+                "so its rows no longer fit the model. Call refresh(), or reverse it and "
+                "apply it again."
             )
+
+    def refresh(self):
+        """Apply what is in force on this block again, to the model as it is now.
+
+        Formulations and bound methods are undone and applied with the options that
+        they were given, where the model was changed so that they would now find
+        something else: bounds of inputs, fixed inputs, mutable Params in bounds and
+        rows, domains; see ``relu.refresh``.  Nothing is done where all is as it was.
+        An indexed block refreshes its members.
+
+        Returns
+        -------
+        bool
+            True if something was applied again.
+
+        Raises
+        ------
+        ReLUError
+            If it cannot be applied any more.  The model is then as it was before.
+        """
+        refreshed = TransformationFactory("relu.refresh").apply_to(
+            self.model(), targets=self
+        )
+        return bool(refreshed)
 
     # -- report --------------------------------------------------------------------
 
@@ -387,3 +413,5 @@ class ReLUNetworkBlockData(BlockData):
 ModelComponentFactory.register("A trained ReLU network between variables")(
     ReLUNetworkBlock  # noqa: F821  (made by declare_custom_block)
 )
+
+IndexedReLUNetworkBlock.refresh = ReLUNetworkBlockData.refresh  # noqa: F821

@@ -28,11 +28,14 @@ _INFINITE = 1e20
 _TRIALS = 256
 
 
-def input_box(block, assume_fixed_vars_permanent=True):
-    """Lower and upper bounds of a block's inputs; see ``ReLUNetworkBlock.input_box``."""
+def input_box(block, assume_fixed_vars_permanent=True, bounds_of=None):
+    """Lower and upper bounds of a block's inputs; see ``ReLUNetworkBlock.input_box``.
+
+    ``bounds_of`` is a function of a Var that gives other bounds than it has.
+    """
     lower, upper = np.empty((2, block.network.n_inputs))
     for j, var in enumerate(block.input_vars()):
-        lo, hi = var.bounds
+        lo, hi = var.bounds if bounds_of is None else bounds_of(var)
         lower[j] = -math.inf if lo is None else lo
         upper[j] = math.inf if hi is None else hi
         if var.fixed and assume_fixed_vars_permanent:

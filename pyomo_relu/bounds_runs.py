@@ -28,7 +28,7 @@ class BoundsRun(AutoSlots.Mixin):
         The transformation, or ``GIVEN``.
     blocks : list of ReLUNetworkBlockData
         On which it records bounds.
-    given : NeuronBounds, optional
+    brought : NeuronBounds, optional
         What the modeller brought.
 
     Attributes
@@ -45,14 +45,14 @@ class BoundsRun(AutoSlots.Mixin):
         "blocks",
         "boxes",
         "conditions",
-        "given",
+        "brought",
         "name",
         "stamp",
         "variables",
     )
 
-    def __init__(self, name, blocks, given=None):
-        self.name, self.blocks, self.given = name, list(blocks), given
+    def __init__(self, name, blocks, brought=None):
+        self.name, self.blocks, self.brought = name, list(blocks), brought
         self.application, self.stamp = current_application(), next_stamp()
         self.conditions = None
         fixed = self.application is None or self.application.fixed_permanent

@@ -8,7 +8,7 @@ from pyomo.common.dependencies import numpy as np
 
 from pyomo_relu.declared_bounds import declared_bounds
 from pyomo_relu.model_reading import answer_once
-from pyomo_relu.surrounding import read_surrounding
+from pyomo_relu.surrounding import in_force, read_surrounding
 
 
 class ModelConditions(AutoSlots.Mixin):
@@ -58,9 +58,15 @@ class ModelConditions(AutoSlots.Mixin):
         """
         return answer_once(self, self._violated, bool(assume_fixed_vars_permanent))
 
-    def _violated(self, assume_fixed_vars_permanent):
+    def changed(self, assume_fixed_vars_permanent=True):
+        """What is not as it was, restrictions included, as text; None if all is."""
+        return answer_once(
+            self, self._violated, bool(assume_fixed_vars_permanent), True
+        )
+
+    def _violated(self, assume_fixed_vars_permanent, restrictions_too=False):
         for block, network in zip(self.blocks, self.networks):
-            if not _in_force(block):
+            if not in_force(block):
                 return f"network block '{block.name}' was deactivated"
             if block.encoded_network != network:
                 return f"the function of network block '{block.name}' was changed"
@@ -77,20 +83,20 @@ class ModelConditions(AutoSlots.Mixin):
         relaxed = self.integer - integer
         if relaxed:
             return f"the domain of '{min(relaxed)}' was changed"
-        if self.objective is not None:
-            return self._cutoff_violated(now, rows, integer)
-        return None
-
-    def _cutoff_violated(self, now, rows, integer):
-        """What was changed that may have cut off the solution behind the cutoff."""
+        if self.objective is None:
+            return self._restricted(now, rows, integer) if restrictions_too else None
         if self._objective(now) != self.objective:
             return "the objective was changed, to which the objective cutoff belongs"
+        restricted = self._restricted(now, rows, integer)
+        if restricted is None:
+            return None
+        return f"{restricted} (the solution behind the objective cutoff may violate it)"
+
+    def _restricted(self, now, rows, integer):
+        """What makes the feasible set smaller than it was, or None."""
         added = rows.keys() - self.rows.keys()
         if added:
-            return (
-                f"constraint '{rows[min(added)]}' was added, which the solution behind "
-                "the objective cutoff may violate"
-            )
+            return f"constraint '{rows[min(added)]}' was added"
         declared = declared_bounds(now)
         tighter = [
             self._name(name)
@@ -98,12 +104,7 @@ class ModelConditions(AutoSlots.Mixin):
             if self._narrower(self._name(name), low, high)
         ]
         tighter += integer - self.integer
-        if tighter:
-            return (
-                f"'{min(tighter)}' was restricted, which the solution behind the "
-                "objective cutoff may violate"
-            )
-        return None
+        return f"the bounds or domain of '{min(tighter)}' became tighter" if tighter else None
 
     def _narrower(self, name, low, high):
         lower, upper = self.columns.get(name, (-np.inf, np.inf))
@@ -154,11 +155,3 @@ class ModelConditions(AutoSlots.Mixin):
             )
             for j in np.flatnonzero(finite).tolist()
         }
-
-
-def _in_force(block):
-    while block is not None:
-        if not block.active:
-            return False
-        block = block.parent_block()
-    return True

@@ -129,6 +129,15 @@ def read_surrounding(model, blocks, assume_fixed_vars_permanent=True):
     )
 
 
+def in_force(block):
+    """True if neither a block nor one that contains it is deactivated."""
+    while block is not None:
+        if not block.active:
+            return False
+        block = block.parent_block()
+    return True
+
+
 def check_domains(surrounding, name):
     """Refuse Vars that are neither continuous nor integer.
 

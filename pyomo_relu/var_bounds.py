@@ -61,6 +61,22 @@ class TightenedVars(AutoSlots.Mixin):
             current = var_sides.get((id(var), side), (var._lb, var._ub)[side])
             var_sides[id(var), side] = declared if current == bound else current
 
+    def in_force(self):
+        """[(var, side, declared, bound)] of the sides that still carry the bound."""
+        return [
+            entry for entry in self._sides if _side(entry[0], entry[1]) == entry[3]
+        ]
+
+    def put_back(self, sides, entries):
+        """Undo ``restore``: tighten ``sides`` again, and know ``entries``."""
+        for var, side, _, bound in sides:
+            (var.setlb, var.setub)[side](bound)
+        self._sides = entries
+
+    def entries(self):
+        """All that is known of sides that were tightened, for ``put_back``."""
+        return list(self._sides)
+
     def restore(self):
         """Put the declared bounds back, last change first.
 
@@ -71,3 +87,7 @@ class TightenedVars(AutoSlots.Mixin):
                 (var.setlb, var.setub)[side](declared)
         self._sides = []
         read_again()
+
+
+def _side(var, side):
+    return var._ub if side else var._lb

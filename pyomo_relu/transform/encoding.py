@@ -140,6 +140,15 @@ class Encoding(AutoSlots.Mixin):
                 row.activate()
         self.block.record.encoding = None
 
+    def put_back(self, name, inactive, sides, entries):
+        """Undo ``detach``; the arguments say how it was before."""
+        if self.reformulation.parent_block() is not self.block:
+            self.block.add_component(name, self.reformulation)
+        for row in inactive:
+            row.deactivate()
+        self.saved.put_back(sides, entries)
+        self.block.record.encoding = self
+
     # -- what the block calls ------------------------------------------------------
 
     def outdated(self):
