@@ -20,8 +20,9 @@ from pyomo_relu.affine_rows import (
 from pyomo_relu.block_bounds import bounds_in_force, input_box, use_bounds
 from pyomo_relu.block_record import block_record
 from pyomo_relu.block_report import summary_text
+from pyomo_relu.block_validity import check_up_to_date
 from pyomo_relu.block_values import assign, point
-from pyomo_relu.bounds_runs import void_reason, warn_of_restricted_outputs
+from pyomo_relu.bounds_runs import warn_of_restricted_outputs
 from pyomo_relu.errors import MissingPartError, ModelError
 from pyomo_relu.model_building import pause_garbage_collection
 from pyomo_relu.network_argument import per_index, resolve_network
@@ -348,7 +349,7 @@ class ReLUNetworkBlockData(BlockData):
             input was unfixed, or what the formulation assumed of the model is gone.
             The answer cannot be trusted then.
         """
-        self._check_encoding()
+        check_up_to_date(self)
         y = self._network.forward(point(self, None))
         values = []
         for var in self.output_vars():
@@ -359,25 +360,6 @@ class ReLUNetworkBlockData(BlockData):
                 )
             values.append(var.value)
         return float(np.max(np.abs(np.asarray(values) - y)))
-
-    def _check_encoding(self):
-        encoding = self.record.encoding
-        if encoding is None:
-            reason = void_reason(self)
-            if reason is not None and any(r.tightened for r in self.record.runs):
-                raise ModelError(
-                    f"{self.name}: {reason} after {self.record.runs[-1].name} was "
-                    "applied, so the Var bounds that it set may cut off solutions. "
-                    "Call refresh(), or apply it again."
-                )
-            return
-        reason = encoding.outdated() or encoding.formulation.outdated(encoding)
-        if reason is not None:
-            raise ModelError(
-                f"{self.name}: {reason} after {encoding.formulation.NAME} was applied, "
-                "so its rows no longer fit the model. Call refresh(), or reverse it and "
-                "apply it again."
-            )
 
     def refresh(self):
         """Apply what is in force on this block again, to the model as it is now.

@@ -1,4 +1,4 @@
-"""Var bounds as the modeller declared them, under what bound methods and rows tightened."""
+"""Var bounds as the modeller declared them, without what was tightened since."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""Whether Vars come in an order that the modeller chose; a hash seed must not choose."""
+"""Whether Vars come in an order that the modeller chose and not the hash seed."""
 
 from pyomo.core.base.set import Set, SetData, SortedSetData
 
@@ -25,9 +25,9 @@ def check_order(block, side, variables):
         return
     container, index_set = found
     raise ModelError(
-        f"{block.name}: {side}= takes the members of '{container.name}' in the order of "
-        f"its index set '{index_set.name}', which has none: the order of Python sets "
-        "and of sets made from them changes from run to run. Give the order, "
+        f"{block.name}: {side}= takes the members of '{container.name}' in the order "
+        f"of its index set '{index_set.name}', which has none: the order of Python "
+        "sets and of sets made from them changes from run to run. Give the order, "
         f"{side}=[... for i in (...)] with a list or tuple of the indices, or make the "
         "set from a list, Set(initialize=[...], ordered=True)."
     )

@@ -104,7 +104,9 @@ class ModelConditions(AutoSlots.Mixin):
             if self._narrower(self._name(name), low, high)
         ]
         tighter += integer - self.integer
-        return f"the bounds or domain of '{min(tighter)}' became tighter" if tighter else None
+        if tighter:
+            return f"the bounds or domain of '{min(tighter)}' became tighter"
+        return None
 
     def _narrower(self, name, low, high):
         lower, upper = self.columns.get(name, (-np.inf, np.inf))
