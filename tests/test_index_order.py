@@ -54,9 +54,7 @@ WITHOUT_ORDER = {
     "frozenset": lambda m: vars_over(m, frozenset("ab")),
     "SetOf(set)": lambda m: vars_over(m, pyo.SetOf({"a", "b"})),
     "Set of a set": lambda m: vars_over(m, pyo.Set(initialize={"a", "b"})),
-    "Set of a Set of a set": lambda m: vars_over(
-        m, pyo.Set(initialize=m.of_a_set)
-    ),
+    "Set of a Set of a set": lambda m: vars_over(m, pyo.Set(initialize=m.of_a_set)),
     "union": lambda m: vars_over(m, m.loose | m.loose),
     "product": lambda m: vars_over(m, m.loose, [0]),
     "product as one Set": lambda m: vars_over(m, pyo.Set(initialize=m.loose * [0])),

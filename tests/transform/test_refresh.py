@@ -129,7 +129,6 @@ def test_inputs_fixed_again_and_again():
 # -- options -----------------------------------------------------------------------------
 
 
-
 def test_options_are_kept():
     m = peak()
     factors = [[4.0, 0.25]]
