@@ -41,6 +41,14 @@ def pieces_in_force(model):
     return sorted(found.values(), key=lambda piece: -piece.stamp)
 
 
+def declared_sides(model):
+    """{(id(var), side): declared bound} of all sides that were tightened."""
+    sides = {}
+    for piece in pieces_in_force(model):
+        piece.variables.modellers(sides)
+    return sides
+
+
 def declared_bounds(surrounding):
     """Bounds of a Surrounding's columns without what was tightened.
 
@@ -48,9 +56,7 @@ def declared_bounds(surrounding):
     -------
     lower, upper : numpy.ndarray, shape (n_columns,)
     """
-    linear, sides = surrounding.linear, {}
-    for piece in pieces_in_force(surrounding.blocks[0].model()):
-        piece.variables.modellers(sides)
+    linear, sides = surrounding.linear, declared_sides(surrounding.blocks[0].model())
     lower, upper = linear.lower.copy(), linear.upper.copy()
     for j, var in enumerate(surrounding.variables):
         if not var.fixed:

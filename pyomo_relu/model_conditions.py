@@ -4,9 +4,12 @@ A bound proven with a constraint is void once the modeller relaxes that constrai
 """
 
 from pyomo.common.autoslots import AutoSlots
+from pyomo.common.collections import ComponentSet
 from pyomo.common.dependencies import numpy as np
+from pyomo.core.base import Constraint, Objective
+from pyomo.core.expr.visitor import identify_mutable_parameters, identify_variables
 
-from pyomo_relu.declared_bounds import declared_bounds
+from pyomo_relu.declared_bounds import declared_bounds, declared_sides, ends
 from pyomo_relu.model_reading import answer_once
 from pyomo_relu.surrounding import in_force, read_surrounding
 
@@ -34,6 +37,7 @@ class ModelConditions(AutoSlots.Mixin):
         "model",
         "networks",
         "objective",
+        "others",
         "rows",
     )
 
@@ -44,9 +48,10 @@ class ModelConditions(AutoSlots.Mixin):
         self.integer = self._integer(surrounding)
         self.rows = self._rows(surrounding)
         self.columns = self._columns(surrounding)
-        self.objective = None
+        self.objective = self.others = None
         if objective_cutoff is not None:
             self.objective = self._objective(surrounding)
+            self.others = self._others(surrounding)
 
     def violated(self, assume_fixed_vars_permanent=True):
         """What no longer holds, as text for a message; None if all still does.
@@ -88,6 +93,10 @@ class ModelConditions(AutoSlots.Mixin):
         if self._objective(now) != self.objective:
             return "the objective was changed, to which the objective cutoff belongs"
         restricted = self._restricted(now, rows, integer)
+        others = self._others(now) if restricted is None else {}
+        for name in others:
+            if others[name] != self.others.get(name):
+                restricted = f"'{name}' was changed or added"
         if restricted is None:
             return None
         return f"{restricted} (the solution behind the objective cutoff may violate it)"
@@ -146,6 +155,29 @@ class ModelConditions(AutoSlots.Mixin):
         return {
             self._name(linear.names[j]) for j in np.flatnonzero(linear.integer).tolist()
         }
+
+    def _others(self, surrounding):
+        """{name: what it demands} of all that linear rows and columns do not say.
+
+        Neurons as the modeller restricted them, and nonlinear or logical components.
+        """
+        sides = declared_sides(self.blocks[0].model())
+        variables, found = ComponentSet(), {}
+        for block in self.blocks:
+            variables.update(block.pre.values())
+            variables.update(block.post.values())
+        for component in surrounding.left_out:
+            text = values = ""
+            if component.ctype in (Constraint, Objective):
+                text = str(component.expr)
+                parameters = identify_mutable_parameters(component.expr)
+                values = [p.value for p in parameters]
+                variables.update(identify_variables(component.expr))
+            found[self._name(component.name)] = text, values
+        for var in variables:
+            end = (var.value, var.value) if var.fixed else ends(var, sides)
+            found[self._name(var.name)] = end, str(var.domain)
+        return found
 
     def _columns(self, surrounding):
         linear = surrounding.linear

@@ -197,14 +197,28 @@ def test_a_later_run_does_not_forget_the_cutoff_of_an_earlier_one():
         lambda m: m.x[0].setub(-0.5),
         lambda m: m.x[0].fix(-0.5),
         lambda m: setattr(m, "more", pyo.Constraint(expr=m.x[0] <= -0.5)),
+        lambda m: setattr(m, "more", pyo.Constraint(expr=m.x[0] ** 3 <= -0.125)),
+        lambda m: m.q.set_value(0.5),
+        lambda m: m.nn.post[0, 0].setub(0.5),
+        lambda m: m.nn.pre[0, 0].fix(0.5),
     ],
 )
 def test_a_known_solution_that_was_cut_off_is_no_cutoff(restrict):
-    """With x0 <= -0.5 the optimum is 1, which is worse than the cutoff."""
+    """The optimum is 1 then, which is worse than the cutoff."""
     m = peak()
+    m.q = pyo.Param(initialize=9, mutable=True)
+    m.w = pyo.Constraint(expr=pyo.exp(m.x[0] + m.x[1]) <= pyo.exp(m.q))
     T("relu.obbt").apply_to(m, scope="model", objective_cutoff=3.0)
+    (conditions,) = m.nn.record.conditions()
+    assert conditions.violated() is None
     restrict(m)
     T("relu.bigm").apply_to(m)
+    assert not m.nn.record.runs
+    for row in (m.w, m.component("more")):  # HiGHS takes linear rows
+        if row is not None and row.body.polynomial_degree() != 1:
+            row.deactivate()
+            same = m.x[0] + m.x[1] <= m.q if row is m.w else m.x[0] <= -0.5
+            m.add_component(f"{row.name}_linear", pyo.Constraint(expr=same))
     assert solve(m) == pytest.approx(1, abs=1e-5)
 
 
