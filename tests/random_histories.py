@@ -147,7 +147,9 @@ class History:
         if options.get("scope") and self.random.random() < 0.3:
             right = self.right()
             if isinstance(right, float):
-                options = {**options, "objective_cutoff": right}
+                # at the optimum itself bounds are as narrow as solvers' tolerances
+                worse = 0.01 if self.model.best.sense == pyo.minimize else -0.01
+                options = {**options, "objective_cutoff": right + worse}
         self.apply(name, self.targets(), options)
 
     def encode(self):

@@ -80,4 +80,6 @@ def test_reversing_everything_leaves_no_trace(seed):
 def state(block):
     variables = block.component_data_objects(pyo.Var)
     rows = block.component_data_objects(pyo.Constraint, active=True)
-    return [(v.name, v.bounds) for v in variables], [(r.name, str(r.expr)) for r in rows]
+    return [(v.name, v.bounds) for v in variables], [
+        (r.name, str(r.expr)) for r in rows
+    ]

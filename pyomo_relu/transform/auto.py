@@ -144,11 +144,15 @@ class Auto(NetworkFormulation):
                 )
         for block in blocks:
             block.record.encoding.detach()
-        for block in blocks:
-            for run in reversed(block.record.runs):
-                if run.application is application:
-                    run.check_last(self.NAME)
-                    run.restore()
+        runs = {
+            run.stamp: run
+            for block in blocks
+            for run in block.record.runs
+            if run.application is application
+        }
+        for _, run in sorted(runs.items(), reverse=True):
+            run.check_last(self.NAME)
+            run.restore()
 
 
 class Step(NamedTuple):

@@ -126,6 +126,34 @@ def test_inputs_fixed_again_and_again():
     assert solve(m) == pytest.approx(2, abs=1e-5)
 
 
+def test_auto_chooses_anew_and_is_reversed_as_a_whole():
+    """With seven inputs fixed few neurons are unstable; with none fixed many are."""
+    m = pyo.ConcreteModel()
+    m.x = pyo.Var(range(8), bounds=(-1, 1))
+    m.y = pyo.Var()
+    network = chain([8, 20, 1], 1)
+    m.nn = ReLUNetworkBlock(network=network, inputs=m.x, outputs=m.y)
+    m.twin = ReLUNetworkBlock(network=network, inputs=list(m.x.values()))
+    for j in range(1, 8):
+        m.x[j].fix(0.1)
+    plain = state(m)
+    token = T("relu.auto").apply_to(m)
+    assert m.nn.record.encoding.formulation.NAME == "relu.cells"
+    m.x.unfix()
+    assert m.nn.refresh()
+    assert m.nn.record.encoding.formulation.NAME == "relu.bigm"
+    assert [run.name for run in m.nn.record.runs] == ["relu.obbt"]
+    assert m.twin.record.encoding.formulation.NAME == "relu.cells"
+    assert T("relu.refresh").apply_to(m)
+    T("relu.auto").apply_to(m, reverse=token)
+    for j in range(1, 8):
+        m.x[j].fix(0.1)
+    assert state(m) == plain
+    assert not m.nn.record.runs and not m.twin.record.runs
+    with pytest.raises(TransformationError, match="relu.auto: 'nn' is no longer"):
+        T("relu.auto").apply_to(m, reverse=token)
+
+
 # -- options -----------------------------------------------------------------------------
 
 
