@@ -4,6 +4,7 @@ import math
 
 from pyomo.common.config import ConfigDict, ConfigValue
 from pyomo.common.dependencies import numpy as np
+from pyomo.core.base import TransformationFactory
 from pyomo.core.base.block import BlockData, declare_custom_block
 from pyomo.core.base.component import ModelComponentFactory
 from pyomo.core.base.constraint import Constraint
@@ -19,8 +20,9 @@ from pyomo_relu.affine_rows import (
 from pyomo_relu.block_bounds import bounds_in_force, input_box, use_bounds
 from pyomo_relu.block_record import block_record
 from pyomo_relu.block_report import summary_text
+from pyomo_relu.block_validity import check_up_to_date
 from pyomo_relu.block_values import assign, point
-from pyomo_relu.bounds_runs import void_reason, warn_of_restricted_outputs
+from pyomo_relu.bounds_runs import warn_of_restricted_outputs
 from pyomo_relu.errors import MissingPartError, ModelError
 from pyomo_relu.model_building import pause_garbage_collection
 from pyomo_relu.network_argument import per_index, resolve_network
@@ -349,7 +351,7 @@ class ReLUNetworkBlockData(BlockData):
             input was unfixed, or what the formulation assumed of the model is gone.
             The answer cannot be trusted then.
         """
-        self._check_encoding()
+        check_up_to_date(self)
         y = self._network.forward(point(self, None))
         values = []
         for var in self.output_vars():
@@ -361,23 +363,29 @@ class ReLUNetworkBlockData(BlockData):
             values.append(var.value)
         return float(np.max(np.abs(np.asarray(values) - y)))
 
-    def _check_encoding(self):
-        encoding = self.record.encoding
-        if encoding is None:
-            reason = void_reason(self)
-            if reason is not None and any(r.tightened for r in self.record.runs):
-                raise ModelError(
-                    f"{self.name}: {reason} after {self.record.runs[-1].name} was "
-                    "applied, so the Var bounds that it set may cut off solutions. "
-                    "Apply it again."
-                )
-            return
-        reason = encoding.outdated() or encoding.formulation.outdated(encoding)
-        if reason is not None:
-            raise ModelError(
-                f"{self.name}: {reason} after {encoding.formulation.NAME} was applied, "
-                "so its rows no longer fit the model. Reverse it and apply it again."
-            )
+    def refresh(self):
+        """Apply what is in force on this block again, to the model as it is now.
+
+        Formulations and bound methods are undone and applied with the options that
+        they were given, where the model was changed so that they would now find
+        something else: bounds of inputs, fixed inputs, mutable Params in bounds and
+        rows, domains; see ``relu.refresh``.  Nothing is done where all is as it was.
+        An indexed block refreshes its members.
+
+        Returns
+        -------
+        bool
+            True if something was applied again.
+
+        Raises
+        ------
+        ReLUError
+            If it cannot be applied any more.  The model is then as it was before.
+        """
+        refreshed = TransformationFactory("relu.refresh").apply_to(
+            self.model(), targets=self
+        )
+        return bool(refreshed)
 
     # -- report --------------------------------------------------------------------
 
@@ -389,3 +397,5 @@ class ReLUNetworkBlockData(BlockData):
 ModelComponentFactory.register("A trained ReLU network between variables")(
     ReLUNetworkBlock  # noqa: F821  (made by declare_custom_block)
 )
+
+IndexedReLUNetworkBlock.refresh = ReLUNetworkBlockData.refresh  # noqa: F821

@@ -10,7 +10,13 @@ import math
 from pyomo.common.dependencies import numpy as np
 
 from pyomo_relu import bounds as bounds_
-from pyomo_relu.bounds_runs import GIVEN, BoundsRun, release_void_bounds, take_back
+from pyomo_relu.bounds_runs import (
+    GIVEN,
+    BoundsRun,
+    conditions_violated,
+    release_void_bounds,
+    take_back,
+)
 from pyomo_relu.errors import BoundsError, TransformationError
 
 logger = logging.getLogger("pyomo.relu")
@@ -22,11 +28,14 @@ _INFINITE = 1e20
 _TRIALS = 256
 
 
-def input_box(block, assume_fixed_vars_permanent=True):
-    """Lower and upper bounds of a block's inputs; see ``ReLUNetworkBlock.input_box``."""
+def input_box(block, assume_fixed_vars_permanent=True, bounds_of=None):
+    """Lower and upper bounds of a block's inputs; see ``ReLUNetworkBlock.input_box``.
+
+    ``bounds_of`` is a function of a Var that gives other bounds than it has.
+    """
     lower, upper = np.empty((2, block.network.n_inputs))
     for j, var in enumerate(block.input_vars()):
-        lo, hi = var.bounds
+        lo, hi = var.bounds if bounds_of is None else bounds_of(var)
         lower[j] = -math.inf if lo is None else lo
         upper[j] = math.inf if hi is None else hi
         if var.fixed and assume_fixed_vars_permanent:
@@ -48,20 +57,21 @@ def bounds_in_force(block, assume_fixed_vars_permanent=True):
     """Interval arithmetic, intersected with what is recorded and still holds."""
     lower, upper = _finite_box(block, assume_fixed_vars_permanent)
     bounds = bounds_.interval_bounds(block.network, lower, upper)
-    recorded = block.record.bounds
-    if recorded is not None and recorded.covers(lower, upper):
-        bounds = _intersect(block, bounds, recorded)
-    if block.record.model_bounds is not None:
-        recorded, conditions = block.record.model_bounds
-        void = conditions.violated(assume_fixed_vars_permanent)
-        if void is None:
-            both = _intersect(block, bounds, recorded)
-            return bounds_.NeuronBounds(
-                block.network, both.lower, both.upper, both.source, lower, upper
-            )
+    record = block.record
+    void = conditions_violated(block, assume_fixed_vars_permanent)
+    if void is not None:
+        # bounds recorded later may have started from those that are void
         logger.warning(
             f"{block.name}: bounds that relu.obbt proved with the model's "
             f"constraints are left out, because {void}. Apply relu.obbt again."
+        )
+        return bounds
+    if record.bounds is not None and record.bounds.covers(lower, upper):
+        bounds = _intersect(block, bounds, record.bounds)
+    if record.model_bounds is not None:
+        both = _intersect(block, bounds, record.model_bounds)
+        bounds = bounds_.NeuronBounds(
+            block.network, both.lower, both.upper, both.source, lower, upper
         )
     return bounds
 
@@ -112,7 +122,7 @@ def use_bounds(block, bounds):
     _try(block, bounds, lower, upper)
     recorded = block.record.bounds
     both = bounds if recorded is None else _intersect(block, bounds, recorded)
-    run = BoundsRun(GIVEN, [block])
+    run = BoundsRun(GIVEN, [block], bounds)
     block.record.bounds = both
     run.keep()
 

@@ -17,8 +17,8 @@ class BlockRecord(AutoSlots.Mixin):
     ----------
     bounds : NeuronBounds or None
         Recorded by a bound method, valid on the input box it carries.
-    model_bounds : (NeuronBounds, ModelConditions) or None
-        Valid at the model's feasible points while the conditions hold.
+    model_bounds : NeuronBounds or None
+        Valid at the model's feasible points while the conditions of the runs hold.
     statistics : TighteningStatistics or None
         Of the run that recorded the bounds.
     runs : list of BoundsRun
@@ -40,6 +40,10 @@ class BlockRecord(AutoSlots.Mixin):
         if hasattr(self, name):
             on_rollback(super().__setattr__, name, getattr(self, name))
         super().__setattr__(name, value)
+
+    def conditions(self):
+        """The ModelConditions of all runs in force, each with those before it."""
+        return tuple(run.conditions for run in self.runs if run.conditions is not None)
 
 
 Block.register_private_data_initializer(BlockRecord, scope=_SCOPE)

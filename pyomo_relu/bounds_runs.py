@@ -8,9 +8,10 @@ import logging
 from pyomo.common.autoslots import AutoSlots
 
 from pyomo_relu.affine_rows import NetworkColumns
+from pyomo_relu.applications import current_application, next_stamp
 from pyomo_relu.errors import TransformationError
 from pyomo_relu.model_reading import model_read_once
-from pyomo_relu.transaction import transaction
+from pyomo_relu.transaction import on_rollback, transaction
 from pyomo_relu.var_bounds import TightenedVars
 
 logger = logging.getLogger("pyomo.relu")
@@ -28,12 +29,35 @@ class BoundsRun(AutoSlots.Mixin):
         The transformation, or ``GIVEN``.
     blocks : list of ReLUNetworkBlockData
         On which it records bounds.
+    brought : NeuronBounds, optional
+        What the modeller brought.
+
+    Attributes
+    ----------
+    conditions : ModelConditions or None
+        What was used of the model around the networks.
+    application : Application or None
+        The call that it was part of.
     """
 
-    __slots__ = ("_records", "blocks", "name", "variables")
+    __slots__ = (
+        "_records",
+        "application",
+        "blocks",
+        "boxes",
+        "conditions",
+        "brought",
+        "name",
+        "stamp",
+        "variables",
+    )
 
-    def __init__(self, name, blocks):
-        self.name, self.blocks = name, list(blocks)
+    def __init__(self, name, blocks, brought=None):
+        self.name, self.blocks, self.brought = name, list(blocks), brought
+        self.application, self.stamp = current_application(), next_stamp()
+        self.conditions = None
+        fixed = self.application is None or self.application.fixed_permanent
+        self.boxes = [block.input_box(fixed) for block in self.blocks]
         self._records = [
             (b, b.record.bounds, b.record.model_bounds, b.record.statistics)
             for b in blocks
@@ -60,6 +84,15 @@ class BoundsRun(AutoSlots.Mixin):
             for var, lo, hi in zip(variables, lower.tolist(), upper.tolist()):
                 if id(var) not in protected:
                     self.tighten(var, lo, hi)
+
+    def become(self, other):
+        """Take the place of another run, for the tokens that know this one."""
+        for block in other.blocks:
+            record = block.record
+            record.runs = [self if run is other else run for run in record.runs]
+        for name in self.__slots__:
+            on_rollback(setattr, self, name, getattr(self, name))
+            setattr(self, name, getattr(other, name))
 
     def keep(self):
         """Remember the run on its blocks, on top of the earlier ones."""
@@ -104,8 +137,15 @@ def void_reason(block, assume_fixed_vars_permanent=True):
         *block.input_box(assume_fixed_vars_permanent)
     ):
         return "the bounds of its inputs were widened (or an input was unfixed)"
-    if record.model_bounds is not None:
-        return record.model_bounds[1].violated(assume_fixed_vars_permanent)
+    return conditions_violated(block, assume_fixed_vars_permanent)
+
+
+def conditions_violated(block, assume_fixed_vars_permanent=True):
+    """What recorded bounds used of the model and no longer holds, or None."""
+    for conditions in block.record.conditions():
+        void = conditions.violated(assume_fixed_vars_permanent)
+        if void is not None:
+            return void
     return None
 
 

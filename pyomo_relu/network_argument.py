@@ -73,13 +73,13 @@ def _resolve(block, network, output):
         output = tuple(output)
     if isinstance(network, (str, os.PathLike)):
         path = os.fspath(network)
-        try:
-            info = os.stat(path)
-        except OSError:
+        digest = network_.content_digest(path)
+        if digest is None:
             return network_.load_onnx(path, output=output)  # raises with the reason
-        return _load_cached(path, os.getcwd(), info.st_mtime_ns, info.st_size, output)
+        state = network_.registry_state()
+        return _load_cached(path, os.getcwd(), digest, state, output)
     if isinstance(network, (bytes, bytearray)):
-        return _load_bytes(bytes(network), output)
+        return _load_bytes(bytes(network), network_.registry_state(), output)
     if hasattr(network, "SerializeToString"):
         return network_.load_onnx(network, output=output)
     raise ModelError(
@@ -88,12 +88,13 @@ def _resolve(block, network, output):
     )
 
 
-# members of an indexed block share one network instead of reading the file each time
+# members of an indexed block share one network instead of loading the file each time;
+# the keys hold all that the network depends on
 @functools.lru_cache(maxsize=16)
-def _load_cached(path, folder, mtime, size, output):
+def _load_cached(path, folder, digest, registry_state, output):
     return network_.load_onnx(path, output=output)
 
 
 @functools.lru_cache(maxsize=16)
-def _load_bytes(content, output):
+def _load_bytes(content, registry_state, output):
     return network_.load_onnx(content, output=output)

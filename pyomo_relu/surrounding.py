@@ -152,6 +152,32 @@ def warn_of_left_out(surrounding, name):
     )
 
 
+def in_force(block):
+    """True if neither a block nor one that contains it is deactivated."""
+    while block is not None:
+        if not block.active:
+            return False
+        block = block.parent_block()
+    return True
+
+
+def check_domains(surrounding, name):
+    """Refuse Vars that are neither continuous nor integer.
+
+    Raises
+    ------
+    ModelError
+        Names ``name``, which cannot take them, the Var and its domain.
+    """
+    for var in surrounding.variables:
+        if not (var.is_continuous() or var.is_integer() or var.is_binary()):
+            raise ModelError(
+                f"{name}: '{var.name}' has the domain {var.domain}; it knows "
+                "continuous, integer and binary Vars. Encode other domains with "
+                "binaries."
+            )
+
+
 def _network_components(model):
     """Affine rows, activation rows and reformulations of all network blocks."""
     own = ComponentSet()
@@ -247,7 +273,8 @@ class _Reader:
             np.array([hi for _, _, hi in self._rows], dtype=float),
             np.array([lo for lo, _ in bounds], dtype=float),
             np.array([hi for _, hi in bounds], dtype=float),
-            np.array([not v.is_continuous() for v in self.variables], dtype=bool),
+            # rounding bounds to integers is wrong for other domains with gaps
+            np.array([v.is_integer() or v.is_binary() for v in self.variables], bool),
             tuple(v.name for v in self.variables),
         )
 

@@ -7,11 +7,12 @@ from pyomo.common.collections import ComponentMap
 from pyomo.core.base.component import Component
 from pyomo.core.base.indexed_component import IndexedComponent
 from pyomo.core.base.indexed_component_slice import IndexedComponent_slice
-from pyomo.core.base.reference import Reference
+from pyomo.core.base.reference import Reference, _ReferenceDict_mapping
 from pyomo.core.base.set import Set
 from pyomo.core.base.var import Var, VarData
 
 from pyomo_relu.errors import ModelError
+from pyomo_relu.index_order import check_order
 
 
 def _forgotten(encode, value):
@@ -114,9 +115,14 @@ def _flatten(block, side, given, keys, tensors):
     if isinstance(given, VarData):
         return [given]
     if isinstance(given, IndexedComponent) and given.ctype is Var:
-        return _from_indexed(given, keys)
+        return _from_indexed(block, side, given, keys)
     if isinstance(given, (Mapping, ComponentMap)):
         return _from_mapping(block, side, given, keys, tensors)
+    if isinstance(given, (set, frozenset)) and len(given) > 1:
+        raise ModelError(
+            f"{block.name}: {side}= is a Python {type(given).__name__}, which has no "
+            "order, but the network reads its entries in one. Give a list."
+        )
     if hasattr(given, "__iter__") and not isinstance(given, (str, Component)):
         items = _items(given)
         if len(items) == len(tensors) > 1 and len(items) != len(keys):
@@ -125,7 +131,10 @@ def _flatten(block, side, given, keys, tensors):
                 for item, tensor in zip(items, tensors)
                 for var in _flatten(block, side, item, tensor.index(), (tensor,))
             ]
-        return [_single(block, side, item) for item in items]
+        found = [_single(block, side, item) for item in items]
+        if isinstance(given, IndexedComponent_slice):
+            check_order(block, side, found)
+        return found
     return [_single(block, side, given)]
 
 
@@ -136,11 +145,15 @@ def _items(given):
     return list(given.flat)
 
 
-def _from_indexed(given, keys):
+def _from_indexed(block, side, given, keys):
     own = list(given.keys())
     if set(own) == set(keys):
         return [given[key] for key in keys]
-    return [given[key] for key in own]
+    found = [given[key] for key in own]
+    # a Reference made of a list or a dict has the order in which that was written
+    if not isinstance(given._data, _ReferenceDict_mapping):
+        check_order(block, side, found)
+    return found
 
 
 def _from_mapping(block, side, given, keys, tensors):

@@ -64,6 +64,12 @@ class TightenedVars(AutoSlots.Mixin):
             current = var_sides.get((id(var), side), (var._lb, var._ub)[side])
             var_sides[id(var), side] = declared if current == bound else current
 
+    def in_force(self):
+        """[(var, side, declared, bound)] of the sides that still carry the bound."""
+        return [
+            entry for entry in self._sides if _side(entry[0], entry[1]) == entry[3]
+        ]
+
     def restore(self):
         """Put the declared bounds back, last change first.
 
@@ -82,3 +88,6 @@ class TightenedVars(AutoSlots.Mixin):
         for var, side, bound in reversed(restored):
             (var.setlb, var.setub)[side](bound)
         self._sides = sides
+
+def _side(var, side):
+    return var._ub if side else var._lb

@@ -16,6 +16,8 @@ _MODULES = {
         "power_of_two",
         "rescale_network",
     ],
+    "onnx_digest": ["content_digest"],
+    "onnx_registry": ["registry_state"],
     "onnx_reader": ["load_onnx", "register_operator"],
 }
 

@@ -1,8 +1,14 @@
 """The table of operators: which function reads which ONNX operator."""
 
+import itertools
+
 from pyomo_relu.errors import NetworkError
 
 _OPERATORS = {}
+
+#: How often ``register_operator`` changed the table.
+_changes = itertools.count(1)
+_state = 0
 
 
 def operator(*names, domain=""):
@@ -70,11 +76,18 @@ def register_operator(op_type, function, domain=""):
             f"register_operator: the function for '{op_type}' must be callable, got "
             f"{function!r}."
         )
+    global _state
+    _state = next(_changes)
     key = ("" if domain == "ai.onnx" else domain, op_type)
     before = _OPERATORS.pop(key, None)
     if function is not None:
         _OPERATORS[key] = function
     return before
+
+
+def registry_state():
+    """A number that is another one after each ``register_operator``."""
+    return _state
 
 
 def lookup(op_type, domain=""):

@@ -19,7 +19,7 @@ from pyomo_relu.network.layer import Layer, Source
 from pyomo_relu.network.network import Network
 from pyomo_relu.search.branch import INFEASIBLE, BranchOptions, branch
 from pyomo_relu.search.branch_joint import build_problem
-from pyomo_relu.surrounding import read_surrounding
+from pyomo_relu.surrounding import check_domains, read_surrounding
 from pyomo_relu.transaction import on_rollback, transaction
 from pyomo_relu.transform.targets import check_function_kept, refuse_disjuncts
 
@@ -179,13 +179,7 @@ def _check_class(model, surrounding):
             f"relu.branch: {what}; it solves models that are linear or mixed-integer "
             f"linear apart from their ReLUNetworkBlocks. {remedy}."
         )
-    for var in surrounding.variables:
-        if not (var.is_continuous() or var.is_integer() or var.is_binary()):
-            raise ModelError(
-                f"relu.branch: '{var.name}' has the domain {var.domain}; it knows "
-                "continuous, integer and binary Vars. Encode other domains with "
-                "binaries."
-            )
+    check_domains(surrounding, "relu.branch")
 
 
 class _Ends:

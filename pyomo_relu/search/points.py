@@ -5,6 +5,7 @@ import numpy as np
 from pyomo_relu.errors import ModelError
 from pyomo_relu.search.problem import Problem
 from pyomo_relu.search.relax_walk import solve_region
+from pyomo_relu.surrounding import check_domains
 
 
 def polish(surrounding, points, time_limit=None):
@@ -75,8 +76,9 @@ def check_linear(surrounding):
     Raises
     ------
     ModelError
-        With the names of the rows, disjunctions or objectives at fault.
+        With the names of the rows, disjunctions, objectives or Vars at fault.
     """
+    check_domains(surrounding, "a search")
     if not surrounding.left_out:
         return
     names = ", ".join(f"'{c.name}'" for c in surrounding.left_out[:5])

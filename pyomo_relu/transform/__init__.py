@@ -12,5 +12,6 @@ import pyomo_relu.transform.native_sos  # noqa: F401
 import pyomo_relu.transform.obbt  # noqa: F401
 import pyomo_relu.transform.partition  # noqa: F401
 import pyomo_relu.transform.reduce  # noqa: F401
+import pyomo_relu.transform.refresh  # noqa: F401
 import pyomo_relu.transform.scaled  # noqa: F401
 import pyomo_relu.transform.warmstart  # noqa: F401

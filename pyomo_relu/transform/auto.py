@@ -33,8 +33,11 @@ from pyomo.common.config import (
 from pyomo.common.dependencies import numpy as np
 from pyomo.core.base import ReverseTransformationToken, TransformationFactory
 
+from pyomo_relu.applications import current_application, describe_application
+from pyomo_relu.errors import TransformationError
 from pyomo_relu.transform.base import NetworkFormulation, crown_on_block
 from pyomo_relu.transform.chained import outputs_bounded
+from pyomo_relu.transform.given_m import declare_given_m
 from pyomo_relu.transform.targets import in_order
 
 logger = logging.getLogger("pyomo.relu")
@@ -89,13 +92,14 @@ class Auto(NetworkFormulation):
     """Pick a formulation per network block; see the module's docstring."""
 
     NAME = "relu.auto"
-    CONFIG = _declare_auto(NetworkFormulation.CONFIG())
+    CONFIG = _declare_auto(declare_given_m(NetworkFormulation.CONFIG()))
 
     def _apply(self, model, kwds):
         config = self.CONFIG(kwds.pop("options", {}))
         config.set_value(kwds)
         if config.reverse is not None:
             return self._undo(model, config.reverse)
+        describe_application(type(self), model, config)
         blocks = self._untransformed(model, config)
         plans = ComponentMap()
         with outputs_bounded() as note:
@@ -116,12 +120,35 @@ class Auto(NetworkFormulation):
                 f"because {reason}"
             )
         return ReverseTransformationToken(
-            type(self), model, config.targets or [model], {"tokens": tokens}
+            type(self),
+            model,
+            config.targets or [model],
+            {"application": current_application(), "blocks": blocks},
         )
 
     def _undo(self, model, token):
+        """Undo what was picked, whatever it is by now (see ``relu.refresh``)."""
         token.check_token_valid(type(self), model, None)
-        _reverse(model, token.reverse_dict["tokens"])
+        application = token.reverse_dict["application"]
+        blocks = token.reverse_dict["blocks"]
+        for block in blocks:
+            encoding = block.record.encoding
+            if encoding is None or encoding.application is not application:
+                raise TransformationError(
+                    f"{self.NAME}: '{block.name}' is no longer encoded as {self.NAME} "
+                    "left it; the token was used before, or the formulation reversed."
+                )
+        for block in blocks:
+            block.record.encoding.detach()
+        runs = {
+            run.stamp: run
+            for block in blocks
+            for run in block.record.runs
+            if run.application is application
+        }
+        for _, run in sorted(runs.items(), reverse=True):
+            run.check_last(self.NAME)
+            run.restore()
 
 
 class Step(NamedTuple):
@@ -192,6 +219,8 @@ def _groups(blocks, plans):
 def _options(transformation, step, config):
     """Options that the transformation has and relu.auto knows a value for."""
     known = {"assume_fixed_vars_permanent": config.assume_fixed_vars_permanent}
+    if config.bigM is not None:
+        known["bigM"] = config.bigM
     if config.time_limit is not None and step.name in _SHARE:
         known["time_limit"] = _SHARE[step.name] * config.time_limit
     if step.name == "relu.cells":

@@ -21,12 +21,14 @@ from pyomo.core.util import target_list
 from pyomo.gdp import Disjunct
 
 from pyomo_relu import bounds as bounds_
+from pyomo_relu.applications import application, describe_application
 from pyomo_relu.block import ReLUNetworkBlockData
 from pyomo_relu.bounds_runs import release_void_bounds
 from pyomo_relu.errors import TransformationError
 from pyomo_relu.model_building import pause_garbage_collection
 from pyomo_relu.model_reading import model_read_once
 from pyomo_relu.transaction import transaction
+from pyomo_relu.transform.ceilings import check_ceilings
 from pyomo_relu.transform.encoding import Encoding
 from pyomo_relu.transform.resolution import leave_out_unresolved, warn_of_leak
 from pyomo_relu.transform.targets import in_disjunct, network_blocks
@@ -85,6 +87,9 @@ class NetworkFormulation(Transformation):
     #: Registered name; subclasses set it.
     NAME = None
     CONFIG = declare_fixed_inputs(declare_targets(ConfigDict("relu")))
+    #: Whether the rows of ``_encode`` and ``_encode_neuron``, where a class has its own,
+    #: are right for neurons that reach a ceiling.
+    HANDLES_CEILINGS = False
 
     # -- hooks ---------------------------------------------------------------------
 
@@ -129,7 +134,7 @@ class NetworkFormulation(Transformation):
 
     @transaction
     def _apply_to(self, model, **kwds):
-        with model_read_once():
+        with model_read_once(), application():
             return self._apply(model, kwds)
 
     def _apply(self, model, kwds):
@@ -137,6 +142,7 @@ class NetworkFormulation(Transformation):
         config.set_value(kwds)
         if config.reverse is not None:
             return self._undo(model, config.reverse)
+        describe_application(type(self), model, config)
         blocks = self._untransformed(model, config)
         release_void_bounds(blocks, config.assume_fixed_vars_permanent)
         with pause_garbage_collection():
@@ -168,6 +174,7 @@ class NetworkFormulation(Transformation):
 
     def _transform_block(self, block, config):
         bounds, given = self._bounds(block, config)
+        check_ceilings(type(self), block, bounds)
         encoding = Encoding(type(self), block, bounds)
         encoding.given.update(given)
         self._encode(encoding, config)

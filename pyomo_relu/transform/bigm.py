@@ -71,6 +71,7 @@ class BigM(NetworkFormulation):
 
     NAME = "relu.bigm"
     CONFIG = declare_given_m(NetworkFormulation.CONFIG())
+    HANDLES_CEILINGS = True
 
     def _bounds(self, block, config):
         bounds, given = super()._bounds(block, config)

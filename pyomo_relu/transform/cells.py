@@ -63,6 +63,7 @@ from pyomo_relu.transform.base import (
 )
 from pyomo_relu.transform.cells_rows import encode_cells, set_cell_start
 from pyomo_relu.transform.chained import outputs_bounded
+from pyomo_relu.transform.given_m import declare_given_m, tightened_by_given_m
 from pyomo_relu.transform.reads import (
     absent_neuron_read,
     neurons_read,
@@ -163,7 +164,8 @@ class Cells(NetworkFormulation):
     """Encode ReLU network blocks with cells; see the module's docstring."""
 
     NAME = "relu.cells"
-    CONFIG = _declare_cells(NetworkFormulation.CONFIG())
+    CONFIG = _declare_cells(declare_given_m(NetworkFormulation.CONFIG()))
+    HANDLES_CEILINGS = True
 
     # -- choosing the cells --------------------------------------------------------
 
@@ -189,10 +191,12 @@ class Cells(NetworkFormulation):
                     if config.scope == "model"
                     else None
                 )
-                bounds = crown_on_block(block, fixed)
+                bounds, given = tightened_by_given_m(
+                    block, crown_on_block(block, fixed), config.bigM
+                )
                 note(block, bounds)
                 partition, limit = self._first_cells(block, bounds, rows, config)
-                self._partitions[id(block)] = bounds, partition
+                self._partitions[id(block)] = bounds, given, partition
                 networks.append((partition, *columns, limit))
                 if (
                     config.drop_neurons
@@ -245,7 +249,7 @@ class Cells(NetworkFormulation):
     # -- encoding ------------------------------------------------------------------
 
     def _bounds(self, block, config):
-        bounds, partition = self._partitions[id(block)]
+        bounds, given, partition = self._partitions[id(block)]
         union = bounds_.NeuronBounds(
             bounds.network,
             [a.min(axis=0) for a in partition.lowers],
@@ -254,10 +258,17 @@ class Cells(NetworkFormulation):
             bounds.input_lower,
             bounds.input_upper,
         )
-        return bounds.intersect(union), {}
+        both = bounds.intersect(union)
+        ends = both.lower, both.upper
+        before = bounds.lower, bounds.upper
+        return both, {
+            (k, i, side): source
+            for (k, i, side), source in given.items()
+            if ends[side][k][i] == before[side][k][i]  # the cells' may be tighter
+        }
 
     def _encode(self, encoding, config):
-        _, partition = self._partitions[id(encoding.block)]
+        *_, partition = self._partitions[id(encoding.block)]
         with_neurons = id(encoding.block) not in self._dropped
         encode_cells(encoding, partition, with_neurons)
         encoding.details["conditions"] = self._conditions

@@ -29,6 +29,7 @@ from pyomo.common.dependencies import numpy as np
 from pyomo.core.base import TransformationFactory
 
 from pyomo_relu import bounds as bounds_
+from pyomo_relu.declared_bounds import pieces_in_force
 from pyomo_relu.errors import TransformationError
 from pyomo_relu.transform.base import NetworkFormulation, check_encoded
 from pyomo_relu.transform.bigm import encode_big_m
@@ -77,6 +78,7 @@ class Clipped(NetworkFormulation):
 
     NAME = "relu.clipped"
     CONFIG = _declare_ceiling(declare_given_m(NetworkFormulation.CONFIG()))
+    HANDLES_CEILINGS = True
 
     def _bounds(self, block, config):
         bounds, _ = super()._bounds(block, config)
@@ -110,7 +112,20 @@ class Clipped(NetworkFormulation):
                 "it, apply relu.bounds or relu.obbt first to prove a lower upper "
                 "bound, or accept the change with allow_function_change=True."
             )
+        self._check_nothing_rests_on_the_function(block)
         return bounds_.clipped_bounds(bounds, ceilings)
+
+    def _check_nothing_rests_on_the_function(self, block):
+        """Points that the model has with the changed function may have been cut off."""
+        for piece in pieces_in_force(block.model()):
+            conditions = getattr(piece.source, "conditions", None)
+            runs = conditions if isinstance(conditions, tuple) else (conditions,)
+            if any(c is not None and any(b is block for b in c.blocks) for c in runs):
+                raise TransformationError(
+                    f"{self.NAME}: the ceilings change the function of "
+                    f"'{block.name}', with which relu.obbt(scope='model') proved "
+                    "bounds. Reverse that first, or apply it without scope='model'."
+                )
 
     def _encode_neuron(self, encoding, k, i, config):
         encode_big_m(encoding, k, i)

@@ -89,6 +89,7 @@ class Cuts(NetworkFormulation):
 
     NAME = "relu.cuts"
     CONFIG = _declare_cuts(declare_given_m(NetworkFormulation.CONFIG()))
+    HANDLES_CEILINGS = True
 
     def _prepare(self, model, blocks, config):
         self._found, self._cuts = {}, {}

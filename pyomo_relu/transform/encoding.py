@@ -10,6 +10,7 @@ from pyomo.core.expr.numeric_expr import LinearExpression
 from pyomo.gdp import Disjunct
 
 from pyomo_relu.affine_rows import NetworkColumns
+from pyomo_relu.applications import current_application, next_stamp
 from pyomo_relu.transaction import on_rollback
 from pyomo_relu.var_bounds import TightenedVars
 
@@ -32,6 +33,8 @@ class Encoding(AutoSlots.Mixin):
     """
 
     __slots__ = (
+        "application",
+        "stamp",
         "formulation",
         "block",
         "bounds",
@@ -49,8 +52,8 @@ class Encoding(AutoSlots.Mixin):
         self.block = block
         self.bounds = bounds
         self.columns = NetworkColumns(block)
-        model_bounds = block.record.model_bounds
-        self.conditions = None if model_bounds is None else model_bounds[1]
+        self.conditions = block.record.conditions()
+        self.application = self.stamp = None  # until it is attached
         self.given = {}
         self.saved = TightenedVars()
         self.replaced = list(block.activation.values())
@@ -120,6 +123,7 @@ class Encoding(AutoSlots.Mixin):
         if self.block.owns("outputs"):
             ends = bounds.lower[-1], bounds.upper[-1]
             self._tighten(self.columns.pre[-1], *ends, protected)
+        self.application, self.stamp = current_application(), next_stamp()
         self.columns = None  # only needed while encoding; clones need not carry it
         self.block.record.encoding = self
 
@@ -154,8 +158,8 @@ class Encoding(AutoSlots.Mixin):
 
     def outdated(self):
         """What the coefficients rest on and the model no longer has, or None."""
-        if self.conditions is not None:
-            void = self.conditions.violated()
+        for conditions in self.conditions:
+            void = conditions.violated()
             if void is not None:
                 return void
         lower, upper = self.block.input_box()

@@ -108,6 +108,7 @@ class Gdp(NetworkFormulation):
 
     NAME = "relu.gdp"
     CONFIG = _declare_gdp(declare_given_m(NetworkFormulation.CONFIG()))
+    HANDLES_CEILINGS = True
 
     def _bounds(self, block, config):
         bounds, _ = super()._bounds(block, config)

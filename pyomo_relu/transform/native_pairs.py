@@ -30,6 +30,7 @@ class PairFormulation(NetworkFormulation):
     #: key into ``native_paths.PATHS``: what a solver path must be able to take.
     NEEDS = None
     CONFIG = declare_solver(declare_given_m(NetworkFormulation.CONFIG()))
+    HANDLES_CEILINGS = True
 
     def _enforce(self, encoding, keys):
         """Make one of each pair (layer, neuron, label) zero."""

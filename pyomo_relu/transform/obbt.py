@@ -16,6 +16,7 @@ Chemical Engineering 131 (2019); Zhao et al., arXiv 2401.05280 (windows).
 
 import contextlib
 import logging
+import math
 
 from pyomo.common.config import (
     Bool,
@@ -40,6 +41,12 @@ from pyomo_relu.transform.targets import network_blocks
 from pyomo_relu.transform.tightening import BoundTransformation
 
 logger = logging.getLogger("pyomo.relu")
+
+#: What solvers' tolerances may be worth in the objective, relative to its terms.
+_CUTOFF_TOLERANCE = 1e-6
+
+#: Of sums of a few terms; of a constant that is taken off again, 1e-15 is lost.
+_ROUNDING = 1e-14
 
 
 def _config():
@@ -128,7 +135,9 @@ def _config():
             description="with scope='model': only points at least this good count",
             doc="""
             The objective value of a known solution.  Bounds then hold only for points
-            that are no worse: fine for optimising, wrong for anything else.""",
+            that are no worse: fine for optimising, wrong for anything else.  They are
+            dropped once the objective changes, or the model is restricted further so
+            that the solution may no longer be feasible.""",
         ),
     )
     return config
@@ -196,7 +205,7 @@ class OBBT(BoundTransformation):
             model, everywhere, config.assume_fixed_vars_permanent
         )
         warn_of_left_out(surrounding, self.NAME)
-        conditions = ModelConditions(model, surrounding, config.objective_cutoff)
+        saved.conditions = ModelConditions(model, surrounding, config.objective_cutoff)
         found = self._solve_model(surrounding, everywhere, config, deadline)
         if config.tighten_var_bounds:
             for j in sorted({int(j) for at in surrounding.input_columns for j in at}):
@@ -207,11 +216,11 @@ class OBBT(BoundTransformation):
                 )
         for block, bounds in zip(everywhere, found.networks):
             if any(block is b for b in blocks):
-                self._record_model(block, bounds, found, conditions, saved, config)
+                self._record_model(block, bounds, found, saved, config)
 
     def _solve_model(self, surrounding, blocks, config, deadline):
         embedded = [
-            bounds_.EmbeddedNetwork(b.network, inputs, outputs, b.name)
+            bounds_.EmbeddedNetwork(b.encoded_network, inputs, outputs, b.name)
             for b, inputs, outputs in zip(
                 blocks, surrounding.input_columns, surrounding.output_columns
             )
@@ -240,7 +249,7 @@ class OBBT(BoundTransformation):
             raise KeyboardInterrupt
         return found
 
-    def _record_model(self, block, bounds, found, conditions, saved, config):
+    def _record_model(self, block, bounds, found, saved, config):
         if bounds is None:
             names = [
                 v.name
@@ -251,7 +260,7 @@ class OBBT(BoundTransformation):
                 f"{self.NAME}: neither Var bounds nor constraints confine the inputs "
                 f"{', '.join(names)} of '{block.name}'. Set bounds on them."
             )
-        block.record.model_bounds = (bounds, conditions)
+        block.record.model_bounds = bounds
         self._report(block, bounds, found.statistics, saved, config)
 
 
@@ -260,15 +269,32 @@ def _names(blocks):
 
 
 def _cutoff(surrounding, value):
+    """Columns, coefficients and right side of ``objective no worse than value``.
+
+    A value of a solution is known up to rounding, of which the objective's constant
+    leaves more the larger it is, and up to solvers' tolerances; the row lets so much
+    more through that the solution itself is never cut off.
+    """
     if value is None:
         return None
     if surrounding.costs is None:
         raise TransformationError(
             "relu.obbt: objective_cutoff needs exactly one active linear objective."
         )
+    if not math.isfinite(value):
+        raise TransformationError(
+            f"relu.obbt: objective_cutoff={value} is not the value of a solution. Leave "
+            "it out if none is known."
+        )
     sign = -1.0 if surrounding.maximise else 1.0
     at = np.flatnonzero(surrounding.costs)
-    return at, surrounding.costs[at], sign * value - surrounding.cost_constant
+    costs, linear = surrounding.costs[at], surrounding.linear
+    reach = np.maximum(np.abs(linear.lower[at]), np.abs(linear.upper[at]))
+    terms = float(np.sum(np.abs(costs) * np.minimum(reach, 1.0)))
+    limit = sign * value - surrounding.cost_constant
+    rounding = abs(value) + abs(surrounding.cost_constant)
+    limit += _CUTOFF_TOLERANCE * max(abs(limit), terms) + _ROUNDING * rounding
+    return at, costs, limit
 
 
 @contextlib.contextmanager

@@ -82,6 +82,7 @@ class Partition(NetworkFormulation):
 
     NAME = "relu.partition"
     CONFIG = _declare_partition(declare_given_m(NetworkFormulation.CONFIG()))
+    HANDLES_CEILINGS = True
 
     def _bounds(self, block, config):
         bounds, _ = super()._bounds(block, config)

@@ -39,6 +39,7 @@ from pyomo_relu.transform.base import NetworkFormulation, in_disjunct, source_of
 from pyomo_relu.transform.bigm import encode_big_m
 from pyomo_relu.transform.chained import outputs_bounded
 from pyomo_relu.transform.encoding import Encoding
+from pyomo_relu.transform.given_m import declare_given_m, tightened_by_given_m
 from pyomo_relu.transform.reads import (
     absent_neuron_read,
     neurons_read,
@@ -70,7 +71,8 @@ class Reduce(NetworkFormulation):
     """Encode what exact reductions leave of a network; see the module's docstring."""
 
     NAME = "relu.reduce"
-    CONFIG = _declare_reduce(NetworkFormulation.CONFIG())
+    CONFIG = _declare_reduce(declare_given_m(NetworkFormulation.CONFIG()))
+    HANDLES_CEILINGS = True
 
     def _prepare(self, model, blocks, config):
         self._weights = {}
@@ -92,6 +94,10 @@ class Reduce(NetworkFormulation):
                 if config.drop_minimised:
                     weights = _objective_weights(self.NAME, bounds, surrounding, at)
                     self._weights[id(block)] = weights
+
+    def _bounds(self, block, config):
+        bounds, _ = super()._bounds(block, config)
+        return tightened_by_given_m(block, bounds, config.bigM)
 
     def _encode(self, encoding, config):
         reduction = network_.reduce_network(encoding.network, encoding.bounds)

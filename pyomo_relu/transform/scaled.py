@@ -117,6 +117,7 @@ class Scaled(NetworkFormulation):
 
     NAME = "relu.scaled"
     CONFIG = _declare_scaling(declare_given_m(NetworkFormulation.CONFIG()))
+    HANDLES_CEILINGS = True
 
     def _bounds(self, block, config):
         bounds, _ = super()._bounds(block, config)

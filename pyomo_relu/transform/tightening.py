@@ -6,6 +6,7 @@ from pyomo.common.config import Bool, ConfigDict, ConfigValue, NonNegativeFloat
 from pyomo.core.base import ReverseTransformationToken, Transformation
 
 from pyomo_relu import bounds as bounds_
+from pyomo_relu.applications import application, describe_application
 from pyomo_relu.bounds_runs import BoundsRun, release_void_bounds
 from pyomo_relu.errors import TransformationError
 from pyomo_relu.model_reading import model_read_once
@@ -77,7 +78,7 @@ class BoundTransformation(Transformation):
 
     @transaction
     def _apply_to(self, model, **kwds):
-        with model_read_once():
+        with model_read_once(), application():
             return self._apply(model, kwds)
 
     def _apply(self, model, kwds):
@@ -85,6 +86,7 @@ class BoundTransformation(Transformation):
         config.set_value(kwds)
         if config.reverse is not None:
             return self._undo(model, config.reverse)
+        describe_application(type(self), model, config)
         blocks = network_blocks(model, config.targets, self.NAME)
         for block in blocks:
             if block.record.encoding is not None:
