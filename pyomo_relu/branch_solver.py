@@ -6,13 +6,13 @@ Options, log, results object and loading of solutions; the search is in ``search
 import logging
 import sys
 import time
+from collections.abc import Mapping
 
 from pyomo.common.collections import Bunch
 from pyomo.common.config import (
     Bool,
     ConfigDict,
     ConfigValue,
-    NonNegativeFloat,
     NonNegativeInt,
     PositiveInt,
 )
@@ -27,6 +27,7 @@ from pyomo.opt import (
 from pyomo.opt.results.solution import Solution
 
 from pyomo_relu.errors import ModelError
+from pyomo_relu.options import executor, non_negative, read_options
 from pyomo_relu.version import __version__
 
 logger = logging.getLogger("pyomo.relu")
@@ -37,11 +38,11 @@ _LOG_EVERY = 1.0
 def _config():
     config = ConfigDict("relu.branch")
     for name, default, domain, description in (
-        ("time_limit", None, NonNegativeFloat, "wall-clock seconds"),
-        ("mip_gap", 1e-4, NonNegativeFloat, "relative gap at which to stop"),
-        ("abs_gap", 1e-6, NonNegativeFloat, "absolute gap at which to stop"),
+        ("time_limit", None, non_negative, "wall-clock seconds"),
+        ("mip_gap", 1e-4, non_negative, "relative gap at which to stop"),
+        ("abs_gap", 1e-6, non_negative, "absolute gap at which to stop"),
         ("threads", 1, PositiveInt, "parts of a batch worked on at the same time"),
-        ("executor", None, None, "a concurrent.futures.Executor to work on them"),
+        ("executor", None, executor, "a concurrent.futures.Executor to work on them"),
         ("seed", 0, NonNegativeInt, "seed of the first random points"),
         ("batch", 256, PositiveInt, "most boxes split together"),
         (
@@ -174,17 +175,12 @@ class ReLUBranch:
     def _configured(self, kwds):
         """All options: the constructor's, ``self.options``, then this call's."""
         given = dict(self.options)
-        given.update(kwds.pop("options", None) or {})
+        more = kwds.pop("options", None) or {}
+        given.update(more if isinstance(more, Mapping) else {"options": more})
         given.update(kwds)
         if "timelimit" in given:
             given["time_limit"] = given.pop("timelimit")
-        for key in given:
-            if key not in self.CONFIG:
-                raise ModelError(
-                    f"relu.branch: unknown option '{key}'. It takes "
-                    f"{', '.join(self.CONFIG)}."
-                )
-        return self.CONFIG(given)
+        return read_options("relu.branch", self.CONFIG, given, error=ModelError)
 
 
 class _Log:

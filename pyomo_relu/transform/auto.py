@@ -27,12 +27,12 @@ from typing import NamedTuple
 from pyomo.common.collections import ComponentMap
 from pyomo.common.config import (
     ConfigValue,
-    NonNegativeFloat,
     document_class_CONFIG,
 )
 from pyomo.common.dependencies import numpy as np
 from pyomo.core.base import ReverseTransformationToken, TransformationFactory
 
+from pyomo_relu.options import non_negative, read_options, solver_name
 from pyomo_relu.transform.base import NetworkFormulation, crown_on_block
 from pyomo_relu.transform.chained import outputs_bounded
 from pyomo_relu.transform.targets import in_order
@@ -61,7 +61,7 @@ def _declare_auto(config):
         "solver",
         ConfigValue(
             default="highs",
-            domain=lambda name: str(name).lower(),
+            domain=lambda name: solver_name(name).lower(),
             description="name of the solver that will get the model",
             doc="""
             Any Pyomo solver name.  For one that contains "gurobi" the relaxations are
@@ -72,7 +72,7 @@ def _declare_auto(config):
         "time_limit",
         ConfigValue(
             default=None,
-            domain=NonNegativeFloat,
+            domain=non_negative,
             description="seconds that you are ready to wait, solving included",
             doc="""
             At most a third is spent here, before the solver starts.""",
@@ -92,8 +92,7 @@ class Auto(NetworkFormulation):
     CONFIG = _declare_auto(NetworkFormulation.CONFIG())
 
     def _apply(self, model, kwds):
-        config = self.CONFIG(kwds.pop("options", {}))
-        config.set_value(kwds)
+        config = read_options(self.NAME, self.CONFIG, kwds, none=self.NONE_ALLOWED)
         if config.reverse is not None:
             return self._undo(model, config.reverse)
         blocks = self._untransformed(model, config)

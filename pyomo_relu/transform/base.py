@@ -5,6 +5,7 @@ works on whole layers or networks, ``_encode``), in a file of its own.
 """
 
 import logging
+from collections.abc import Mapping
 
 from pyomo.common.config import Bool, ConfigDict, ConfigValue, IsInstance
 from pyomo.common.dependencies import numpy as np
@@ -26,10 +27,17 @@ from pyomo_relu.bounds_runs import release_void_bounds
 from pyomo_relu.errors import TransformationError
 from pyomo_relu.model_building import pause_garbage_collection
 from pyomo_relu.model_reading import model_read_once
+from pyomo_relu.options import read_options
 from pyomo_relu.transform.encoding import Encoding
 from pyomo_relu.transform.targets import network_blocks
 
 logger = logging.getLogger("pyomo.relu")
+
+
+def _targets(value):
+    if isinstance(value, (str, bytes, Mapping)):
+        raise ValueError("give a component or a list of components")
+    return target_list(value)
 
 
 def declare_targets(config):
@@ -38,7 +46,7 @@ def declare_targets(config):
         "targets",
         ConfigValue(
             default=None,
-            domain=target_list,
+            domain=_targets,
             description="network blocks, or blocks that contain some, to transform",
             doc="""
             A component or a list of components.  An indexed block means all its
@@ -83,6 +91,8 @@ class NetworkFormulation(Transformation):
     #: Registered name; subclasses set it.
     NAME = None
     CONFIG = declare_fixed_inputs(declare_targets(ConfigDict("relu")))
+    #: Options for which None means something although it is not the default.
+    NONE_ALLOWED = ()
 
     # -- hooks ---------------------------------------------------------------------
 
@@ -130,8 +140,7 @@ class NetworkFormulation(Transformation):
             return self._apply(model, kwds)
 
     def _apply(self, model, kwds):
-        config = self.CONFIG(kwds.pop("options", {}))
-        config.set_value(kwds)
+        config = read_options(self.NAME, self.CONFIG, kwds, none=self.NONE_ALLOWED)
         if config.reverse is not None:
             return self._undo(model, config.reverse)
         blocks = self._untransformed(model, config)

@@ -45,7 +45,6 @@ from pyomo.common.config import (
     Bool,
     ConfigValue,
     In,
-    NonNegativeFloat,
     PositiveInt,
     document_class_CONFIG,
 )
@@ -55,6 +54,7 @@ from pyomo.core.base import TransformationFactory
 from pyomo_relu import bounds as bounds_
 from pyomo_relu.errors import TransformationError
 from pyomo_relu.model_conditions import ModelConditions
+from pyomo_relu.options import non_negative, relaxation_solver
 from pyomo_relu.surrounding import read_surrounding
 from pyomo_relu.transform.base import (
     NetworkFormulation,
@@ -132,7 +132,7 @@ def _declare_cells(config):
         "tolerance",
         ConfigValue(
             default=1e-5,
-            domain=NonNegativeFloat,
+            domain=non_negative,
             description="distance of the lines, relative to the output's range, that "
             "is not refined any further",
         ),
@@ -141,7 +141,7 @@ def _declare_cells(config):
         "time_limit",
         ConfigValue(
             default=None,
-            domain=NonNegativeFloat,
+            domain=non_negative,
             description="seconds after which no further guided refinement starts",
         ),
     )
@@ -149,6 +149,7 @@ def _declare_cells(config):
         "solver",
         ConfigValue(
             default="highs",
+            domain=relaxation_solver,
             description="solver of the guiding relaxations: highs, gurobi or auto",
         ),
     )

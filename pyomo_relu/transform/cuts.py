@@ -28,13 +28,13 @@ import logging
 
 from pyomo.common.config import (
     ConfigValue,
-    NonNegativeFloat,
     NonNegativeInt,
     document_class_CONFIG,
 )
 from pyomo.core.base import TransformationFactory
 
 from pyomo_relu import bounds as bounds_
+from pyomo_relu.options import non_negative, relaxation_solver
 from pyomo_relu.surrounding import read_surrounding
 from pyomo_relu.transform.base import NetworkFormulation, check_encoded
 from pyomo_relu.transform.bigm import encode_big_m
@@ -57,7 +57,7 @@ def _declare_cuts(config):
         "tolerance",
         ConfigValue(
             default=1e-2,
-            domain=NonNegativeFloat,
+            domain=non_negative,
             description="movement of the bound in two rounds, relative to all movement "
             "so far, below which no further round starts",
         ),
@@ -66,7 +66,7 @@ def _declare_cuts(config):
         "time_limit",
         ConfigValue(
             default=None,
-            domain=NonNegativeFloat,
+            domain=non_negative,
             description="seconds after which no further round starts",
         ),
     )
@@ -74,6 +74,7 @@ def _declare_cuts(config):
         "solver",
         ConfigValue(
             default="highs",
+            domain=relaxation_solver,
             description="solver of the relaxations: highs, gurobi or auto",
         ),
     )

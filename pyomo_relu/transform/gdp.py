@@ -25,6 +25,8 @@ Source: Grossmann and Trespalacios, "Systematic modeling of discrete-continuous
 optimization models through generalized disjunctive programming", AIChE J. 59 (2013).
 """
 
+from collections.abc import Mapping
+
 from pyomo.common.config import ConfigValue, document_class_CONFIG
 from pyomo.core.base import Suffix, TransformationFactory
 from pyomo.core.base.constraint import Constraint
@@ -77,6 +79,12 @@ class GuardedDisjunctions(IndexedDisjunction):
     _ComponentDataClass = GuardedDisjunctionData
 
 
+def _option_dict(value):
+    if not isinstance(value, Mapping) or not all(isinstance(k, str) for k in value):
+        raise ValueError("give a dict with the options' names as keys")
+    return dict(value)
+
+
 def _declare_gdp(config):
     config.declare(
         "gdp_transformation",
@@ -93,6 +101,7 @@ def _declare_gdp(config):
         "gdp_options",
         ConfigValue(
             default=None,
+            domain=_option_dict,
             description="dict of options for the gdp transformation",
         ),
     )
@@ -108,6 +117,7 @@ class Gdp(NetworkFormulation):
 
     NAME = "relu.gdp"
     CONFIG = _declare_gdp(declare_given_m(NetworkFormulation.CONFIG()))
+    NONE_ALLOWED = ("gdp_transformation",)
 
     def _bounds(self, block, config):
         bounds, _ = super()._bounds(block, config)
@@ -163,10 +173,12 @@ class Gdp(NetworkFormulation):
                 transformation.apply_to(
                     encoding.reformulation, **(config.gdp_options or {})
                 )
-            except (GDP_Error, ValueError) as error:
+            except (GDP_Error, ValueError, TypeError) as error:
+                given = config.gdp_options
                 raise TransformationError(
                     f"{self.NAME}: {config.gdp_transformation} failed on "
-                    f"'{encoding.block.name}': {error}"
+                    f"'{encoding.block.name}'"
+                    f"{f' with gdp_options={given}' if given else ''}: {error}"
                 ) from error
         for disjunction in disjunctions.values():
             if disjunction.active:

@@ -2,13 +2,14 @@
 
 import logging
 
-from pyomo.common.config import Bool, ConfigDict, ConfigValue, NonNegativeFloat
+from pyomo.common.config import Bool, ConfigDict, ConfigValue
 from pyomo.core.base import ReverseTransformationToken, Transformation
 
 from pyomo_relu import bounds as bounds_
 from pyomo_relu.bounds_runs import BoundsRun, release_void_bounds
 from pyomo_relu.errors import InfeasibleError, TransformationError
 from pyomo_relu.model_reading import model_read_once
+from pyomo_relu.options import non_negative, read_options
 from pyomo_relu.progress import progress_bars
 from pyomo_relu.transform.base import (
     declare_fixed_inputs,
@@ -27,7 +28,7 @@ def _config():
         "time_limit",
         ConfigValue(
             default=None,
-            domain=NonNegativeFloat,
+            domain=non_negative,
             description="seconds for all blocks together",
             doc="""
             What is proven by then is kept; interval arithmetic always runs.""",
@@ -79,8 +80,7 @@ class BoundTransformation(Transformation):
             return self._apply(model, kwds)
 
     def _apply(self, model, kwds):
-        config = self.CONFIG(kwds.pop("options", {}))
-        config.set_value(kwds)
+        config = read_options(self.NAME, self.CONFIG, kwds)
         if config.reverse is not None:
             return self._undo(model, config.reverse)
         blocks = network_blocks(model, config.targets, self.NAME)
