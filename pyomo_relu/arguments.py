@@ -45,6 +45,32 @@ def whole(what, value, error, *, least=0, none=False):
     )
 
 
+def numbers(what, value, error):
+    """A float64 array without nan."""
+    import numpy as np  # options are declared without it
+
+    try:
+        array = np.asarray(value, dtype=float)
+    except (TypeError, ValueError):
+        array = np.array(np.nan)
+    if np.isnan(array).any():
+        raise error(f"{what} must be numbers, not {_shown(value)}.")
+    return array
+
+
+def vector(what, value, size, error):
+    """Finite numbers as an array of shape (size,); one number stands for all."""
+    import numpy as np
+
+    array = numbers(what, value, error)
+    if array.shape not in ((), (size,)) or not np.isfinite(array).all():
+        raise error(
+            f"{what} must be finite, a number or of shape ({size},), not of shape "
+            f"{array.shape}: {_shown(value)}."
+        )
+    return np.broadcast_to(array, (size,)).copy()
+
+
 def names(what, noun, values, known, error):
     """A tuple of names out of ``known``; a single name stands for itself."""
     given = (values,) if isinstance(values, str) else values

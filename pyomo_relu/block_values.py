@@ -42,20 +42,29 @@ def point(block, x):
 
 
 def _present_values(block):
-    """Values of the input Vars; where the network ignores an input, any will do."""
+    """Values of the input Vars; where the rows in force ignore an input, any will do."""
     values, used = [], None
     for j, var in enumerate(block.input_vars()):
         value = var.value
         if value is None:
-            used = block.network.inputs_read() if used is None else used
+            used = _inputs_read(block) if used is None else used
             if used[j]:
                 raise ModelError(
                     f"{block.name}: input '{var.name}' has no value. Set one, pass "
                     "the point to initialize(x), or solve the model first."
                 )
-            value = 0.0
+            low, high = var.bounds
+            value = 0.0 if high is None else min(high, 0.0)
+            value = value if low is None else max(low, value)
         values.append(value)
     return values
+
+
+def _inputs_read(block):
+    """Inputs in the rows in force: a reduced network may have fewer than the network."""
+    encoding = block.record.encoding
+    read = None if encoding is None else encoding.details.get("inputs_read")
+    return block.network.inputs_read() if read is None else read
 
 
 def assign(variables, values, skip_fixed=False):

@@ -9,6 +9,9 @@ programmes).
 import numpy as np
 from scipy.stats import qmc
 
+from pyomo_relu.arguments import vector, whole
+from pyomo_relu.bounds.boxes import check_box
+from pyomo_relu.errors import NetworkError
 from pyomo_relu.network.layer import INPUT
 from pyomo_relu.search.problem import box_problem
 from pyomo_relu.search.relax_walk import walk
@@ -139,8 +142,8 @@ def minimise_over_box(
     Parameters
     ----------
     network : Network
-    costs : array_like, shape (n_outputs,)
-    lower, upper : array_like, shape (n_inputs,)
+    costs : array_like, shape (n_outputs,), or number
+    lower, upper : array_like, shape (n_inputs,), or numbers
         Finite box.
     n_starts, steps : int
         Starts that descend, and steps of each.
@@ -156,9 +159,14 @@ def minimise_over_box(
     x : numpy.ndarray, shape (n_inputs,)
     value : float
     """
-    lower, upper = np.asarray(lower, dtype=float), np.asarray(upper, dtype=float)
-    costs = np.asarray(costs, dtype=float)
-    linear = np.zeros(lower.size) if input_costs is None else np.asarray(input_costs)
+    (lower,), (upper,) = check_box(network, lower, upper)
+    costs = vector("costs", costs, network.n_outputs, NetworkError)
+    linear = 0.0 if input_costs is None else input_costs
+    linear = vector("input_costs", linear, lower.size, NetworkError)
+    n_starts = whole("n_starts", n_starts, NetworkError, least=1)
+    steps = whole("steps", steps, NetworkError)
+    walks = whole("walks", walks, NetworkError)
+    seed = whole("seed", seed, NetworkError)
     rng = np.random.default_rng(seed)
 
     def evaluate(X):

@@ -23,6 +23,7 @@ mixed-integer optimization of trained ReLU neural networks", NeurIPS 2021.
 """
 
 from pyomo.common.config import ConfigValue, In, document_class_CONFIG
+from pyomo.common.dependencies import numpy as np
 from pyomo.core.base import TransformationFactory, Var, value
 from pyomo.core.base.set_types import Any
 
@@ -100,7 +101,7 @@ class Partition(NetworkFormulation):
                     ceiling is not None and ceiling[i] < encoding.bounds.upper[k][i]
                 )
                 parts = []
-                if n_parts != 1 and not clipped:
+                if n_parts != 1 and not clipped and encoding.network.layers[k].sources:
                     terms = terms or SourceTerms(encoding, k)
                     parts = split_terms(terms, i, n_parts, config.split)
                 if len(parts) > 1:
@@ -150,7 +151,10 @@ def _parts_per_layer(encoding, n_parts):
 
 
 def _largest_fan_in(layer):
-    return int(max(sum((w != 0).sum(axis=1) for w in layer.weights), default=0))
+    counts = np.zeros(layer.size, dtype=int)  # a constant layer has no weights
+    for w in layer.weights:
+        counts += np.asarray((w != 0).sum(axis=1)).ravel()
+    return int(counts.max())
 
 
 def _encode_parts(encoding, k, i, terms, parts):

@@ -113,6 +113,7 @@ class Reduce(NetworkFormulation):
             kept=reduction.network.n_neurons,
             dropped={view.original(*key) for key in dropped},
             weights=weights,
+            inputs_read=reduction.network.inputs_read(),
         )
 
     @staticmethod
