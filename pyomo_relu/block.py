@@ -17,6 +17,7 @@ from pyomo_relu.affine_rows import (
     exact_activation,
 )
 from pyomo_relu.block_bounds import bounds_in_force, input_box, use_bounds
+from pyomo_relu.block_containers import complete_containers
 from pyomo_relu.block_record import block_record
 from pyomo_relu.block_report import summary_text
 from pyomo_relu.block_values import assign, point
@@ -25,6 +26,7 @@ from pyomo_relu.errors import MissingPartError, ModelError
 from pyomo_relu.model_building import pause_garbage_collection
 from pyomo_relu.network_argument import per_index, resolve_network
 from pyomo_relu.var_argument import GivenVars, index_set, match_vars
+from pyomo_relu.wording import meant
 
 #: What a block consists of besides its record.
 _PARTS = ("inputs", "outputs", "pre", "post", "affine", "activation")
@@ -63,8 +65,8 @@ class ReLUNetworkBlockData(BlockData):
     ----------
     network : path, bytes, onnx.ModelProto, Network, dict or callable
         The network; for an indexed block one for all indices, or a dict by index, or
-        a function of the index.
-    inputs, outputs : Var, sequence or mapping of Vars, optional
+        a function: ``lambda t: ...`` or, as a Pyomo rule, ``lambda m, t: ...``.
+    inputs, outputs : Var, sequence or mapping of Vars, or function, optional
         The modeller's own variables; any Var, Reference, indexed Var, sequence in
         flat order or mapping from the network's index.  Default: the block declares
         Vars ``inputs`` and ``outputs``, indexed by int for a tensor with one axis
@@ -85,6 +87,12 @@ class ReLUNetworkBlockData(BlockData):
     pre, post : IndexedVar
         Pre- and post-activations, indexed by (layer, neuron).
     affine, activation : IndexedConstraint
+
+    Methods (of an indexed block too, for all of its members)
+    -------
+    initialize(x=None), forward_error(), summary()
+        Set values by a forward pass; check a solution; print. See
+        ``help(pyomo_relu.block.ReLUNetworkBlockData)`` for these and others.
 
     Raises
     ------
@@ -110,8 +118,8 @@ class ReLUNetworkBlockData(BlockData):
         for key in kwds:
             if key not in allowed:
                 raise ModelError(
-                    f"{self.name}: unknown keyword '{key}'. ReLUNetworkBlock takes "
-                    f"{', '.join(allowed)}."
+                    f"{self.name}: unknown keyword '{key}'.{meant(key, allowed)} "
+                    f"ReLUNetworkBlock takes {', '.join(allowed)}."
                 )
         given = allowed(kwds)
         if given.network is None:
@@ -120,7 +128,7 @@ class ReLUNetworkBlockData(BlockData):
                 "a ModelProto or a pyomo_relu Network."
             )
         scalings = [
-            per_index(self, given[key], index)
+            per_index(self, key, given[key], index)
             for key in ("input_scaling", "output_scaling")
         ]
         network = resolve_network(self, given.network, index, given.output)
@@ -386,4 +394,10 @@ class ReLUNetworkBlockData(BlockData):
 
 ModelComponentFactory.register("A trained ReLU network between variables")(
     ReLUNetworkBlock  # noqa: F821  (made by declare_custom_block)
+)
+complete_containers(
+    ReLUNetworkBlock,  # noqa: F821
+    IndexedReLUNetworkBlock,  # noqa: F821
+    ReLUNetworkBlockData,
+    list(_keywords()),
 )

@@ -12,6 +12,7 @@ from pyomo.core.base.set import Set
 from pyomo.core.base.var import Var, VarData
 
 from pyomo_relu.errors import ModelError
+from pyomo_relu.rule_argument import call_rule
 
 
 def _forgotten(encode, value):
@@ -61,7 +62,7 @@ def match_vars(block, side, given, index, tensors, keys):
     side : {"inputs", "outputs"}
     given : None, Var, sequence, mapping or callable
         For an indexed block a mapping by block index or a function of it is resolved
-        first.  Slices such as ``m.x[t, :]`` are sequences.
+        first (see ``call_rule``).  Slices such as ``m.x[t, :]`` are sequences.
     index : tuple
         Index of the block member; empty for a scalar block.
     tensors : sequence of Tensor
@@ -79,7 +80,7 @@ def match_vars(block, side, given, index, tensors, keys):
     """
     if given is None:
         return None
-    given = _for_member(given, index, keys)
+    given = _for_member(block, side, given, index, keys)
     if given is None:
         return None
     found = _flatten(block, side, given, keys, tensors)
@@ -93,12 +94,12 @@ def match_vars(block, side, given, index, tensors, keys):
     return found
 
 
-def _for_member(given, index, keys):
+def _for_member(block, side, given, index, keys):
     """Resolve a callable, or a mapping by block index, for one member."""
     if isinstance(given, (Component, IndexedComponent_slice)):
         return given  # slices are callable, but not meant to be called
     if callable(given):
-        return given(*index)
+        return call_rule(block, side, given, index)
     if index and isinstance(given, Mapping):
         key = index if len(index) > 1 else index[0]
         if key not in given:
