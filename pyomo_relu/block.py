@@ -1,23 +1,14 @@
 """ReLUNetworkBlock: what the modeller holds.  No formulation and no bound method here."""
 
-import math
-
-from pyomo.common.config import ConfigDict, ConfigValue
 from pyomo.common.dependencies import numpy as np
 from pyomo.core.base.block import BlockData, declare_custom_block
 from pyomo.core.base.component import ModelComponentFactory
-from pyomo.core.base.constraint import Constraint
-from pyomo.core.base.set_types import Any, Reals
+from pyomo.core.base.set_types import Reals
 from pyomo.core.base.var import Var
 
-from pyomo_relu.affine_rows import (
-    NetworkColumns,
-    affine_rows,
-    ceilings,
-    exact_activation,
-)
 from pyomo_relu.block_bounds import bounds_in_force, input_box, use_bounds
-from pyomo_relu.block_containers import complete_containers
+from pyomo_relu.block_containers import block_keywords, complete_containers
+from pyomo_relu.block_neurons import add_neurons
 from pyomo_relu.block_record import block_record
 from pyomo_relu.block_report import summary_text
 from pyomo_relu.block_values import assign, point
@@ -30,20 +21,6 @@ from pyomo_relu.wording import meant
 
 #: What a block consists of besides its record.
 _PARTS = ("inputs", "outputs", "pre", "post", "affine", "activation")
-
-
-def _keywords():
-    config = ConfigDict("ReLUNetworkBlock")
-    for name, description in (
-        ("network", "path | bytes | ModelProto | Network, or dict/callable per index"),
-        ("inputs", "the modeller's Vars for the network inputs (default: own Vars)"),
-        ("outputs", "the modeller's Vars for the outputs (default: own Vars)"),
-        ("input_scaling", "(offset, factor): the network sees (x - offset) / factor"),
-        ("output_scaling", "(offset, factor): outputs are offset + factor * y"),
-        ("output", "name(s) of inner ONNX tensors to use as outputs"),
-    ):
-        config.declare(name, ConfigValue(default=None, description=description))
-    return config
 
 
 @declare_custom_block(name="ReLUNetworkBlock", rule="build")
@@ -114,7 +91,7 @@ class ReLUNetworkBlockData(BlockData):
             raise
 
     def _build(self, index, kwds):
-        allowed = _keywords()
+        allowed = block_keywords()
         for key in kwds:
             if key not in allowed:
                 raise ModelError(
@@ -149,7 +126,7 @@ class ReLUNetworkBlockData(BlockData):
                 self.add_component(side, Var(index_set(keys), domain=Reals))
             else:
                 self._given[side] = GivenVars(dict(zip(keys, matched)))
-        self._add_neurons()
+        add_neurons(self)
 
     def _withdraw(self):
         """Take a block that could not be built off its model again."""
@@ -157,31 +134,6 @@ class ReLUNetworkBlockData(BlockData):
         parent = container.parent_block()
         if parent is not None:
             parent.del_component(container)
-
-    def _add_neurons(self):
-        network = self._network
-        neurons = [
-            (k, i)
-            for k, layer in enumerate(network.activation_layers)
-            for i in range(layer.size)
-        ]
-        self.pre = Var(neurons, domain=Reals)
-        self.post = Var(neurons, domain=Reals)
-        self.affine = Constraint(Any)
-        self.activation = Constraint(Any)
-        columns = NetworkColumns(self)
-        for k, layer in enumerate(network.layers):
-            results = columns.pre[k]
-            for i, row in enumerate(affine_rows(layer, columns, results)):
-                self.affine[k, i] = row
-            if layer.activation == "identity":
-                continue
-            limits = ceilings(layer)
-            for i, (v, x) in enumerate(zip(columns.pre[k], columns.post[k])):
-                x.setlb(0.0)
-                if math.isfinite(limits[i]):
-                    x.setub(limits[i])
-                self.activation[k, i] = exact_activation(v, x, limits[i])
 
     # -- what the block is ---------------------------------------------------------
 
@@ -399,5 +351,4 @@ complete_containers(
     ReLUNetworkBlock,  # noqa: F821
     IndexedReLUNetworkBlock,  # noqa: F821
     ReLUNetworkBlockData,
-    list(_keywords()),
 )

@@ -1,8 +1,9 @@
-"""What the containers of network blocks add to Pyomo's: by index, and by position."""
+"""What the containers of network blocks add to Pyomo's: keywords, all members at once."""
 
 import inspect
 import os
 
+from pyomo.common.config import ConfigDict, ConfigValue
 from pyomo.core.base.component import ComponentBase
 from pyomo.core.base.var import Var
 
@@ -11,7 +12,22 @@ from pyomo_relu.block_values import point
 from pyomo_relu.errors import ModelError
 
 
-def complete_containers(block, indexed, data, keywords):
+def block_keywords():
+    """The keywords of ``ReLUNetworkBlock``."""
+    config = ConfigDict("ReLUNetworkBlock")
+    for name, description in (
+        ("network", "path | bytes | ModelProto | Network, or dict/callable per index"),
+        ("inputs", "the modeller's Vars for the network inputs (default: own Vars)"),
+        ("outputs", "the modeller's Vars for the outputs (default: own Vars)"),
+        ("input_scaling", "(offset, factor): the network sees (x - offset) / factor"),
+        ("output_scaling", "(offset, factor): outputs are offset + factor * y"),
+        ("output", "name(s) of inner ONNX tensors to use as outputs"),
+    ):
+        config.declare(name, ConfigValue(default=None, description=description))
+    return config
+
+
+def complete_containers(block, indexed, data):
     """Give Pyomo's generated classes their documentation and what they lack.
 
     Parameters
@@ -20,7 +36,6 @@ def complete_containers(block, indexed, data, keywords):
         ``ReLUNetworkBlock`` and ``IndexedReLUNetworkBlock``.
     data : type
         ``ReLUNetworkBlockData``.
-    keywords : sequence of str
     """
     construct = block.__init__
 
@@ -32,7 +47,7 @@ def complete_containers(block, indexed, data, keywords):
     __init__.__doc__ = data.__doc__
     __init__.__signature__ = inspect.Signature(
         [kind("self", kind.POSITIONAL_ONLY), kind("sets", kind.VAR_POSITIONAL)]
-        + [kind(name, kind.KEYWORD_ONLY, default=None) for name in keywords]
+        + [kind(name, kind.KEYWORD_ONLY, default=None) for name in block_keywords()]
     )
     block.__init__ = __init__
     block.__doc__ = indexed.__doc__ = data.__doc__
