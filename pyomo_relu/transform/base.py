@@ -17,6 +17,7 @@ from pyomo.core.base import (
     Transformation,
 )
 from pyomo.core.base.block import Block
+from pyomo.core.base.component import ComponentData
 from pyomo.core.expr.visitor import identify_variables
 from pyomo.core.util import target_list
 from pyomo.gdp import Disjunct
@@ -93,6 +94,9 @@ class NetworkFormulation(Transformation):
     CONFIG = declare_fixed_inputs(declare_targets(ConfigDict("relu")))
     #: Options for which None means something although it is not the default.
     NONE_ALLOWED = ()
+    #: Components of the reformulation whose entries (layer, neuron, ...) stand for
+    #: activation rows.
+    ACTIVATION_ROWS = ("rows",)
 
     # -- hooks ---------------------------------------------------------------------
 
@@ -213,20 +217,25 @@ class NetworkFormulation(Transformation):
 
     def get_src_constraint(self, transformed_constraint):
         """The activation row that ``transformed_constraint`` stands for."""
-        key = transformed_constraint.index()
-        encoding = _encoding_of(transformed_constraint)
+        encoding = encoding_of(transformed_constraint)
+        containers = [] if encoding is None else _activation_rows(encoding)
         container = transformed_constraint.parent_component()
-        if encoding is None or container is not encoding.reformulation.rows:
+        if not any(container is each for each in containers):
             raise TransformationError(
-                f"'{transformed_constraint.name}' was not made by a relu formulation."
+                f"'{transformed_constraint.name}' was not made by a relu formulation in "
+                "place of an activation row."
             )
-        return encoding.block.activation[key[0], key[1]]
+        return encoding.block.activation[transformed_constraint.index()[:2]]
 
     def get_transformed_constraints(self, src_constraint):
-        """The rows that replace the activation row ``src_constraint``."""
+        """The rows (and SOS sets) that replace the activation row ``src_constraint``."""
         encoding, key = source_of(src_constraint)
-        rows = encoding.reformulation.rows
-        return [row for index, row in rows.items() if index[:2] == key]
+        return [
+            row
+            for container in _activation_rows(encoding)
+            for index, row in container.items()
+            if index[:2] == key
+        ]
 
     def get_indicator_var(self, src_constraint):
         """The activation indicator of a neuron, or None if the neuron is stable."""
@@ -287,7 +296,10 @@ class NetworkFormulation(Transformation):
 def check_encoded(block):
     """The Encoding of a network block; an error if there is none."""
     if not isinstance(block, ReLUNetworkBlockData):
-        raise TransformationError(f"'{block.name}' is not a ReLUNetworkBlock.")
+        raise TransformationError(
+            f"{getattr(block, 'name', block)!r:.80} (a {type(block).__name__}) is not a "
+            "ReLUNetworkBlock; of an indexed one give a member."
+        )
     if block.record.encoding is None:
         raise TransformationError(
             f"'{block.name}' is not encoded; apply a formulation such as relu.bigm."
@@ -297,6 +309,11 @@ def check_encoded(block):
 
 def source_of(constraint):
     """Encoding and (layer, neuron) of an activation row."""
+    if not isinstance(constraint, ComponentData):
+        raise TransformationError(
+            f"look-ups take an activation row, such as m.nn.activation[0, 0], not "
+            f"{constraint!r:.80} (a {type(constraint).__name__})."
+        )
     block = constraint.parent_block()
     container = constraint.parent_component()
     if not isinstance(block, ReLUNetworkBlockData) or container is not block.activation:
@@ -306,7 +323,19 @@ def source_of(constraint):
     return check_encoded(block), constraint.index()
 
 
-def _encoding_of(constraint):
+def _activation_rows(encoding):
+    """Containers of what stands for activation rows, whichever class made them."""
+    named = map(encoding.reformulation.component, encoding.formulation.ACTIVATION_ROWS)
+    return [container for container in named if container is not None]
+
+
+def encoding_of(constraint):
+    """The Encoding of the network block that a row lies on, or None."""
+    if not isinstance(constraint, ComponentData):
+        raise TransformationError(
+            f"look-ups take one constraint of a model, not {constraint!r:.80} (a "
+            f"{type(constraint).__name__})."
+        )
     block = constraint.parent_block()
     while block is not None and not isinstance(block, ReLUNetworkBlockData):
         block = block.parent_block()

@@ -29,6 +29,7 @@ class Sos1(PairFormulation):
 
     NAME = "relu.sos1"
     NEEDS = "SOS1 constraints"
+    ACTIVATION_ROWS = ("rows", "sets")
     CONFIG = PairFormulation.CONFIG()
 
     def _enforce(self, encoding, keys):
