@@ -3,6 +3,7 @@
 from pyomo.common.dependencies import numpy as np
 
 from pyomo_relu.errors import ModelError
+from pyomo_relu.wording import counted
 
 
 def point(block, x):
@@ -31,12 +32,13 @@ def point(block, x):
         values = np.full(1, np.nan)
     if not np.all(np.isfinite(values)):
         raise ModelError(
-            f"{block.name}: the point must be {len(keys)} finite numbers, not {x!r}."
+            f"{block.name}: the point must be {counted(len(keys), 'finite number')}, "
+            f"not {x!r}."
         )
     if len(values) != len(keys):
         raise ModelError(
-            f"{block.name}: the point has {len(values)} entries, the network "
-            f"{len(keys)} inputs."
+            f"{block.name}: the point has {counted(len(values), 'entry')}, the network "
+            f"{counted(len(keys), 'input')}."
         )
     return values
 

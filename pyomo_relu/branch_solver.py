@@ -29,6 +29,7 @@ from pyomo.opt.results.solution import Solution
 from pyomo_relu.errors import ModelError
 from pyomo_relu.options import executor, non_negative, read_options
 from pyomo_relu.version import __version__
+from pyomo_relu.wording import counted
 
 logger = logging.getLogger("pyomo.relu")
 
@@ -195,11 +196,12 @@ class _Log:
             return
         problem = read.problem
         self._print(
-            f"relu.branch {__version__}: {len(read.blocks)} networks, "
-            f"{problem.n_inputs} inputs, {problem.network.n_neurons} neurons; "
-            f"{problem.n_columns - problem.n_inputs} other columns "
+            f"relu.branch {__version__}: {counted(len(read.blocks), 'network')}, "
+            f"{counted(problem.n_inputs, 'input')}, "
+            f"{counted(problem.network.n_neurons, 'neuron')}; "
+            f"{counted(problem.n_columns - problem.n_inputs, 'other column')} "
             f"({int(problem.integer.sum())} integer in all), "
-            f"{problem.original.linear.n_rows} rows"
+            f"{counted(problem.original.linear.n_rows, 'row')}"
         )
         self._print(
             f"{'nodes':>9} {'open':>8} {'MILPs':>6} {'bound':>15} {'incumbent':>15} "
@@ -285,7 +287,8 @@ def _results(model, read, result, load):
     solver = results.solver
     solver.name = "relu.branch"
     solver.status, solver.termination_condition = _CONDITIONS[result.status]
-    solver.message = f"{result.status}; {result.nodes} boxes, {result.milps} MILPs"
+    work = f"{counted(result.nodes, 'box')}, {counted(result.milps, 'MILP')}"
+    solver.message = f"{result.status}; {work}"
     solver.termination_message = solver.message
     solver.time = solver.wallclock_time = result.seconds
     counts = solver.statistics.branch_and_bound

@@ -13,6 +13,7 @@ from pyomo.core.base.var import Var, VarData
 
 from pyomo_relu.errors import ModelError
 from pyomo_relu.rule_argument import call_rule
+from pyomo_relu.wording import counted
 
 
 def _forgotten(encode, value):
@@ -87,8 +88,8 @@ def match_vars(block, side, given, index, tensors, keys):
     if len(found) != len(keys):
         shapes = ", ".join(f"'{t.name}' {list(t.shape)}" for t in tensors)
         raise ModelError(
-            f"{block.name}: the network has {len(keys)} {side} ({shapes}), but "
-            f"{len(found)} Vars were given. Give one Var per entry, in the order "
+            f"{block.name}: the network has {counted(len(keys), side[:-1])} ({shapes}), but "
+            f"got {counted(len(found), 'Var')}. Give one Var per entry, in the order "
             f"{_some(keys)}."
         )
     return found
@@ -153,8 +154,8 @@ def _from_mapping(block, side, given, keys, tensors):
             part = _flatten(block, side, given[t.name], t.index(), (t,))
             if len(part) != t.size:
                 raise ModelError(
-                    f"{block.name}: tensor '{t.name}' of the {side} has {t.size} "
-                    f"entries, but {len(part)} Vars were given for it."
+                    f"{block.name}: tensor '{t.name}' of the {side} has "
+                    f"{counted(t.size, 'entry')}, but got {counted(len(part), 'Var')}."
                 )
             found += part
         return found

@@ -2,10 +2,15 @@
 
 import difflib
 
+_ENDINGS = {"matrix": "matrices", "y": "ies", "x": "xes", "s": "ses", "": "s"}
 
-def counted(number, noun, plural=None):
-    """``1 row``, ``2 rows``, ``0 binaries``; ``plural`` where it is not noun + "s"."""
-    return f"{number} {noun if number == 1 else plural or noun + 's'}"
+
+def counted(number, noun):
+    """``1 row``, ``2 rows``, ``0 binaries``, ``3 boxes``, ``4 matrices``."""
+    if number == 1:
+        return f"1 {noun}"
+    end = next(end for end in _ENDINGS if noun.endswith(end))
+    return f"{number} {noun[: len(noun) - len(end)]}{_ENDINGS[end]}"
 
 
 def meant(name, names):

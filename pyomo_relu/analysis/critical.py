@@ -4,6 +4,7 @@ import numpy as np
 
 from pyomo_relu.errors import BoundsError
 from pyomo_relu.network.network import INPUT
+from pyomo_relu.wording import counted
 
 
 def critical_neurons(bounds, weights=None, share=0.5):
@@ -44,8 +45,9 @@ def critical_neurons(bounds, weights=None, share=0.5):
     weights = np.asarray(1.0 if weights is None else weights, dtype=float)
     if weights.size not in (1, network.n_outputs):
         raise BoundsError(
-            f"critical neurons: {network.name} has {network.n_outputs} outputs, but "
-            f"{weights.size} weights were given."
+            f"critical neurons: {network.name} has "
+            f"{counted(network.n_outputs, 'output')}, but got "
+            f"{counted(weights.size, 'weight')}."
         )
     c = np.broadcast_to(weights, (network.n_outputs,))
     scores = [np.zeros(layer.size) for layer in network.layers]

@@ -3,6 +3,7 @@
 import numpy as np
 
 from pyomo_relu.errors import BoundsError
+from pyomo_relu.wording import counted
 
 
 class NeuronBounds:
@@ -141,7 +142,7 @@ class NeuronBounds:
         widths = ", ".join(f"{self.mean_width(k):.3g}" for k in range(len(self.lower)))
         return (
             f"NeuronBounds({self.network.name}: {self.n_stable} of "
-            f"{self.network.n_neurons} neurons stable, mean widths {widths})"
+            f"{counted(self.network.n_neurons, 'neuron')} stable, mean widths {widths})"
         )
 
 

@@ -13,6 +13,7 @@ from pyomo_relu.bounds.relaxation import add_network, affine
 from pyomo_relu.bounds.relaxation_linear import ModelBuilder
 from pyomo_relu.bounds.rounding import gamma
 from pyomo_relu.errors import BoundsError, InfeasibleError
+from pyomo_relu.wording import counted
 
 #: What an integer column may miss an integer by.
 _INTEGRALITY = 1e-6
@@ -47,9 +48,10 @@ class EmbeddedNetwork:
         expected = (self.network.n_inputs,), (self.network.n_outputs,)
         if (self.inputs.shape, self.outputs.shape) != expected:
             raise BoundsError(
-                f"{self.name}: the network has {self.network.n_inputs} inputs and "
-                f"{self.network.n_outputs} outputs, but {self.inputs.size} and "
-                f"{self.outputs.size} columns were given for them."
+                f"{self.name}: the network has "
+                f"{counted(self.network.n_inputs, 'input')} and "
+                f"{counted(self.network.n_outputs, 'output')}, but got "
+                f"columns for {self.inputs.size} and {self.outputs.size}."
             )
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from scipy import sparse
 
 from pyomo_relu.errors import NetworkError
+from pyomo_relu.wording import counted
 
 #: ``Source.layer`` of the network's inputs.
 INPUT = -1
@@ -92,7 +93,7 @@ class Layer:
             if w.ndim != 2 or w.shape[0] != bias.size:
                 raise NetworkError(
                     f"{label}: weights of {source} have shape {w.shape}, "
-                    f"but the bias has {bias.size} entries."
+                    f"but the bias has {counted(bias.size, 'entry')}."
                 )
         if activation not in ("relu", "clipped", "identity"):
             raise NetworkError(f"{label}: unknown activation '{activation}'.")
@@ -135,7 +136,8 @@ class Layer:
         )
 
     def __repr__(self):
-        return f"Layer('{self.name}', {self.size} neurons, {self.activation})"
+        size = counted(self.size, "neuron")
+        return f"Layer('{self.name}', {size}, {self.activation})"
 
     @property
     def size(self):

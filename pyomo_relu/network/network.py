@@ -18,6 +18,7 @@ from pyomo_relu.network.layer import (
     Tensor,
 )
 from pyomo_relu.network.scaling import scaled_layers
+from pyomo_relu.wording import counted
 
 
 class Network:
@@ -71,7 +72,8 @@ class Network:
         ceilings = [None] * (n - 1) if ceilings is None else list(ceilings)
         if len(biases) != n or len(ceilings) != n - 1:
             raise NetworkError(
-                f"{name}: {n} weight matrices need {n} biases and {n - 1} ceilings, "
+                f"{name}: {counted(n, 'weight matrix')} need {counted(n, 'bias')} and "
+                f"{counted(n - 1, 'ceiling')}, "
                 f"got {len(biases)} and {len(ceilings)}."
             )
         layers = []
@@ -96,8 +98,9 @@ class Network:
             raise NetworkError(f"{self.name}: the network has no inputs.")
         if sum(t.size for t in self.outputs) != self.layers[-1].size:
             raise NetworkError(
-                f"{self.name}: the output layer has {self.layers[-1].size} entries, "
-                f"the output tensors {[tuple(t.shape) for t in self.outputs]}."
+                f"{self.name}: the output layer has "
+                f"{counted(self.layers[-1].size, 'entry')}, the output tensors "
+                f"{[tuple(t.shape) for t in self.outputs]}."
             )
         for k, layer in enumerate(self.layers):
             for (source, post), w in zip(layer.sources, layer.weights):
@@ -109,8 +112,8 @@ class Network:
                 if w.shape[1] != self.source_size(source):
                     raise NetworkError(
                         f"{self.name}: layer {k} ('{layer.name}') expects "
-                        f"{w.shape[1]} entries of layer {source}, which has "
-                        f"{self.source_size(source)}."
+                        f"{counted(w.shape[1], 'entry')} of layer {source}, which "
+                        f"has {self.source_size(source)}."
                     )
 
     # -- shape ---------------------------------------------------------------------

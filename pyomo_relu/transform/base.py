@@ -31,6 +31,7 @@ from pyomo_relu.model_reading import model_read_once
 from pyomo_relu.options import read_options
 from pyomo_relu.transform.encoding import Encoding
 from pyomo_relu.transform.targets import network_blocks
+from pyomo_relu.wording import counted
 
 logger = logging.getLogger("pyomo.relu")
 
@@ -180,8 +181,8 @@ class NetworkFormulation(Transformation):
             )
         if len(fresh) < len(blocks):
             logger.info(
-                f"{self.NAME}: {len(blocks) - len(fresh)} network blocks are already "
-                "encoded and stay as they are."
+                f"{self.NAME}: already encoded and left as it was: "
+                f"{counted(len(blocks) - len(fresh), 'network block')}."
             )
         return fresh
 

@@ -68,6 +68,7 @@ from pyomo_relu.transform.reads import (
     neurons_read,
     variables_read,
 )
+from pyomo_relu.wording import counted
 
 logger = logging.getLogger("pyomo.relu")
 
@@ -232,7 +233,8 @@ class Cells(NetworkFormulation):
             if refinement.values:
                 reason += (
                     f", relaxation {refinement.values[0]:.6g} to "
-                    f"{refinement.values[-1]:.6g} in {len(refinement.values)} rounds"
+                    f"{refinement.values[-1]:.6g} in "
+                    f"{counted(len(refinement.values), 'round')}"
                 )
         elif config.guided:
             for partition, _, _, limit in networks:
@@ -280,7 +282,7 @@ class Cells(NetworkFormulation):
     def remark(encoding):
         """The number of cells."""
         dropped = not encoding.details["with_neurons"]
-        return f"; {len(encoding.details['lower'])} cells" + (
+        return f"; {counted(len(encoding.details['lower']), 'cell')}" + (
             ", exact: no neuron rows" if dropped else ""
         )
 

@@ -40,6 +40,7 @@ from pyomo_relu.transform.base import NetworkFormulation, check_encoded
 from pyomo_relu.transform.bigm import encode_big_m
 from pyomo_relu.transform.chained import outputs_bounded
 from pyomo_relu.transform.given_m import declare_given_m, tightened_by_given_m
+from pyomo_relu.wording import counted
 
 logger = logging.getLogger("pyomo.relu")
 
@@ -127,8 +128,9 @@ class Cuts(NetworkFormulation):
         self._cuts = {id(b): cuts for b, cuts in zip(blocks, rounds.cuts)}
         ends = [f"{v:.6g}" for v in (rounds.values or [float("nan")])]
         logger.info(
-            f"{self.NAME}: {sum(map(len, rounds.cuts))} rows after "
-            f"{len(rounds.values)} solves ({reason}), relaxation {ends[0]} to {ends[-1]}"
+            f"{self.NAME}: {counted(sum(map(len, rounds.cuts)), 'row')} after "
+            f"{counted(len(rounds.values), 'solve')} ({reason}), relaxation {ends[0]} "
+            f"to {ends[-1]}"
         )
 
     def _bounds(self, block, config):

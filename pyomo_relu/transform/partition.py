@@ -32,6 +32,7 @@ from pyomo_relu.transform.base import NetworkFormulation
 from pyomo_relu.transform.bigm import encode_big_m
 from pyomo_relu.transform.given_m import declare_given_m, tightened_by_given_m
 from pyomo_relu.transform.partition_split import SourceTerms, split_terms
+from pyomo_relu.wording import counted
 
 # sums of part bounds this much looser than the bounds on v are looser by rounding only
 _ROUNDING = 1e-9
@@ -136,16 +137,16 @@ def _parts_per_layer(encoding, n_parts):
     ):
         raise TransformationError(
             f"relu.partition: n_parts={n_parts!r} is not a positive number of parts, "
-            f"'hull', or one such number for each of the {len(layers)} activation "
-            f"layers of '{name}'."
+            f"'hull', or one such number per layer: '{name}' has "
+            f"{counted(len(layers), 'activation layer')}."
         )
     for k, (n, limit) in enumerate(zip(counts, limits)):
         if n > max(limit, 1):
             fitting = [min(m, max(most, 1)) for m, most in zip(counts, limits)]
             raise TransformationError(
                 f"relu.partition: {n} parts, but the neurons of layer {k} of '{name}' "
-                f"have at most {limit} nonzero weights. Use n_parts={fitting}, or "
-                "n_parts='hull' for one part per weight."
+                f"have at most {counted(limit, 'nonzero weight')}. Use "
+                f"n_parts={fitting}, or n_parts='hull' for one part per weight."
             )
     return list(counts)
 

@@ -7,6 +7,7 @@ from pyomo.common.dependencies import numpy as np
 
 from pyomo_relu.arguments import is_sequence
 from pyomo_relu.errors import TransformationError
+from pyomo_relu.wording import counted
 
 
 def per_neuron_values(given, network, what, default):
@@ -52,7 +53,8 @@ def per_neuron_values(given, network, what, default):
         if not is_sequence(given) or len(given) != len(sizes):
             raise TransformationError(
                 f"{what}={given!r} is neither a number nor a sequence with one entry "
-                f"for each of the {len(sizes)} activation layers of '{network.name}'."
+                f"per layer: '{network.name}' has "
+                f"{counted(len(sizes), 'activation layer')}."
             )
         for k, value in enumerate(given):
             if value is not None:

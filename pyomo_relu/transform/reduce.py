@@ -44,6 +44,7 @@ from pyomo_relu.transform.reads import (
     neurons_read,
     variables_read,
 )
+from pyomo_relu.wording import counted
 
 
 def _declare_reduce(config):
@@ -136,8 +137,8 @@ class Reduce(NetworkFormulation):
         details = encoding.details
         reasons = [f"{n} {why}" for why, n in details["removed"].items() if n]
         if details["dropped"]:
-            reasons.append(f"{len(details['dropped'])} indicators dropped")
-        return f"; {details['kept']} neurons kept" + "".join(f", {r}" for r in reasons)
+            reasons.append(f"{counted(len(details['dropped']), 'indicator')} dropped")
+        return ", ".join([f"; {counted(details['kept'], 'neuron')} kept", *reasons])
 
     # -- look-ups ------------------------------------------------------------------
 

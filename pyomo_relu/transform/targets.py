@@ -45,7 +45,7 @@ def network_blocks(model, targets, name):
     for target in targets:
         if not _is_block(target):
             raise TransformationError(
-                f"{name}: targets: {_named(target)} is a {type(target).__name__}; targets "
+                f"{name}: target {_named(target)} is a {type(target).__name__}; targets "
                 "are network blocks or blocks that contain some."
             )
         if not is_child_of(parent=model, child=target):

@@ -18,6 +18,7 @@ from pyomo_relu.transform.base import (
     protected_vars,
 )
 from pyomo_relu.transform.targets import network_blocks
+from pyomo_relu.wording import counted
 
 logger = logging.getLogger("pyomo.relu")
 
@@ -134,8 +135,8 @@ class BoundTransformation(Transformation):
             print(f"{self.NAME}: {block.name}\n{statistics}")
         logger.info(
             f"{self.NAME}: {block.name}: {bounds.n_stable} of "
-            f"{bounds.network.n_neurons} neurons stable after {statistics.solves} "
-            f"solves, {statistics.seconds:.2f} seconds"
+            f"{counted(bounds.network.n_neurons, 'neuron')} stable after "
+            f"{counted(statistics.solves, 'solve')}, {statistics.seconds:.2f} seconds"
         )
 
     def _undo(self, model, token):
