@@ -165,6 +165,9 @@ class ReLUNetworkBlockData(BlockData):
             )
         return super().__getattr__(name)
 
+    def __dir__(self):
+        return sorted({*super().__dir__(), *self.__dict__.get("_given", ())})
+
     def deactivate(self):
         """Deactivate the block; Var bounds that rest on its network stay in force."""
         super().deactivate()
@@ -349,6 +352,7 @@ ModelComponentFactory.register("A trained ReLU network between variables")(
 )
 complete_containers(
     ReLUNetworkBlock,  # noqa: F821
+    ScalarReLUNetworkBlock,  # noqa: F821
     IndexedReLUNetworkBlock,  # noqa: F821
     ReLUNetworkBlockData,
 )

@@ -27,13 +27,13 @@ def block_keywords():
     return config
 
 
-def complete_containers(block, indexed, data):
+def complete_containers(block, scalar, indexed, data):
     """Give Pyomo's generated classes their documentation and what they lack.
 
     Parameters
     ----------
-    block, indexed : type
-        ``ReLUNetworkBlock`` and ``IndexedReLUNetworkBlock``.
+    block, scalar, indexed : type
+        ``ReLUNetworkBlock``, ``ScalarReLUNetworkBlock``, ``IndexedReLUNetworkBlock``.
     data : type
         ``ReLUNetworkBlockData``.
     """
@@ -50,7 +50,7 @@ def complete_containers(block, indexed, data):
         + [kind(name, kind.KEYWORD_ONLY, default=None) for name in block_keywords()]
     )
     block.__init__ = __init__
-    block.__doc__ = indexed.__doc__ = data.__doc__
+    block.__doc__ = scalar.__doc__ = indexed.__doc__ = data.__doc__
     for name in ("initialize", "forward_error", "summary"):
         setattr(indexed, name, getattr(_AllMembers, name))
 

@@ -2,7 +2,7 @@
 
 import inspect
 
-from pyomo_relu.errors import ModelError
+from pyomo_relu.errors import RuleError
 
 
 def call_rule(block, keyword, rule, index):
@@ -25,7 +25,7 @@ def call_rule(block, keyword, rule, index):
 
     Raises
     ------
-    ModelError
+    RuleError
         If the signature takes neither.  What the rule itself raises passes through.
     """
     parent = block.parent_component().parent_block()
@@ -38,7 +38,7 @@ def call_rule(block, keyword, rule, index):
     if not fitting:
         names = ["m", *(f"index{j}" if len(index) > 1 else "index" for j in index)]
         alone, whole = ", ".join(names[1:]), ", ".join(names)
-        raise ModelError(
+        raise RuleError(
             f"{block.name}: the function given for {keyword}= takes {signature}; it is "
             f"called as f({alone}), or as a Pyomo rule, f({whole})."
         )

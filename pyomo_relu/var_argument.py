@@ -88,8 +88,8 @@ def match_vars(block, side, given, index, tensors, keys):
     if len(found) != len(keys):
         shapes = ", ".join(f"'{t.name}' {list(t.shape)}" for t in tensors)
         raise ModelError(
-            f"{block.name}: the network has {counted(len(keys), side[:-1])} ({shapes}), but "
-            f"got {counted(len(found), 'Var')}. Give one Var per entry, in the order "
+            f"{block.name}: the network has {counted(len(keys), side[:-1])} ({shapes}), "
+            f"but got {counted(len(found), 'Var')}. Give one Var per entry, in the order "
             f"{_some(keys)}."
         )
     return found

@@ -199,7 +199,7 @@ def test_wrong_points_for_an_indexed_block():
         m.nn.initialize([0.0, 1.0])
     with pytest.raises(ModelError, match="no member 'c'"):
         m.nn.initialize({"c": [0.0, 1.0]})
-    with pytest.raises(ModelError, match=r"nn\[b\]: the point has 1 entries"):
+    with pytest.raises(ModelError, match=r"nn\[b\]: the point has 1 entry"):
         m.nn.initialize({"a": [0.0, 1.0], "b": [1.0]})
     assert m.nn["a"].inputs[0].value is None  # nothing is set unless all can be
     with pytest.raises(ModelError, match=r"nn\[b\]: input 'nn\[b\].inputs\[0\]' has no"):

@@ -76,6 +76,8 @@ def affine_pieces(bounds, max_cells, rows=None):
     bounds : NeuronBounds
         Of a network with one input.
     max_cells : int
+    rows : (a, b, rhs), optional
+        Rows ``a x + b y <= rhs`` that cells may assume; see ``CellPartition``.
 
     Returns
     -------

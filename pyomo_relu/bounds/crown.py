@@ -179,7 +179,11 @@ def _merge(state, lo, hi, rows, new, intersected):
 
 
 def output_lines(network, lower, upper, lowers, uppers):
-    """Proven linear functions below and above the outputs; see ``layer_lines``."""
+    """Proven linear functions below and above the outputs.
+
+    Parameters and result (network, lower, upper, lowers, uppers) as for
+    ``layer_lines``.
+    """
     return layer_lines(network, len(network.layers) - 1, lower, upper, lowers, uppers)
 
 

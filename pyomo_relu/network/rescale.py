@@ -135,13 +135,13 @@ def max_factors(network, max_sweeps=_MAX_SWEEPS):
     equalization and bias correction", 2019) with ``s = sqrt(r_out / r_in)`` over all
     sources and all readers of a neuron, swept until it rests.  Biases do not count.
 
-    Parameters and result as for ``l1_factors``.
+    Parameters (network, max_sweeps) and result as for ``l1_factors``.
     """
     return _balance(network, np.maximum.reduce, False, max_sweeps)
 
 
 def l1_norm(network):
-    """Sum of the absolute values of all weights and biases."""
+    """Sum of the absolute values of all weights and biases of a ``network``."""
     return sum(
         float(np.abs(layer.bias).sum())
         + sum(float(abs(w).sum()) for w in layer.weights)

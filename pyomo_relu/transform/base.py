@@ -29,6 +29,7 @@ from pyomo_relu.errors import TransformationError
 from pyomo_relu.model_building import pause_garbage_collection
 from pyomo_relu.model_reading import model_read_once
 from pyomo_relu.options import read_options
+from pyomo_relu.transform.documentation import show_module_docstring
 from pyomo_relu.transform.encoding import Encoding
 from pyomo_relu.transform.targets import network_blocks
 from pyomo_relu.wording import counted
@@ -98,6 +99,10 @@ class NetworkFormulation(Transformation):
     #: Components of the reformulation whose entries (layer, neuron, ...) stand for
     #: activation rows.
     ACTIVATION_ROWS = ("rows",)
+
+    def __init_subclass__(cls, **kwds):
+        super().__init_subclass__(**kwds)
+        show_module_docstring(cls)
 
     # -- hooks ---------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from pyomo_relu.transform.base import (
     in_disjunct,
     protected_vars,
 )
+from pyomo_relu.transform.documentation import show_module_docstring
 from pyomo_relu.transform.targets import network_blocks
 from pyomo_relu.wording import counted
 
@@ -71,6 +72,10 @@ class BoundTransformation(Transformation):
 
     NAME = None
     CONFIG = _config()
+
+    def __init_subclass__(cls, **kwds):
+        super().__init_subclass__(**kwds)
+        show_module_docstring(cls)
 
     def _methods(self, config):
         """Keyword arguments for ``bounds.tighten``."""

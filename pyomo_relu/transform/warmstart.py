@@ -44,6 +44,7 @@ from pyomo_relu.arguments import is_sequence
 from pyomo_relu.errors import TransformationError
 from pyomo_relu.options import non_negative, read_options, solver_name
 from pyomo_relu.transform.bounds import method_names
+from pyomo_relu.transform.documentation import show_module_docstring
 from pyomo_relu.transform.targets import network_blocks
 
 logger = logging.getLogger("pyomo.relu")
@@ -131,6 +132,7 @@ def _config():
     doc="Set all Vars to a good feasible point: a MIP start (Tong et al., 2401.03451)",
 )
 @document_class_CONFIG(methods=["apply_to"])
+@show_module_docstring
 class WarmStart(Transformation):
     """Set all Vars to a good feasible point; see the module's docstring.
 
