@@ -2,11 +2,14 @@
 
 import numpy as np
 
+from pyomo_relu.analysis.blocks import record_of
+from pyomo_relu.arguments import checked, numbers, real
 from pyomo_relu.errors import BoundsError
 from pyomo_relu.network.network import INPUT
 from pyomo_relu.wording import counted
 
 
+@checked(BoundsError, bounds=record_of, share=real)
 def critical_neurons(bounds, weights=None, share=0.5):
     """The unstable neurons beside the output whose bounds are worth most effort.
 
@@ -16,7 +19,8 @@ def critical_neurons(bounds, weights=None, share=0.5):
 
     Parameters
     ----------
-    bounds : NeuronBounds
+    bounds : NeuronBounds or ReLUNetworkBlock
+        A block stands for the bounds in force on it.
     weights : array_like, shape (n_outputs,), or number, optional
         The outputs' weights in the objective; default 1.
     share : float
@@ -42,7 +46,7 @@ def critical_neurons(bounds, weights=None, share=0.5):
     network = bounds.network
     if not 0 < share <= 1:
         raise BoundsError(f"critical neurons: share must be in (0, 1], not {share}.")
-    weights = np.asarray(1.0 if weights is None else weights, dtype=float)
+    weights = numbers("weights", 1.0 if weights is None else weights, BoundsError)
     if weights.size not in (1, network.n_outputs):
         raise BoundsError(
             f"critical neurons: {network.name} has "

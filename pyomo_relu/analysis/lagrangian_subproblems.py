@@ -3,6 +3,7 @@
 import numpy as np
 from scipy import sparse
 
+from pyomo_relu.bounds.boxes import check_box
 from pyomo_relu.bounds.milp_chunk import PADDING
 from pyomo_relu.bounds.progressive import tighten
 from pyomo_relu.bounds.relaxation import affine_costs, relax_window
@@ -63,10 +64,7 @@ class Ensemble:
                     f"Lagrangian bound: '{network.name}' has "
                     f"{counted(network.n_inputs, 'input')}, '{self.networks[0].name}' has {n}; they must share them."
                 )
-        self.lower, self.upper = (
-            np.array(np.broadcast_to(np.asarray(b, dtype=float), (n,)))
-            for b in (lower, upper)
-        )
+        (self.lower,), (self.upper,) = check_box(self.networks[0], lower, upper)
         self.weights = self._weights(weights)
         self.rows = rows
         self.models, self.costs, constant = [], [], 0.0
@@ -167,8 +165,18 @@ def _placed(array, at, values):
 
 
 def _with_rows(model, inputs, rows):
-    matrix, row_lower, row_upper = rows
-    matrix = sparse.coo_array(np.atleast_2d(np.asarray(matrix, dtype=float)))
+    try:
+        matrix, *ends = rows
+        matrix = sparse.coo_array(np.atleast_2d(np.asarray(matrix, dtype=float)))
+        row_lower, row_upper = (
+            np.broadcast_to(np.asarray(end, dtype=float), (matrix.shape[0],))
+            for end in ends
+        )
+    except (TypeError, ValueError) as error:
+        raise BoundsError(
+            "Lagrangian bound: rows must be (matrix, row_lower, row_upper) of numbers, "
+            f"a row of the matrix per entry of the others ({error})."
+        ) from None
     if matrix.shape[1] != inputs.size:
         raise BoundsError(
             "Lagrangian bound: the rows have "

@@ -12,6 +12,15 @@ every layer that reads neuron j, be it before or after the activation, divides b
 import numpy as np
 from scipy import sparse
 
+from pyomo_relu.arguments import (
+    a_network,
+    checked,
+    each,
+    flag,
+    numbers,
+    optional,
+    whole,
+)
 from pyomo_relu.errors import NetworkError
 from pyomo_relu.network.layer import INPUT, Layer
 from pyomo_relu.network.network import Network
@@ -22,6 +31,7 @@ _LARGEST_EXPONENT = 60
 _MAX_SWEEPS = 1000
 
 
+@checked(NetworkError, network=a_network)
 def clip_network(network, ceilings):
     """The network with ceilings on its activations, in addition to its own.
 
@@ -36,6 +46,14 @@ def clip_network(network, ceilings):
     Network
         ``network`` itself where all ceilings are infinite.
     """
+    sizes = [layer.size for layer in network.activation_layers]
+    ceilings = each(numbers)("clip_network: ceilings", ceilings, NetworkError)
+    fits = [c.shape in ((), (n,)) for c, n in zip(ceilings, sizes)]
+    if len(ceilings) != len(sizes) or not all(fits):
+        raise NetworkError(
+            f"{network.name}: ceilings must be numbers or arrays, one per activation "
+            f"layer, for layers of {sizes} neurons."
+        )
     if all(np.all(np.isinf(c)) for c in ceilings):
         return network
     layers = list(network.layers)
@@ -50,6 +68,7 @@ def clip_network(network, ceilings):
     return Network(layers, network.inputs, network.outputs, network.name)
 
 
+@checked(NetworkError, network=a_network, factors=each(numbers))
 def rescale_network(network, factors):
     """The network with neuron i of layer k in units that are 1/factors[k][i] as large.
 
@@ -92,6 +111,7 @@ def rescale_network(network, factors):
     return Network(layers, network.inputs, network.outputs, network.name)
 
 
+@checked(NetworkError, factors=each(numbers), up=optional(flag))
 def power_of_two(factors, up=None):
     """The nearest power of two per factor (in the exponent), or the next one down.
 
@@ -105,6 +125,7 @@ def power_of_two(factors, up=None):
     return [np.exp2(rounding(np.log2(s))) for s in factors]
 
 
+@checked(NetworkError, network=a_network, max_sweeps=whole)
 def l1_factors(network, max_sweeps=_MAX_SWEEPS):
     r"""Factors that minimise the l1 norm of all weights and biases.
 
@@ -128,6 +149,7 @@ def l1_factors(network, max_sweeps=_MAX_SWEEPS):
     return _balance(network, np.add.reduce, True, max_sweeps)
 
 
+@checked(NetworkError, network=a_network, max_sweeps=whole)
 def max_factors(network, max_sweeps=_MAX_SWEEPS):
     """Factors that give each neuron equal largest incoming and outgoing weights.
 
@@ -140,6 +162,7 @@ def max_factors(network, max_sweeps=_MAX_SWEEPS):
     return _balance(network, np.maximum.reduce, False, max_sweeps)
 
 
+@checked(NetworkError, network=a_network)
 def l1_norm(network):
     """Sum of the absolute values of all weights and biases of a ``network``."""
     return sum(

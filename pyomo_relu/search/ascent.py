@@ -9,7 +9,7 @@ programmes).
 import numpy as np
 from scipy.stats import qmc
 
-from pyomo_relu.arguments import vector, whole
+from pyomo_relu.arguments import a_network, checked, numbers, vector, whole
 from pyomo_relu.bounds.boxes import check_box
 from pyomo_relu.errors import NetworkError
 from pyomo_relu.network.layer import INPUT
@@ -29,6 +29,7 @@ def latin_hypercube(n_points, lower, upper, rng):
     return np.clip(lower + points * (upper - lower), lower, upper)
 
 
+@checked(NetworkError, network=a_network)
 def value_and_gradient(network, X, costs):
     """Value and gradient of ``costs . f(x)`` at many points.
 
@@ -47,9 +48,15 @@ def value_and_gradient(network, X, costs):
     values : numpy.ndarray, shape (N,)
     gradient : numpy.ndarray, shape (N, n_inputs)
     """
-    X = np.asarray(X, dtype=float)
+    X = numbers("X", X, NetworkError)
     pre, post = network.propagate(X)
-    costs = np.broadcast_to(np.asarray(costs, dtype=float), post[-1].shape)
+    costs, shape = numbers("costs", costs, NetworkError), post[-1].shape
+    if X.ndim != 2 or costs.shape not in ((), shape[1:], shape):
+        raise NetworkError(
+            f"value_and_gradient: X must be of shape (N, {network.n_inputs}) and costs "
+            f"of shape {shape[1:]} or {shape}, not {X.shape} and {costs.shape}."
+        )
+    costs = np.broadcast_to(costs, shape)
     values = np.einsum("no,no->n", post[-1], costs)
     gradient = np.zeros_like(X)
     on_post = [None] * len(network.layers)
@@ -173,6 +180,13 @@ def minimise_over_box(
         values, gradient = value_and_gradient(network, X, costs)
         return values + X @ linear, gradient + linear
 
+    if start is not None:
+        start = np.atleast_2d(numbers("start", start, NetworkError))
+        if start.shape[1:] != lower.shape:
+            raise NetworkError(
+                f"start must be points of {lower.size} inputs, of shape "
+                f"{lower.shape} or (k, {lower.size}), not {start.shape}."
+            )
     X = latin_hypercube(16 * n_starts, lower, upper, rng)
     values = network.forward(X) @ costs + X @ linear
     X = X[np.argsort(values, kind="stable")[:n_starts]]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from pyomo.common.collections import ComponentMap
 
-from pyomo_relu.arguments import is_sequence, names, real, whole
+from pyomo_relu.arguments import checked, flag, is_sequence, names, real, whole
 from pyomo_relu.block_values import point
 from pyomo_relu.bounds_runs import release_void_bounds
 from pyomo_relu.errors import ModelError
@@ -68,6 +68,7 @@ class SearchResult:
         return self.message
 
 
+@checked(ModelError, progress=flag)
 def find_point(
     model,
     methods=("samples", "ascent", "walk"),

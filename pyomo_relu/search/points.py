@@ -2,12 +2,16 @@
 
 import numpy as np
 
+from pyomo_relu.arguments import checked, kind, optional, seconds
 from pyomo_relu.errors import ModelError
 from pyomo_relu.search.problem import Problem
 from pyomo_relu.search.relax_walk import solve_region
 from pyomo_relu.wording import counted
 
 
+@checked(
+    ModelError, surrounding=kind("surrounding", "Surrounding"), time_limit=optional(seconds)
+)
 def polish(surrounding, points, time_limit=None):
     """The best feasible point with every network in the linear region of its point.
 
