@@ -38,6 +38,11 @@ class ReLUNetworkBlockData(BlockData):
     LP and MILP solvers refuse it until a transformation such as ``relu.bigm``
     replaces them.
 
+    On a Disjunct the order is ``relu.*``, then ``gdp.*``: pre- and post-activations have
+    no bounds of their own, so gdp, applied first, finds no M ("Cannot estimate M",
+    "Missing bound for nn.pre[0,0]").  ``relu.bounds`` alone gives it what it asks for
+    and keeps the exact rows.
+
     Parameters
     ----------
     network : path, bytes, onnx.ModelProto, Network, dict or callable

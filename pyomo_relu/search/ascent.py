@@ -15,6 +15,7 @@ from pyomo_relu.errors import NetworkError
 from pyomo_relu.network.layer import INPUT
 from pyomo_relu.search.problem import box_problem
 from pyomo_relu.search.relax_walk import walk
+from pyomo_relu.wording import counted
 
 #: First and last step of a descent, in widths of the box.
 _FIRST_STEP, _LAST_STEP = 0.1, 1e-3
@@ -184,7 +185,7 @@ def minimise_over_box(
         start = np.atleast_2d(numbers("start", start, NetworkError))
         if start.shape[1:] != lower.shape:
             raise NetworkError(
-                f"start must be points of {lower.size} inputs, of shape "
+                f"start must be points of {counted(lower.size, 'input')}, of shape "
                 f"{lower.shape} or (k, {lower.size}), not {start.shape}."
             )
     X = latin_hypercube(16 * n_starts, lower, upper, rng)
