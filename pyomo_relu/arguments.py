@@ -40,7 +40,8 @@ def whole(what, value, error, *, least=0, none=False):
     """An int of at least ``least``; None if ``none``."""
     if value is None and none:
         return None
-    if isinstance(value, Real) and math.isfinite(value) and int(value) == value >= least:
+    finite = isinstance(value, Real) and math.isfinite(value)
+    if finite and int(value) == value >= least:
         return int(value)
     raise error(
         f"{what} must be a whole number of at least {least}, not {_shown(value)}."
@@ -141,7 +142,9 @@ def checked(error, **checks):
 
 def optional(check):
     """A check that lets None pass."""
-    return lambda what, value, error: None if value is None else check(what, value, error)
+    return lambda what, value, error: (
+        None if value is None else check(what, value, error)
+    )
 
 
 def each(check):
@@ -181,9 +184,9 @@ def kind(module, *names):
 
 def flag(what, value, error):
     """True or False, also as 1 and 0."""
-    if isinstance(value, Real) or type(value).__name__ in ("bool", "bool_"):
-        if value in (0, 1):
-            return bool(value)
+    simple = isinstance(value, Real) or type(value).__name__ in ("bool", "bool_")
+    if simple and value in (0, 1):
+        return bool(value)
     raise error(f"{what} must be True or False, not {_shown(value)}.")
 
 

@@ -62,7 +62,8 @@ class Ensemble:
             if network.n_inputs != n:
                 raise BoundsError(
                     f"Lagrangian bound: '{network.name}' has "
-                    f"{counted(network.n_inputs, 'input')}, '{self.networks[0].name}' has {n}; they must share them."
+                    f"{counted(network.n_inputs, 'input')}, "
+                    f"'{self.networks[0].name}' has {n}; they must share them."
                 )
         (self.lower,), (self.upper,) = check_box(self.networks[0], lower, upper)
         self.weights = self._weights(weights)

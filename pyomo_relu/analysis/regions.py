@@ -105,7 +105,8 @@ def count_regions(
     ----------
     network : Network or ReLUNetworkBlock
     lower, upper : float or array_like, shape (n_inputs,)
-        Finite.  Default: the bounds of a block's inputs.  Inputs with equal bounds are fixed and do not count as dimensions.
+        Finite.  Default: the bounds of a block's inputs.  Inputs with equal bounds are
+        fixed and do not count as dimensions.
     bounds : NeuronBounds, optional
         Proven on this box (or a larger one).  Neurons that they show to be stable are
         left out, which saves time and lowers the theoretical upper bound; the count is
@@ -141,7 +142,8 @@ def count_regions(
     """
     if not isinstance(method, str) or method not in METHODS:
         raise NetworkError(
-            f"unknown method {method!r:.80} to count linear regions; choose from {METHODS}."
+            f"unknown method {method!r:.80} to count linear regions; choose from "
+            f"{METHODS}."
         )
     lower, upper = box_of("count_regions", network, lower, upper)
     network = network_of("count_regions: network", network, NetworkError)

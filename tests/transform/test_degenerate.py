@@ -177,8 +177,9 @@ def test_searches(name, inputs):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_bound_methods_and_analysis(name):
     network = NETWORKS[name]
-    x, value = minimise_over_box(network, [-1.0], LOW, HIGH)[:2]
     best = truth(network)
+    x, value = minimise_over_box(network, [-1.0], LOW, HIGH)
+    assert value == -network.forward(x)[0] and -value <= best + 5e-3
     bounds = {
         "interval": interval_bounds(network, LOW, HIGH),
         "crown": crown_bounds(network, LOW, HIGH, alpha_steps=2),
