@@ -1,23 +1,15 @@
 """ReLUNetworkBlock: what the modeller holds.  No formulation and no bound method here."""
 
-import math
-
-from pyomo.common.config import ConfigDict, ConfigValue
 from pyomo.common.dependencies import numpy as np
 from pyomo.core.base import TransformationFactory
 from pyomo.core.base.block import BlockData, declare_custom_block
 from pyomo.core.base.component import ModelComponentFactory
-from pyomo.core.base.constraint import Constraint
-from pyomo.core.base.set_types import Any, Reals
+from pyomo.core.base.set_types import Reals
 from pyomo.core.base.var import Var
 
-from pyomo_relu.affine_rows import (
-    NetworkColumns,
-    affine_rows,
-    ceilings,
-    exact_activation,
-)
 from pyomo_relu.block_bounds import bounds_in_force, input_box, use_bounds
+from pyomo_relu.block_containers import block_keywords, complete_containers
+from pyomo_relu.block_neurons import add_neurons
 from pyomo_relu.block_record import block_record
 from pyomo_relu.block_report import summary_text
 from pyomo_relu.block_validity import check_up_to_date
@@ -28,23 +20,10 @@ from pyomo_relu.model_building import pause_garbage_collection
 from pyomo_relu.network_argument import per_index, resolve_network
 from pyomo_relu.transaction import transaction
 from pyomo_relu.var_argument import GivenVars, index_set, match_vars
+from pyomo_relu.wording import meant
 
 #: What a block consists of besides its record.
 _PARTS = ("inputs", "outputs", "pre", "post", "affine", "activation")
-
-
-def _keywords():
-    config = ConfigDict("ReLUNetworkBlock")
-    for name, description in (
-        ("network", "path | bytes | ModelProto | Network, or dict/callable per index"),
-        ("inputs", "the modeller's Vars for the network inputs (default: own Vars)"),
-        ("outputs", "the modeller's Vars for the outputs (default: own Vars)"),
-        ("input_scaling", "(offset, factor): the network sees (x - offset) / factor"),
-        ("output_scaling", "(offset, factor): outputs are offset + factor * y"),
-        ("output", "name(s) of inner ONNX tensors to use as outputs"),
-    ):
-        config.declare(name, ConfigValue(default=None, description=description))
-    return config
 
 
 @declare_custom_block(name="ReLUNetworkBlock", rule="build")
@@ -62,12 +41,17 @@ class ReLUNetworkBlockData(BlockData):
     LP and MILP solvers refuse it until a transformation such as ``relu.bigm``
     replaces them.
 
+    On a Disjunct the order is ``relu.*``, then ``gdp.*``: pre- and post-activations have
+    no bounds of their own, so gdp, applied first, finds no M ("Cannot estimate M",
+    "Missing bound for nn.pre[0,0]").  ``relu.bounds`` alone gives it what it asks for
+    and keeps the exact rows.
+
     Parameters
     ----------
     network : path, bytes, onnx.ModelProto, Network, dict or callable
         The network; for an indexed block one for all indices, or a dict by index, or
-        a function of the index.
-    inputs, outputs : Var, sequence or mapping of Vars, optional
+        a function: ``lambda t: ...`` or, as a Pyomo rule, ``lambda m, t: ...``.
+    inputs, outputs : Var, sequence or mapping of Vars, or function, optional
         The modeller's own variables; any Var, Reference, indexed Var, sequence in
         flat order or mapping from the network's index.  Default: the block declares
         Vars ``inputs`` and ``outputs``, indexed by int for a tensor with one axis
@@ -89,6 +73,12 @@ class ReLUNetworkBlockData(BlockData):
         Pre- and post-activations, indexed by (layer, neuron).
     affine, activation : IndexedConstraint
 
+    Methods (of an indexed block too, for all of its members)
+    -------
+    initialize(x=None), forward_error(), summary()
+        Set values by a forward pass; check a solution; print. See
+        ``help(pyomo_relu.block.ReLUNetworkBlockData)`` for these and others.
+
     Raises
     ------
     NetworkError
@@ -109,12 +99,12 @@ class ReLUNetworkBlockData(BlockData):
             raise
 
     def _build(self, index, kwds):
-        allowed = _keywords()
+        allowed = block_keywords()
         for key in kwds:
             if key not in allowed:
                 raise ModelError(
-                    f"{self.name}: unknown keyword '{key}'. ReLUNetworkBlock takes "
-                    f"{', '.join(allowed)}."
+                    f"{self.name}: unknown keyword '{key}'.{meant(key, allowed)} "
+                    f"ReLUNetworkBlock takes {', '.join(allowed)}."
                 )
         given = allowed(kwds)
         if given.network is None:
@@ -123,7 +113,7 @@ class ReLUNetworkBlockData(BlockData):
                 "a ModelProto or a pyomo_relu Network."
             )
         scalings = [
-            per_index(self, given[key], index)
+            per_index(self, key, given[key], index)
             for key in ("input_scaling", "output_scaling")
         ]
         network = resolve_network(self, given.network, index, given.output)
@@ -144,7 +134,7 @@ class ReLUNetworkBlockData(BlockData):
                 self.add_component(side, Var(index_set(keys), domain=Reals))
             else:
                 self._given[side] = GivenVars(dict(zip(keys, matched)))
-        self._add_neurons()
+        add_neurons(self)
 
     def _withdraw(self):
         """Take a block that could not be built off its model again."""
@@ -152,31 +142,6 @@ class ReLUNetworkBlockData(BlockData):
         parent = container.parent_block()
         if parent is not None:
             parent.del_component(container)
-
-    def _add_neurons(self):
-        network = self._network
-        neurons = [
-            (k, i)
-            for k, layer in enumerate(network.activation_layers)
-            for i in range(layer.size)
-        ]
-        self.pre = Var(neurons, domain=Reals)
-        self.post = Var(neurons, domain=Reals)
-        self.affine = Constraint(Any)
-        self.activation = Constraint(Any)
-        columns = NetworkColumns(self)
-        for k, layer in enumerate(network.layers):
-            results = columns.pre[k]
-            for i, row in enumerate(affine_rows(layer, columns, results)):
-                self.affine[k, i] = row
-            if layer.activation == "identity":
-                continue
-            limits = ceilings(layer)
-            for i, (v, x) in enumerate(zip(columns.pre[k], columns.post[k])):
-                x.setlb(0.0)
-                if math.isfinite(limits[i]):
-                    x.setub(limits[i])
-                self.activation[k, i] = exact_activation(v, x, limits[i])
 
     # -- what the block is ---------------------------------------------------------
 
@@ -207,6 +172,9 @@ class ReLUNetworkBlockData(BlockData):
                 "core.scale_model renamed it (apply relu.* first), or it was deleted."
             )
         return super().__getattr__(name)
+
+    def __dir__(self):
+        return sorted({*super().__dir__(), *self.__dict__.get("_given", ())})
 
     def deactivate(self):
         """Deactivate the block; Var bounds that rest on its network stay in force."""
@@ -397,5 +365,9 @@ class ReLUNetworkBlockData(BlockData):
 ModelComponentFactory.register("A trained ReLU network between variables")(
     ReLUNetworkBlock  # noqa: F821  (made by declare_custom_block)
 )
-
-IndexedReLUNetworkBlock.refresh = ReLUNetworkBlockData.refresh  # noqa: F821
+complete_containers(
+    ReLUNetworkBlock,  # noqa: F821
+    ScalarReLUNetworkBlock,  # noqa: F821
+    IndexedReLUNetworkBlock,  # noqa: F821
+    ReLUNetworkBlockData,
+)

@@ -3,6 +3,10 @@
 from pyomo.common.dependencies import numpy as np
 
 from pyomo_relu.errors import BoundsError
+from pyomo_relu.wording import counted
+
+#: Key in an encoding's details of a line on why it was chosen.
+CHOICE = "choice"
 
 
 def summary_text(block):
@@ -16,20 +20,22 @@ def summary_text(block):
     -------
     str
     """
-    network, record = block.network, block.record
-    lines = [
-        f"{block.name}: {network.n_inputs} inputs, {network.n_outputs} outputs, "
-        f"{network.n_neurons} neurons in {len(network.layers) - 1} layers "
-        f"({network.name})",
-        "formulation: "
-        + (
-            "none (exact nonlinear rows)"
-            if record.encoding is None
-            else record.encoding.description()
-        ),
-    ]
-    if record.encoding is not None and "leak" in record.encoding.details:
-        lines.append(f"accuracy: {record.encoding.details['leak']}")
+    network, encoding = block.network, block.record.encoding
+    sizes = (
+        f"{counted(network.n_inputs, 'input')}, "
+        f"{counted(network.n_outputs, 'output')}, "
+        f"{counted(network.n_neurons, 'neuron')} in "
+        f"{counted(len(network.layers) - 1, 'layer')}"
+    )
+    lines = [f"{block.name}: {sizes} ({network.name})"]
+    if encoding is None:
+        lines.append("formulation: none (exact nonlinear rows)")
+    else:
+        lines.append(f"formulation: {encoding.description()}")
+        if CHOICE in encoding.details:
+            lines.append(encoding.details[CHOICE])
+        if "leak" in encoding.details:
+            lines.append(f"accuracy: {encoding.details['leak']}")
     try:
         bounds = block.neuron_bounds()
     except BoundsError as error:

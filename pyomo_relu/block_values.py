@@ -5,6 +5,7 @@ from pyomo.core.base import Block, BooleanVar, Var
 from pyomo.gdp import Disjunct
 
 from pyomo_relu.errors import ModelError
+from pyomo_relu.wording import counted
 
 
 def point(block, x):
@@ -33,29 +34,32 @@ def point(block, x):
         values = np.full(1, np.nan)
     if not np.all(np.isfinite(values)):
         raise ModelError(
-            f"{block.name}: the point must be {len(keys)} finite numbers, not {x!r}."
+            f"{block.name}: the point must be {counted(len(keys), 'finite number')}, "
+            f"not {x!r}."
         )
     if len(values) != len(keys):
         raise ModelError(
-            f"{block.name}: the point has {len(values)} entries, the network "
-            f"{len(keys)} inputs."
+            f"{block.name}: the point has {counted(len(values), 'entry')}, the network "
+            f"{counted(len(keys), 'input')}."
         )
     return values
 
 
 def _present_values(block):
-    """Values of the input Vars; where the network ignores an input, any will do."""
+    """Values of the input Vars; where the rows in force ignore an input, any will do."""
     values, used = [], None
     for j, var in enumerate(block.input_vars()):
         value = var.value
         if value is None:
-            used = block.network.inputs_read() if used is None else used
+            used = _inputs_read(block) if used is None else used
             if used[j]:
                 raise ModelError(
                     f"{block.name}: input '{var.name}' has no value. Set one, pass "
                     "the point to initialize(x), or solve the model first."
                 )
-            value = 0.0
+            low, high = var.bounds
+            value = 0.0 if high is None else min(high, 0.0)
+            value = value if low is None else max(low, value)
         values.append(value)
     return values
 
@@ -78,6 +82,13 @@ def put_back(saved):
     # a Disjunct's two indicator Vars set each other
     for var, _, stale in saved:
         var.stale = stale
+
+
+def _inputs_read(block):
+    """Inputs in the rows in force: a reduced network may have fewer than the network."""
+    encoding = block.record.encoding
+    read = None if encoding is None else encoding.details.get("inputs_read")
+    return block.network.inputs_read() if read is None else read
 
 
 def assign(variables, values, skip_fixed=False):

@@ -6,13 +6,13 @@ Options, log, results object and loading of solutions; the search is in ``search
 import logging
 import sys
 import time
+from collections.abc import Mapping
 
 from pyomo.common.collections import Bunch
 from pyomo.common.config import (
     Bool,
     ConfigDict,
     ConfigValue,
-    NonNegativeFloat,
     NonNegativeInt,
     PositiveInt,
     document_class_CONFIG,
@@ -30,8 +30,10 @@ from pyomo.opt.base.solvers import OptSolver
 from pyomo.opt.results.solution import Solution
 
 from pyomo_relu.errors import ModelError
+from pyomo_relu.options import executor, non_negative, read_options
 from pyomo_relu.transaction import transaction
 from pyomo_relu.version import __version__
+from pyomo_relu.wording import counted
 
 logger = logging.getLogger("pyomo.relu")
 
@@ -54,11 +56,11 @@ _WITHOUT_MEANING = (
 def _config():
     config = ConfigDict("relu.branch")
     for name, default, domain, description in (
-        ("time_limit", None, NonNegativeFloat, "wall-clock seconds"),
-        ("mip_gap", 1e-4, NonNegativeFloat, "relative gap at which to stop"),
-        ("abs_gap", 1e-6, NonNegativeFloat, "absolute gap at which to stop"),
+        ("time_limit", None, non_negative, "wall-clock seconds"),
+        ("mip_gap", 1e-4, non_negative, "relative gap at which to stop"),
+        ("abs_gap", 1e-6, non_negative, "absolute gap at which to stop"),
         ("threads", 1, PositiveInt, "parts of a batch worked on at the same time"),
-        ("executor", None, None, "a concurrent.futures.Executor to work on them"),
+        ("executor", None, executor, "a concurrent.futures.Executor to work on them"),
         ("seed", 0, NonNegativeInt, "seed of the first random points"),
         ("batch", 256, PositiveInt, "most boxes split together"),
         (
@@ -210,9 +212,10 @@ class ReLUBranch(OptSolver):
 
     def _configured(self, kwds):
         """All options: the constructor's, ``self.options``, then this call's."""
+        more = kwds.pop("options", None) or {}
         places = (
             self.options,
-            kwds.pop("options", None) or {},
+            more if isinstance(more, Mapping) else {"options": more},
             self._options_string_to_dict(kwds.pop("options_string", None) or ""),
             kwds,
         )
@@ -226,13 +229,7 @@ class ReLUBranch(OptSolver):
             given.pop(key, None)
         if not given.get("suffixes", True):
             del given["suffixes"]
-        for key in given:
-            if key not in self.CONFIG:
-                raise ModelError(
-                    f"relu.branch: unknown option '{key}'. It takes "
-                    f"{', '.join(self.CONFIG)}."
-                )
-        return self.CONFIG(given)
+        return read_options("relu.branch", self.CONFIG, given, error=ModelError)
 
 
 class _Log:
@@ -247,11 +244,12 @@ class _Log:
             return
         problem = read.problem
         self._print(
-            f"relu.branch {__version__}: {len(read.blocks)} networks, "
-            f"{problem.n_inputs} inputs, {problem.network.n_neurons} neurons; "
-            f"{problem.n_columns - problem.n_inputs} other columns "
+            f"relu.branch {__version__}: {counted(len(read.blocks), 'network')}, "
+            f"{counted(problem.n_inputs, 'input')}, "
+            f"{counted(problem.network.n_neurons, 'neuron')}; "
+            f"{counted(problem.n_columns - problem.n_inputs, 'other column')} "
             f"({int(problem.integer.sum())} integer in all), "
-            f"{problem.original.linear.n_rows} rows"
+            f"{counted(problem.original.linear.n_rows, 'row')}"
         )
         self._print(
             f"{'nodes':>9} {'open':>8} {'MILPs':>6} {'bound':>15} {'incumbent':>15} "
@@ -338,7 +336,8 @@ def _results(model, read, result, message, load):
     solver.name = "relu.branch"
     solver.status, solver.termination_condition = _CONDITIONS[result.status]
     message = message.removesuffix(".")
-    solver.message = f"{message}; {result.nodes} boxes, {result.milps} MILPs"
+    work = f"{counted(result.nodes, 'box')}, {counted(result.milps, 'MILP')}"
+    solver.message = f"{message}; {work}"
     solver.termination_message = solver.message
     solver.time = solver.wallclock_time = result.seconds
     counts = solver.statistics.branch_and_bound

@@ -38,6 +38,10 @@ class ModelError(ReLUError, ValueError):
     """A block or a Pyomo model is not used as it must be."""
 
 
+class RuleError(ModelError, TypeError):
+    """A function given for a keyword cannot be called as rules are."""
+
+
 class MissingPartError(ModelError, AttributeError):
     """A Var or Constraint of a network block was renamed or deleted."""
 

@@ -5,6 +5,7 @@ needs, and a modeller who only lists transformations needs neither.
 """
 
 import importlib
+import sys
 
 
 def lazy_exports(package, modules):
@@ -29,6 +30,6 @@ def lazy_exports(package, modules):
         return getattr(importlib.import_module(f"{package}.{origin[name]}"), name)
 
     def __dir__():
-        return sorted(origin)
+        return sorted({*vars(sys.modules[package]), *origin})
 
     return __getattr__, __dir__

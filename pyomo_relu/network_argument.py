@@ -6,23 +6,24 @@ from collections.abc import Mapping
 
 from pyomo_relu import network as network_
 from pyomo_relu.errors import ModelError, NetworkError
+from pyomo_relu.rule_argument import call_rule
 
 
-def per_index(block, value, index):
+def per_index(block, keyword, value, index):
     """The entry of ``value`` that belongs to ``index`` of an indexed block.
 
-    A mapping is looked up by index and a callable called with it (as
-    ``value(*index)``); any other value serves all indices.
+    A mapping is looked up by index and a callable called (see ``call_rule``); any other
+    value serves all indices.
     """
     if callable(value) and not isinstance(value, type):
-        return value(*index)
+        return call_rule(block, keyword, value, index)
     if isinstance(value, Mapping) and index:
         key = index if len(index) > 1 else index[0]
         if key in value:
             return value[key]
         raise ModelError(
-            f"{block.name}: no entry for index {key!r} in the mapping given; it has "
-            f"{list(value)[:5]}."
+            f"{block.name}: no entry for index {key!r} in the mapping given for "
+            f"{keyword}=; it has {list(value)[:5]}."
         )
     return value
 
@@ -49,7 +50,7 @@ def resolve_network(block, network, index, output=None):
             f"{block.name}: network= is a {type(network).__name__}, not a file. Export "
             "it to ONNX first (torch.onnx.export, tf2onnx, skl2onnx) and pass the path."
         )
-    found = _resolve(block, per_index(block, network, index), output)
+    found = _resolve(block, per_index(block, "network", network, index), output)
     if found.fixed_batch is not None:
         tensor, shape = found.fixed_batch
         raise NetworkError(

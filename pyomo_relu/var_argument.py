@@ -13,6 +13,8 @@ from pyomo.core.base.var import Var, VarData
 
 from pyomo_relu.errors import ModelError
 from pyomo_relu.index_order import check_order
+from pyomo_relu.rule_argument import call_rule
+from pyomo_relu.wording import counted
 
 
 def _forgotten(encode, value):
@@ -62,7 +64,7 @@ def match_vars(block, side, given, index, tensors, keys):
     side : {"inputs", "outputs"}
     given : None, Var, sequence, mapping or callable
         For an indexed block a mapping by block index or a function of it is resolved
-        first.  Slices such as ``m.x[t, :]`` are sequences.
+        first (see ``call_rule``).  Slices such as ``m.x[t, :]`` are sequences.
     index : tuple
         Index of the block member; empty for a scalar block.
     tensors : sequence of Tensor
@@ -80,26 +82,26 @@ def match_vars(block, side, given, index, tensors, keys):
     """
     if given is None:
         return None
-    given = _for_member(given, index, keys)
+    given = _for_member(block, side, given, index, keys)
     if given is None:
         return None
     found = _flatten(block, side, given, keys, tensors)
     if len(found) != len(keys):
         shapes = ", ".join(f"'{t.name}' {list(t.shape)}" for t in tensors)
         raise ModelError(
-            f"{block.name}: the network has {len(keys)} {side} ({shapes}), but "
-            f"{len(found)} Vars were given. Give one Var per entry, in the order "
+            f"{block.name}: the network has {counted(len(keys), side[:-1])} ({shapes}), "
+            f"but got {counted(len(found), 'Var')}. Give one Var per entry, in the order "
             f"{_some(keys)}."
         )
     return found
 
 
-def _for_member(given, index, keys):
+def _for_member(block, side, given, index, keys):
     """Resolve a callable, or a mapping by block index, for one member."""
     if isinstance(given, (Component, IndexedComponent_slice)):
         return given  # slices are callable, but not meant to be called
     if callable(given):
-        return given(*index)
+        return call_rule(block, side, given, index)
     if index and isinstance(given, Mapping):
         key = index if len(index) > 1 else index[0]
         if key not in given:
@@ -165,8 +167,8 @@ def _from_mapping(block, side, given, keys, tensors):
             part = _flatten(block, side, given[t.name], t.index(), (t,))
             if len(part) != t.size:
                 raise ModelError(
-                    f"{block.name}: tensor '{t.name}' of the {side} has {t.size} "
-                    f"entries, but {len(part)} Vars were given for it."
+                    f"{block.name}: tensor '{t.name}' of the {side} has "
+                    f"{counted(t.size, 'entry')}, but got {counted(len(part), 'Var')}."
                 )
             found += part
         return found

@@ -96,7 +96,7 @@ def test_scaling_is_folded_into_the_network():
         (
             {"network": two_two_one(), "inputs": lambda m: [m.x[0]]},
             ModelError,
-            "2 inputs .* but 1 Vars",
+            "2 inputs .* but got 1 Var",
         ),
         (
             {"network": two_two_one(), "inputs": lambda m: [m.x[0], 3.0]},
@@ -116,7 +116,7 @@ def test_scaling_is_folded_into_the_network():
         (
             {"network": two_two_one(), "outputs": lambda m: [m.x[0], m.x[1]]},
             ModelError,
-            "1 outputs .* but 2 Vars",
+            "1 output .* but got 2 Vars",
         ),
     ],
 )
@@ -136,7 +136,7 @@ def test_wrong_number_of_vars_for_one_tensor():
     )
     m = pyo.ConcreteModel()
     m.u = pyo.Var([0, 1])
-    with pytest.raises(ModelError, match="tensor 'u' of the inputs has 1 entries"):
+    with pytest.raises(ModelError, match="tensor 'u' of the inputs has 1 entry"):
         m.nn = ReLUNetworkBlock(network=network, inputs={"u": m.u, "s": m.u})
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pyomo_relu.analysis.blocks import records_of
 from pyomo_relu.analysis.stability import common_network
 from pyomo_relu.analysis.table import format_table
 
@@ -76,8 +77,9 @@ def big_m_statistics(bounds):
 
     Parameters
     ----------
-    bounds : dict of str to NeuronBounds
-        One record per method, all of the same network and input box.
+    bounds : dict of str to NeuronBounds, NeuronBounds or ReLUNetworkBlock
+        One record per method, all of the same network and input box.  A block stands
+        for the bounds in force on it, here and in the dict.
 
     Returns
     -------
@@ -88,6 +90,7 @@ def big_m_statistics(bounds):
     BoundsError
         If the records belong to different networks or boxes, or there is none.
     """
+    bounds = records_of("bounds", bounds)
     network = common_network(bounds)
     return BigMReport(
         network.name,

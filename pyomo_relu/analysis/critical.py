@@ -2,10 +2,14 @@
 
 import numpy as np
 
+from pyomo_relu.analysis.blocks import record_of
+from pyomo_relu.arguments import checked, numbers, real
 from pyomo_relu.errors import BoundsError
 from pyomo_relu.network.network import INPUT
+from pyomo_relu.wording import counted
 
 
+@checked(BoundsError, bounds=record_of, share=real)
 def critical_neurons(bounds, weights=None, share=0.5):
     """The unstable neurons beside the output whose bounds are worth most effort.
 
@@ -15,7 +19,8 @@ def critical_neurons(bounds, weights=None, share=0.5):
 
     Parameters
     ----------
-    bounds : NeuronBounds
+    bounds : NeuronBounds or ReLUNetworkBlock
+        A block stands for the bounds in force on it.
     weights : array_like, shape (n_outputs,), or number, optional
         The outputs' weights in the objective; default 1.
     share : float
@@ -41,11 +46,12 @@ def critical_neurons(bounds, weights=None, share=0.5):
     network = bounds.network
     if not 0 < share <= 1:
         raise BoundsError(f"critical neurons: share must be in (0, 1], not {share}.")
-    weights = np.asarray(1.0 if weights is None else weights, dtype=float)
+    weights = numbers("weights", 1.0 if weights is None else weights, BoundsError)
     if weights.size not in (1, network.n_outputs):
         raise BoundsError(
-            f"critical neurons: {network.name} has {network.n_outputs} outputs, but "
-            f"{weights.size} weights were given."
+            f"critical neurons: {network.name} has "
+            f"{counted(network.n_outputs, 'output')}, but got "
+            f"{counted(weights.size, 'weight')}."
         )
     c = np.broadcast_to(weights, (network.n_outputs,))
     scores = [np.zeros(layer.size) for layer in network.layers]

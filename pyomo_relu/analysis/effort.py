@@ -8,9 +8,19 @@ units, bounds at the root.
 import math
 import time
 from dataclasses import dataclass, field
+from functools import partial
 
 from pyomo_relu.analysis.effort_solvers import RAW_SOLVERS, run_through_pyomo
 from pyomo_relu.analysis.table import format_table
+from pyomo_relu.arguments import (
+    checked,
+    flag,
+    is_sequence,
+    optional,
+    seconds,
+    text,
+    whole,
+)
 from pyomo_relu.errors import ModelError, SolverError
 
 OPTIMAL, TIME_LIMIT, WORK_LIMIT = "optimal", "time limit", "work limit"
@@ -127,6 +137,16 @@ def _relative_gap(objective, bound):
     return abs(objective - bound) / max(abs(objective), 1e-10)
 
 
+@checked(
+    ModelError,
+    solver=text,
+    time_limit=optional(seconds),
+    work_limit=optional(seconds),
+    mip_gap=seconds,
+    seed=whole,
+    threads=partial(whole, least=1),
+    relaxation=flag,
+)
 def measure_effort(
     model,
     transformations=(),
@@ -210,12 +230,20 @@ def measure_effort(
 def apply_transformations(model, transformations):
     """Apply transformations one after the other; wall seconds of each by name."""
     from pyomo.core.base import TransformationFactory
+    from pyomo.core.base.block import BlockData
 
     if isinstance(transformations, str):
         transformations = (transformations,)
+    if not is_sequence(transformations):
+        raise ModelError(
+            "transformations must be a sequence of names or of (name, options), not "
+            f"{transformations!r:.80}."
+        )
+    if not isinstance(model, BlockData):
+        raise ModelError(f"{model!r:.80} (a {type(model).__name__}) is no Pyomo model.")
     seconds = {}
     for entry in transformations:
-        name, options = (entry, {}) if isinstance(entry, str) else entry
+        name, options = _named(entry)
         transformation = TransformationFactory(name)
         if transformation is None:
             raise ModelError(
@@ -229,6 +257,18 @@ def apply_transformations(model, transformations):
             key, again = f"{name} ({again})", again + 1
         seconds[key] = time.perf_counter() - start
     return seconds
+
+
+def _named(entry):
+    """(name, options) of an entry of ``transformations``."""
+    if isinstance(entry, str):
+        return entry, {}
+    fits = is_sequence(entry) and len(entry) == 2 and isinstance(entry[0], str)
+    if not fits or not isinstance(entry[1], dict):
+        raise ModelError(
+            f"transformations: {entry!r:.80} is neither a name nor (name, options)."
+        )
+    return entry
 
 
 def _run_raw(model, solver, options, relaxation):

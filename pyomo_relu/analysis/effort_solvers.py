@@ -187,7 +187,7 @@ def run_through_pyomo(model, solver, options):
     from pyomo.opt import SolverFactory, TerminationCondition
 
     opt = SolverFactory(solver)
-    if not opt.available(exception_flag=False):
+    if opt is None or not opt.available(exception_flag=False):
         raise SolverError(
             f"solver '{solver}' is not available to Pyomo. Use 'highs', 'gurobi', or "
             "install the solver."

@@ -28,8 +28,20 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from pyomo_relu.analysis.blocks import box_of, members_of, network_of
 from pyomo_relu.analysis.lagrangian_subproblems import Ensemble, solve_subproblem
 from pyomo_relu.analysis.table import format_table
+from pyomo_relu.arguments import (
+    an_executor,
+    bounds_record,
+    checked,
+    each,
+    numbers,
+    one_of,
+    optional,
+    seconds,
+    whole,
+)
 from pyomo_relu.bounds.executor import run_tasks
 from pyomo_relu.errors import BoundsError, InfeasibleError, SolverError
 
@@ -83,10 +95,21 @@ class LagrangianBound:
         )
 
 
+@checked(
+    BoundsError,
+    weights=optional(each(numbers)),
+    neuron_bounds=optional(each(bounds_record)),
+    iterations=whole,
+    tolerance=seconds,
+    solver=optional(one_of("highs", "gurobi", "auto")),
+    solve_limit=optional(seconds),
+    time_limit=optional(seconds),
+    executor=optional(an_executor),
+)
 def lagrangian_bound(
     networks,
-    lower,
-    upper,
+    lower=None,
+    upper=None,
     weights=None,
     *,
     neuron_bounds=None,
@@ -105,10 +128,11 @@ def lagrangian_bound(
 
     Parameters
     ----------
-    networks : sequence of Network
-        All with the same inputs.
+    networks : sequence of Network or ReLUNetworkBlock
+        All with the same inputs.  An indexed block stands for its members.
     lower, upper : array_like, shape (n_inputs,), or numbers
-        The input box; finite.
+        The input box; finite.  Default: the bounds of a block's inputs, which must be
+        the same for all.
     weights : sequence of array_like, shapes (n_outputs,), or numbers, optional
         c_e.  Default: the mean, ``1 / len(networks)`` for every output.
     neuron_bounds : sequence of NeuronBounds, optional
@@ -143,6 +167,9 @@ def lagrangian_bound(
     InfeasibleError
         If no point of the box satisfies the rows.
     """
+    networks = members_of("networks", networks)
+    lower, upper = _common_box(networks, lower, upper)
+    networks = [network_of("networks", network) for network in networks]
     start = time.monotonic()
     deadline = None if time_limit is None else start + time_limit
     ensemble = Ensemble(networks, lower, upper, weights, neuron_bounds, rows)
@@ -176,11 +203,25 @@ def lagrangian_bound(
     )
 
 
+def _common_box(networks, lower, upper):
+    """The box that is given, or the one that all blocks have."""
+    if lower is not None and upper is not None:
+        return lower, upper
+    boxes = [box_of("lagrangian_bound", net, lower, upper) for net in networks]
+    for net, box in zip(networks, boxes):
+        if not all(np.array_equal(a, b) for a, b in zip(box, boxes[0])):
+            raise BoundsError(
+                f"Lagrangian bound: the inputs of '{net.name}' have other bounds than "
+                f"those of '{networks[0].name}'; networks must share their inputs."
+            )
+    return boxes[0] if boxes else (lower, upper)
+
+
 def _start(ensemble, multipliers):
     shape = len(ensemble.networks), ensemble.lower.size
     if multipliers is None:
         return np.zeros(shape)
-    u = np.array(multipliers, dtype=float)
+    u = numbers("multipliers", multipliers, BoundsError)
     if u.shape != shape or not np.all(np.isfinite(u)):
         raise BoundsError(
             f"Lagrangian bound: the multipliers must be finite and of shape {shape}, "

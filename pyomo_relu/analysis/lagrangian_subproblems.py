@@ -3,12 +3,14 @@
 import numpy as np
 from scipy import sparse
 
+from pyomo_relu.bounds.boxes import check_box
 from pyomo_relu.bounds.milp_chunk import PADDING
 from pyomo_relu.bounds.progressive import tighten
 from pyomo_relu.bounds.relaxation import affine_costs, relax_window
 from pyomo_relu.bounds.session import INFEASIBLE, OPTIMAL, ask
 from pyomo_relu.bounds.session_choice import open_session
 from pyomo_relu.errors import BoundsError
+from pyomo_relu.wording import counted
 
 
 def solve_subproblem(task):
@@ -59,13 +61,11 @@ class Ensemble:
         for network in self.networks:
             if network.n_inputs != n:
                 raise BoundsError(
-                    f"Lagrangian bound: '{network.name}' has {network.n_inputs} "
-                    f"inputs, '{self.networks[0].name}' has {n}; they must share them."
+                    f"Lagrangian bound: '{network.name}' has "
+                    f"{counted(network.n_inputs, 'input')}, "
+                    f"'{self.networks[0].name}' has {n}; they must share them."
                 )
-        self.lower, self.upper = (
-            np.array(np.broadcast_to(np.asarray(b, dtype=float), (n,)))
-            for b in (lower, upper)
-        )
+        (self.lower,), (self.upper,) = check_box(self.networks[0], lower, upper)
         self.weights = self._weights(weights)
         self.rows = rows
         self.models, self.costs, constant = [], [], 0.0
@@ -83,8 +83,8 @@ class Ensemble:
         weights = list(weights)
         if len(weights) != count:
             raise BoundsError(
-                f"Lagrangian bound: {count} networks need {count} weights, got "
-                f"{len(weights)}."
+                f"Lagrangian bound: {counted(count, 'network')} need "
+                f"{counted(count, 'weight')}, got {len(weights)}."
             )
         result = []
         for network, c in zip(self.networks, weights):
@@ -92,7 +92,7 @@ class Ensemble:
             if c.ndim > 1 or c.size not in (1, network.n_outputs):
                 raise BoundsError(
                     f"Lagrangian bound: the weights of '{network.name}' have shape "
-                    f"{c.shape}, but it has {network.n_outputs} outputs."
+                    f"{c.shape}, but it has {counted(network.n_outputs, 'output')}."
                 )
             result.append(np.broadcast_to(c, (network.n_outputs,)))
         return result
@@ -103,8 +103,8 @@ class Ensemble:
         neuron_bounds = list(neuron_bounds)
         if len(neuron_bounds) != len(self.networks):
             raise BoundsError(
-                f"Lagrangian bound: {len(self.networks)} networks need as many records "
-                f"of neuron bounds, got {len(neuron_bounds)}."
+                f"Lagrangian bound: {counted(len(self.networks), 'network')} need as "
+                f"many records of neuron bounds, got {len(neuron_bounds)}."
             )
         for network, bounds in zip(self.networks, neuron_bounds):
             if bounds.network != network or not bounds.covers(self.lower, self.upper):
@@ -166,12 +166,23 @@ def _placed(array, at, values):
 
 
 def _with_rows(model, inputs, rows):
-    matrix, row_lower, row_upper = rows
-    matrix = sparse.coo_array(np.atleast_2d(np.asarray(matrix, dtype=float)))
+    try:
+        matrix, *ends = rows
+        matrix = sparse.coo_array(np.atleast_2d(np.asarray(matrix, dtype=float)))
+        row_lower, row_upper = (
+            np.broadcast_to(np.asarray(end, dtype=float), (matrix.shape[0],))
+            for end in ends
+        )
+    except (TypeError, ValueError) as error:
+        raise BoundsError(
+            "Lagrangian bound: rows must be (matrix, row_lower, row_upper) of numbers, "
+            f"a row of the matrix per entry of the others ({error})."
+        ) from None
     if matrix.shape[1] != inputs.size:
         raise BoundsError(
-            f"Lagrangian bound: the rows have {matrix.shape[1]} columns, the networks "
-            f"{inputs.size} inputs."
+            "Lagrangian bound: the rows have "
+            f"{counted(matrix.shape[1], 'column')}, the networks "
+            f"{counted(inputs.size, 'input')}."
         )
     wide = sparse.csr_array(
         (matrix.data, (matrix.row, inputs[matrix.col])),

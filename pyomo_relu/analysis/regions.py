@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass, field
 
 from pyomo_relu.analysis import regions_plane, regions_search
+from pyomo_relu.analysis.blocks import box_of, network_of, record_of
 from pyomo_relu.analysis.regions_cells import (
     Box,
     Maps,
@@ -24,6 +25,7 @@ from pyomo_relu.analysis.regions_limits import (
     theoretical_upper_bound,
 )
 from pyomo_relu.analysis.table import format_table
+from pyomo_relu.arguments import checked, flag, optional, real, whole
 from pyomo_relu.errors import NetworkError
 
 METHODS = ("auto", "geometry", "lp", "sampling")
@@ -76,10 +78,19 @@ class RegionCount:
         return format_table(["linear regions", "value"], rows)
 
 
+@checked(
+    NetworkError,
+    bounds=optional(record_of),
+    max_regions=real,
+    time_limit=optional(real),
+    n_samples=whole,
+    rational=flag,
+    seed=whole,
+)
 def count_regions(
     network,
-    lower,
-    upper,
+    lower=None,
+    upper=None,
     bounds=None,
     method="auto",
     max_regions=100_000,
@@ -92,9 +103,10 @@ def count_regions(
 
     Parameters
     ----------
-    network : Network
+    network : Network or ReLUNetworkBlock
     lower, upper : float or array_like, shape (n_inputs,)
-        Finite.  Inputs with equal bounds are fixed and do not count as dimensions.
+        Finite.  Default: the bounds of a block's inputs.  Inputs with equal bounds are
+        fixed and do not count as dimensions.
     bounds : NeuronBounds, optional
         Proven on this box (or a larger one).  Neurons that they show to be stable are
         left out, which saves time and lowers the theoretical upper bound; the count is
@@ -128,10 +140,13 @@ def count_regions(
     BoundsError
         If the box is not finite, or ``bounds`` do not belong to network and box.
     """
-    if method not in METHODS:
+    if not isinstance(method, str) or method not in METHODS:
         raise NetworkError(
-            f"unknown method '{method}' to count linear regions; choose from {METHODS}."
+            f"unknown method {method!r:.80} to count linear regions; choose from "
+            f"{METHODS}."
         )
+    lower, upper = box_of("count_regions", network, lower, upper)
+    network = network_of("count_regions: network", network, NetworkError)
     start = time.monotonic()
     deadline = start + check_limit(max_regions, time_limit)
     box = Box(network, lower, upper)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from pyomo_relu.analysis.blocks import records_of
 from pyomo_relu.analysis.table import format_table
 from pyomo_relu.errors import BoundsError
 
@@ -88,8 +89,9 @@ def stability(bounds):
 
     Parameters
     ----------
-    bounds : dict of str to NeuronBounds
-        One record per method, all of the same network and input box.
+    bounds : dict of str to NeuronBounds, NeuronBounds or ReLUNetworkBlock
+        One record per method, all of the same network and input box.  A block stands
+        for the bounds in force on it, here and in the dict.
 
     Returns
     -------
@@ -100,6 +102,7 @@ def stability(bounds):
     BoundsError
         If the records belong to different networks or boxes, or there is none.
     """
+    bounds = records_of("bounds", bounds)
     network = common_network(bounds)
     layers = {}
     for method, record in bounds.items():

@@ -2,7 +2,9 @@
 
 import numpy as np
 
-from pyomo_relu.errors import BoundsError
+from pyomo_relu.arguments import instance
+from pyomo_relu.errors import BoundsError, NetworkError
+from pyomo_relu.network.network import Network
 
 
 def check_boxes(network, lower, upper):
@@ -19,7 +21,8 @@ def check_boxes(network, lower, upper):
         If a shape is wrong, or a bound is NaN, infinite or reversed; the message
         names the input.
     """
-    lower, upper = (np.asarray(a, dtype=float) for a in (lower, upper))
+    instance("network", network, Network, NetworkError)
+    lower, upper = (_array(network, a) for a in (lower, upper))
     n = network.n_inputs
     if lower.ndim != 2 or lower.shape != upper.shape or lower.shape[1] != n:
         raise BoundsError(
@@ -48,10 +51,10 @@ def check_box(network, lower, upper):
     ----------
     lower, upper : array_like, shape (n_inputs,) or a number for all inputs
     """
-    n = network.n_inputs
+    n = instance("network", network, Network, NetworkError).n_inputs
     arrays = []
     for what, a in (("lower", lower), ("upper", upper)):
-        a = np.asarray(a, dtype=float)
+        a = _array(network, a)
         if a.shape not in ((), (n,)):
             raise BoundsError(
                 f"{network.name}: the inputs' {what} bounds must be a number or have "
@@ -59,6 +62,15 @@ def check_box(network, lower, upper):
             )
         arrays.append(np.broadcast_to(a, (n,))[None])
     return check_boxes(network, *arrays)
+
+
+def _array(network, ends):
+    try:
+        return np.asarray(ends, dtype=float)
+    except (TypeError, ValueError):
+        raise BoundsError(
+            f"{network.name}: the inputs' bounds must be numbers, not {ends!r:.80}."
+        ) from None
 
 
 def _where(network, lower, upper, bad):

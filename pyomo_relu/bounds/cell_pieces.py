@@ -1,7 +1,10 @@
 """Networks of one input: the intervals on which they are affine, as cells."""
 
+from functools import partial
+
 import numpy as np
 
+from pyomo_relu.arguments import bounds_record, checked, whole
 from pyomo_relu.bounds.cells import CellPartition
 from pyomo_relu.errors import BoundsError
 
@@ -66,6 +69,7 @@ def _distinct(points, lower, upper):
     return points
 
 
+@checked(BoundsError, bounds=bounds_record, max_cells=partial(whole, least=1))
 def affine_pieces(bounds, max_cells, rows=None):
     """The cells of a network of one input on which its outputs are affine.
 
@@ -76,6 +80,8 @@ def affine_pieces(bounds, max_cells, rows=None):
     bounds : NeuronBounds
         Of a network with one input.
     max_cells : int
+    rows : (a, b, rhs), optional
+        Rows ``a x + b y <= rhs`` that cells may assume; see ``CellPartition``.
 
     Returns
     -------

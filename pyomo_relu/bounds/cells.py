@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pyomo_relu.arguments import bounds_record, checked
 from pyomo_relu.bounds.crown import crown_batch, output_lines
-from pyomo_relu.errors import InfeasibleError
+from pyomo_relu.errors import BoundsError, InfeasibleError
 
 #: Slack of the model's rows on cells, relative to max(1, size of a row's terms): no
 #: less than what solvers' feasibility tolerances accept.
@@ -93,9 +94,10 @@ class CellPartition:
         True if the lines are the network itself, to rounding.
     """
 
+    @checked(BoundsError, bounds=bounds_record)
     def __init__(self, bounds, rows=None):
         self.network = bounds.network
-        self.rows = rows
+        self.rows = None if rows is None else _checked_rows(bounds.network, rows)
         start = [a[None] for a in bounds.lower], [a[None] for a in bounds.upper]
         box = bounds.input_lower[None].copy(), bounds.input_upper[None].copy()
         self._tree = self._bound(*box, start)
@@ -346,6 +348,24 @@ class CellPartition:
         self.exact = True
         self._show(np.arange(n))
         self._check_rows()
+
+
+def _checked_rows(network, rows):
+    """Rows ``a x + b y <= rhs`` as three arrays of shapes that fit the network."""
+    try:
+        a, b, rhs = (np.asarray(part, dtype=float) for part in rows)
+    except (TypeError, ValueError):
+        a = b = rhs = np.zeros(())
+    shapes = (rhs.size, network.n_inputs), (rhs.size, network.n_outputs), (rhs.size,)
+    if (a.shape, b.shape, rhs.shape) != shapes or not all(
+        np.isfinite(part).all() for part in (a, b, rhs)
+    ):
+        raise BoundsError(
+            f"{network.name}: rows must be three arrays (a, b, rhs) of finite numbers "
+            f"with a x + b y <= rhs, of shapes (R, {network.n_inputs}), "
+            f"(R, {network.n_outputs}) and (R,)."
+        )
+    return a, b, rhs
 
 
 def _present(children, leaves):

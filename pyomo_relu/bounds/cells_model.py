@@ -10,9 +10,11 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
+from pyomo_relu.arguments import checked, kind
 from pyomo_relu.bounds.relaxation_linear import ModelBuilder
 from pyomo_relu.bounds.session import OPTIMAL
 from pyomo_relu.bounds.session_choice import open_session
+from pyomo_relu.errors import BoundsError
 
 #: Of a cell of smaller weight the relaxation has no point.
 _WEIGHT = 1e-7
@@ -33,6 +35,7 @@ class CellColumns(NamedTuple):
     above: np.ndarray
 
 
+@checked(BoundsError, cells=kind("bounds.cells", "CellPartition", "Boxes"))
 def output_terms(cells):
     """Coefficients of the cells' weights and scaled inputs in the output rows.
 

@@ -7,7 +7,11 @@ import time
 
 import numpy as np
 
+from pyomo_relu.arguments import checked, kind, vector
+from pyomo_relu.bounds.cells import CellPartition
 from pyomo_relu.bounds.cells_model import CellRelaxation
+from pyomo_relu.bounds.relaxation_model import checked_networks
+from pyomo_relu.errors import BoundsError
 
 #: Most cells of one network that are halved together, and rounds of halving for each
 #: relaxation that is solved.  These and the tolerances below are measured: two inputs,
@@ -55,9 +59,11 @@ class CellRefinement:
         The relaxations' values.
     """
 
+    @checked(BoundsError, linear=kind("bounds.relaxation_linear", "LinearModel"))
     def __init__(self, linear, costs, networks, solver="highs"):
-        self.linear, self.costs = linear, np.asarray(costs, dtype=float)
-        self.networks = networks
+        self.linear = linear
+        self.costs = vector("costs", costs, linear.n_columns, BoundsError)
+        self.networks = checked_networks(networks, CellPartition, linear, 4)
         self.solver = solver
         self.values = []
 

@@ -5,16 +5,19 @@ Choosing ceilings and encoding them lives elsewhere.
 
 import numpy as np
 
+from pyomo_relu.arguments import a_network, bounds_record, checked
 from pyomo_relu.bounds.affine import times
 from pyomo_relu.bounds.crown import crown_bounds
 from pyomo_relu.bounds.interval import interval_bounds
 from pyomo_relu.bounds.neuron_bounds import NeuronBounds
 from pyomo_relu.bounds.rounding import TINY, UNIT, slack
+from pyomo_relu.errors import BoundsError, NetworkError
 from pyomo_relu.network.layer import INPUT, Layer, Source
 from pyomo_relu.network.network import Network
 from pyomo_relu.network.rescale import clip_network
 
 
+@checked(BoundsError, bounds=bounds_record)
 def clipped_bounds(bounds, ceilings):
     """Bounds on the network under ceilings, from bounds on the network.
 
@@ -46,6 +49,7 @@ def clipped_bounds(bounds, ceilings):
     )
 
 
+@checked(BoundsError, bounds=bounds_record, clipped=bounds_record)
 def output_movement(bounds, clipped):
     """How far ceilings move the outputs: bounds on clipped(x) - network(x).
 
@@ -76,6 +80,7 @@ def output_movement(bounds, clipped):
     )
 
 
+@checked(NetworkError, first=a_network, second=a_network)
 def difference_network(first, second):
     """The network that computes ``second(x) - first(x)``; equal layers are shared.
 

@@ -1,19 +1,24 @@
 """CROWN bounds layer by layer, always intersected; the backward pass is elsewhere."""
 
+from numbers import Integral
+
 import numpy as np
 
+from pyomo_relu.arguments import a_network, checked, flag, whole
 from pyomo_relu.bounds.alpha import optimised_bounds
 from pyomo_relu.bounds.backward import BackwardPass, BoxState
 from pyomo_relu.bounds.boxes import check_box, check_boxes
 from pyomo_relu.bounds.interval import interval_record
 from pyomo_relu.bounds.neuron_bounds import NeuronBounds
-from pyomo_relu.errors import BoundsError
+from pyomo_relu.errors import BoundsError, NetworkError
 from pyomo_relu.network.layer import INPUT
+from pyomo_relu.wording import counted
 
 #: Relative to its width, how much tighter a range must be to count as tighter.
 _VISIBLE = 1e-9
 
 
+@checked(BoundsError, alpha_steps=whole)
 def crown_bounds(network, lower, upper, start=None, alpha_steps=0):
     """Pre-activation bounds by backward linear bounding (CROWN).
 
@@ -66,6 +71,7 @@ def crown_bounds(network, lower, upper, start=None, alpha_steps=0):
     return first.intersect(crown)
 
 
+@checked(BoundsError, alpha_steps=whole, unstable_only=flag)
 def crown_batch(
     network, lower, upper, start=None, *, alpha_steps=0, unstable_only=False
 ):
@@ -178,8 +184,13 @@ def _merge(state, lo, hi, rows, new, intersected):
     hi[:, rows] = np.minimum(old_hi, new_hi)
 
 
+@checked(NetworkError, network=a_network)
 def output_lines(network, lower, upper, lowers, uppers):
-    """Proven linear functions below and above the outputs; see ``layer_lines``."""
+    """Proven linear functions below and above the outputs.
+
+    Parameters and result (network, lower, upper, lowers, uppers) as for
+    ``layer_lines``.
+    """
     return layer_lines(network, len(network.layers) - 1, lower, upper, lowers, uppers)
 
 
@@ -204,6 +215,12 @@ def layer_lines(network, k, lower, upper, lowers, uppers):
         Shapes (B, size, n_inputs), (B, size), and the same again.
     """
     lower, upper = check_boxes(network, lower, upper)
+    if not (isinstance(k, Integral) and 0 <= k < len(network.layers)):
+        raise BoundsError(
+            f"{network.name}: there is no layer {k!r:.80}; the network has "
+            f"{counted(len(network.layers), 'layer')}, counted from 0."
+        )
+    lowers, uppers = _per_box(network, (lowers, uppers), len(lower), k)
     kernel = BackwardPass(network)
     state = BoxState(kernel, lower, upper)
     for j in range(k):
@@ -223,7 +240,7 @@ def _start(network, lower, upper, start):
     if start is None:
         return None, None
     if not isinstance(start, NeuronBounds):
-        return start
+        return _per_box(network, start, len(lower), len(network.layers))
     if start.network != network:
         raise BoundsError(
             f"{network.name}: the bounds to start from belong to the network "
@@ -235,6 +252,25 @@ def _start(network, lower, upper, start):
             "not contain the given one. Compute bounds afresh (start=None)."
         )
     return start.lower, start.upper
+
+
+def _per_box(network, pair, n_boxes, n_layers):
+    """Lower and upper bounds of the first layers on each box, as two lists of arrays."""
+    shapes = [(n_boxes, layer.size) for layer in network.layers[:n_layers]]
+    try:
+        pair = [[np.asarray(a, dtype=float) for a in side] for side in pair]
+    except (TypeError, ValueError):
+        pair = []
+    if len(pair) != 2 or any(
+        [a.shape for a in side[:n_layers]] != shapes or np.isnan(np.concatenate(
+            [np.zeros(0), *(a.ravel() for a in side[:n_layers])])).any()
+        for side in pair
+    ):
+        raise BoundsError(
+            f"{network.name}: bounds known before must be a NeuronBounds, or two lists "
+            f"(lower, upper) of one array per layer, of shapes {shapes}."
+        )
+    return pair
 
 
 def _rows(layer, lo, hi, wanted):

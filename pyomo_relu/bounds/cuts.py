@@ -21,9 +21,13 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
+from pyomo_relu.arguments import checked, kind, vector
+from pyomo_relu.bounds.neuron_bounds import NeuronBounds
 from pyomo_relu.bounds.relaxation_linear import ModelBuilder
+from pyomo_relu.bounds.relaxation_model import checked_networks
 from pyomo_relu.bounds.session import OPTIMAL
 from pyomo_relu.bounds.session_choice import open_session
+from pyomo_relu.errors import BoundsError
 from pyomo_relu.network.network import INPUT
 
 #: Rows are relaxed by this share of their terms, for rounding errors.
@@ -210,7 +214,10 @@ class CutRounds:
     solver : str
     """
 
+    @checked(BoundsError, linear=kind("bounds.relaxation_linear", "LinearModel"))
     def __init__(self, linear, costs, networks, solver="highs"):
+        networks = checked_networks(networks, NeuronBounds, linear, 3)
+        costs = vector("costs", costs, linear.n_columns, BoundsError)
         builder = ModelBuilder()
         first = builder.add_columns(linear.lower, linear.upper)
         builder.add_rows([(first, linear.matrix)], linear.row_lower, linear.row_upper)
@@ -218,7 +225,7 @@ class CutRounds:
         self.networks = [network[0].network for network in networks]
         self.separators = [NeuronCuts(network[0]) for network in networks]
         self.model = builder.build()
-        self.costs, self.solver = np.asarray(costs, dtype=float), solver
+        self.costs, self.solver = costs, solver
         self.cuts = [[] for _ in networks]
         self.values = []
 

@@ -2,6 +2,9 @@
 
 import time
 
+from pyomo_relu.arguments import checked, optional, seconds
+from pyomo_relu.errors import BoundsError
+
 
 class Deadline:
     """A number of seconds from now on.
@@ -12,6 +15,7 @@ class Deadline:
         None means no limit.
     """
 
+    @checked(BoundsError, seconds=optional(seconds))
     def __init__(self, seconds=None):
         self._end = None if seconds is None else time.monotonic() + seconds
 

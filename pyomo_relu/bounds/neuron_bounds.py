@@ -2,7 +2,10 @@
 
 import numpy as np
 
-from pyomo_relu.errors import BoundsError
+from pyomo_relu.arguments import instance
+from pyomo_relu.errors import BoundsError, NetworkError
+from pyomo_relu.network.network import Network
+from pyomo_relu.wording import counted
 
 
 class NeuronBounds:
@@ -28,14 +31,26 @@ class NeuronBounds:
     """
 
     def __init__(self, network, lower, upper, source, input_lower, input_upper):
-        self.network = network
-        self.lower = tuple(_frozen(a) for a in lower)
-        self.upper = tuple(_frozen(a) for a in upper)
-        if isinstance(source, str):
-            source = [np.full(a.shape, source) for a in self.lower]
-        self.source = tuple(_frozen(a, dtype="U8") for a in source)
-        self.input_lower = _frozen(input_lower)
-        self.input_upper = _frozen(input_upper)
+        self.network = instance("network", network, Network, NetworkError)
+        try:
+            self.lower = tuple(_frozen(a) for a in lower)
+            self.upper = tuple(_frozen(a) for a in upper)
+            if isinstance(source, str):
+                source = [np.full(a.shape, source) for a in self.lower]
+            self.source = tuple(_frozen(a, dtype="U8") for a in source)
+            self.input_lower = _frozen(input_lower)
+            self.input_upper = _frozen(input_upper)
+        except (TypeError, ValueError) as error:
+            raise BoundsError(
+                f"{network.name}: bounds are one array of numbers per layer, sources "
+                f"likewise of str, and the input box two arrays ({error})."
+            ) from None
+        box = self.input_lower.shape, self.input_upper.shape
+        if box != ((network.n_inputs,), (network.n_inputs,)):
+            raise BoundsError(
+                f"{network.name}: the ends of the input box must have shape "
+                f"({network.n_inputs},), not {box}."
+            )
         sizes = [(layer.size,) for layer in network.layers]
         for arrays in (self.lower, self.upper, self.source):
             if [a.shape for a in arrays] != sizes:
@@ -141,7 +156,7 @@ class NeuronBounds:
         widths = ", ".join(f"{self.mean_width(k):.3g}" for k in range(len(self.lower)))
         return (
             f"NeuronBounds({self.network.name}: {self.n_stable} of "
-            f"{self.network.n_neurons} neurons stable, mean widths {widths})"
+            f"{counted(self.network.n_neurons, 'neuron')} stable, mean widths {widths})"
         )
 
 

@@ -7,9 +7,23 @@ whenever it is stopped.
 
 import logging
 import time
+from functools import partial
 
 import numpy as np
 
+from pyomo_relu.arguments import (
+    an_executor,
+    bounds_record,
+    checked,
+    each,
+    flag,
+    function,
+    is_sequence,
+    kind,
+    optional,
+    seconds,
+    whole,
+)
 from pyomo_relu.bounds.crown import crown_bounds
 from pyomo_relu.bounds.interval import interval_bounds
 from pyomo_relu.bounds.milp import attained_ranges, milp_obbt
@@ -36,6 +50,19 @@ _FEW_WORK, _WORK = 2e9, 4e8
 TIGHT = 1.1
 
 
+@checked(
+    BoundsError,
+    start=optional(bounds_record),
+    time_limit=optional(seconds),
+    executor=optional(an_executor),
+    stop_at_sign=flag,
+    max_cells=optional(partial(whole, least=1)),
+    alpha_steps=whole,
+    window=optional(partial(whole, least=1)),
+    solve_limit=optional(seconds),
+    recompute_lost=flag,
+    progress=optional(function),
+)
 def tighten(
     network,
     lower,
@@ -148,10 +175,31 @@ def tighten(
     return bounds, statistics
 
 
+def _checked_cutoff(model, cutoff):
+    """The cutoff's columns, coefficients and value."""
+    try:
+        columns, coefficients, value = cutoff
+        columns, coefficients = np.asarray(columns), np.asarray(coefficients, float)
+        fits = columns.shape == coefficients.shape == (columns.size,)
+        fits &= bool(np.isin(columns, np.arange(model.n_columns)).all())
+        fits &= bool(np.isfinite([*coefficients, float(value)]).all())
+    except (TypeError, ValueError):
+        fits = False
+    if not fits:
+        raise BoundsError(
+            "cutoff must be (columns, coefficients, value): column numbers of the "
+            f"model, as many finite numbers, and one more; not {cutoff!r:.80}."
+        )
+    return columns.astype(int), coefficients, float(value)
+
+
 def check_methods(methods):
     """Raise BoundsError for unknown method names."""
-    unknown = [m for m in methods if m not in METHODS]
-    if isinstance(methods, str) or unknown:
+    listed = is_sequence(methods)
+    unknown = [m for m in methods if not isinstance(m, str) or m not in METHODS] if (
+        listed
+    ) else []
+    if not listed or unknown:
         raise BoundsError(
             f"unknown bound methods {unknown or methods!r}: give a list out of "
             f"{', '.join(METHODS)}."
@@ -244,6 +292,17 @@ def _not_tight(network, bounds):
     return masks
 
 
+@checked(
+    BoundsError,
+    model=kind("bounds.relaxation_linear", "LinearModel"),
+    networks=each(kind("bounds.relaxation_model", "EmbeddedNetwork")),
+    time_limit=optional(seconds),
+    executor=optional(an_executor),
+    stop_at_sign=flag,
+    alpha_steps=whole,
+    recompute_lost=flag,
+    progress=optional(function),
+)
 def tighten_model(
     model,
     networks,
@@ -289,7 +348,7 @@ def tighten_model(
     """
     check_methods(methods)
     if cutoff is not None:
-        columns, coefficients, value = cutoff
+        columns, coefficients, value = _checked_cutoff(model, cutoff)
         model = model.with_row(columns, coefficients, -np.inf, value)
     run = make_run(
         solver,

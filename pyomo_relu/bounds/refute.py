@@ -4,16 +4,27 @@ Used for bounds that somebody else states; nothing here computes bounds for enco
 """
 
 import itertools
+from collections.abc import Mapping
 
 import numpy as np
 
+from pyomo_relu.arguments import (
+    bounds_record,
+    checked,
+    instance,
+    numbers,
+    optional,
+    seconds,
+)
 from pyomo_relu.bounds.progressive import tighten
+from pyomo_relu.errors import BoundsError
 
 _MAX_CORNERS = 1024
 _N_SAMPLES = 1024
 _ASCENT_STEPS = 20
 
 
+@checked(BoundsError, bounds=bounds_record, time_limit=optional(seconds))
 def attained_range(bounds, claims, time_limit=60.0):
     """What neurons attain on the input box, and what can be proven of them.
 
@@ -35,6 +46,7 @@ def attained_range(bounds, claims, time_limit=60.0):
         {(layer, neuron, side): bound}, tightened only until the claims are decided.
     """
     network = bounds.network
+    _check_claims(network, claims)
     points = _points(bounds)
     pre = network.pre_activations(points)
     attained = {}
@@ -62,6 +74,16 @@ def attained_range(bounds, claims, time_limit=60.0):
         for side in (0, 1)
     }
     return attained, proven
+
+
+def _check_claims(network, claims):
+    sizes = [layer.size for layer in network.activation_layers]
+    neurons = {(k, i) for k, size in enumerate(sizes) for i in range(size)}
+    for key, ends in instance("claims", claims, Mapping, BoundsError).items():
+        if key not in neurons:
+            raise BoundsError(f"claims: {network.name} has no neuron {key!r:.80}.")
+        if numbers(f"claims[{key}]", ends, BoundsError).shape != (2,):
+            raise BoundsError(f"claims[{key}] must be a pair (lower, upper): {ends!r}.")
 
 
 def _points(bounds):

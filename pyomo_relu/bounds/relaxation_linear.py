@@ -40,13 +40,19 @@ class LinearModel:
 
     def __post_init__(self):
         set_ = object.__setattr__
-        set_(self, "matrix", _canonical(self.matrix))
-        for name in ("row_lower", "row_upper", "lower", "upper"):
-            set_(self, name, np.asarray(getattr(self, name), dtype=float))
-        m, n = self.matrix.shape
-        if self.integer is None:
-            set_(self, "integer", np.zeros(n, dtype=bool))
-        set_(self, "integer", np.asarray(self.integer, dtype=bool))
+        try:
+            set_(self, "matrix", _canonical(self.matrix))
+            for name in ("row_lower", "row_upper", "lower", "upper"):
+                set_(self, name, np.asarray(getattr(self, name), dtype=float))
+            m, n = self.matrix.shape
+            if self.integer is None:
+                set_(self, "integer", np.zeros(n, dtype=bool))
+            set_(self, "integer", np.asarray(self.integer, dtype=bool))
+        except (TypeError, ValueError, IndexError, AttributeError) as error:
+            raise BoundsError(
+                "a linear model takes a sparse matrix, arrays of numbers and an array "
+                f"of bool ({error})."
+            ) from None
         shapes = (self.row_lower.shape, self.row_upper.shape)
         if shapes != ((m,), (m,)) or any(
             a.shape != (n,) for a in (self.lower, self.upper, self.integer)

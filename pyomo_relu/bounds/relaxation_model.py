@@ -9,10 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
+from pyomo_relu.arguments import each, instance, is_sequence, numbers
 from pyomo_relu.bounds.relaxation import add_network, affine
 from pyomo_relu.bounds.relaxation_linear import ModelBuilder
 from pyomo_relu.bounds.rounding import gamma
-from pyomo_relu.errors import BoundsError, InfeasibleError
+from pyomo_relu.errors import BoundsError, InfeasibleError, NetworkError
+from pyomo_relu.network.network import Network
+from pyomo_relu.wording import counted
 
 #: What an integer column may miss an integer by.
 _INTEGRALITY = 1e-6
@@ -40,17 +43,45 @@ class EmbeddedNetwork:
 
     def __post_init__(self):
         set_ = object.__setattr__
-        set_(self, "inputs", np.asarray(self.inputs, dtype=int))
-        set_(self, "outputs", np.asarray(self.outputs, dtype=int))
+        instance("EmbeddedNetwork: network", self.network, Network, NetworkError)
+        for name in ("inputs", "outputs"):
+            set_(self, name, _column_numbers(name, getattr(self, name)))
         if self.name is None:
             set_(self, "name", self.network.name)
         expected = (self.network.n_inputs,), (self.network.n_outputs,)
         if (self.inputs.shape, self.outputs.shape) != expected:
             raise BoundsError(
-                f"{self.name}: the network has {self.network.n_inputs} inputs and "
-                f"{self.network.n_outputs} outputs, but {self.inputs.size} and "
-                f"{self.outputs.size} columns were given for them."
+                f"{self.name}: the network has "
+                f"{counted(self.network.n_inputs, 'input')} and "
+                f"{counted(self.network.n_outputs, 'output')}, but got "
+                f"columns for {self.inputs.size} and {self.outputs.size}."
             )
+
+
+def _column_numbers(what, value):
+    array = numbers(f"EmbeddedNetwork: {what}", value, BoundsError)
+    if not np.all((array >= 0) & (array == np.rint(array)) & np.isfinite(array)):
+        raise BoundsError(f"EmbeddedNetwork: {what} must be column numbers: {array}.")
+    return array.astype(int)
+
+
+def checked_networks(networks, cls, linear, length):
+    """Tuples (record of a network, input columns, output columns, ...) of a model."""
+    test = each(lambda what, entry, error: _columns_of(what, entry, cls, linear, length))
+    return test("networks", networks, BoundsError)
+
+
+def _columns_of(what, entry, cls, linear, length):
+    if not is_sequence(entry) or len(entry) != length:
+        raise BoundsError(f"{what} must be a tuple of {length} entries.")
+    record = instance(f"{what}[0]", entry[0], cls, BoundsError)
+    net = EmbeddedNetwork(record.network, entry[1], entry[2])
+    if max([*net.inputs, *net.outputs]) >= linear.n_columns:
+        raise BoundsError(
+            f"{what}: the model has {counted(linear.n_columns, 'column')}, counted "
+            "from 0."
+        )
+    return (record, net.inputs, net.outputs, *entry[3:])
 
 
 def relax_model(model, embedded, bounds):

@@ -3,6 +3,7 @@
 import importlib
 import logging
 
+from pyomo_relu.bounds.session import Session
 from pyomo_relu.bounds.session_gurobi import GurobiSession
 from pyomo_relu.bounds.session_highs import HighsSession
 from pyomo_relu.errors import SolverError
@@ -20,14 +21,16 @@ def session_class(solver):
     SolverError
         If the name is unknown or the solver's Python package is missing.
     """
-    if isinstance(solver, type) or callable(solver):
+    if solver is automatic_session or (
+        isinstance(solver, type) and issubclass(solver, Session)
+    ):
         return solver
-    if solver == "auto":
+    if isinstance(solver, str) and solver == "auto":
         return automatic_session
-    if solver not in SOLVERS:
+    if not isinstance(solver, str) or solver not in SOLVERS:
         raise SolverError(
-            f"unknown solver '{solver}' for bound tightening; use one of "
-            f"{', '.join(SOLVERS)}."
+            f"unknown solver {solver!r} for bound tightening; use one of "
+            f"{', '.join(SOLVERS)}, or 'auto'."
         )
     package = {"highs": "highspy", "gurobi": "gurobipy"}[solver]
     try:

@@ -2,10 +2,12 @@
 
 import itertools
 import time
+from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
 
+from pyomo_relu.arguments import checked, optional, seconds
 from pyomo_relu.bounds.backward import BackwardPass
 from pyomo_relu.bounds.boxes import check_box
 from pyomo_relu.bounds.crown import bound_layers, crown_bounds
@@ -60,6 +62,7 @@ class SplitResult(NamedTuple):
     stopped: str
 
 
+@checked(BoundsError, time_limit=optional(seconds))
 def split_bounds(
     network,
     lower,
@@ -109,14 +112,16 @@ def split_bounds(
     """
     deadline = np.inf if time_limit is None else time.monotonic() + time_limit
     lower, upper = check_box(network, lower, upper)
-    if neurons not in ("all", "unstable", "outputs"):
+    if not isinstance(neurons, str) or neurons not in ("all", "unstable", "outputs"):
         raise BoundsError(
-            f"neurons='{neurons}': splitting is driven by 'all' neurons, by the "
+            f"neurons={neurons!r:.80}: splitting is driven by 'all' neurons, by the "
             "'unstable' ones and the outputs, or by the 'outputs'."
         )
-    if not max_cells >= 1 or not tolerance >= 0:
+    numbers_ = all(isinstance(a, Real) for a in (max_cells, tolerance))
+    if not numbers_ or not 1 <= max_cells < np.inf or not tolerance >= 0:
         raise BoundsError(
-            f"max_cells={max_cells} must be at least 1 and tolerance={tolerance} "
+            f"max_cells={max_cells!r:.40} must be a number of at least 1 and "
+            f"tolerance={tolerance!r:.40} "
             "must not be negative."
         )
     base = crown_bounds(network, lower[0], upper[0], start)

@@ -2,6 +2,8 @@
 
 from dataclasses import asdict, dataclass, field
 
+from pyomo_relu.wording import counted
+
 #: Reasons why a bound of a neuron got no LP or MILP.
 STABLE = "stable"
 EXACT = "exact"
@@ -155,7 +157,7 @@ class TighteningStatistics:
         widths = [max(len(line[i]) for line in table) for i in range(len(head))]
         lines = ["  ".join(c.ljust(w) for c, w in zip(line, widths)) for line in table]
         lines.insert(1, "  ".join("-" * w for w in widths))
-        lines.append(f"{self.solves} solves, {self.seconds:.3f} seconds")
+        lines.append(f"{counted(self.solves, 'solve')}, {self.seconds:.3f} seconds")
         if self.interrupted:
             lines.append("interrupted: the bounds proven until then are kept")
         if self.time_limit_reached:

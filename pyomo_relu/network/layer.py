@@ -1,12 +1,14 @@
 """Layers and the names of tensors: what a network is made of; no graph in here."""
 
 import itertools
+from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
 
 from pyomo_relu.errors import NetworkError
+from pyomo_relu.wording import counted
 
 #: ``Source.layer`` of the network's inputs.
 INPUT = -1
@@ -75,7 +77,13 @@ class Layer:
         self, sources, weights, bias, activation="relu", ceiling=None, name=""
     ):
         label = f"layer '{name}'"
-        sources = tuple(Source(*s) for s in sources)
+        try:
+            sources = tuple(_source(s) for s in sources)
+        except (TypeError, ValueError):
+            raise NetworkError(
+                f"{label}: sources must be a sequence of Source(layer, post), not "
+                f"{sources!r:.80}."
+            ) from None
         try:
             bias = _frozen(bias)
             weights = tuple(_frozen(w) for w in weights)
@@ -92,14 +100,23 @@ class Layer:
             if w.ndim != 2 or w.shape[0] != bias.size:
                 raise NetworkError(
                     f"{label}: weights of {source} have shape {w.shape}, "
-                    f"but the bias has {bias.size} entries."
+                    f"but the bias has {counted(bias.size, 'entry')}."
                 )
-        if activation not in ("relu", "clipped", "identity"):
-            raise NetworkError(f"{label}: unknown activation '{activation}'.")
+        known = "relu", "clipped", "identity"
+        if not isinstance(activation, str) or activation not in known:
+            raise NetworkError(
+                f"{label}: unknown activation {activation!r:.80}; choose from {known}."
+            )
         if (activation == "clipped") != (ceiling is not None):
             raise NetworkError(f"{label}: ceilings go with activation 'clipped'.")
         if ceiling is not None:
-            ceiling = np.broadcast_to(np.asarray(ceiling, dtype=float), bias.shape)
+            try:
+                ceiling = np.broadcast_to(np.asarray(ceiling, dtype=float), bias.shape)
+            except (TypeError, ValueError):
+                raise NetworkError(
+                    f"{label}: the ceiling must be a number or one per neuron "
+                    f"({bias.size}), not {ceiling!r:.80}."
+                ) from None
             if not np.all(ceiling > 0):
                 raise NetworkError(f"{label}: ceilings must be positive.")
             ceiling = _frozen(ceiling)
@@ -135,7 +152,8 @@ class Layer:
         )
 
     def __repr__(self):
-        return f"Layer('{self.name}', {self.size} neurons, {self.activation})"
+        size = counted(self.size, "neuron")
+        return f"Layer('{self.name}', {size}, {self.activation})"
 
     @property
     def size(self):
@@ -168,6 +186,13 @@ class Layer:
             t = x0 if layer == INPUT else (post if is_post else pre)[layer]
             v = v + (w @ t.T).T
         return np.array(v) if not self.sources else v
+
+
+def _source(given):
+    layer, post = given if len(given) == 2 else (*given, True)
+    if not isinstance(layer, Integral) or post not in (True, False):
+        raise TypeError
+    return Source(int(layer), bool(post))
 
 
 def _frozen(array):

@@ -4,10 +4,12 @@ No file format, no bounds and no modelling language in here.
 """
 
 import hashlib
+import operator
 
 import numpy as np
 from scipy import sparse
 
+from pyomo_relu.arguments import each, instance, is_sequence
 from pyomo_relu.errors import NetworkError
 from pyomo_relu.network.layer import (
     ACTIVE,
@@ -18,6 +20,7 @@ from pyomo_relu.network.layer import (
     Tensor,
 )
 from pyomo_relu.network.scaling import scaled_layers
+from pyomo_relu.wording import counted
 
 
 class Network:
@@ -46,10 +49,10 @@ class Network:
     """
 
     def __init__(self, layers, inputs, outputs, name="network", fixed_batch=None):
-        self.layers = tuple(layers)
-        self.inputs = tuple(Tensor(n, tuple(s)) for n, s in inputs)
-        self.outputs = tuple(Tensor(n, tuple(s)) for n, s in outputs)
         self.name = str(name)
+        self.layers = tuple(each(_layer)(f"{name}: layers", layers, NetworkError))
+        self.inputs = self._tensors("inputs", inputs)
+        self.outputs = self._tensors("outputs", outputs)
         self.fixed_batch = fixed_batch
         self._hash = None
         self._check()
@@ -65,13 +68,25 @@ class Network:
         ceilings : sequence of (None | float | array_like), optional
             One per hidden layer; None leaves it an unclipped ReLU.
         """
+        for what, given in (("weights", weights), ("biases", biases)):
+            if not is_sequence(given):
+                raise NetworkError(
+                    f"{name}: {what} must be a sequence with one array per layer, not "
+                    f"{given!r:.80}."
+                )
         n = len(weights)
         if n == 0:
             raise NetworkError(f"{name}: a network needs at least one weight matrix.")
+        if not (ceilings is None or is_sequence(ceilings)):
+            raise NetworkError(
+                f"{name}: ceilings must be a sequence with one entry per hidden layer, "
+                f"not {ceilings!r:.80}."
+            )
         ceilings = [None] * (n - 1) if ceilings is None else list(ceilings)
         if len(biases) != n or len(ceilings) != n - 1:
             raise NetworkError(
-                f"{name}: {n} weight matrices need {n} biases and {n - 1} ceilings, "
+                f"{name}: {counted(n, 'weight matrix')} need {counted(n, 'bias')} and "
+                f"{counted(n - 1, 'ceiling')}, "
                 f"got {len(biases)} and {len(ceilings)}."
             )
         layers = []
@@ -87,6 +102,15 @@ class Network:
         n_in = layers[0].weights[0].shape[1]
         return cls(layers, [("x", (n_in,))], [("y", (layers[-1].size,))], name=name)
 
+    def _tensors(self, side, given):
+        try:
+            return tuple(Tensor(str(n), tuple(map(operator.index, s))) for n, s in given)
+        except (TypeError, ValueError):
+            raise NetworkError(
+                f"{self.name}: {side} must be a sequence of (name, shape), shapes of "
+                f"whole numbers, not {given!r:.80}."
+            ) from None
+
     def _check(self):
         if not self.layers or self.layers[-1].activation != "identity":
             raise NetworkError(f"{self.name}: the last layer must be the output layer.")
@@ -96,8 +120,9 @@ class Network:
             raise NetworkError(f"{self.name}: the network has no inputs.")
         if sum(t.size for t in self.outputs) != self.layers[-1].size:
             raise NetworkError(
-                f"{self.name}: the output layer has {self.layers[-1].size} entries, "
-                f"the output tensors {[tuple(t.shape) for t in self.outputs]}."
+                f"{self.name}: the output layer has "
+                f"{counted(self.layers[-1].size, 'entry')}, the output tensors "
+                f"{[tuple(t.shape) for t in self.outputs]}."
             )
         for k, layer in enumerate(self.layers):
             for (source, post), w in zip(layer.sources, layer.weights):
@@ -109,8 +134,8 @@ class Network:
                 if w.shape[1] != self.source_size(source):
                     raise NetworkError(
                         f"{self.name}: layer {k} ('{layer.name}') expects "
-                        f"{w.shape[1]} entries of layer {source}, which has "
-                        f"{self.source_size(source)}."
+                        f"{counted(w.shape[1], 'entry')} of layer {source}, which "
+                        f"has {self.source_size(source)}."
                     )
 
     # -- shape ---------------------------------------------------------------------
@@ -300,6 +325,10 @@ class Network:
             str(n) for n in (self.n_inputs, *(layer.size for layer in self.layers))
         )
         return f"Network('{self.name}', {sizes})"
+
+
+def _layer(what, value, error):
+    return instance(what, value, Layer, error)
 
 
 def _parts(array):

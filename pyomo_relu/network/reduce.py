@@ -20,6 +20,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
+from pyomo_relu.arguments import a_network, bounds_record, checked
+from pyomo_relu.errors import NetworkError
 from pyomo_relu.network.layer import INPUT, Layer, Source
 from pyomo_relu.network.network import Network
 
@@ -59,6 +61,7 @@ class Reduction:
     removed: dict
 
 
+@checked(NetworkError, network=a_network, bounds=bounds_record)
 def reduce_network(network, bounds):
     """Leave out neurons that the function on the bounds' input box does not need.
 

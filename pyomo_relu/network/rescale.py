@@ -12,6 +12,15 @@ every layer that reads neuron j, be it before or after the activation, divides b
 import numpy as np
 from scipy import sparse
 
+from pyomo_relu.arguments import (
+    a_network,
+    checked,
+    each,
+    flag,
+    numbers,
+    optional,
+    whole,
+)
 from pyomo_relu.errors import NetworkError
 from pyomo_relu.network.layer import INPUT, Layer
 from pyomo_relu.network.network import Network
@@ -23,6 +32,7 @@ LARGEST_FACTOR = 2.0**30
 _MAX_SWEEPS = 1000
 
 
+@checked(NetworkError, network=a_network)
 def clip_network(network, ceilings):
     """The network with ceilings on its activations, in addition to its own.
 
@@ -37,6 +47,14 @@ def clip_network(network, ceilings):
     Network
         ``network`` itself where all ceilings are infinite.
     """
+    sizes = [layer.size for layer in network.activation_layers]
+    ceilings = each(numbers)("clip_network: ceilings", ceilings, NetworkError)
+    fits = [c.shape in ((), (n,)) for c, n in zip(ceilings, sizes)]
+    if len(ceilings) != len(sizes) or not all(fits):
+        raise NetworkError(
+            f"{network.name}: ceilings must be numbers or arrays, one per activation "
+            f"layer, for layers of {sizes} neurons."
+        )
     if all(np.all(np.isinf(c)) for c in ceilings):
         return network
     layers = list(network.layers)
@@ -51,6 +69,7 @@ def clip_network(network, ceilings):
     return Network(layers, network.inputs, network.outputs, network.name)
 
 
+@checked(NetworkError, network=a_network, factors=each(numbers))
 def rescale_network(network, factors):
     """The network with neuron i of layer k in units that are 1/factors[k][i] as large.
 
@@ -93,6 +112,7 @@ def rescale_network(network, factors):
     return Network(layers, network.inputs, network.outputs, network.name)
 
 
+@checked(NetworkError, factors=each(numbers), up=optional(flag))
 def power_of_two(factors, up=None):
     """The nearest power of two per factor (in the exponent), or the next one down.
 
@@ -106,6 +126,7 @@ def power_of_two(factors, up=None):
     return [np.exp2(rounding(np.log2(s))) for s in factors]
 
 
+@checked(NetworkError, network=a_network, max_sweeps=whole)
 def l1_factors(network, max_sweeps=_MAX_SWEEPS):
     r"""Factors that minimise the l1 norm of all weights and biases.
 
@@ -130,6 +151,7 @@ def l1_factors(network, max_sweeps=_MAX_SWEEPS):
     return _balance(network, np.add.reduce, True, max_sweeps)
 
 
+@checked(NetworkError, network=a_network, max_sweeps=whole)
 def max_factors(network, max_sweeps=_MAX_SWEEPS):
     """Factors that give each neuron equal largest incoming and outgoing weights.
 
@@ -137,7 +159,7 @@ def max_factors(network, max_sweeps=_MAX_SWEEPS):
     equalization and bias correction", 2019) with ``s = sqrt(r_out / r_in)`` over all
     sources and all readers of a neuron, swept until it rests.  Biases do not count.
 
-    Parameters and result as for ``l1_factors``.
+    Parameters (network, max_sweeps) and result as for ``l1_factors``.
     """
     return _balance(network, np.maximum.reduce, False, max_sweeps)
 
@@ -179,8 +201,9 @@ def neurons_that_matter(network, reach):
     return masks[:-1]
 
 
+@checked(NetworkError, network=a_network)
 def l1_norm(network):
-    """Sum of the absolute values of all weights and biases."""
+    """Sum of the absolute values of all weights and biases of a ``network``."""
     return sum(
         float(np.abs(layer.bias).sum())
         + sum(float(abs(w).sum()) for w in layer.weights)

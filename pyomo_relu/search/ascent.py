@@ -9,9 +9,13 @@ programmes).
 import numpy as np
 from scipy.stats import qmc
 
+from pyomo_relu.arguments import a_network, checked, numbers, vector, whole
+from pyomo_relu.bounds.boxes import check_box
+from pyomo_relu.errors import NetworkError
 from pyomo_relu.network.layer import INPUT
 from pyomo_relu.search.problem import box_problem
 from pyomo_relu.search.relax_walk import walk
+from pyomo_relu.wording import counted
 
 #: First and last step of a descent, in widths of the box.
 _FIRST_STEP, _LAST_STEP = 0.1, 1e-3
@@ -26,6 +30,7 @@ def latin_hypercube(n_points, lower, upper, rng):
     return np.clip(lower + points * (upper - lower), lower, upper)
 
 
+@checked(NetworkError, network=a_network)
 def value_and_gradient(network, X, costs):
     """Value and gradient of ``costs . f(x)`` at many points.
 
@@ -44,9 +49,15 @@ def value_and_gradient(network, X, costs):
     values : numpy.ndarray, shape (N,)
     gradient : numpy.ndarray, shape (N, n_inputs)
     """
-    X = np.asarray(X, dtype=float)
+    X = numbers("X", X, NetworkError)
     pre, post = network.propagate(X)
-    costs = np.broadcast_to(np.asarray(costs, dtype=float), post[-1].shape)
+    costs, shape = numbers("costs", costs, NetworkError), post[-1].shape
+    if X.ndim != 2 or costs.shape not in ((), shape[1:], shape):
+        raise NetworkError(
+            f"value_and_gradient: X must be of shape (N, {network.n_inputs}) and costs "
+            f"of shape {shape[1:]} or {shape}, not {X.shape} and {costs.shape}."
+        )
+    costs = np.broadcast_to(costs, shape)
     values = np.einsum("no,no->n", post[-1], costs)
     gradient = np.zeros_like(X)
     on_post = [None] * len(network.layers)
@@ -139,8 +150,8 @@ def minimise_over_box(
     Parameters
     ----------
     network : Network
-    costs : array_like, shape (n_outputs,)
-    lower, upper : array_like, shape (n_inputs,)
+    costs : array_like, shape (n_outputs,), or number
+    lower, upper : array_like, shape (n_inputs,), or numbers
         Finite box.
     n_starts, steps : int
         Starts that descend, and steps of each.
@@ -156,15 +167,27 @@ def minimise_over_box(
     x : numpy.ndarray, shape (n_inputs,)
     value : float
     """
-    lower, upper = np.asarray(lower, dtype=float), np.asarray(upper, dtype=float)
-    costs = np.asarray(costs, dtype=float)
-    linear = np.zeros(lower.size) if input_costs is None else np.asarray(input_costs)
+    (lower,), (upper,) = check_box(network, lower, upper)
+    costs = vector("costs", costs, network.n_outputs, NetworkError)
+    linear = 0.0 if input_costs is None else input_costs
+    linear = vector("input_costs", linear, lower.size, NetworkError)
+    n_starts = whole("n_starts", n_starts, NetworkError, least=1)
+    steps = whole("steps", steps, NetworkError)
+    walks = whole("walks", walks, NetworkError)
+    seed = whole("seed", seed, NetworkError)
     rng = np.random.default_rng(seed)
 
     def evaluate(X):
         values, gradient = value_and_gradient(network, X, costs)
         return values + X @ linear, gradient + linear
 
+    if start is not None:
+        start = np.atleast_2d(numbers("start", start, NetworkError))
+        if start.shape[1:] != lower.shape:
+            raise NetworkError(
+                f"start must be points of {counted(lower.size, 'input')}, of shape "
+                f"{lower.shape} or (k, {lower.size}), not {start.shape}."
+            )
     X = latin_hypercube(16 * n_starts, lower, upper, rng)
     values = network.forward(X) @ costs + X @ linear
     X = X[np.argsort(values, kind="stable")[:n_starts]]

@@ -197,7 +197,7 @@ class LineBounder:
         wide = (wide / np.maximum(wide.sum(axis=1, keepdims=True), 1.0))[:, None, :]
         eye = np.eye(width.shape[1])[None]
         for k, layer in enumerate(self.network.layers[:-1]):
-            jacobian = 0.0
+            jacobian = np.zeros((1, layer.size, width.shape[1]))
             for (source, post), w in zip(layer.sources, self.kernel.maps[k].weights):
                 inner = eye
                 if source != INPUT:

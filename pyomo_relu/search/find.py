@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from pyomo.common.collections import ComponentMap
 
+from pyomo_relu.arguments import checked, flag, is_sequence, names, real, whole
+from pyomo_relu.block_values import point
 from pyomo_relu.bounds_runs import release_void_bounds
 from pyomo_relu.contradiction import SECONDS, contradiction
 from pyomo_relu.errors import InfeasibleError, ModelError
@@ -71,6 +73,7 @@ class SearchResult:
         return self.message
 
 
+@checked(ModelError, progress=flag)
 def find_point(
     model,
     methods=("samples", "ascent", "walk"),
@@ -130,7 +133,11 @@ def find_point(
     Sources: Tong, Cai and Serra, arXiv 2401.03451 (walk); Tong, Zhu, Serra and Burer,
     arXiv 2512.24295 (ascent); Perakis and Tsiourvas, arXiv 2205.14189 (sample_mip).
     """
-    run = _methods(methods)
+    run = names("methods", "search method", methods, list(METHODS), ModelError)
+    time_limit = real("time_limit", time_limit, ModelError, least=0.0, none=True)
+    rounds = whole("rounds", rounds, ModelError, none=True)
+    stop_at = real("stop_at", stop_at, ModelError, none=True)
+    seed = whole("seed", seed, ModelError)
     blocks = network_blocks(model, None, "find_point")
     refuse_disjuncts(blocks, "find_point")
     check_function_kept(blocks, "find_point")
@@ -167,17 +174,6 @@ def _search(
     return _result(surrounding, searcher)
 
 
-def _methods(methods):
-    methods = (methods,) if isinstance(methods, str) else tuple(methods)
-    unknown = [name for name in methods if name not in METHODS]
-    if unknown or not methods:
-        raise ModelError(
-            f"unknown search method {', '.join(map(repr, unknown)) or '()'}; choose "
-            f"from {', '.join(METHODS)}."
-        )
-    return methods
-
-
 def _run(searcher, methods, rounds):
     if not searcher.problem.networks:
         problem = searcher.problem
@@ -200,18 +196,27 @@ def _run(searcher, methods, rounds):
 def _points(surrounding, start):
     """Input points in the order of the blocks, from a mapping or a sequence."""
     blocks = surrounding.blocks
-    if not hasattr(start, "keys"):
-        if len(blocks) == 1 and np.ndim(start) == 1:
-            return [start]
-        return list(start)
-    start = ComponentMap(start.items())
-    missing = [b.name for b in blocks if b not in start]
-    if missing:
+    if hasattr(start, "keys"):
+        start = ComponentMap((key, start[key]) for key in start.keys())
+        missing = [b.name for b in blocks if b not in start]
+        if missing:
+            raise ModelError(
+                f"the start has no point for network block '{missing[0]}'; give one "
+                "for every active network block."
+            )
+        start = [start[block] for block in blocks]
+    elif is_sequence(start) and len(blocks) == 1:
+        start = [start] if not any(np.iterable(entry) for entry in start) else start
+    if not is_sequence(start) or len(start) != len(blocks):
         raise ModelError(
-            f"the start has no point for network block '{missing[0]}'; give one for "
-            "every active network block."
+            f"start={start!r:.80} gives no input points. Give a mapping from network "
+            "blocks to points, or one point per network block in the model's order "
+            f"({len(blocks)} here)."
         )
-    return [start[block] for block in blocks]
+    try:
+        return [point(block, x) for block, x in zip(blocks, start)]
+    except ModelError as error:
+        raise ModelError(f"start: {error}") from None
 
 
 def _result(surrounding, searcher):

@@ -2,12 +2,17 @@
 
 import numpy as np
 
+from pyomo_relu.arguments import checked, kind, optional, seconds
 from pyomo_relu.errors import ModelError
 from pyomo_relu.search.problem import Problem
 from pyomo_relu.search.relax_walk import solve_region
 from pyomo_relu.surrounding import check_domains
+from pyomo_relu.wording import counted
 
 
+@checked(
+    ModelError, surrounding=kind("surrounding", "Surrounding"), time_limit=optional(seconds)
+)
 def polish(surrounding, points, time_limit=None):
     """The best feasible point with every network in the linear region of its point.
 
@@ -56,15 +61,17 @@ def with_points(problem, points):
     columns = np.zeros(problem.n_columns)
     if len(points) != len(problem.networks):
         raise ModelError(
-            f"{len(points)} points were given for {len(problem.networks)} networks; "
+            f"got {counted(len(points), 'point')} for "
+            f"{counted(len(problem.networks), 'network')}; "
             "give one per network block, in the model's order."
         )
     for network, inputs, point in zip(problem.networks, problem.inputs, points):
         point = np.ravel(np.asarray(point, dtype=float))
         if point.size != inputs.size:
             raise ModelError(
-                f"the point for '{network.name}' has {point.size} entries, the network "
-                f"{inputs.size} inputs."
+                f"the point for '{network.name}' has {counted(point.size, 'entry')}, "
+                "the network "
+                f"{counted(inputs.size, 'input')}."
             )
         columns[inputs] = point
     return columns

@@ -1,17 +1,39 @@
 """The transformations, one file each; importing this package registers them."""
 
-import pyomo_relu.transform.auto  # noqa: F401
-import pyomo_relu.transform.bigm  # noqa: F401
-import pyomo_relu.transform.bounds  # noqa: F401
-import pyomo_relu.transform.cells  # noqa: F401
-import pyomo_relu.transform.clipped  # noqa: F401
-import pyomo_relu.transform.cuts  # noqa: F401
-import pyomo_relu.transform.gdp  # noqa: F401
-import pyomo_relu.transform.native_complementarity  # noqa: F401
-import pyomo_relu.transform.native_sos  # noqa: F401
-import pyomo_relu.transform.obbt  # noqa: F401
-import pyomo_relu.transform.partition  # noqa: F401
-import pyomo_relu.transform.reduce  # noqa: F401
-import pyomo_relu.transform.refresh  # noqa: F401
-import pyomo_relu.transform.scaled  # noqa: F401
-import pyomo_relu.transform.warmstart  # noqa: F401
+from pyomo_relu.transform.auto import Auto
+from pyomo_relu.transform.base import NetworkFormulation
+from pyomo_relu.transform.bigm import BigM
+from pyomo_relu.transform.bounds import Bounds
+from pyomo_relu.transform.cells import Cells
+from pyomo_relu.transform.clipped import Clipped
+from pyomo_relu.transform.cuts import Cuts
+from pyomo_relu.transform.gdp import Gdp
+from pyomo_relu.transform.native_complementarity import Complementarity
+from pyomo_relu.transform.native_gurobi import use_native_constraints
+from pyomo_relu.transform.native_sos import Sos1
+from pyomo_relu.transform.obbt import OBBT
+from pyomo_relu.transform.partition import Partition
+from pyomo_relu.transform.reduce import Reduce
+from pyomo_relu.transform.refresh import Refresh
+from pyomo_relu.transform.scaled import Scaled
+from pyomo_relu.transform.warmstart import WarmStart
+
+__all__ = [
+    "OBBT",
+    "Auto",
+    "BigM",
+    "Bounds",
+    "Cells",
+    "Clipped",
+    "Complementarity",
+    "Cuts",
+    "Gdp",
+    "NetworkFormulation",
+    "Partition",
+    "Reduce",
+    "Refresh",
+    "Scaled",
+    "Sos1",
+    "WarmStart",
+    "use_native_constraints",
+]

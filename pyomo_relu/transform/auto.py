@@ -15,9 +15,10 @@ more inputs                                 ``relu.obbt`` (LPs, within the budge
 ==========================================  ===========================================
 
 Every choice is exact; they differ in time only.  Networks of one model may get
-different formulations.  One log line (logger "pyomo.relu", level INFO) per choice.
-Each network block's ``summary()`` names the formulation that it got, whose look-ups
-(``get_indicator_var`` and so on) work through ``relu.auto`` too.
+different formulations.  One line per choice says what and why: with ``tee=True`` it is
+printed, it is logged (logger "pyomo.relu", level INFO), and ``summary()`` of the block
+shows it.  The formulations' look-ups (``get_indicator_var`` and so on) work through
+``relu.auto`` too.
 """
 
 import itertools
@@ -26,19 +27,22 @@ from typing import NamedTuple
 
 from pyomo.common.collections import ComponentMap
 from pyomo.common.config import (
+    Bool,
     ConfigValue,
-    NonNegativeFloat,
     document_class_CONFIG,
 )
 from pyomo.common.dependencies import numpy as np
 from pyomo.core.base import ReverseTransformationToken, TransformationFactory
 
 from pyomo_relu.applications import current_application, describe_application
+from pyomo_relu.block_report import CHOICE
 from pyomo_relu.errors import TransformationError
+from pyomo_relu.options import non_negative, read_options, solver_name
 from pyomo_relu.transform.base import NetworkFormulation, crown_on_block
 from pyomo_relu.transform.chained import outputs_bounded
 from pyomo_relu.transform.given_m import declare_given_m
 from pyomo_relu.transform.targets import in_order
+from pyomo_relu.wording import counted
 
 logger = logging.getLogger("pyomo.relu")
 
@@ -64,7 +68,7 @@ def _declare_auto(config):
         "solver",
         ConfigValue(
             default="highs",
-            domain=lambda name: str(name).lower(),
+            domain=lambda name: solver_name(name).lower(),
             description="name of the solver that will get the model",
             doc="""
             Any Pyomo solver name.  For one that contains "gurobi" the relaxations are
@@ -75,10 +79,18 @@ def _declare_auto(config):
         "time_limit",
         ConfigValue(
             default=None,
-            domain=NonNegativeFloat,
+            domain=non_negative,
             description="seconds that you are ready to wait, solving included",
             doc="""
             At most a third is spent here, before the solver starts.""",
+        ),
+    )
+    config.declare(
+        "tee",
+        ConfigValue(
+            default=False,
+            domain=Bool,
+            description="print what was picked for each block, and why",
         ),
     )
     return config
@@ -95,8 +107,7 @@ class Auto(NetworkFormulation):
     CONFIG = _declare_auto(declare_given_m(NetworkFormulation.CONFIG()))
 
     def _apply(self, model, kwds):
-        config = self.CONFIG(kwds.pop("options", {}))
-        config.set_value(kwds)
+        config = read_options(self.NAME, self.CONFIG, kwds, none=self.NONE_ALLOWED)
         if config.reverse is not None:
             return self._undo(model, config.reverse)
         describe_application(type(self), model, config)
@@ -115,10 +126,12 @@ class Auto(NetworkFormulation):
                 token = transformation.apply_to(model, targets=group, **options)
                 tokens.append((step.name, token))
         for block, (steps, reason) in plans.items():
-            logger.info(
-                f"{self.NAME}: '{block.name}': {' then '.join(s.name for s in steps)}, "
-                f"because {reason}"
-            )
+            choice = f"{' then '.join(s.name for s in steps)}, because {reason}"
+            block.record.encoding.details[CHOICE] = f"{self.NAME} picked {choice}"
+            line = f"{self.NAME}: '{block.name}': {choice}"
+            logger.info(line)
+            if config.tee:
+                print(line)
         return ReverseTransformationToken(
             type(self),
             model,
@@ -179,8 +192,9 @@ def choose(bounds, config):
     free = int(np.count_nonzero(bounds.input_lower < bounds.input_upper))
     unstable, network = bounds.n_unstable, bounds.network
     size = (
-        f"{unstable} of {network.n_neurons} neurons in {len(network.layers) - 1} layers "
-        f"are unstable and {free} inputs vary"
+        f"{unstable} of {counted(network.n_neurons, 'neuron')} in "
+        f"{counted(len(network.layers) - 1, 'layer')} unstable, "
+        f"{counted(free, 'input')} not fixed"
     )
     if unstable == 0:
         return _BIG_M, "all neurons are stable: no binaries"

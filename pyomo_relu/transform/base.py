@@ -5,6 +5,7 @@ works on whole layers or networks, ``_encode``), in a file of its own.
 """
 
 import logging
+from collections.abc import Mapping
 
 from pyomo.common.config import Bool, ConfigDict, ConfigValue, IsInstance
 from pyomo.common.dependencies import numpy as np
@@ -16,6 +17,7 @@ from pyomo.core.base import (
     Transformation,
 )
 from pyomo.core.base.block import Block
+from pyomo.core.base.component import ComponentData
 from pyomo.core.expr.visitor import identify_variables
 from pyomo.core.util import target_list
 from pyomo.gdp import Disjunct
@@ -27,13 +29,22 @@ from pyomo_relu.bounds_runs import release_void_bounds
 from pyomo_relu.errors import TransformationError
 from pyomo_relu.model_building import pause_garbage_collection
 from pyomo_relu.model_reading import model_read_once
+from pyomo_relu.options import read_options
 from pyomo_relu.transaction import transaction
 from pyomo_relu.transform.ceilings import check_ceilings
+from pyomo_relu.transform.documentation import show_module_docstring
 from pyomo_relu.transform.encoding import Encoding
 from pyomo_relu.transform.resolution import leave_out_unresolved, warn_of_leak
 from pyomo_relu.transform.targets import in_disjunct, network_blocks
+from pyomo_relu.wording import counted
 
 logger = logging.getLogger("pyomo.relu")
+
+
+def _targets(value):
+    if isinstance(value, (str, bytes, Mapping)):
+        raise ValueError("give a component or a list of components")
+    return target_list(value)
 
 
 def declare_targets(config):
@@ -42,7 +53,7 @@ def declare_targets(config):
         "targets",
         ConfigValue(
             default=None,
-            domain=target_list,
+            domain=_targets,
             description="network blocks, or blocks that contain some, to transform",
             doc="""
             A component or a list of components.  An indexed block means all its
@@ -90,6 +101,15 @@ class NetworkFormulation(Transformation):
     #: Whether the rows of ``_encode`` and ``_encode_neuron``, where a class has its own,
     #: are right for neurons that reach a ceiling.
     HANDLES_CEILINGS = False
+    #: Options for which None means something although it is not the default.
+    NONE_ALLOWED = ()
+    #: Components of the reformulation whose entries (layer, neuron, ...) stand for
+    #: activation rows.
+    ACTIVATION_ROWS = ("rows",)
+
+    def __init_subclass__(cls, **kwds):
+        super().__init_subclass__(**kwds)
+        show_module_docstring(cls)
 
     # -- hooks ---------------------------------------------------------------------
 
@@ -138,8 +158,7 @@ class NetworkFormulation(Transformation):
             return self._apply(model, kwds)
 
     def _apply(self, model, kwds):
-        config = self.CONFIG(kwds.pop("options", {}))
-        config.set_value(kwds)
+        config = read_options(self.NAME, self.CONFIG, kwds, none=self.NONE_ALLOWED)
         if config.reverse is not None:
             return self._undo(model, config.reverse)
         describe_application(type(self), model, config)
@@ -167,8 +186,8 @@ class NetworkFormulation(Transformation):
             )
         if len(fresh) < len(blocks):
             logger.info(
-                f"{self.NAME}: {len(blocks) - len(fresh)} network blocks are already "
-                "encoded and stay as they are."
+                f"{self.NAME}: already encoded and left as it was: "
+                f"{counted(len(blocks) - len(fresh), 'network block')}."
             )
         return fresh
 
@@ -202,20 +221,25 @@ class NetworkFormulation(Transformation):
 
     def get_src_constraint(self, transformed_constraint):
         """The activation row that ``transformed_constraint`` stands for."""
-        key = transformed_constraint.index()
-        encoding = _encoding_of(transformed_constraint)
+        encoding = encoding_of(transformed_constraint)
+        containers = [] if encoding is None else _activation_rows(encoding)
         container = transformed_constraint.parent_component()
-        if encoding is None or container is not encoding.reformulation.rows:
+        if not any(container is each for each in containers):
             raise TransformationError(
-                f"'{transformed_constraint.name}' was not made by a relu formulation."
+                f"'{transformed_constraint.name}' was not made by a relu formulation in "
+                "place of an activation row."
             )
-        return encoding.block.activation[key[0], key[1]]
+        return encoding.block.activation[transformed_constraint.index()[:2]]
 
     def get_transformed_constraints(self, src_constraint):
-        """The rows that replace the activation row ``src_constraint``."""
+        """The rows (and SOS sets) that replace the activation row ``src_constraint``."""
         encoding, key = source_of(src_constraint)
-        rows = encoding.reformulation.rows
-        return [row for index, row in rows.items() if index[:2] == key]
+        return [
+            row
+            for container in _activation_rows(encoding)
+            for index, row in container.items()
+            if index[:2] == key
+        ]
 
     def get_indicator_var(self, src_constraint):
         """The activation indicator of a neuron, or None if the neuron is stable."""
@@ -276,7 +300,10 @@ class NetworkFormulation(Transformation):
 def check_encoded(block):
     """The Encoding of a network block; an error if there is none."""
     if not isinstance(block, ReLUNetworkBlockData):
-        raise TransformationError(f"'{block.name}' is not a ReLUNetworkBlock.")
+        raise TransformationError(
+            f"{getattr(block, 'name', block)!r:.80} (a {type(block).__name__}) is not a "
+            "ReLUNetworkBlock; of an indexed one give a member."
+        )
     if block.record.encoding is None:
         raise TransformationError(
             f"'{block.name}' is not encoded; apply a formulation such as relu.bigm."
@@ -286,6 +313,11 @@ def check_encoded(block):
 
 def source_of(constraint):
     """Encoding and (layer, neuron) of an activation row."""
+    if not isinstance(constraint, ComponentData):
+        raise TransformationError(
+            f"look-ups take an activation row, such as m.nn.activation[0, 0], not "
+            f"{constraint!r:.80} (a {type(constraint).__name__})."
+        )
     block = constraint.parent_block()
     container = constraint.parent_component()
     if not isinstance(block, ReLUNetworkBlockData) or container is not block.activation:
@@ -295,7 +327,19 @@ def source_of(constraint):
     return check_encoded(block), constraint.index()
 
 
-def _encoding_of(constraint):
+def _activation_rows(encoding):
+    """Containers of what stands for activation rows, whichever class made them."""
+    named = map(encoding.reformulation.component, encoding.formulation.ACTIVATION_ROWS)
+    return [container for container in named if container is not None]
+
+
+def encoding_of(constraint):
+    """The Encoding of the network block that a row lies on, or None."""
+    if not isinstance(constraint, ComponentData):
+        raise TransformationError(
+            f"look-ups take one constraint of a model, not {constraint!r:.80} (a "
+            f"{type(constraint).__name__})."
+        )
     block = constraint.parent_block()
     while block is not None and not isinstance(block, ReLUNetworkBlockData):
         block = block.parent_block()

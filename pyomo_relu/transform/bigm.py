@@ -15,6 +15,7 @@ Sources: Plate et al., arXiv 2502.03016, eq. (5); Fischetti and Jo, Constraints 
 (2018); the clipped rows are the convex hull of the two breakpoints (see clipped.py).
 """
 
+from pyomo.common.config import document_class_CONFIG
 from pyomo.core.base import TransformationFactory
 
 from pyomo_relu.transform.base import NetworkFormulation
@@ -66,6 +67,7 @@ def encode_clipped(encoding, k, i, v, x, lower, upper, ceiling):
 @TransformationFactory.register(
     "relu.bigm", doc="Encode ReLU network blocks with big-M rows (Plate et al., eq. 5)"
 )
+@document_class_CONFIG(methods=["apply_to", "create_using"])
 class BigM(NetworkFormulation):
     """Encode ReLU network blocks with big-M rows; see the module's docstring."""
 

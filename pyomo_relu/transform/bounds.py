@@ -11,6 +11,8 @@ Sources: Plate et al., arXiv 2502.03016, eqs. (6)-(7); Zhang et al., NeurIPS 201
 (CROWN).
 """
 
+from collections.abc import Mapping
+
 from pyomo.common.config import (
     ConfigValue,
     NonNegativeInt,
@@ -26,7 +28,10 @@ def method_names(value):
     """Domain of the option ``methods``: a list of names."""
     if isinstance(value, str):
         return (value,)
-    return tuple(str(name) for name in value)
+    names = tuple(value)
+    if isinstance(value, Mapping) or not all(isinstance(n, str) for n in names):
+        raise ValueError("give a list of method names")
+    return names
 
 
 def declare_solver_free(config, default):

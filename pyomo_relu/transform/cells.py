@@ -45,7 +45,6 @@ from pyomo.common.config import (
     Bool,
     ConfigValue,
     In,
-    NonNegativeFloat,
     PositiveInt,
     document_class_CONFIG,
 )
@@ -55,6 +54,7 @@ from pyomo.core.base import TransformationFactory
 from pyomo_relu import bounds as bounds_
 from pyomo_relu.errors import TransformationError
 from pyomo_relu.model_conditions import ModelConditions
+from pyomo_relu.options import non_negative, relaxation_solver
 from pyomo_relu.surrounding import read_surrounding, warn_of_left_out
 from pyomo_relu.transform.base import (
     NetworkFormulation,
@@ -69,6 +69,7 @@ from pyomo_relu.transform.reads import (
     neurons_read,
     variables_read,
 )
+from pyomo_relu.wording import counted
 
 logger = logging.getLogger("pyomo.relu")
 
@@ -133,7 +134,7 @@ def _declare_cells(config):
         "tolerance",
         ConfigValue(
             default=1e-5,
-            domain=NonNegativeFloat,
+            domain=non_negative,
             description="distance of the lines, relative to the output's range, that "
             "is not refined any further",
         ),
@@ -142,7 +143,7 @@ def _declare_cells(config):
         "time_limit",
         ConfigValue(
             default=None,
-            domain=NonNegativeFloat,
+            domain=non_negative,
             description="seconds after which no further guided refinement starts",
         ),
     )
@@ -150,6 +151,7 @@ def _declare_cells(config):
         "solver",
         ConfigValue(
             default="highs",
+            domain=relaxation_solver,
             description="solver of the guiding relaxations: highs, gurobi or auto",
         ),
     )
@@ -236,7 +238,8 @@ class Cells(NetworkFormulation):
             if refinement.values:
                 reason += (
                     f", relaxation {refinement.values[0]:.6g} to "
-                    f"{refinement.values[-1]:.6g} in {len(refinement.values)} rounds"
+                    f"{refinement.values[-1]:.6g} in "
+                    f"{counted(len(refinement.values), 'round')}"
                 )
         elif config.guided:
             for partition, _, _, limit in networks:
@@ -291,7 +294,7 @@ class Cells(NetworkFormulation):
     def remark(encoding):
         """The number of cells."""
         dropped = not encoding.details["with_neurons"]
-        return f"; {len(encoding.details['lower'])} cells" + (
+        return f"; {counted(len(encoding.details['lower']), 'cell')}" + (
             ", exact: no neuron rows" if dropped else ""
         )
 

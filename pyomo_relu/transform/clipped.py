@@ -35,6 +35,7 @@ from pyomo_relu.transform.base import NetworkFormulation, check_encoded
 from pyomo_relu.transform.bigm import encode_big_m
 from pyomo_relu.transform.given_m import declare_given_m, tightened_by_given_m
 from pyomo_relu.transform.per_neuron import per_neuron_values
+from pyomo_relu.wording import counted
 
 logger = logging.getLogger("pyomo.relu")
 
@@ -104,7 +105,8 @@ class Clipped(NetworkFormulation):
             return bounds
         if not config.allow_function_change:
             k, i = below[0]
-            more = f" (and of {len(below) - 1} more neurons)" if below[1:] else ""
+            more = counted(len(below) - 1, "more neuron")
+            more = f" (and of {more})" if below[1:] else ""
             raise TransformationError(
                 f"{self.NAME}: the ceiling {effective[k][i]:.6g} of "
                 f"'{block.activation[k, i].name}'{more} lies below the proven upper "

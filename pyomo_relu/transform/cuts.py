@@ -28,18 +28,19 @@ import logging
 
 from pyomo.common.config import (
     ConfigValue,
-    NonNegativeFloat,
     NonNegativeInt,
     document_class_CONFIG,
 )
 from pyomo.core.base import TransformationFactory
 
 from pyomo_relu import bounds as bounds_
+from pyomo_relu.options import non_negative, relaxation_solver
 from pyomo_relu.surrounding import read_surrounding
 from pyomo_relu.transform.base import NetworkFormulation, check_encoded
 from pyomo_relu.transform.bigm import encode_big_m
 from pyomo_relu.transform.chained import outputs_bounded
 from pyomo_relu.transform.given_m import declare_given_m, tightened_by_given_m
+from pyomo_relu.wording import counted
 
 logger = logging.getLogger("pyomo.relu")
 
@@ -57,7 +58,7 @@ def _declare_cuts(config):
         "tolerance",
         ConfigValue(
             default=1e-2,
-            domain=NonNegativeFloat,
+            domain=non_negative,
             description="movement of the bound in two rounds, relative to all movement "
             "so far, below which no further round starts",
         ),
@@ -66,7 +67,7 @@ def _declare_cuts(config):
         "time_limit",
         ConfigValue(
             default=None,
-            domain=NonNegativeFloat,
+            domain=non_negative,
             description="seconds after which no further round starts",
         ),
     )
@@ -74,6 +75,7 @@ def _declare_cuts(config):
         "solver",
         ConfigValue(
             default="highs",
+            domain=relaxation_solver,
             description="solver of the relaxations: highs, gurobi or auto",
         ),
     )
@@ -127,8 +129,9 @@ class Cuts(NetworkFormulation):
         self._cuts = {id(b): cuts for b, cuts in zip(blocks, rounds.cuts)}
         ends = [f"{v:.6g}" for v in (rounds.values or [float("nan")])]
         logger.info(
-            f"{self.NAME}: {sum(map(len, rounds.cuts))} rows after "
-            f"{len(rounds.values)} solves ({reason}), relaxation {ends[0]} to {ends[-1]}"
+            f"{self.NAME}: {counted(sum(map(len, rounds.cuts)), 'row')} after "
+            f"{counted(len(rounds.values), 'solve')} ({reason}), relaxation {ends[0]} "
+            f"to {ends[-1]}"
         )
 
     def _bounds(self, block, config):

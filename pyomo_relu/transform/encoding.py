@@ -13,6 +13,7 @@ from pyomo_relu.affine_rows import NetworkColumns
 from pyomo_relu.applications import current_application, next_stamp
 from pyomo_relu.transaction import on_rollback
 from pyomo_relu.var_bounds import TightenedVars
+from pyomo_relu.wording import counted
 
 
 class Encoding(AutoSlots.Mixin):
@@ -192,5 +193,5 @@ class Encoding(AutoSlots.Mixin):
             for var in new.component_data_objects(Var, descend_into=(Block, Disjunct))
         )
         n_rows = sum(1 for _ in new.component_data_objects(Constraint, active=True))
-        text = f"{self.formulation.NAME} ({n_binaries} binaries, {n_rows} rows)"
-        return text + self.formulation.remark(self)
+        size = f"{counted(n_binaries, 'binary')}, {counted(n_rows, 'row')}"
+        return f"{self.formulation.NAME} ({size}){self.formulation.remark(self)}"

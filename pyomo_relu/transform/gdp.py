@@ -25,17 +25,21 @@ Source: Grossmann and Trespalacios, "Systematic modeling of discrete-continuous
 optimization models through generalized disjunctive programming", AIChE J. 59 (2013).
 """
 
+from collections.abc import Mapping
+
 from pyomo.common.config import ConfigValue, document_class_CONFIG
 from pyomo.core.base import Suffix, TransformationFactory
+from pyomo.core.base.block import Block
 from pyomo.core.base.constraint import Constraint
 from pyomo.core.base.set_types import Any
 from pyomo.core.expr.numeric_expr import LinearExpression
 from pyomo.core.expr.visitor import identify_variables
 from pyomo.gdp import Disjunct, GDP_Error
 from pyomo.gdp.disjunct import DisjunctionData, IndexedDisjunction
+from pyomo.gdp.util import is_child_of
 
 from pyomo_relu.errors import TransformationError
-from pyomo_relu.transform.base import NetworkFormulation, source_of
+from pyomo_relu.transform.base import NetworkFormulation, encoding_of, source_of
 from pyomo_relu.transform.given_m import declare_given_m, tightened_by_given_m
 
 
@@ -77,6 +81,12 @@ class GuardedDisjunctions(IndexedDisjunction):
     _ComponentDataClass = GuardedDisjunctionData
 
 
+def _option_dict(value):
+    if not isinstance(value, Mapping) or not all(isinstance(k, str) for k in value):
+        raise ValueError("give a dict with the options' names as keys")
+    return dict(value)
+
+
 def _declare_gdp(config):
     config.declare(
         "gdp_transformation",
@@ -93,6 +103,7 @@ def _declare_gdp(config):
         "gdp_options",
         ConfigValue(
             default=None,
+            domain=_option_dict,
             description="dict of options for the gdp transformation",
         ),
     )
@@ -109,6 +120,7 @@ class Gdp(NetworkFormulation):
     NAME = "relu.gdp"
     CONFIG = _declare_gdp(declare_given_m(NetworkFormulation.CONFIG()))
     HANDLES_CEILINGS = True
+    NONE_ALLOWED = ("gdp_transformation",)
 
     def _bounds(self, block, config):
         bounds, _ = super()._bounds(block, config)
@@ -164,10 +176,12 @@ class Gdp(NetworkFormulation):
                 transformation.apply_to(
                     encoding.reformulation, **(config.gdp_options or {})
                 )
-            except (GDP_Error, ValueError) as error:
+            except (GDP_Error, ValueError, TypeError) as error:
+                given = config.gdp_options
                 raise TransformationError(
                     f"{self.NAME}: {config.gdp_transformation} failed on "
-                    f"'{encoding.block.name}': {error}"
+                    f"'{encoding.block.name}'"
+                    f"{f' with gdp_options={given}' if given else ''}: {error}"
                 ) from error
         for disjunction in disjunctions.values():
             if disjunction.active:
@@ -208,26 +222,37 @@ class Gdp(NetworkFormulation):
         return [disjunction for index, disjunction in items if index[:2] == key]
 
     def get_transformed_constraints(self, src_constraint):
-        """Rows on the Disjuncts, or what gdp made of them, and rows beside them."""
-        rows = super().get_transformed_constraints(src_constraint)
-        for disjunction in self.get_disjunctions(src_constraint):
-            for disjunct in disjunction.disjuncts:
-                block = disjunct.transformation_block
-                if block is None:
-                    rows.append(disjunct.row)
-                else:
-                    rows += block.component_data_objects(Constraint)
-        return rows
+        """Rows on the Disjuncts, or all that gdp made of them, and rows beside them."""
+        encoding, key = source_of(src_constraint)
+        rows = encoding.reformulation.component_data_objects(
+            Constraint, active=True, descend_into=(Block, Disjunct)
+        )
+        return [row for row in rows if _neuron(encoding, row) == key]
 
     def get_src_constraint(self, transformed_constraint):
-        """The activation row that a row or a Disjunct's row stands for."""
-        block = transformed_constraint.parent_block()
-        while block is not None and block.ctype is not Disjunct:
-            block = getattr(block, "src_disjunct", None) or block.parent_block()
-        if block is None:
+        """The activation row that a row stands for, made by relu.gdp or by gdp."""
+        encoding = encoding_of(transformed_constraint)
+        key = None if encoding is None else _neuron(encoding, transformed_constraint)
+        if key is None:
             return super().get_src_constraint(transformed_constraint)
-        k, i, _ = block.index()
-        return block.parent_block().parent_block().activation[k, i]
+        return encoding.block.activation[key]
+
+
+def _neuron(encoding, row):
+    """(layer, neuron) whose Vars or whose Disjunct's indicator a row reads, or None.
+
+    Each row of the reformulation is about one neuron; the modeller's are not on it.
+    """
+    block, new = encoding.block, encoding.reformulation
+    if not is_child_of(parent=new, child=row):
+        return None
+    for var in identify_variables(row.body, include_fixed=True):
+        if any(var.parent_component() is part for part in (block.pre, block.post)):
+            return var.index()
+        disjunct = var.parent_block()
+        if disjunct.parent_component() is new.disjuncts:
+            return disjunct.index()[:2]
+    return None
 
 
 def _gdp_transformation(config):

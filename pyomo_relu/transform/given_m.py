@@ -6,6 +6,7 @@ No encoding in here.
 from pyomo.common.collections import ComponentMap
 from pyomo.common.config import ConfigValue
 from pyomo.common.dependencies import numpy as np
+from pyomo.core.base.component import ComponentBase
 from pyomo.core.base.suffix import Suffix
 
 from pyomo_relu import bounds as bounds_
@@ -41,6 +42,12 @@ def declare_given_m(config):
 
 def _m_argument(value):
     if value is None or isinstance(value, (dict, ComponentMap)):
+        for key in value:
+            if not (key is None or isinstance(key, ComponentBase)):
+                raise ValueError(
+                    f"the key {key!r} is neither a component nor None; use an "
+                    "activation row, such as m.nn.activation[0, 0], or a block"
+                )
         return value
     return {None: value}
 

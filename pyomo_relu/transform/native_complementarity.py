@@ -30,6 +30,7 @@ class Complementarity(PairFormulation):
 
     NAME = "relu.complementarity"
     NEEDS = "products of variables"
+    ACTIVATION_ROWS = ("rows", "products")
     CONFIG = PairFormulation.CONFIG()
 
     def _enforce(self, encoding, keys):

@@ -49,7 +49,7 @@ def use_native_constraints(opt, model, kind="max"):
     ModelError
         If a block of ``model`` is not encoded by ``relu.complementarity``.
     """
-    if kind not in _KINDS:
+    if not isinstance(kind, str) or kind not in _KINDS:
         raise ModelError(f"use_native_constraints: kind={kind!r} is not in {_KINDS}.")
     gurobi = getattr(opt, "_solver_model", None)
     if gurobi is None or not hasattr(opt, "remove_constraint"):

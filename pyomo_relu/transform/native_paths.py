@@ -9,6 +9,7 @@ constraints do not exist in Pyomo; ``native_gurobi`` puts them into a Gurobi mod
 from pyomo.common.config import ConfigValue
 
 from pyomo_relu.errors import TransformationError
+from pyomo_relu.options import solver_name
 
 #: {what: names under which pyo.SolverFactory gives paths that take it}
 PATHS = {
@@ -40,7 +41,7 @@ def declare_solver(config):
         "solver",
         ConfigValue(
             default=None,
-            domain=str,
+            domain=solver_name,
             description="the solver path that will solve the model",
             doc="""
             The name given to pyo.SolverFactory.  A path that is not known to take the

@@ -18,6 +18,7 @@ from pyomo.common.config import document_class_CONFIG
 from pyomo.core.base import SOSConstraint, TransformationFactory
 
 from pyomo_relu.transform.native_pairs import PairFormulation, pair_of
+from pyomo_relu.wording import counted
 
 
 @TransformationFactory.register(
@@ -29,6 +30,7 @@ class Sos1(PairFormulation):
 
     NAME = "relu.sos1"
     NEEDS = "SOS1 constraints"
+    ACTIVATION_ROWS = ("rows", "sets")
     CONFIG = PairFormulation.CONFIG()
 
     def _enforce(self, encoding, keys):
@@ -39,7 +41,7 @@ class Sos1(PairFormulation):
     def remark(encoding):
         """Names what the count of binaries and rows leaves out."""
         sets = encoding.reformulation.component("sets")
-        return f", {0 if sets is None else len(sets)} SOS1 sets"
+        return f", {counted(0 if sets is None else len(sets), 'SOS1 set')}"
 
 
 def _members(reformulation, k, i, label):

@@ -22,7 +22,6 @@ from pyomo.common.config import (
     Bool,
     ConfigValue,
     In,
-    NonNegativeFloat,
     PositiveInt,
     document_class_CONFIG,
 )
@@ -33,6 +32,7 @@ from pyomo_relu import bounds as bounds_
 from pyomo_relu.contradiction import SECONDS, contradiction
 from pyomo_relu.errors import BoundsError, InfeasibleError, TransformationError
 from pyomo_relu.model_conditions import ModelConditions
+from pyomo_relu.options import executor, non_negative, number
 from pyomo_relu.progress import progress_bars
 from pyomo_relu.surrounding import read_surrounding, warn_of_left_out
 from pyomo_relu.transform.base import in_disjunct
@@ -97,6 +97,7 @@ def _config():
         "executor",
         ConfigValue(
             default=None,
+            domain=executor,
             description="a concurrent.futures.Executor that runs the LPs",
             doc="""
             For example ``mpi4py.futures.MPIPoolExecutor()`` or a Dask Client's
@@ -123,7 +124,7 @@ def _config():
         "solve_limit",
         ConfigValue(
             default=None,
-            domain=NonNegativeFloat,
+            domain=non_negative,
             description="seconds for each MILP; its dual bound counts then",
         ),
     )
@@ -131,7 +132,7 @@ def _config():
         "objective_cutoff",
         ConfigValue(
             default=None,
-            domain=float,
+            domain=number,
             description="with scope='model': only points at least this good count",
             doc="""
             The objective value of a known solution.  Bounds then hold only for points

@@ -23,6 +23,7 @@ mixed-integer optimization of trained ReLU neural networks", NeurIPS 2021.
 """
 
 from pyomo.common.config import ConfigValue, In, document_class_CONFIG
+from pyomo.common.dependencies import numpy as np
 from pyomo.core.base import TransformationFactory, Var, value
 from pyomo.core.base.set_types import Any
 
@@ -31,6 +32,7 @@ from pyomo_relu.transform.base import NetworkFormulation
 from pyomo_relu.transform.bigm import encode_big_m
 from pyomo_relu.transform.given_m import declare_given_m, tightened_by_given_m
 from pyomo_relu.transform.partition_split import SourceTerms, split_terms
+from pyomo_relu.wording import counted
 
 # sums of part bounds this much looser than the bounds on v are looser by rounding only
 _ROUNDING = 1e-9
@@ -101,7 +103,7 @@ class Partition(NetworkFormulation):
                     ceiling is not None and ceiling[i] < encoding.bounds.upper[k][i]
                 )
                 parts = []
-                if n_parts != 1 and not clipped:
+                if n_parts != 1 and not clipped and encoding.network.layers[k].sources:
                     terms = terms or SourceTerms(encoding, k)
                     parts = split_terms(terms, i, n_parts, config.split)
                 if len(parts) > 1:
@@ -136,22 +138,25 @@ def _parts_per_layer(encoding, n_parts):
     ):
         raise TransformationError(
             f"relu.partition: n_parts={n_parts!r} is not a positive number of parts, "
-            f"'hull', or one such number for each of the {len(layers)} activation "
-            f"layers of '{name}'."
+            f"'hull', or one such number per layer: '{name}' has "
+            f"{counted(len(layers), 'activation layer')}."
         )
     for k, (n, limit) in enumerate(zip(counts, limits)):
         if n > max(limit, 1):
             fitting = [min(m, max(most, 1)) for m, most in zip(counts, limits)]
             raise TransformationError(
                 f"relu.partition: {n} parts, but the neurons of layer {k} of '{name}' "
-                f"have at most {limit} nonzero weights. Use n_parts={fitting}, or "
-                "n_parts='hull' for one part per weight."
+                f"have at most {counted(limit, 'nonzero weight')}. Use "
+                f"n_parts={fitting}, or n_parts='hull' for one part per weight."
             )
     return list(counts)
 
 
 def _largest_fan_in(layer):
-    return int(max(sum((w != 0).sum(axis=1) for w in layer.weights), default=0))
+    counts = np.zeros(layer.size, dtype=int)  # a constant layer has no weights
+    for w in layer.weights:
+        counts += np.asarray((w != 0).sum(axis=1)).ravel()
+    return int(counts.max())
 
 
 def _encode_parts(encoding, k, i, terms, parts):

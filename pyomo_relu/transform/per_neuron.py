@@ -5,7 +5,9 @@ from numbers import Real
 
 from pyomo.common.dependencies import numpy as np
 
+from pyomo_relu.arguments import is_sequence
 from pyomo_relu.errors import TransformationError
+from pyomo_relu.wording import counted
 
 
 def per_neuron_values(given, network, what, default):
@@ -48,14 +50,11 @@ def per_neuron_values(given, network, what, default):
         for k, array in enumerate(values):
             _fill(array, slice(None), given, what)
     else:
-        if (
-            isinstance(given, str)
-            or not hasattr(given, "__len__")
-            or len(given) != len(sizes)
-        ):
+        if not is_sequence(given) or len(given) != len(sizes):
             raise TransformationError(
                 f"{what}={given!r} is neither a number nor a sequence with one entry "
-                f"for each of the {len(sizes)} activation layers of '{network.name}'."
+                f"per layer: '{network.name}' has "
+                f"{counted(len(sizes), 'activation layer')}."
             )
         for k, value in enumerate(given):
             if value is not None:

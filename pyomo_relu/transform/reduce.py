@@ -45,6 +45,7 @@ from pyomo_relu.transform.reads import (
     neurons_read,
     variables_read,
 )
+from pyomo_relu.wording import counted
 
 
 def _declare_reduce(config):
@@ -119,6 +120,7 @@ class Reduce(NetworkFormulation):
             kept=reduction.network.n_neurons,
             dropped={view.original(*key) for key in dropped},
             weights=weights,
+            inputs_read=reduction.network.inputs_read(),
         )
 
     @staticmethod
@@ -141,8 +143,8 @@ class Reduce(NetworkFormulation):
         details = encoding.details
         reasons = [f"{n} {why}" for why, n in details["removed"].items() if n]
         if details["dropped"]:
-            reasons.append(f"{len(details['dropped'])} indicators dropped")
-        return f"; {details['kept']} neurons kept" + "".join(f", {r}" for r in reasons)
+            reasons.append(f"{counted(len(details['dropped']), 'indicator')} dropped")
+        return ", ".join([f"; {counted(details['kept'], 'neuron')} kept", *reasons])
 
     # -- look-ups ------------------------------------------------------------------
 

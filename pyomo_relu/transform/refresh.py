@@ -34,9 +34,11 @@ from pyomo_relu.bounds_runs import GIVEN, BoundsRun
 from pyomo_relu.declared_bounds import ends, pieces_in_force
 from pyomo_relu.errors import TransformationError
 from pyomo_relu.model_reading import model_read_once, read_again
+from pyomo_relu.options import read_options
 from pyomo_relu.surrounding import in_force
 from pyomo_relu.transaction import transaction
 from pyomo_relu.transform.base import declare_targets, in_disjunct
+from pyomo_relu.transform.documentation import show_module_docstring
 from pyomo_relu.transform.targets import network_blocks
 
 logger = logging.getLogger("pyomo.relu")
@@ -49,6 +51,7 @@ _OUTLIVED = ("objective_cutoff",)
     "relu.refresh", doc="Apply formulations and bounds in force again, after changes"
 )
 @document_class_CONFIG(methods=["apply_to", "create_using"])
+@show_module_docstring
 class Refresh(Transformation):
     """Apply again what is in force; see the module's docstring."""
 
@@ -56,8 +59,7 @@ class Refresh(Transformation):
     CONFIG = declare_targets(ConfigDict("relu.refresh"))
 
     def _apply_to(self, model, **kwds):
-        config = self.CONFIG(kwds.pop("options", {}))
-        config.set_value(kwds)
+        config = read_options(self.NAME, self.CONFIG, kwds)
         if config.reverse is not None:
             raise TransformationError(
                 f"{self.NAME} has no token of its own. Reverse the formulation or bound "

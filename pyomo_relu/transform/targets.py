@@ -36,7 +36,7 @@ def network_blocks(model, targets, name):
     """
     if not isinstance(model, (Block, BlockData)) or not _is_block(model):
         raise TransformationError(
-            f"{name} was applied to '{model.name}', a {type(model).__name__}; it takes "
+            f"{name} was applied to {_named(model)}, a {type(model).__name__}; it takes "
             "a model or a block."
         )
     if targets is None:
@@ -45,7 +45,7 @@ def network_blocks(model, targets, name):
     for target in targets:
         if not _is_block(target):
             raise TransformationError(
-                f"{name}: target '{target.name}' is a {type(target).__name__}; targets "
+                f"{name}: target {_named(target)} is a {type(target).__name__}; targets "
                 "are network blocks or blocks that contain some."
             )
         if not is_child_of(parent=model, child=target):
@@ -118,6 +118,11 @@ def check_function_kept(blocks, name):
                 f"{block.record.encoding.formulation.NAME} with a changed function, and "
                 f"{name} reads the network itself. Reverse that first."
             )
+
+
+def _named(thing):
+    name = getattr(thing, "name", None)
+    return f"{thing!r:.80}" if name is None else f"'{name}'"
 
 
 def _is_block(component):

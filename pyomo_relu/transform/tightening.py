@@ -2,7 +2,7 @@
 
 import logging
 
-from pyomo.common.config import Bool, ConfigDict, ConfigValue, NonNegativeFloat
+from pyomo.common.config import Bool, ConfigDict, ConfigValue
 from pyomo.core.base import ReverseTransformationToken, Transformation
 
 from pyomo_relu import bounds as bounds_
@@ -10,6 +10,7 @@ from pyomo_relu.applications import application, describe_application
 from pyomo_relu.bounds_runs import BoundsRun, release_void_bounds
 from pyomo_relu.errors import TransformationError
 from pyomo_relu.model_reading import model_read_once
+from pyomo_relu.options import non_negative, read_options
 from pyomo_relu.progress import progress_bars
 from pyomo_relu.transaction import transaction
 from pyomo_relu.transform.base import (
@@ -18,7 +19,9 @@ from pyomo_relu.transform.base import (
     in_disjunct,
     protected_vars,
 )
+from pyomo_relu.transform.documentation import show_module_docstring
 from pyomo_relu.transform.targets import network_blocks
+from pyomo_relu.wording import counted
 
 logger = logging.getLogger("pyomo.relu")
 
@@ -29,7 +32,7 @@ def _config():
         "time_limit",
         ConfigValue(
             default=None,
-            domain=NonNegativeFloat,
+            domain=non_negative,
             description="seconds for all blocks together",
             doc="""
             What is proven by then is kept; interval arithmetic always runs.""",
@@ -72,6 +75,10 @@ class BoundTransformation(Transformation):
     NAME = None
     CONFIG = _config()
 
+    def __init_subclass__(cls, **kwds):
+        super().__init_subclass__(**kwds)
+        show_module_docstring(cls)
+
     def _methods(self, config):
         """Keyword arguments for ``bounds.tighten``."""
         raise NotImplementedError(f"{type(self).__name__} names no bound methods.")
@@ -82,8 +89,7 @@ class BoundTransformation(Transformation):
             return self._apply(model, kwds)
 
     def _apply(self, model, kwds):
-        config = self.CONFIG(kwds.pop("options", {}))
-        config.set_value(kwds)
+        config = read_options(self.NAME, self.CONFIG, kwds)
         if config.reverse is not None:
             return self._undo(model, config.reverse)
         describe_application(type(self), model, config)
@@ -136,8 +142,8 @@ class BoundTransformation(Transformation):
             print(f"{self.NAME}: {block.name}\n{statistics}")
         logger.info(
             f"{self.NAME}: {block.name}: {bounds.n_stable} of "
-            f"{bounds.network.n_neurons} neurons stable after {statistics.solves} "
-            f"solves, {statistics.seconds:.2f} seconds"
+            f"{counted(bounds.network.n_neurons, 'neuron')} stable after "
+            f"{counted(statistics.solves, 'solve')}, {statistics.seconds:.2f} seconds"
         )
 
     def _undo(self, model, token):

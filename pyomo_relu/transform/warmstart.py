@@ -34,16 +34,19 @@ from pyomo.common.config import (
     Bool,
     ConfigDict,
     ConfigValue,
-    NonNegativeFloat,
     NonNegativeInt,
     document_class_CONFIG,
 )
 from pyomo.common.dependencies import numpy as np
 from pyomo.core.base import Transformation, TransformationFactory
 
+from pyomo_relu.arguments import is_sequence
 from pyomo_relu.block_values import put_back, saved_values
 from pyomo_relu.errors import TransformationError
+from pyomo_relu.options import non_negative, read_options, solver_name
 from pyomo_relu.transaction import on_rollback, transaction
+from pyomo_relu.transform.bounds import method_names
+from pyomo_relu.transform.documentation import show_module_docstring
 from pyomo_relu.transform.targets import network_blocks, refuse_disjuncts
 
 logger = logging.getLogger("pyomo.relu")
@@ -85,7 +88,7 @@ def _config():
         "methods",
         ConfigValue(
             default=("samples", "ascent", "walk"),
-            domain=tuple,
+            domain=method_names,
             description="search methods: 'samples', 'ascent', 'walk', 'sample_mip'",
             doc="""
             Run in this order, round after round.  An empty sequence only completes
@@ -96,8 +99,8 @@ def _config():
         "time_limit",
         ConfigValue(
             default=10.0,
-            domain=NonNegativeFloat,
-            description="seconds for the search",
+            domain=non_negative,
+            description="seconds for the search; None: until nothing is gained",
         ),
     )
     config.declare(
@@ -116,7 +119,7 @@ def _config():
         "solver",
         ConfigValue(
             default=None,
-            domain=str,
+            domain=solver_name,
             description="name of the solver that the start is for",
             doc="""
             If given, a solver that cannot take a start is an error before any search,
@@ -130,7 +133,8 @@ def _config():
     "relu.warmstart",
     doc="Set all Vars to a good feasible point: a MIP start (Tong et al., 2401.03451)",
 )
-@document_class_CONFIG(methods=["_apply_to"])
+@document_class_CONFIG(methods=["apply_to"])
+@show_module_docstring
 class WarmStart(Transformation):
     """Set all Vars to a good feasible point; see the module's docstring.
 
@@ -144,8 +148,7 @@ class WarmStart(Transformation):
     def _apply_to(self, model, **kwds):
         from pyomo_relu.search import find_point
 
-        config = self.CONFIG(kwds.pop("options", {}))
-        config.set_value(kwds)
+        config = read_options("relu.warmstart", self.CONFIG, kwds, none=["time_limit"])
         self._check_solver(config.solver)
         if not config.methods and config.start is None:
             raise TransformationError(
@@ -206,7 +209,7 @@ def _checked_start(start, blocks):
         points = [(block, _numbers(point)) for block, point in start.items()]
         if all(point is not None for _, point in points):
             return ComponentMap(points)
-    elif np.iterable(start) and not isinstance(start, (str, bytes)):
+    elif is_sequence(start):
         points = list(start)
         if len(blocks) == 1 and not any(np.iterable(entry) for entry in points):
             points = [points]

@@ -224,5 +224,5 @@ def test_critical_neurons_refuse_wrong_arguments():
     bounds = interval_bounds(two_two_one(), -np.ones(2), np.ones(2))
     with pytest.raises(BoundsError, match=r"share must be in \(0, 1\]"):
         critical_neurons(bounds, share=0.0)
-    with pytest.raises(BoundsError, match="has 1 outputs, but 2 weights"):
+    with pytest.raises(BoundsError, match="has 1 output, but got 2 weights"):
         critical_neurons(bounds, weights=[1, 2])

@@ -146,7 +146,7 @@ def test_bad_models_are_refused():
     ):
         LinearModel(sparse.csr_array([[np.inf]]), [0.0], [1.0], [0.0], [1.0])
     network = random_network(0, 2, (3,), 1)
-    with pytest.raises(BoundsError, match="2 inputs and 1 outputs, but 1 and 1"):
+    with pytest.raises(BoundsError, match="2 inputs and 1 output, but got columns for 1 and 1"):
         EmbeddedNetwork(network, [0], [1], "surrogate")
 
 

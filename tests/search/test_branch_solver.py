@@ -122,7 +122,7 @@ def test_log(capsys):
     text = capsys.readouterr().out
     head = text.splitlines()
     assert head[0].startswith("relu.branch ")
-    assert "1 networks, 2 inputs, 24 neurons" in head[0]
+    assert "1 network, 2 inputs, 24 neurons" in head[0]
     for word in ("nodes", "open", "bound", "incumbent", "gap", "seconds"):
         assert word in head[1]
     assert head[-1] == "status: optimal"

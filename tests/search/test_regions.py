@@ -72,7 +72,7 @@ def test_polish_returns_none_where_the_regions_hold_no_point():
 def test_polish_refuses_wrong_points():
     m = two_networks()
     surrounding = read_surrounding(m, [m.first, m.second])
-    with pytest.raises(ModelError, match="1 points were given for 2 networks"):
+    with pytest.raises(ModelError, match="got 1 point for 2 networks"):
         polish(surrounding, [[0.1, 0.2]])
-    with pytest.raises(ModelError, match="has 1 entries, the network 2 inputs"):
+    with pytest.raises(ModelError, match="has 1 entry, the network 2 inputs"):
         polish(surrounding, [[0.1], [0.1, 0.2]])

@@ -126,3 +126,16 @@ def test_example_that_compares_formulations(tmp_path):
     assert len(text) == 3 and text[2].startswith("auto")
     formulations.plot(rows, names, tmp_path / "formulations.png")
     assert (tmp_path / "formulations.png").stat().st_size > 5000
+
+
+def test_the_choice_is_printed_on_request_and_kept(capsys):
+    m = box_model(chain([2, 6, 6, 1]))
+    pyo.TransformationFactory("relu.auto").apply_to(m)
+    assert capsys.readouterr().out == ""
+    (line,) = [r for r in m.nn.summary().splitlines() if r.startswith("relu.auto")]
+    assert line.startswith("relu.auto picked relu.cells, because ")
+    assert m.clone().nn.summary() == m.nn.summary()
+    m = box_model(chain([2, 6, 6, 1]))
+    pyo.TransformationFactory("relu.auto").apply_to(m, tee=True)
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[-1].startswith("relu.auto: 'nn': relu.cells, because ")

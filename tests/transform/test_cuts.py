@@ -86,4 +86,4 @@ def test_more_rounds_never_weaken():
 def test_time_limit(caplog):
     with caplog.at_level(logging.INFO, "pyomo.relu"):
         encode(wide(), time_limit=0.0)
-    assert "1 solves (time)" in caplog.text
+    assert "1 solve (time)" in caplog.text

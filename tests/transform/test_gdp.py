@@ -4,11 +4,17 @@ import pickle
 
 import pyomo.environ as pyo
 import pytest
-from pyomo.gdp import Disjunction
+from pyomo.gdp import Disjunction, GDP_Error
 
 from pyomo_relu.errors import TransformationError
 from tests.networks import chain, residual
-from tests.transform.battery import box_model, lp_bound, snapshot, violations
+from tests.transform.battery import (
+    box_model,
+    disjunct_model,
+    lp_bound,
+    snapshot,
+    violations,
+)
 from tests.truth import solve
 
 #: Paths that ignore an active Disjunction, and some that refuse it anyway.
@@ -132,3 +138,13 @@ def test_a_failing_gdp_transformation_leaves_the_model_as_it_was():
             m, gdp_transformation="gdp.hull", gdp_options={"no_such_option": 1}
         )
     assert snapshot(m) == before
+
+
+@pytest.mark.parametrize("name", ["gdp.bigm", "gdp.hull"])
+def test_gdp_applied_first_fails_loudly_and_bounds_are_the_remedy(name):
+    m = disjunct_model()
+    with pytest.raises(GDP_Error, match="Cannot estimate M|Missing bound"):
+        pyo.TransformationFactory(name).apply_to(m.clone())
+    pyo.TransformationFactory("relu.bounds").apply_to(m)
+    pyo.TransformationFactory(name).apply_to(m)
+    assert not list(m.component_data_objects(Disjunction, active=True))

@@ -1,0 +1,15 @@
+"""What help() shows of a transformation's class: its module's text, then the options."""
+
+import inspect
+import sys
+
+_POINTER = "; see the module's docstring."
+
+
+def show_module_docstring(cls):
+    """Put the module's docstring where the class's own only points to it."""
+    text = sys.modules[cls.__module__].__doc__
+    if cls.__doc__ and text and _POINTER in cls.__doc__:
+        doc = inspect.cleandoc(cls.__doc__)
+        cls.__doc__ = doc.replace(_POINTER, f".\n\n{text.strip()}", 1)
+    return cls

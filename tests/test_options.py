@@ -1,0 +1,147 @@
+"""Options of every transformation and solver with values they cannot take."""
+
+import numpy as np
+import pyomo.environ as pyo
+import pytest
+from pyomo.gdp import Disjunction
+
+from pyomo_relu.errors import ModelError, ReLUError, TransformationError
+from tests.transform.battery import box_model, snapshot
+
+NAMES = sorted(n for n in pyo.TransformationFactory if n.startswith("relu."))
+OPTIONS = [
+    (name, option)
+    for name in NAMES
+    for option in pyo.TransformationFactory.get_class(name).CONFIG
+]
+
+
+class Odd:
+    """An object that no option takes."""
+
+
+WRONG = [
+    None,
+    "nonsense",
+    "",
+    b"x",
+    -1,
+    -1.5,
+    1.5,
+    0,
+    True,
+    1j,
+    float("nan"),
+    float("inf"),
+    -float("inf"),
+    [],
+    [1],
+    [None],
+    ["x"],
+    [float("nan")],
+    (1, 2),
+    {3, 4},
+    {},
+    {"a": 1},
+    {None: None},
+    {None: "x"},
+    {0: 1.0},
+    {(0, 0): -1.0},
+    {(9, 9): 1.0},
+    np.array(2.0),
+    np.array([1.0, 2.0]),
+    np.array([np.nan, np.nan]),
+    Odd(),
+    Odd,
+    len,
+]
+#: What any object but these would be taken for something that it is not.
+STRICT = {
+    "executor": (type(None),),
+    "solver": (str, type(None)),
+    "reverse": (type(None),),
+    "process_start_method": (str, type(None)),
+    "scope": (str,),
+    "split": (str,),
+    "criterion": (str,),
+    "gdp_transformation": (str, type(None)),
+    "gdp_options": (dict, type(None)),
+}
+
+
+def prepared(name):
+    """A model to which the transformation applies, and options that keep it short."""
+    m = box_model()
+    if name != "relu.warmstart":
+        return m, {}
+    pyo.TransformationFactory("relu.bigm").apply_to(m)
+    return m, {"methods": ["samples"], "time_limit": 0.05}
+
+
+@pytest.mark.parametrize("name, option", OPTIONS)
+def test_an_option_works_or_says_that_it_does_not(name, option):
+    base, short = prepared(name)
+    short.pop(option, None)
+    untouched = snapshot(base)[:3]
+    for value in WRONG:
+        m = base.clone()
+        try:
+            pyo.TransformationFactory(name).apply_to(m, **{option: value}, **short)
+        except ReLUError as error:
+            assert isinstance(error, ValueError)
+            assert option in str(error), (value, str(error))
+            assert snapshot(m)[:3] == untouched, value
+        else:
+            assert isinstance(value, STRICT.get(option, object)), value
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_unknown_options_list_the_known_ones(name):
+    m, _ = prepared(name)
+    known = list(pyo.TransformationFactory.get_class(name).CONFIG)
+    wrong = known[-1][:-1] + "x"
+    with pytest.raises(TransformationError) as caught:
+        pyo.TransformationFactory(name).apply_to(m, **{wrong: 1})
+    message = str(caught.value)
+    assert isinstance(caught.value, ValueError)
+    assert f"unknown option '{wrong}'. Did you mean '{known[-1]}'?" in message
+    assert all(option in message for option in known)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_options_as_a_dict(name):
+    m, short = prepared(name)
+    pyo.TransformationFactory(name).apply_to(m.clone(), options=short or None)
+    with pytest.raises(TransformationError, match="options= takes a dict"):
+        pyo.TransformationFactory(name).apply_to(m, options=[1])
+
+
+@pytest.mark.parametrize("option", pyo.SolverFactory("relu.branch").CONFIG)
+def test_options_of_the_solver(option, capsys):
+    for value in WRONG:
+        m = box_model()
+        try:
+            pyo.SolverFactory("relu.branch").solve(m, **{option: value})
+        except ModelError as error:
+            assert option in str(error), (value, str(error))
+
+
+def test_unknown_options_of_the_solver():
+    with pytest.raises(ModelError, match="'mipgap'. Did you mean 'mip_gap'"):
+        pyo.SolverFactory("relu.branch").solve(box_model(), mipgap=0.1)
+    with pytest.raises(ModelError, match="options= takes a dict"):
+        pyo.SolverFactory("relu.branch").solve(box_model(), options=3)
+
+
+@pytest.mark.parametrize("option", ["guided", "tolerance", "drop_neurons", "scope"])
+def test_none_is_no_value_where_it_is_not_the_default(option):
+    with pytest.raises(TransformationError, match=f"{option}=None is no value"):
+        pyo.TransformationFactory("relu.cells").apply_to(
+            box_model(), **{option: None}
+        )
+
+
+def test_none_has_a_meaning_where_that_is_documented():
+    m = box_model()
+    pyo.TransformationFactory("relu.gdp").apply_to(m, gdp_transformation=None)
+    assert list(m.component_data_objects(Disjunction, active=True))

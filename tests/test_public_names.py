@@ -1,0 +1,115 @@
+"""What one sees without reading code: dir(), help(), docstrings, options."""
+
+import importlib
+import inspect
+import pydoc
+import re
+
+import pyomo.environ as pyo
+import pytest
+
+import pyomo_relu
+from pyomo_relu import ReLUNetworkBlock
+
+MODULES = [
+    "pyomo_relu",
+    "pyomo_relu.analysis",
+    "pyomo_relu.bounds",
+    "pyomo_relu.network",
+    "pyomo_relu.search",
+    "pyomo_relu.transform",
+]
+NAMES = [
+    (module, name)
+    for module in MODULES
+    for name in importlib.import_module(module).__all__
+]
+TRANSFORMATIONS = sorted(n for n in pyo.TransformationFactory if n.startswith("relu."))
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_dir_shows_public_names_and_what_every_module_has(module):
+    module = importlib.import_module(module)
+    assert set(module.__all__) <= set(dir(module))
+    assert {"__doc__", "__name__", "__file__"} <= set(dir(module))
+    assert dir(module) == sorted(dir(module))
+    namespace = {}
+    exec(f"from {module.__name__} import *", namespace)
+    assert set(module.__all__) <= set(namespace)
+
+
+@pytest.mark.parametrize("module, name", NAMES)
+def test_public_names_have_docstrings(module, name):
+    thing = getattr(importlib.import_module(module), name)
+    if not callable(thing):
+        assert isinstance(thing, (int, str))
+        return
+    doc = inspect.getdoc(thing)
+    assert doc and not doc.startswith(f"{name}("), f"{name} has no docstring"
+    generic = ("A dictionary", "Create and return", "tuple(iterable")
+    assert not doc.startswith(generic), f"{name} has a builtin's docstring"
+    if inspect.isclass(thing):
+        for attribute, value in vars(thing).items():
+            public = not attribute.startswith("_")
+            if public and (inspect.isfunction(value) or isinstance(value, property)):
+                assert inspect.getdoc(value), f"{name}.{attribute} has no docstring"
+        return
+    parameters = inspect.signature(thing).parameters
+    named = [n for n in parameters if not re.search(rf"\b{n}\b", doc)]
+    assert not named, f"{name}: the docstring leaves out {named}"
+
+
+def test_help_of_the_package_and_its_modules():
+    for module in map(importlib.import_module, MODULES):
+        text = pydoc.render_doc(module, renderer=pydoc.plaintext)
+        named = [name for name in module.__all__ if not name.startswith("__")]
+        assert all(name in text for name in named), module.__name__
+
+
+def test_help_of_the_block():
+    m = pyo.ConcreteModel()
+    network = pyomo_relu.Network.sequential([[[1.0]], [[1.0]]], [[0.0], [0.0]])
+    m.one = ReLUNetworkBlock(network=network)
+    m.many = ReLUNetworkBlock([1, 2], network=network)
+    for thing in (ReLUNetworkBlock, type(m.one), type(m.many), type(m.many[1])):
+        text = pydoc.render_doc(thing, renderer=pydoc.plaintext)
+        for word in (
+            *("network", "inputs", "outputs", "input_scaling", "output_scaling"),
+            *("output", "pre", "post", "affine", "activation"),
+            *("initialize", "forward_error", "summary", "A trained ReLU network"),
+        ):
+            assert word in text, (thing, word)
+    assert "network" in inspect.signature(ReLUNetworkBlock).parameters
+    for name in ("initialize", "forward_error", "summary"):
+        assert name in dir(m.one) and name in dir(m.many)
+        assert inspect.getdoc(getattr(m.many, name))
+    for part in ("inputs", "outputs", "pre", "post", "affine", "activation"):
+        assert part in dir(m.one)
+
+
+@pytest.mark.parametrize("name", TRANSFORMATIONS)
+def test_help_of_the_transformations(name):
+    cls = pyo.TransformationFactory.get_class(name)
+    text = pydoc.render_doc(cls, renderer=pydoc.plaintext)
+    module = inspect.getmodule(cls)
+    assert module.__doc__.splitlines()[0] in text
+    assert "see the module" not in inspect.getdoc(cls)
+    for method in (cls, cls.apply_to):
+        doc = inspect.getdoc(method)
+        assert all(re.search(rf"\b{option}:", doc) for option in cls.CONFIG), method
+    assert all(cls.CONFIG.get(option)._description for option in cls.CONFIG)
+    assert pyo.TransformationFactory.doc(name)
+
+
+def test_help_of_the_solver():
+    cls = type(pyo.SolverFactory("relu.branch"))
+    doc = inspect.getdoc(cls) + inspect.getdoc(cls.solve)
+    assert all(option in doc for option in cls.CONFIG)
+
+
+def test_vars_given_by_the_modeller_are_listed_too():
+    m = pyo.ConcreteModel()
+    m.x = pyo.Var()
+    network = pyomo_relu.Network.sequential([[[1.0]], [[1.0]]], [[0.0], [0.0]])
+    m.nn = ReLUNetworkBlock(network=network, inputs=m.x, outputs=pyo.Reference(m.x))
+    assert "inputs" in dir(m.nn) and "outputs" in dir(m.nn)
