@@ -6,6 +6,7 @@ works on whole layers or networks, ``_encode``), in a file of its own.
 
 import logging
 
+from pyomo.common.collections import ComponentMap
 from pyomo.common.config import Bool, ConfigDict, ConfigValue, IsInstance
 from pyomo.common.dependencies import numpy as np
 from pyomo.common.modeling import unique_component_name
@@ -26,8 +27,12 @@ from pyomo_relu.bounds_runs import release_void_bounds
 from pyomo_relu.errors import TransformationError
 from pyomo_relu.model_building import pause_garbage_collection
 from pyomo_relu.model_reading import model_read_once
+from pyomo_relu.surrounding import modellers_rows
+from pyomo_relu.unit_copies import copy_of
+from pyomo_relu.unit_rows import RewrittenRows
 from pyomo_relu.transform.encoding import Encoding
 from pyomo_relu.transform.targets import network_blocks
+from pyomo_relu.transform.unit_range import in_unit_range
 
 logger = logging.getLogger("pyomo.relu")
 
@@ -142,6 +147,7 @@ class NetworkFormulation(Transformation):
                 self._prepare(model, blocks, config)
                 for block in blocks:
                     encodings.append(self._transform_block(block, config))
+                _rewrite_rows(encodings)
         except BaseException:
             for encoding in reversed(encodings):
                 encoding.detach()
@@ -176,10 +182,14 @@ class NetworkFormulation(Transformation):
         bounds, given = self._bounds(block, config)
         encoding = Encoding(type(self), block, bounds)
         encoding.given.update(given)
-        self._encode(encoding, config)
+        protected = protected_vars(block)
         name = f"_pyomo_{self.NAME.replace('.', '_')}_reformulation"
-        encoding.attach(unique_component_name(block, name), protected_vars(block))
         try:
+            view = in_unit_range(encoding, protected)
+            self._encode(view, config)
+            if view is not encoding:
+                view.add_affine_rows()
+            encoding.attach(unique_component_name(block, name), protected)
             self._finish(encoding, config)
         except BaseException:
             encoding.detach()
@@ -304,6 +314,22 @@ def _encoding_of(constraint):
     return None if block is None else block.record.encoding
 
 
+def _rewrite_rows(encodings):
+    """Bring the modeller's rows and objective into units that solvers resolve."""
+    if not encodings:
+        return
+    sizes = ComponentMap()
+    for encoding in encodings:
+        ends = encoding.bounds.lower[-1], encoding.bounds.upper[-1]
+        largest = np.maximum(np.abs(ends[0]), np.abs(ends[1])).tolist()
+        sizes.update(zip(encoding.block.output_vars(), largest))
+    rewritten = encodings[-1].rewritten = RewrittenRows()
+    model = encodings[-1].block.model()
+    rewritten.multiply_objective(model, sizes)
+    if any(encoding.copied is not None for encoding in encodings):
+        rewritten.rewrite(modellers_rows(model), sizes)
+
+
 def crown_on_block(block, assume_fixed_vars_permanent):
     """CROWN's bounds for a block's present inputs, within those in force."""
     bounds = block.neuron_bounds(assume_fixed_vars_permanent)
@@ -331,6 +357,10 @@ def protected_vars(block):
     own = {id(v): v for part in (block.pre, block.post) for v in part.values()}
     if block.owns("outputs"):
         own.update((id(v), v) for v in block.output_vars())
+    for var in [*own.values()]:
+        copied = copy_of(var)
+        if copied is not None:
+            own[id(copied[0])] = var
     inside = {
         id(c)
         for c in disjunct.component_data_objects(

@@ -41,6 +41,9 @@ class Encoding(AutoSlots.Mixin):
         "saved",
         "replaced",
         "details",
+        "units",
+        "copied",
+        "rewritten",
     )
 
     def __init__(self, formulation, block, bounds):
@@ -54,6 +57,9 @@ class Encoding(AutoSlots.Mixin):
         self.saved = TightenedVars()
         self.replaced = list(block.activation.values())
         self.details = {}
+        self.units = None  # of its ends, where they are copies in unit range
+        self.copied = None
+        self.rewritten = None
         self.reformulation = Block(concrete=True)
         self.reformulation.indicator = Var(Any, domain=Binary, dense=False)
         self.reformulation.ceiling_indicator = Var(Any, domain=Binary, dense=False)
@@ -129,11 +135,15 @@ class Encoding(AutoSlots.Mixin):
 
     def detach(self):
         """Undo ``attach``: the block is as it was before."""
+        if self.rewritten is not None:
+            self.rewritten.restore()
         self.saved.restore()
         if self.reformulation.parent_block() is self.block:
             self.block.del_component(self.reformulation)
             for row in self.replaced:
                 row.activate()
+        if self.copied is not None:
+            self.copied.release()
         self.block.record.encoding = None
 
     # -- what the block calls ------------------------------------------------------
@@ -142,6 +152,10 @@ class Encoding(AutoSlots.Mixin):
         """What the coefficients rest on and the model no longer has, or None."""
         if self.conditions is not None:
             void = self.conditions.violated()
+            if void is not None:
+                return void
+        if self.copied is not None:
+            void = self.copied.outdated(self.copied.units.bounds(self.bounds))
             if void is not None:
                 return void
         lower, upper = self.block.input_box()
@@ -164,6 +178,8 @@ class Encoding(AutoSlots.Mixin):
         for (k, i), q in self.reformulation.ceiling_indicator.items():
             at_ceiling = pre[k][i] >= self.network.layers[k].ceiling[i]
             q.set_value(int(at_ceiling), skip_validation=True)
+        if self.copied is not None:
+            self.copied.set_start(x, post[-1])
         self.formulation.set_start(self, x, pre, post)
 
     def description(self):
