@@ -15,7 +15,7 @@ from pyomo.common.dependencies import numpy as np
 from pyomo.common.modeling import unique_component_name
 from pyomo.core.base import Objective, value
 from pyomo.core.base.objective import ScalarObjective
-from pyomo.core.expr.visitor import identify_variables, replace_expressions
+from pyomo.core.expr.numeric_expr import LinearExpression
 from pyomo.repn import generate_standard_repn
 
 from pyomo_relu.unit_copies import copy_of
@@ -56,7 +56,8 @@ class ObjectiveMultiple(ScalarObjective):
     # expression walkers read ``_args_``: never a copy of the source as it was once
     @property
     def _args_(self):
-        return (self._factor * _over_copies(self._source.expr),)
+        expr = _over_copies(self._source.expr, self._factor)
+        return (self._factor * self._source.expr if expr is None else expr,)
 
     @_args_.setter
     def _args_(self, args):
@@ -142,13 +143,16 @@ class RewrittenRows(AutoSlots.Mixin):
             if not repn.is_linear():
                 continue
             factor = _multiple(repn, sizes, _HUGE) or 1.0
-            body = _over_copies(row.body)
-            if factor == 1.0 and body is row.body:
+            if factor == 1.0 and all(copy_of(v) is None for v in repn.linear_vars):
                 continue
             before, ends = row.expr, (row.lower, row.body, row.upper)
-            lower, body, upper = (
-                None if part is None else factor * part
-                for part in (row.lower, body, row.upper)
+            body = _over_copies(row.body, factor)
+            lower, upper = (
+                None if end is None else factor * end - body.constant
+                for end in (row.lower, row.upper)
+            )
+            body = LinearExpression(
+                linear_coefs=body.linear_coefs, linear_vars=body.linear_vars
             )
             row.set_value((body, lower) if row.equality else (lower, body, upper))
             self._rows.append((row, before, row.expr, ends))
@@ -177,15 +181,27 @@ class RewrittenRows(AutoSlots.Mixin):
         self._rows, self._multiples = [], []
 
 
-def _over_copies(expr):
-    """An expression with the copies of Vars in the places of those that have one."""
-    places = {}
-    for var in identify_variables(expr):
+def _over_copies(expr, factor):
+    """``factor`` times a linear expression, over the copies of Vars that have one.
+
+    Mutable Params stay in it.  None if the expression is not linear.
+    """
+    repn = generate_standard_repn(expr, quadratic=False, compute_values=False)
+    if not repn.is_linear():
+        return None
+    constant, coefs, variables = factor * repn.constant, [], []
+    for coef, var in zip(repn.linear_coefs, repn.linear_vars):
         found = copy_of(var)
-        if found is not None:
-            copy, offset, factor = found
-            places[id(var)] = factor * copy + offset
-    return replace_expressions(expr, places) if places else expr
+        if found is None:
+            coefs.append(factor * coef)
+        else:
+            var, offset, unit = found
+            coefs.append((factor * unit) * coef)
+            constant += (factor * offset) * coef
+        variables.append(var)
+    return LinearExpression(
+        constant=constant, linear_coefs=coefs, linear_vars=variables
+    )
 
 
 def _multiple(repn, sizes, huge):
