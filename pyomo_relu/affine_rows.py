@@ -25,6 +25,14 @@ class NetworkColumns:
         self.pre = [*_by_layer(block.pre, sizes), block.output_vars()]
         self.post = _by_layer(block.post, sizes)
 
+    def copy(self):
+        """The same VarData in lists of its own."""
+        other = object.__new__(NetworkColumns)
+        other.inputs = list(self.inputs)
+        other.pre = [list(layer) for layer in self.pre]
+        other.post = [list(layer) for layer in self.post]
+        return other
+
     def of(self, source):
         """The VarData that a Source of a layer stands for."""
         if source.layer == network.INPUT:

@@ -20,6 +20,8 @@ from pyomo.repn import generate_standard_repn
 from pyomo_relu import bounds as bounds_
 from pyomo_relu.block import ReLUNetworkBlockData
 from pyomo_relu.errors import ModelError
+from pyomo_relu.unit_copies import UnitCopies
+from pyomo_relu.unit_rows import modellers_objective
 
 logger = logging.getLogger("pyomo.relu")
 
@@ -92,27 +94,25 @@ def read_surrounding(model, blocks, assume_fixed_vars_permanent=True):
     -------
     Surrounding
     """
-    reader = _Reader(assume_fixed_vars_permanent)
+    reader = _Reader(assume_fixed_vars_permanent, _as_written(model))
     ends = [
         [reader.columns_of(b.input_vars()) for b in blocks],
         [reader.columns_of(b.output_vars()) for b in blocks],
     ]
     own = _network_components(model)
-    left_out = []
-    for row in model.component_data_objects(Constraint, active=True, descend_into=True):
-        if row.parent_component() in own or row.parent_block() in own:
-            continue
-        if not reader.add_row(row):
-            left_out.append(row)
+    left_out = [row for row in _rows(model, own) if not reader.add_row(row)]
     for ctype in (SOSConstraint, Disjunction, LogicalConstraint, Complementarity):
         left_out += (
             c
             for c in model.component_data_objects(ctype, active=True, descend_into=True)
             if c.parent_block() not in own
         )
-    objectives = list(
-        model.component_data_objects(Objective, active=True, descend_into=True)
-    )
+    objectives = [
+        modellers_objective(objective)
+        for objective in model.component_data_objects(
+            Objective, active=True, descend_into=True
+        )
+    ]
     found = {}
     if len(objectives) == 1:
         found = reader.read_objective(objectives[0])
@@ -178,6 +178,31 @@ def check_domains(surrounding, name):
             )
 
 
+def modellers_rows(model):
+    """The active rows of a model that belong to no network, linear or not."""
+    return list(_rows(model, _network_components(model)))
+
+
+def _rows(model, own):
+    for row in model.component_data_objects(Constraint, active=True, descend_into=True):
+        block = row.parent_block()
+        if row.parent_component() in own or block in own:
+            continue
+        if not isinstance(block, UnitCopies):
+            yield row
+
+
+def _as_written(model):
+    """{id of row: (lower, body, upper)} of rows that are rewritten for solvers."""
+    found = {}
+    for block in _all_blocks(model.model()):
+        if isinstance(block, ReLUNetworkBlockData):
+            encoding = block.record.encoding
+            if encoding is not None and encoding.rewritten is not None:
+                found.update(encoding.rewritten.modellers_ends())
+    return found
+
+
 def _network_components(model):
     """Affine rows, activation rows and reformulations of all network blocks."""
     own = ComponentSet()
@@ -200,8 +225,9 @@ def _all_blocks(model):
 class _Reader:
     """Collects columns and rows."""
 
-    def __init__(self, fixed_permanent):
+    def __init__(self, fixed_permanent, as_written):
         self.fixed_permanent = fixed_permanent
+        self._as_written = as_written
         self.variables = []
         self._columns = {}
         self._rows = []
@@ -235,11 +261,14 @@ class _Reader:
         return terms, float(value(repn.constant))
 
     def add_row(self, row):
-        terms, constant = self._linear(row.body)
+        lower, body, upper = self._as_written.get(
+            id(row), (row.lower, row.body, row.upper)
+        )
+        terms, constant = self._linear(body)
         if terms is None:
             return False
-        lower = -np.inf if row.lower is None else float(value(row.lower)) - constant
-        upper = np.inf if row.upper is None else float(value(row.upper)) - constant
+        lower = -np.inf if lower is None else float(value(lower)) - constant
+        upper = np.inf if upper is None else float(value(upper)) - constant
         self._rows.append((terms, lower, upper))
         self.row_names.append(row.name)
         return True

@@ -7,6 +7,7 @@ works on whole layers or networks, ``_encode``), in a file of its own.
 import logging
 from collections.abc import Mapping
 
+from pyomo.common.collections import ComponentMap
 from pyomo.common.config import Bool, ConfigDict, ConfigValue, IsInstance
 from pyomo.common.dependencies import numpy as np
 from pyomo.common.modeling import unique_component_name
@@ -30,12 +31,16 @@ from pyomo_relu.errors import TransformationError
 from pyomo_relu.model_building import pause_garbage_collection
 from pyomo_relu.model_reading import model_read_once
 from pyomo_relu.options import read_options
+from pyomo_relu.surrounding import modellers_rows
 from pyomo_relu.transaction import transaction
 from pyomo_relu.transform.ceilings import check_ceilings
 from pyomo_relu.transform.documentation import show_module_docstring
 from pyomo_relu.transform.encoding import Encoding
 from pyomo_relu.transform.resolution import leave_out_unresolved, warn_of_leak
 from pyomo_relu.transform.targets import in_disjunct, network_blocks
+from pyomo_relu.transform.unit_range import in_unit_range
+from pyomo_relu.unit_copies import copy_of
+from pyomo_relu.unit_rows import RewrittenRows
 from pyomo_relu.wording import counted
 
 logger = logging.getLogger("pyomo.relu")
@@ -166,8 +171,7 @@ class NetworkFormulation(Transformation):
         release_void_bounds(blocks, config.assume_fixed_vars_permanent)
         with pause_garbage_collection():
             self._prepare(model, blocks, config)
-            for block in blocks:
-                self._transform_block(block, config)
+            _rewrite_rows([self._transform_block(block, config) for block in blocks])
         return ReverseTransformationToken(
             type(self), model, config.targets or [model], {"blocks": blocks}
         )
@@ -196,13 +200,18 @@ class NetworkFormulation(Transformation):
         check_ceilings(type(self), block, bounds)
         encoding = Encoding(type(self), block, bounds)
         encoding.given.update(given)
-        self._encode(encoding, config)
+        protected = protected_vars(block)
+        view = in_unit_range(encoding, protected)
+        self._encode(view, config)
+        if view is not encoding:
+            view.add_affine_rows()
         leave_out_unresolved(self.NAME, encoding)
         name = f"_pyomo_{self.NAME.replace('.', '_')}_reformulation"
-        encoding.attach(unique_component_name(block, name), protected_vars(block))
+        encoding.attach(unique_component_name(block, name), protected)
         self._finish(encoding, config)
         warn_of_leak(self.NAME, encoding)
         logger.debug(f"{block.name}: {encoding.description()}")
+        return encoding
 
     def _undo(self, model, token):
         token.check_token_valid(type(self), model, None)
@@ -346,6 +355,22 @@ def encoding_of(constraint):
     return None if block is None else block.record.encoding
 
 
+def _rewrite_rows(encodings):
+    """Bring the modeller's rows and objective into units that solvers resolve."""
+    if not encodings:
+        return
+    sizes = ComponentMap()
+    for encoding in encodings:
+        ends = encoding.bounds.lower[-1], encoding.bounds.upper[-1]
+        largest = np.maximum(np.abs(ends[0]), np.abs(ends[1])).tolist()
+        sizes.update(zip(encoding.block.output_vars(), largest))
+    rewritten = encodings[-1].rewritten = RewrittenRows()
+    model = encodings[-1].block.model()
+    rewritten.multiply_objective(model, sizes)
+    if any(encoding.copied is not None for encoding in encodings):
+        rewritten.rewrite(modellers_rows(model), sizes)
+
+
 def crown_on_block(block, assume_fixed_vars_permanent):
     """CROWN's bounds for a block's present inputs, within those in force."""
     bounds = block.neuron_bounds(assume_fixed_vars_permanent)
@@ -366,6 +391,10 @@ def protected_vars(block):
     own = {id(v): v for part in (block.pre, block.post) for v in part.values()}
     if block.owns("outputs"):
         own.update((id(v), v) for v in block.output_vars())
+    for var in [*own.values()]:
+        copied = copy_of(var)
+        if copied is not None:
+            own[id(copied[0])] = var
     inside = {
         id(c)
         for c in disjunct.component_data_objects(

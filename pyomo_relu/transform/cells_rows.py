@@ -52,6 +52,7 @@ class _CellRows:
     def __init__(self, encoding, partition):
         self.new = new = encoding.reformulation
         self.columns, self.partition = encoding.columns, partition
+        self.units = encoding.units
         self.size = C, n = partition.lower.shape
         new.cell = Var(range(C), domain=Binary)
         new.inner = Var(range(C), range(n), bounds=(0.0, 1.0))
@@ -69,9 +70,12 @@ class _CellRows:
         new.one_cell = Constraint(expr=(_linear([1.0] * C, self.cells), 1.0))
         new.input_rows = Constraint(range(n))
         new.within = Constraint(range(C), range(n))
-        width = p.upper - p.lower
+        lower, width = p.lower, p.upper - p.lower
+        if self.units is not None:
+            lower = self.units.of_inputs(lower)
+            width = width / self.units.input_factor
         for j, x in enumerate(self.columns.inputs):
-            coefs = [-1.0, *p.lower[:, j].tolist(), *width[:, j].tolist()]
+            coefs = [-1.0, *lower[:, j].tolist(), *width[:, j].tolist()]
             variables = [x, *self.cells, *(row[j] for row in self.inner)]
             new.input_rows[j] = (_linear(coefs, variables), 0.0)
             for c in range(C):
@@ -86,6 +90,9 @@ class _CellRows:
         for o, y in enumerate(outputs):
             variables = [y, *self.cells, *inner]
             for side, (base, step) in zip(("lower", "upper"), lines):
+                if self.units is not None:
+                    base = self.units.of_outputs(base)
+                    step = step / self.units.output_factor[:, None]
                 coefs = [1.0, *(-base[:, o]).tolist(), *(-step[:, o]).ravel().tolist()]
                 expr = _linear(coefs, variables)
                 if self.partition.exact:
@@ -96,6 +103,9 @@ class _CellRows:
 
     def _model_rows(self):
         base, step = self.partition.cell_rows()
+        size = np.maximum(np.abs(base), np.abs(step).max(axis=2, initial=0.0))
+        factor = np.exp2(-np.frexp(size)[1].astype(float))
+        base, step = factor * base, factor[:, :, None] * step
         binding = base + np.maximum(step, 0.0).sum(axis=2) > 0
         keys = np.argwhere(binding).tolist()
         self.new.model_rows = Constraint([tuple(key) for key in keys])

@@ -31,9 +31,11 @@ from pyomo.common.config import (
     NonNegativeInt,
     document_class_CONFIG,
 )
+from pyomo.common.dependencies import numpy as np
 from pyomo.core.base import TransformationFactory
 
 from pyomo_relu import bounds as bounds_
+from pyomo_relu.network import INPUT
 from pyomo_relu.options import non_negative, relaxation_solver
 from pyomo_relu.surrounding import read_surrounding
 from pyomo_relu.transform.base import NetworkFormulation, check_encoded
@@ -139,18 +141,21 @@ class Cuts(NetworkFormulation):
 
     def _encode(self, encoding, config):
         super()._encode(encoding, config)
-        columns, numbers = encoding.columns, {}
+        columns, units, numbers = encoding.columns, encoding.units, {}
         for cut in self._cuts.get(id(encoding.block), []):
             k, i = cut.layer, cut.neuron
             layer = encoding.network.layers[k]
             terms = [var for source in layer.sources for var in columns.of(source)]
             z = encoding.reformulation.indicator[k, i]
             number = numbers[k, i] = numbers.get((k, i), -1) + 1
+            weights, constant = cut.weights, cut.constant
+            if units is not None:
+                weights, constant = _of_copies(units, layer, cut)
             encoding.add_row(
                 (k, i, "cut", number),
-                [1.0, -cut.on, *(-cut.weights).tolist()],
+                [1.0, -cut.on, *(-weights).tolist()],
                 [columns.post[k][i], z, *(terms[j] for j in cut.terms.tolist())],
-                upper=cut.constant,
+                upper=constant,
             )
 
     def _encode_neuron(self, encoding, k, i, config):
@@ -160,3 +165,17 @@ class Cuts(NetworkFormulation):
         """The rows that an encoded block has in addition to big-M rows."""
         rows = check_encoded(block).reformulation.rows
         return [row for key, row in rows.items() if key[2] == "cut"]
+
+
+def _of_copies(units, layer, cut):
+    """Weights and constant of a cut whose inputs are copies in unit range."""
+    offset, factor = (
+        np.concatenate(
+            [
+                part if s.layer == INPUT else np.full(w.shape[1], other)
+                for s, w in zip(layer.sources, layer.weights)
+            ]
+        )[cut.terms]
+        for part, other in ((units.input_offset, 0.0), (units.input_factor, 1.0))
+    )
+    return cut.weights * factor, float(cut.constant + cut.weights @ offset)

@@ -46,6 +46,9 @@ class Encoding(AutoSlots.Mixin):
         "saved",
         "replaced",
         "details",
+        "units",
+        "copied",
+        "rewritten",
     )
 
     def __init__(self, formulation, block, bounds):
@@ -59,6 +62,9 @@ class Encoding(AutoSlots.Mixin):
         self.saved = TightenedVars()
         self.replaced = list(block.activation.values())
         self.details = {}
+        self.units = None  # of its ends, where they are copies in unit range
+        self.copied = None
+        self.rewritten = None
         self.reformulation = Block(concrete=True)
         self.reformulation.indicator = Var(Any, domain=Binary, dense=False)
         self.reformulation.ceiling_indicator = Var(Any, domain=Binary, dense=False)
@@ -136,11 +142,15 @@ class Encoding(AutoSlots.Mixin):
 
     def detach(self):
         """Undo ``attach``: the block is as it was before."""
+        if self.rewritten is not None:
+            self.rewritten.restore()
         self.saved.restore()
         self.block.record.encoding = None
         inactive = [row for row in self.replaced if not row.active]
         on_rollback(self._put_on, self.reformulation.local_name, inactive)
         self._take_off()
+        if self.copied is not None:
+            self.copied.release()
 
     def _take_off(self):
         for row in self.replaced:
@@ -163,6 +173,10 @@ class Encoding(AutoSlots.Mixin):
             void = conditions.violated()
             if void is not None:
                 return void
+        if self.copied is not None:
+            void = self.copied.outdated(self.copied.units.bounds(self.bounds))
+            if void is not None:
+                return void
         lower, upper = self.block.input_box()
         if self.bounds.covers(lower, upper):
             return None
@@ -183,6 +197,8 @@ class Encoding(AutoSlots.Mixin):
         for (k, i), q in self.reformulation.ceiling_indicator.items():
             at_ceiling = pre[k][i] >= self.network.layers[k].ceiling[i]
             q.set_value(int(at_ceiling), skip_validation=True)
+        if self.copied is not None:
+            self.copied.set_start(x, post[-1])
         self.formulation.set_start(self, x, pre, post)
 
     def description(self):

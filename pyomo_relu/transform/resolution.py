@@ -38,14 +38,16 @@ def leave_out_unresolved(name, encoding):
         for j in np.unique(w.nonzero()[1])
     }
     outside = variables_read(read_surrounding(block.model(), [block]))
-    scaled = encoding.reformulation.component("affine")
+    new = encoding.reformulation
+    scaled = [new.component(name) for name in ("affine", "unit_affine")]
     for k, i in constant:
         if (k, i) in read or id(columns.pre[k][i]) in outside:
             what = "has numbers of 1e15 or more, and its pre-activation is read"
             raise _refusal(name, encoding, k, i, what)
         encoding.replaced.append(block.affine[k, i])
-        if scaled is not None and (k, i) in scaled:
-            scaled[k, i].deactivate()
+        for rows in scaled:
+            if rows is not None and (k, i) in rows:
+                rows[k, i].deactivate()
 
 
 def _refusal(name, encoding, k, i, what):

@@ -131,6 +131,7 @@ class Scaled(NetworkFormulation):
             type(self), encoding.block, _scaled_bounds(encoding.bounds, factors)
         )
         scaled.reformulation = encoding.reformulation
+        scaled.columns = encoding.columns.copy()
         _copy_variables(encoding, scaled, factors)
         _replace_affine_rows(encoding, scaled, factors)
         for k in range(len(encoding.network.layers) - 1):
@@ -214,6 +215,8 @@ class Scaled(NetworkFormulation):
                 encode_big_m(unscaled, k, i)
         before = [*block.affine.values(), *unscaled.reformulation.rows.values()]
         kept = [row for row in block.affine.values() if row.active]
+        if encoding.copied is not None:
+            kept += new.unit_affine.values()
         return {
             "before": _coefficient_range(before),
             "after": _coefficient_range(
