@@ -7,9 +7,7 @@ from pyomo_relu.search.branch_region import RegionLP
 from pyomo_relu.search.methods import METHODS
 from pyomo_relu.search.problem import Clock, Problem
 from pyomo_relu.search.searcher import Searcher
-
-#: Largest relative violation of a row, bound or network of an accepted point.
-FEASIBILITY = 1e-6
+from pyomo_relu.search.units import FEASIBILITY
 
 
 class Incumbent:
@@ -102,6 +100,7 @@ class Incumbent:
                     tuple(o.networks),
                     tuple(o.input_columns),
                     tuple(o.output_columns),
+                    o.units,
                 )
                 self._searcher = Searcher(problem, Clock(seconds), seed)
             self._searcher.clock = Clock(seconds)

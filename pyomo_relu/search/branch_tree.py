@@ -49,6 +49,9 @@ _SEARCHING = 0.3
 #: Seconds after which search goes on although something feasible is known.
 _PATIENCE = 5.0
 
+#: Absolute gap that counts as none, in unit range.
+_ABSOLUTE = 1e-6
+
 #: A bound this much below the cutoff, relative, counts as having reached it: MILPs rest
 #: on tolerances.
 _REACHED = 1e-8
@@ -101,7 +104,9 @@ class Tree:
         value = self.incumbent.value
         if not np.isfinite(value):
             return 0.0
-        return max(self.options.abs_gap, self.options.mip_gap * abs(value))
+        gap = self.options.abs_gap
+        gap = _ABSOLUTE if gap is None else gap
+        return max(gap, self.options.mip_gap * abs(value))
 
     @property
     def cutoff(self):
