@@ -12,8 +12,9 @@ whose ranges are alike are left as they are.
 A range says how large a column can be, not how large it is where it matters: a bound of
 1e6 is often there because one had to be given, and a big-M dwarfs its row.  Were rows
 divided by such numbers, what they say about everything else would drown in a solver's
-tolerance.  So a column counts no more than what the others in its rows can balance, a
-row no more than its second side does, and the objective is not divided by a penalty.
+tolerance.  So a large column counts no more than what others in its rows balance.  A row counts no
+more than its largest term's counterweight, and the objective is not divided by a
+penalty.
 """
 
 import numpy as np
@@ -78,26 +79,34 @@ def column_sizes(model, given=None):
 
 
 def _balance(model, size, doubtful):
-    """Bring doubtful sizes down to what the rest of their rows can balance, in place."""
+    """Bring doubtful sizes down to what known ones in their rows balance, in place.
+
+    An equation says how large a column can be, the least such number counts; of
+    inequalities it is their geometric mean.
+    """
     rows, columns = _row_numbers(model.matrix), model.matrix.indices
     a = np.abs(model.matrix.data)
     side = _sides(model)
-    most = size.copy()
-    size[doubtful & ~np.isfinite(size)] = 0.0
-    at = np.flatnonzero(doubtful[columns] & (a > 0))
+    equal = (model.row_lower == model.row_upper)[rows]
+    n, unknown = size.size, doubtful.copy()
     for _ in range(_ROUNDS):
-        terms = a * size[columns]
-        total = np.bincount(rows, terms, model.n_rows) + side
-        rest = np.maximum(total[rows[at]] - terms[at], 0.0)
-        balance = np.zeros(size.size)
-        with np.errstate(over="ignore"):
-            np.maximum.at(balance, columns[at], rest / a[at])
-        new = np.where(balance > 0, np.minimum(most, balance), most)
-        new[~np.isfinite(new)] = 0.0
-        if np.array_equal(new[doubtful], size[doubtful]):
+        known = ~unknown[columns]
+        reach = side.copy()
+        np.maximum.at(reach, rows[known], a[known] * size[columns[known]])
+        at = np.flatnonzero(~known & (a > 0) & (reach[rows] > 0))
+        if not at.size:
             break
-        size[doubtful] = new[doubtful]
-    size[doubtful & (size == 0)] = 1.0
+        j = columns[at]
+        balance = reach[rows[at]] / a[at]
+        least = np.full(n, np.inf)
+        np.minimum.at(least, j[equal[at]], balance[equal[at]])
+        counts = np.bincount(j, minlength=n)
+        mean = np.bincount(j, np.log(balance), n) / np.maximum(counts, 1)
+        found = np.where(np.isfinite(least), least, np.exp(np.minimum(mean, 700.0)))
+        new = unknown & (counts > 0)
+        size[new] = np.minimum(size, found)[new]
+        unknown &= ~new
+    size[unknown & ~np.isfinite(size)] = 1.0
 
 
 def row_sizes(model, columns):
