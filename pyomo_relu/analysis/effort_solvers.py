@@ -9,7 +9,7 @@ import time
 
 import numpy as np
 
-from pyomo_relu.bounds.highs import make_highs, pass_model, run_highs
+from pyomo_relu.bounds.highs import make_highs, pass_model, run_on_own_thread
 from pyomo_relu.errors import SolverError
 
 _SIZE_LIMITED = 10010
@@ -31,7 +31,7 @@ def run_highs(linear, costs, options):
     if linear.integer.any():
         h.cbMipInterrupt.subscribe(lambda event: _note_root(root, event.data_out))
     with _Timed() as timed:
-        run_highs(h)
+        run_on_own_thread(h)
     figures = _highs_figures(highspy, h, bool(linear.integer.any()))
     figures["root_bound"] = root[-1] if root else figures["root_bound"]
     point = None

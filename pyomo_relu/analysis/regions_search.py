@@ -16,7 +16,7 @@ from collections import deque
 import numpy as np
 from scipy import sparse
 
-from pyomo_relu.bounds.highs import make_highs, run_highs
+from pyomo_relu.bounds.highs import make_highs, run_on_own_thread
 from pyomo_relu.errors import NetworkError, SolverError
 
 #: Balls and facets of a smaller radius (the box being [-1, 1]^n) are not seen.
@@ -251,7 +251,7 @@ class _Programme:
         if np.isfinite(left):
             used = self.highs.getRunTime()  # HiGHS counts over all runs of a session
             self.highs.setOptionValue("time_limit", used + left)
-        run_highs(self.highs)
+        run_on_own_thread(self.highs)
         status = self.highs.getModelStatus()
         if status == self.infeasible:
             return -np.inf, None

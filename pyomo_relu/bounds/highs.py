@@ -111,7 +111,7 @@ def pass_model(highs, model, costs=None, constant=0.0):
     )
 
 
-def run_highs(highs):
+def run_on_own_thread(highs):
     """``highs.run()`` on a thread whose pool fits; returns its HighsStatus.
 
     KeyboardInterrupt is raised once HiGHS has returned: it cannot be left running on

@@ -2,7 +2,12 @@
 
 import numpy as np
 
-from pyomo_relu.bounds.highs import call_highs, make_highs, pass_model, run_highs
+from pyomo_relu.bounds.highs import (
+    call_highs,
+    make_highs,
+    pass_model,
+    run_on_own_thread,
+)
 from pyomo_relu.bounds.session import (
     FAILED,
     INFEASIBLE,
@@ -61,7 +66,7 @@ class HighsSession(Session):
         at, values = self._cost_changes(columns, coefficients)
         h.changeColsCost(at.size, at, values)
         self._limit(time_limit)
-        if run_highs(h) == self._error:
+        if run_on_own_thread(h) == self._error:
             # A basis that HiGHS got lost in is no help for the next solve.
             h.clearSolver()
             return Answer(FAILED)
@@ -98,7 +103,7 @@ class HighsSession(Session):
         h = self._highs
         h.clearSolver()
         h.setOptionValue("simplex_strategy", 1)
-        run_highs(h)
+        run_on_own_thread(h)
         _, exists, ray = call_highs(h.getDualRay)
         h.setOptionValue("simplex_strategy", _OPTIONS["simplex_strategy"])
         return np.array(ray) if exists else None

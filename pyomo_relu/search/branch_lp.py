@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pyomo_relu.bounds.highs import call_highs, make_highs, run_highs
+from pyomo_relu.bounds.highs import call_highs, make_highs, run_on_own_thread
 
 #: Bound of a box whose rows have no solution (proven by multipliers).
 LPS_INFEASIBLE = np.inf
@@ -122,12 +122,12 @@ class NodeLPs:
             np.ascontiguousarray(rows.data[b]),
             self._continuous,
         )
-        run_highs(h)
+        run_on_own_thread(h)
         if h.getModelStatus() == self._highspy.HighsModelStatus.kUnknown:
             # what becomes of some unbounded LPs, which presolve recognises
             h.setOptionValue("presolve", "on")
             h.clearSolver()
-            run_highs(h)
+            run_on_own_thread(h)
             h.setOptionValue("presolve", "off")
         return h.getModelStatus()
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from pyomo_relu.bounds.highs import make_highs, pass_model, run_highs
+from pyomo_relu.bounds.highs import make_highs, pass_model, run_on_own_thread
 from pyomo_relu.bounds.relaxation_linear import LinearModel
 from pyomo_relu.bounds.unit_range import UnitRange
 from pyomo_relu.network.layer import INPUT
@@ -79,7 +79,7 @@ def solve_leaf(problem, bounder, lower, upper, cutoff, gap, time_limit, mip_node
     gap = max(gap / unit, 1e-9)
     h = make_highs({**_OPTIONS, **limits, "mip_abs_gap": gap}, "relu.branch")
     pass_model(h, scaled.model, costs, model.constant / unit)
-    run_highs(h)
+    run_on_own_thread(h)
     status, info = h.getModelStatus(), h.getInfo()
     kinds = highspy.HighsModelStatus
     point = None

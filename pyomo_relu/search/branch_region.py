@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import sparse
 
-from pyomo_relu.bounds.highs import make_highs, pass_model, run_highs
+from pyomo_relu.bounds.highs import make_highs, pass_model, run_on_own_thread
 from pyomo_relu.bounds.relaxation_linear import LinearModel
 from pyomo_relu.bounds.unit_range import UnitRange
 from pyomo_relu.network.layer import ACTIVE, AT_CEILING, INACTIVE
@@ -85,7 +85,7 @@ class RegionLP:
         pass_model(h, scaled.model, costs)
         limit = np.inf if time_limit is None else h.getRunTime() + max(time_limit, 0.0)
         h.setOptionValue("time_limit", limit)
-        run_highs(h)
+        run_on_own_thread(h)
         if h.getModelStatus() != self._optimal:
             return None
         return scaled.point(np.array(h.getSolution().col_value))
