@@ -75,6 +75,9 @@ class HighsSession(Session):
     def _answer(self):
         h = self._highs
         status = self._statuses.get(h.getModelStatus(), FAILED)
+        if status == FAILED and not self.integer:
+            self._run_dual()
+            status = self._statuses.get(h.getModelStatus(), FAILED)
         info = h.getInfo()
         if self.integer:
             return self._mip_answer(status, info)
@@ -100,13 +103,20 @@ class HighsSession(Session):
 
     def _ray(self):
         """Multipliers of infeasibility: only the dual simplex method leaves them."""
+        self._run_dual()
+        _, exists, ray = call_highs(self._highs.getDualRay)
+        return np.array(ray) if exists else None
+
+    def _run_dual(self):
+        """From scratch by the dual simplex method.
+
+        By the primal one HiGHS 1.16 ends some LPs of a few rows with status unknown.
+        """
         h = self._highs
         h.clearSolver()
         h.setOptionValue("simplex_strategy", 1)
         run_on_own_thread(h)
-        _, exists, ray = call_highs(h.getDualRay)
         h.setOptionValue("simplex_strategy", _OPTIONS["simplex_strategy"])
-        return np.array(ray) if exists else None
 
     def _limit(self, time_limit):
         """HiGHS' limit of an LP counts its clock over all runs, not one run's."""

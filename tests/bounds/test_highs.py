@@ -61,7 +61,8 @@ def threaded_branch():
 
 def obbt():
     for scope in ("network", "model"):
-        pyo.TransformationFactory("relu.obbt").apply_to(model_with_rows(), scope=scope)
+        m = model_with_rows()
+        pyo.TransformationFactory("relu.obbt").apply_to(m, scope=scope)
 
 def search():
     from pyomo_relu.search import find_point
