@@ -20,7 +20,7 @@ SOME = [
     (1, units.SCALES[0], units.OUTPUTS[0], "plain"),
     (2, units.SCALES[1], units.OUTPUTS[2], "row"),
     (3, units.SCALES[2], units.OUTPUTS[0], "two"),
-    (4, units.SCALES[3], units.OUTPUTS[1], "two and row"),
+    (9, units.SCALES[3], units.OUTPUTS[1], "two and row"),
     (5, units.SCALES[0], units.OUTPUTS[2], "two and row"),
     (6, units.SCALES[2], units.OUTPUTS[1], "row"),
 ]
