@@ -176,7 +176,10 @@ def relaxations(seed, scale, out, kind):
     The first rounds do; later ones may choose among equals by rounding, but are
     bounds of the same optimum.
     """
-    unit, found = _values(model(seed, kind=kind)), _values(model(seed, scale, out, kind))
+    unit, found = (
+        _values(model(seed, kind=kind)),
+        _values(model(seed, scale, out, kind)),
+    )
     best, width = truth(seed, kind)
     for a, b in zip(unit, found):
         b = np.array(b) / out

@@ -141,7 +141,9 @@ def branch(problem, options=None, progress=None, visited=None):
         return _branch(problem, options, progress, visited)
     inner = join(problem.original.in_unit_range())
     try:
-        found = _branch(inner, *_in_unit_range(units, inner, options, progress, visited))
+        found = _branch(
+            inner, *_in_unit_range(units, inner, options, progress, visited)
+        )
     except BoundsError:
         tightened_root(problem)  # the same message, with the modeller's numbers
         raise

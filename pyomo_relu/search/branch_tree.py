@@ -6,6 +6,7 @@ import time
 import numpy as np
 
 from pyomo_relu.bounds.executor import run_tasks
+from pyomo_relu.errors import InfeasibleError
 from pyomo_relu.search.ascent import minimise_over_box
 from pyomo_relu.search.branch_assignment import Assignments
 from pyomo_relu.search.branch_budget import Budget
@@ -48,6 +49,9 @@ _SEARCHING = 0.3
 
 #: Seconds after which search goes on although something feasible is known.
 _PATIENCE = 5.0
+
+#: Most seconds for finding ends of columns without any.
+_CONFINING = 10.0
 
 #: Absolute gap that counts as none, in unit range.
 _ABSOLUTE = 1e-6
@@ -95,6 +99,7 @@ class Tree:
         self._assignments = Assignments(problem, self.incumbent, options.seed)
         self._round = 0.5
         self._handover = Handover(options.milp_neurons)
+        self._unconfined = bool(self.relaxation.endless.any())
 
     # -- what is proven ------------------------------------------------------------
 
@@ -155,6 +160,9 @@ class Tree:
                 return self._conclusion()
             if self._left() <= 0:
                 return TIME_LIMIT
+            if self._unconfined and np.isfinite(cutoff):
+                self._confine(cutoff)
+                continue
             batch = self.open.pop(self._per_batch)
             self._at_work = float(batch.bound.min())
             if first:
@@ -173,6 +181,16 @@ class Tree:
             self._search()
             if self.progress is not None:
                 self.progress(self)
+
+    def _confine(self, cutoff):
+        """Ends for columns without any, once points of interest have a cutoff."""
+        self._unconfined = False
+        self._closed = min(self._closed, cutoff)
+        deadline = time.time() + min(self._left(), _CONFINING)
+        try:
+            self.open.confine(*self.relaxation.confined(cutoff, deadline))
+        except InfeasibleError:
+            self.open = OpenNodes(self.relaxation.root()[:0])
 
     def _conclusion(self):
         if not self._reaches_cutoff(min(self._unresolved, self._closed)):

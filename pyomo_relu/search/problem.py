@@ -85,9 +85,7 @@ class Problem:
         units, linear, costs = self._unit_range
         networks = units.networks(self.networks, self.inputs, self.outputs)
         ones = Units.ones(linear)
-        return Problem(
-            linear, costs, tuple(networks), self.inputs, self.outputs, ones
-        )
+        return Problem(linear, costs, tuple(networks), self.inputs, self.outputs, ones)
 
     @property
     def n_columns(self):

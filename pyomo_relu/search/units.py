@@ -45,9 +45,9 @@ class Units:
     @property
     def identity(self):
         """True if everything is in unit range already."""
-        return bool(
-            self.objective == 1.0 and np.all(self.columns == 1.0)
-        ) and np.all(self.rows == 1.0)
+        return bool(self.objective == 1.0 and np.all(self.columns == 1.0)) and np.all(
+            self.rows == 1.0
+        )
 
     @classmethod
     def ones(cls, linear):
@@ -61,9 +61,7 @@ class Units:
             c, d = self.columns[read], self.columns[written]
             if np.any(c != 1.0) or np.any(d != 1.0):
                 layers = scaled_layers(network, (0.0, 1.0 / c), (0.0, 1.0 / d))
-                network = Network(
-                    layers, network.inputs, network.outputs, network.name
-                )
+                network = Network(layers, network.inputs, network.outputs, network.name)
             found.append(network)
         return found
 

@@ -69,7 +69,9 @@ def test_rays_prove_infeasibility_in_the_models_units(solver):
         row_upper=np.append(np.full(6, 1e2), np.inf),
     )
     rng = np.random.default_rng(0)
-    other = in_units(clash, 10.0 ** rng.uniform(-6, 6, 6), 10.0 ** rng.uniform(-6, 6, 7))
+    other = in_units(
+        clash, 10.0 ** rng.uniform(-6, 6, 6), 10.0 ** rng.uniform(-6, 6, 7)
+    )
     with open_session(solver, other) as session:
         answer = session.minimize(np.array([0]), np.array([1.0]))
     assert answer.status == "infeasible"

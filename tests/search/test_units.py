@@ -221,11 +221,54 @@ def test_a_residual_on_a_column_without_end_is_no_proof():
 def test_on_half_lines_only_the_right_sign_proves(sign):
     """``min c x_0`` with ``x_0`` in [0, inf) and a row with a tiny coefficient."""
     pattern = RowPattern(np.array([0]), np.array([0]), 1, 1)
-    rows = BoxRows(
-        pattern, np.array([[1.0]]), np.array([[1.0]]), np.array([[np.inf]])
-    )
+    rows = BoxRows(pattern, np.array([[1.0]]), np.array([[1.0]]), np.array([[np.inf]]))
     costs, duals = np.array([[1.0 + sign * 2.0**-52]]), np.array([[1.0]])
     bound = rows.dual_bounds(
         costs, np.zeros(1), duals, np.zeros((1, 1)), np.full((1, 1), np.inf)
     )[0]
     assert bound == (pytest.approx(1.0) if sign > 0 else -np.inf)
+
+
+@pytest.mark.parametrize("seed", [2, 3])
+def test_columns_without_end_get_ends_from_rows_and_cutoff(seed):
+    """Free columns whose multipliers cannot cancel exactly; only rows confine them."""
+    rng = np.random.default_rng(seed)
+    m = units.model(seed)
+    m.gain.deactivate()
+    m.z = pyo.Var(range(4))
+    A = rng.uniform(0.1, 1.0, size=(6, 4))
+    costs = rng.dirichlet(np.ones(6)) @ A
+    m.rows = pyo.ConstraintList()
+    for row in A:
+        level = rng.normal() * m.first.outputs[0] + rng.normal()
+        m.rows.add(sum(a * m.z[j] for j, a in enumerate(row)) >= level)
+    m.cost = pyo.Objective(expr=sum(c * m.z[j] for j, c in enumerate(costs)))
+    results = pyo.SolverFactory("relu.branch").solve(m, time_limit=60)
+    assert str(results.solver.termination_condition) == "optimal"
+    value, bound = pyo.value(m.cost), results.problem.lower_bound
+    assert bound <= value <= bound + 1e-4 * abs(value) + 1e-6
+    # with the inputs fixed what is left is a linear programme
+    for x in rng.uniform(-1, 1, (20, 3)):
+        y = m.first.network.forward(x)[0]
+        assert _least(m, y) >= bound - 1e-7
+
+
+def _least(m, y):
+    """Least cost of the other columns where the network's output is y."""
+    from pyomo.repn import generate_standard_repn
+    from scipy.optimize import linprog
+
+    place = {id(m.z[j]): j for j in m.z}
+    A, b = [], []
+    for row in m.rows.values():
+        repn = generate_standard_repn(row.body - row.lower)
+        coefficients, rest = np.zeros(4), repn.constant
+        for var, c in zip(repn.linear_vars, repn.linear_coefs):
+            if id(var) in place:
+                coefficients[place[id(var)]] = c
+            else:
+                rest += c * y
+        A.append(-coefficients)
+        b.append(rest)
+    repn = generate_standard_repn(m.cost.expr)
+    return linprog(repn.linear_coefs, A, b, bounds=(None, None)).fun
