@@ -261,7 +261,9 @@ def _least(m, y):
     place = {id(m.z[j]): j for j in m.z}
     A, b = [], []
     for row in m.rows.values():
-        repn = generate_standard_repn(row.body - row.lower)
+        level = row.upper if row.lower is None else row.lower
+        sign = 1.0 if row.upper is None else -1.0
+        repn = generate_standard_repn(sign * (row.body - level))
         coefficients, rest = np.zeros(4), repn.constant
         for var, c in zip(repn.linear_vars, repn.linear_coefs):
             if id(var) in place:
