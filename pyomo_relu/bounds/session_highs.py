@@ -1,5 +1,7 @@
 """Sessions on HiGHS through the array interface of highspy; nothing else in here."""
 
+import contextlib
+
 import numpy as np
 
 from pyomo_relu.bounds.highs import (
@@ -76,7 +78,8 @@ class HighsSession(Session):
         h = self._highs
         status = self._statuses.get(h.getModelStatus(), FAILED)
         if status == FAILED and not self.integer:
-            self._run_dual()
+            with self._dual_method():
+                run_on_own_thread(h)
             status = self._statuses.get(h.getModelStatus(), FAILED)
         info = h.getInfo()
         if self.integer:
@@ -103,20 +106,25 @@ class HighsSession(Session):
 
     def _ray(self):
         """Multipliers of infeasibility: only the dual simplex method leaves them."""
-        self._run_dual()
-        _, exists, ray = call_highs(self._highs.getDualRay)
+        with self._dual_method():
+            run_on_own_thread(self._highs)
+            _, exists, ray = call_highs(self._highs.getDualRay)
         return np.array(ray) if exists else None
 
-    def _run_dual(self):
+    @contextlib.contextmanager
+    def _dual_method(self):
         """From scratch by the dual simplex method.
 
         By the primal one HiGHS 1.16 ends some LPs of a few rows with status unknown.
         """
         h = self._highs
         h.clearSolver()
+        before = h.getOptionValue("simplex_strategy")[1]
         h.setOptionValue("simplex_strategy", 1)
-        run_on_own_thread(h)
-        h.setOptionValue("simplex_strategy", _OPTIONS["simplex_strategy"])
+        try:
+            yield
+        finally:
+            h.setOptionValue("simplex_strategy", before)
 
     def _limit(self, time_limit):
         """HiGHS' limit of an LP counts its clock over all runs, not one run's."""
