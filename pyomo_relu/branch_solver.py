@@ -58,7 +58,12 @@ def _config():
     for name, default, domain, description in (
         ("time_limit", None, non_negative, "wall-clock seconds"),
         ("mip_gap", 1e-4, non_negative, "relative gap at which to stop"),
-        ("abs_gap", 1e-6, non_negative, "absolute gap at which to stop"),
+        (
+            "abs_gap",
+            None,
+            non_negative,
+            "absolute gap at which to stop; default 1e-6 of the objective's size",
+        ),
         ("threads", 1, PositiveInt, "parts of a batch worked on at the same time"),
         ("executor", None, executor, "a concurrent.futures.Executor to work on them"),
         ("seed", 0, NonNegativeInt, "seed of the first random points"),
@@ -94,8 +99,9 @@ class ReLUBranch(OptSolver):
 
     Boxes of the networks' inputs are bounded by CROWN lines and split until the best
     point found is proven optimal within ``mip_gap`` or ``abs_gap``.  A point counts as
-    feasible if every row, bound and network holds within 1e-6, relative to the largest
-    of 1 and the row's terms.  Bounds of boxes are rounded outward and proven from dual
+    feasible if every row, bound and network holds within 1e-6, relative to the sizes of
+    the columns, of a row's terms and of what the network reaches, where these are not
+    about 1 (``search.units``).  Bounds of boxes are rounded outward and proven from dual
     multipliers; boxes handed to HiGHS as MILPs rest on HiGHS' tolerances (1e-9).
 
     Best for up to about five inputs (of networks of any depth), for several networks

@@ -1,8 +1,8 @@
 """Computational effort of one solve, preprocessing apart; which solver runs is elsewhere.
 
-A model is encoded, handed to a solver's own interface as matrices (no model building in
-the timed part), and what the solver did is read back: nodes, seconds, Gurobi's work
-units, bounds at the root.
+A model is encoded, handed to a solver's own interface as matrices (in unit range, no
+model building in the timed part), and what the solver did is read back: nodes, seconds,
+Gurobi's work units, bounds at the root.
 """
 
 import math
@@ -272,19 +272,26 @@ def _named(entry):
 
 
 def _run_raw(model, solver, options, relaxation):
+    import numpy as np
+
+    from pyomo_relu.bounds.unit_range import UnitRange
+
     matrices = Matrices.of(model)
-    linear = matrices.linear
-    run = RAW_SOLVERS[solver]
-    figures, point = run(linear, matrices.costs, options)
+    scaled = UnitRange(matrices.linear)
+    linear, run = scaled.model, RAW_SOLVERS[solver]
+    costs, unit = scaled.costs(np.arange(linear.n_columns), matrices.costs)
+    figures, point = run(linear, costs, options)
     figures["relaxation_bound"] = None
     if relaxation:
         relaxed = linear.replace(integer=linear.integer & False)
-        answer, _ = run(relaxed, matrices.costs, {**options, "work_limit": None})
+        answer, _ = run(relaxed, costs, {**options, "work_limit": None})
         if answer["status"] == OPTIMAL:
             figures["relaxation_bound"] = answer["objective"]
     for name in ("objective", "dual_bound", "root_bound", "relaxation_bound"):
-        figures[name] = matrices.value(figures[name])
+        value = figures[name]
+        figures[name] = matrices.value(None if value is None else unit * value)
     if point is not None:
+        point = scaled.point(point)
         for var, x in zip(matrices.columns, point.tolist()):
             var.set_value(round(x) if var.is_integer() else x, skip_validation=True)
     return {

@@ -9,6 +9,7 @@ import time
 
 import numpy as np
 
+from pyomo_relu.bounds.highs import make_highs, pass_model, run_on_own_thread
 from pyomo_relu.errors import SolverError
 
 _SIZE_LIMITED = 10010
@@ -17,42 +18,20 @@ _SIZE_LIMITED = 10010
 def run_highs(linear, costs, options):
     """HiGHS through highspy."""
     highspy = _package("highspy", "highs")
-    h = highspy.Highs()
     settings = {
-        "output_flag": False,
         "random_seed": int(options["seed"]),
         "mip_rel_gap": float(options["mip_gap"]),
-        # Not threads=1: HiGHS has one thread pool per process and refuses a change
-        "parallel": "off" if options["threads"] == 1 else "on",
+        "threads": int(options["threads"]),
     }
     if options["time_limit"] is not None:
         settings["time_limit"] = float(options["time_limit"])
-    for name, value in settings.items():
-        h.setOptionValue(name, value)
-    matrix = linear.matrix
-    m, n = matrix.shape
-    h.passModel(
-        n,
-        m,
-        matrix.nnz,
-        2,  # row-wise
-        1,  # minimise
-        0.0,
-        np.asarray(costs, dtype=float),
-        linear.lower,
-        linear.upper,
-        linear.row_lower,
-        linear.row_upper,
-        matrix.indptr.astype(np.int32)[:-1] if m else np.zeros(0, dtype=np.int32),
-        matrix.indices.astype(np.int32),
-        matrix.data,
-        linear.integer.astype(np.int32),
-    )
+    h = make_highs(settings, "solver 'highs'")
+    pass_model(h, linear, costs)
     root = []
     if linear.integer.any():
         h.cbMipInterrupt.subscribe(lambda event: _note_root(root, event.data_out))
     with _Timed() as timed:
-        h.run()
+        run_on_own_thread(h)
     figures = _highs_figures(highspy, h, bool(linear.integer.any()))
     figures["root_bound"] = root[-1] if root else figures["root_bound"]
     point = None

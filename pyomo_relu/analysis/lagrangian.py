@@ -142,7 +142,8 @@ def lagrangian_bound(
     iterations : int
         Subgradient steps at most; 0 evaluates the starting multipliers only.
     tolerance : float
-        Stop once ``value - bound`` is within this, relative to ``|value|`` (or 1).
+        Stop once ``value - bound`` is within this, relative to ``|value|`` (or to 1, or
+        to what the networks can reach if that is far less).
     multipliers : array_like, shape (number of networks, n_inputs), optional
         To start with; made to sum to zero.  Default: zero, that is, each network on
         its own.
@@ -178,15 +179,17 @@ def lagrangian_bound(
     run.evaluate(u, None)
     scale, since = 1.0, 0
     for _ in range(iterations):
-        if run.gap <= tolerance * max(1.0, abs(run.value)):
+        if run.gap <= tolerance * max(ensemble.unit, abs(run.value)):
             break
         left = None if deadline is None else deadline - time.monotonic()
         direction = run.last - run.last.mean(axis=0)
+        direction = direction / ensemble.units
         square = float((direction**2).sum())
         if square == 0.0 or (left is not None and left <= 0):
             break  # equal copies: the bound is the minimum, up to solver tolerances
         target = run.value if np.isfinite(run.value) else 0.9 * run.bounds[-1]
-        u = u + scale * abs(target - run.bounds[-1]) / square * direction
+        step = scale * abs(target - run.bounds[-1]) / square
+        u = u + step * direction / ensemble.units
         better = run.evaluate(u, left)
         since = 0 if better else since + 1
         if since >= 3:  # Held and Karp: halve the step where the bound stalls

@@ -7,8 +7,10 @@ from pyomo_relu.bounds.boxes import check_box
 from pyomo_relu.bounds.milp_chunk import PADDING
 from pyomo_relu.bounds.progressive import tighten
 from pyomo_relu.bounds.relaxation import affine_costs, relax_window
+from pyomo_relu.bounds.relaxation_linear import LinearModel
 from pyomo_relu.bounds.session import INFEASIBLE, OPTIMAL, ask
 from pyomo_relu.bounds.session_choice import open_session
+from pyomo_relu.bounds.unit_range import UnitRange, factors, range_sizes
 from pyomo_relu.errors import BoundsError
 from pyomo_relu.wording import counted
 
@@ -38,7 +40,7 @@ def solve_subproblem(task):
         bound = answer.objective
     if bound is None:
         bound = _least(model, columns, coefficients)
-    bound = bound - PADDING * (1.0 + abs(bound))
+    bound = bound - PADDING * (answer.unit + abs(bound))
     return bound, answer.primal, answer.status == OPTIMAL
 
 
@@ -68,13 +70,19 @@ class Ensemble:
         (self.lower,), (self.upper,) = check_box(self.networks[0], lower, upper)
         self.weights = self._weights(weights)
         self.rows = rows
+        #: Of the inputs, and of the least value that counts as a whole one.
+        self.units = factors(range_sizes(self.lower, self.upper))
+        reach = 0.0
         self.models, self.costs, constant = [], [], 0.0
         for e, bounds in enumerate(self._neuron_bounds(neuron_bounds)):
             model, costs, offset = self._subproblem(e, bounds, rows)
             self.models.append(model)
             self.costs.append(costs)
             constant += offset
+            ends = np.maximum(np.abs(bounds.lower[-1]), np.abs(bounds.upper[-1]))
+            reach += float(np.abs(self.weights[e]) @ ends)
         self.constant = constant
+        self.unit = min(1.0, float(factors(reach)))
 
     def _weights(self, weights):
         count = len(self.networks)
@@ -144,15 +152,15 @@ class Ensemble:
         return float((rest * size).sum())
 
     def feasible(self, X, tolerance=1e-6):
-        """Which of the points X (N, n_inputs) satisfy the rows."""
+        """Which of the points X (N, n_inputs) satisfy the rows, in unit range."""
         if self.rows is None:
             return np.ones(len(X), dtype=bool)
-        matrix, lower, upper = self.rows
-        left = X @ np.atleast_2d(np.asarray(matrix, dtype=float)).T
-        inside = (left >= np.asarray(lower) - tolerance) & (
-            left <= np.asarray(upper) + tolerance
-        )
-        return inside.all(axis=1)
+        matrix = np.atleast_2d(np.asarray(self.rows[0], dtype=float))
+        lower, upper = (np.broadcast_to(b, len(matrix)) for b in self.rows[1:])
+        model = LinearModel(matrix, lower, upper, self.lower, self.upper)
+        slack = tolerance * UnitRange(model).rows
+        left = X @ matrix.T
+        return ((left >= lower - slack) & (left <= upper + slack)).all(axis=1)
 
     def values(self, X):
         """The ensemble at the points X: (N, n_inputs) to (N,)."""

@@ -16,6 +16,7 @@ from collections import deque
 import numpy as np
 from scipy import sparse
 
+from pyomo_relu.bounds.highs import make_highs, run_on_own_thread
 from pyomo_relu.errors import NetworkError, SolverError
 
 #: Balls and facets of a smaller radius (the box being [-1, 1]^n) are not seen.
@@ -221,11 +222,8 @@ class _Programme:
         rows = sparse.vstack([sparse.csr_array(cell.G), eye, -eye])
         self.G, self.h = cell.G, cell.h  # the box's rows follow in the programme
         self.deadline = deadline
-        self.highs = highs = highspy.Highs()
-        highs.setOptionValue("output_flag", False)
-        highs.setOptionValue("threads", 1)
-        highs.setOptionValue("presolve", "off")
-        highs.setOptionValue("primal_feasibility_tolerance", 1e-10)
+        options = {"presolve": "off", "primal_feasibility_tolerance": 1e-10}
+        self.highs = highs = make_highs(options, "the search for linear regions")
         lp = highspy.HighsLp()
         m = len(self.h) + 2 * n
         matrix = sparse.hstack([rows, -np.ones((m, 1))]).tocsr()
@@ -253,7 +251,7 @@ class _Programme:
         if np.isfinite(left):
             used = self.highs.getRunTime()  # HiGHS counts over all runs of a session
             self.highs.setOptionValue("time_limit", used + left)
-        self.highs.run()
+        run_on_own_thread(self.highs)
         status = self.highs.getModelStatus()
         if status == self.infeasible:
             return -np.inf, None

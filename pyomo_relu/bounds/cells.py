@@ -10,10 +10,11 @@ import numpy as np
 
 from pyomo_relu.arguments import bounds_record, checked
 from pyomo_relu.bounds.crown import crown_batch, output_lines
+from pyomo_relu.bounds.unit_range import factors
 from pyomo_relu.errors import BoundsError, InfeasibleError
 
-#: Slack of the model's rows on cells, relative to max(1, size of a row's terms): no
-#: less than what solvers' feasibility tolerances accept.
+#: Slack of the model's rows on cells, relative to the size of a row's terms (or to 1
+#: where that is alike): no less than what solvers' feasibility tolerances accept.
 _FEASIBLE = 1e-6
 
 #: A split point is kept away from a cell's ends by this share of its edge.
@@ -106,7 +107,8 @@ class CellPartition:
         self.exact = False
         self._check_rows()
         low, high = self._tree.lowers[-1][0], self._tree.uppers[-1][0]
-        self.weight = 1.0 / np.maximum(high - low, 1e-12 * (1.0 + np.abs(high)))
+        size = np.maximum(np.abs(low), np.abs(high))
+        self.weight = 1.0 / np.maximum(high - low, 1e-12 * (factors(size) + size))
 
     def __len__(self):
         return len(self.cells)
@@ -178,7 +180,7 @@ class CellPartition:
         size = np.abs(rhs) + np.abs(c_low) @ plus.T - np.abs(c_high) @ minus.T
         farthest = np.maximum(np.abs(self.lower), np.abs(self.upper))
         size += np.einsum("crn,cn->cr", np.abs(slope), farthest)
-        base -= _FEASIBLE * np.maximum(size, 1.0)
+        base -= _FEASIBLE * np.maximum(size, factors(size.max(axis=0, initial=0.0)))
         return base, slope * (self.upper - self.lower)[:, None, :]
 
     def _check_rows(self):

@@ -208,12 +208,14 @@ class CellRelaxation:
         -------
         (float, list of CellUse) or None
             Its value and how it uses each network's cells; None if it has no optimum.
+            ``unit`` is then the size that the solver's tolerances refer to.
         """
         at = np.flatnonzero(self._costs)
         with open_session(self._solver, self._model) as session:
             answer = session.minimize(at, self._costs[at])
         if answer.status != OPTIMAL:
             return None
+        self.unit = answer.unit
         pairs = zip(self._partitions, self._columns)
         return answer.objective, [_use(answer, *pair) for pair in pairs]
 

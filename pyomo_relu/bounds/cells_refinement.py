@@ -100,7 +100,7 @@ class CellRefinement:
             if not self._grow(solved[1], tolerance):
                 reason = "cells"
                 break
-        value = 1.0 + abs(solved[0])
+        value = relaxation.unit + abs(solved[0])
         idle = np.inf if _divided(solved[1]) else _POSITIVE * value
         for (partition, _, _, limit), use in zip(self.networks, solved[1]):
             partition.merge(limit, use.prices.reduced_costs, idle)

@@ -260,7 +260,7 @@ class CutRounds:
                 break
             primal = answer.primal
             self.values.append(answer.objective)
-            if self._stalled(tolerance):
+            if self._stalled(tolerance, answer.unit):
                 reason = "bound"
                 break
             if len(self.values) > max_rounds or time.monotonic() > deadline:
@@ -273,12 +273,12 @@ class CutRounds:
             self._drop_slack(primal)
         return reason
 
-    def _stalled(self, tolerance):
+    def _stalled(self, tolerance, unit):
         if len(self.values) < 3:
             return False
         step = self.values[-1] - self.values[-3]
         total = self.values[-1] - self.values[0]
-        return step <= tolerance * max(total, 1e-6 * (1.0 + abs(self.values[-1])))
+        return step <= tolerance * max(total, 1e-6 * (unit + abs(self.values[-1])))
 
     def _separate(self, primal, violation):
         n = 0

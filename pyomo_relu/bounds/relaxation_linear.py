@@ -23,6 +23,8 @@ class LinearModel:
         Columns that take integer values; relaxations ignore them.
     names : sequence of str, optional
         Column names for messages.
+    in_unit_range : bool
+        Whether columns and rows are scaled already; see ``unit_range``.
 
     Raises
     ------
@@ -37,6 +39,7 @@ class LinearModel:
     upper: np.ndarray
     integer: np.ndarray = None
     names: tuple = field(default=None, compare=False)
+    in_unit_range: bool = field(default=False, compare=False)
 
     def __post_init__(self):
         set_ = object.__setattr__
@@ -146,6 +149,7 @@ class LinearModel:
             self.upper / scale,
             self.integer,
             self.names,
+            in_unit_range=True,
         )
         return model, scale
 

@@ -13,6 +13,7 @@ from pyomo_relu.arguments import each, instance, is_sequence, numbers
 from pyomo_relu.bounds.relaxation import add_network, affine
 from pyomo_relu.bounds.relaxation_linear import ModelBuilder
 from pyomo_relu.bounds.rounding import gamma
+from pyomo_relu.bounds.unit_range import factors
 from pyomo_relu.errors import BoundsError, InfeasibleError, NetworkError
 from pyomo_relu.network.network import Network
 from pyomo_relu.wording import counted
@@ -231,8 +232,8 @@ def _moved(before, after):
     for old, new in zip(before, after):
         newly = np.isinf(old) & np.isfinite(new)
         both = np.isfinite(old) & np.isfinite(new)
-        change = np.abs(new[both] - old[both])
-        if newly.any() or np.any(change > 1e-3 * np.maximum(1.0, np.abs(old[both]))):
+        change, size = np.abs(new[both] - old[both]), np.abs(old[both])
+        if newly.any() or np.any(change > 1e-3 * np.maximum(factors(size), size)):
             return True
     return False
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pyomo_relu.bounds.unit_range import UnitRange
 from pyomo_relu.errors import ReLUError
 
 OPTIMAL = "optimal"
@@ -34,6 +35,8 @@ class Answer:
         The solver's own lower bound (MILP).
     ray : numpy.ndarray, shape (m,), optional
         Multipliers that are said to prove infeasibility (LP).
+    unit : float
+        Size of the objective that the solver's tolerances refer to.
     """
 
     status: str
@@ -42,10 +45,13 @@ class Answer:
     duals: np.ndarray = None
     dual_bound: float = None
     ray: np.ndarray = None
+    unit: float = 1.0
 
 
 class Session:
     """One linear model in a solver's memory, minimised for one cost after another.
+
+    The solver gets the model in unit range (``unit_range``); answers are the model's.
 
     Parameters
     ----------
@@ -56,6 +62,7 @@ class Session:
 
     def __init__(self, model, integer=False):
         self.model = model
+        self._range = UnitRange(model)
         self.integer = bool(integer and np.any(model.integer))
         self._set = np.zeros(0, dtype=np.int32)
 

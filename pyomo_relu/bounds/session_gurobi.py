@@ -52,7 +52,7 @@ class GurobiSession(Session):
         }
 
     def _load(self, gp):
-        model, m = self.model, self._model
+        model, m = self._range.model, self._model
         parameters = {**_PARAMETERS, **(_MIP_PARAMETERS if self.integer else {})}
         for name, value in parameters.items():
             m.setParam(name, value)
@@ -84,6 +84,7 @@ class GurobiSession(Session):
     def minimize(self, columns, coefficients, time_limit=None):
         """See Session.minimize."""
         gp, m = self._gp, self._model
+        coefficients, unit = self._range.costs(columns, coefficients)
         at, values = self._cost_changes(columns, coefficients)
         limit = gp.GRB.INFINITY if time_limit is None else max(time_limit, 0.0)
         try:
@@ -92,7 +93,7 @@ class GurobiSession(Session):
             m.optimize()
             if m.Status == gp.GRB.INTERRUPTED:
                 raise KeyboardInterrupt
-            return self._answer()
+            return self._range.answer(self._answer(), unit)
         except gp.GurobiError as error:
             if error.errno == _SIZE_LIMITED:
                 raise self._translated(error) from error

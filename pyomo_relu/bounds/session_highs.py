@@ -1,11 +1,15 @@
 """Sessions on HiGHS through the array interface of highspy; nothing else in here."""
 
 import contextlib
-import sys
-import threading
 
 import numpy as np
 
+from pyomo_relu.bounds.highs import (
+    call_highs,
+    make_highs,
+    pass_model,
+    run_on_own_thread,
+)
 from pyomo_relu.bounds.session import (
     FAILED,
     INFEASIBLE,
@@ -17,16 +21,10 @@ from pyomo_relu.bounds.session import (
 )
 from pyomo_relu.errors import SolverError
 
-_open = 0
-_lock = threading.Lock()
-
 _OPTIONS = {
-    "output_flag": False,
-    # Not threads=1: it is refused where the caller has used HiGHS with more threads.
-    "parallel": "off",
     "presolve": "off",
     # Only costs change, so the last basis stays primal feasible; models come already
-    # equilibrated.  Both measured: a third to a half fewer seconds per LP.
+    # in unit range.  Both measured: a third to a half fewer seconds per LP.
     "simplex_strategy": 4,
     "simplex_scale_strategy": 0,
     "primal_feasibility_tolerance": 1e-9,
@@ -48,51 +46,41 @@ class HighsSession(Session):
     def __init__(self, model, integer=False):
         import highspy
 
-        global _open
         super().__init__(model, integer)
-        self._highs = h = highspy.Highs()
-        with _lock:
-            _open += 1
         options = {**_OPTIONS, **(_MIP_OPTIONS if self.integer else {})}
-        for name, value in options.items():
-            h.setOptionValue(name, value)
+        self._highs = h = make_highs(options, "bound tightening")
+        model = self._range.model
         self._statuses = _statuses(highspy.HighsModelStatus)
         self._error = highspy.HighsStatus.kError
         self._limited = False
-        m, n = model.matrix.shape
-        integrality = (model.integer & self.integer).astype(np.int32)
-        arrays = model.matrix
-        status = h.passModel(
-            n,
-            m,
-            arrays.nnz,
-            2,  # row-wise
-            1,  # minimise
-            0.0,
-            np.zeros(n),
-            model.lower,
-            model.upper,
-            model.row_lower,
-            model.row_upper,
-            arrays.indptr.astype(np.int32)[:-1] if m else np.zeros(0, dtype=np.int32),
-            arrays.indices.astype(np.int32),
-            arrays.data,
-            integrality,
-        )
+        whole = model.integer & self.integer
+        status = pass_model(h, model.replace(integer=whole))
         if status == self._error:
-            raise SolverError(f"HiGHS refuses a model of {m} rows and {n} columns.")
+            raise SolverError(
+                f"HiGHS refuses a model of {model.n_rows} rows and {model.n_columns} "
+                "columns."
+            )
 
     def minimize(self, columns, coefficients, time_limit=None):
         """See Session.minimize."""
         h = self._highs
+        coefficients, unit = self._range.costs(columns, coefficients)
         at, values = self._cost_changes(columns, coefficients)
         h.changeColsCost(at.size, at, values)
         self._limit(time_limit)
-        if h.run() == self._error:
+        if run_on_own_thread(h) == self._error:
             # A basis that HiGHS got lost in is no help for the next solve.
             h.clearSolver()
             return Answer(FAILED)
+        return self._range.answer(self._answer(), unit)
+
+    def _answer(self):
+        h = self._highs
         status = self._statuses.get(h.getModelStatus(), FAILED)
+        if status == FAILED and not self.integer:
+            with self._dual_method():
+                run_on_own_thread(h)
+            status = self._statuses.get(h.getModelStatus(), FAILED)
         info = h.getInfo()
         if self.integer:
             return self._mip_answer(status, info)
@@ -118,13 +106,25 @@ class HighsSession(Session):
 
     def _ray(self):
         """Multipliers of infeasibility: only the dual simplex method leaves them."""
+        with self._dual_method():
+            run_on_own_thread(self._highs)
+            _, exists, ray = call_highs(self._highs.getDualRay)
+        return np.array(ray) if exists else None
+
+    @contextlib.contextmanager
+    def _dual_method(self):
+        """From scratch by the dual simplex method.
+
+        By the primal one HiGHS 1.16 ends some LPs of a few rows with status unknown.
+        """
         h = self._highs
         h.clearSolver()
+        before = h.getOptionValue("simplex_strategy")[1]
         h.setOptionValue("simplex_strategy", 1)
-        h.run()
-        _, exists, ray = h.getDualRay()
-        h.setOptionValue("simplex_strategy", _OPTIONS["simplex_strategy"])
-        return np.array(ray) if exists else None
+        try:
+            yield
+        finally:
+            h.setOptionValue("simplex_strategy", before)
 
     def _limit(self, time_limit):
         """HiGHS' limit of an LP counts its clock over all runs, not one run's."""
@@ -138,39 +138,10 @@ class HighsSession(Session):
         self._highs.setOptionValue("time_limit", used + max(time_limit, 0.0))
 
     def close(self):
-        """See Session.close.
-
-        The last session releases HiGHS' thread pool: it has one size per process, and
-        a later solve of the caller's with ``threads=4`` would be refused otherwise.
-        """
-        if self._highs is None:
-            return
-        self._highs.clear()
-        self._highs = None
-        _leave()
-
-
-@contextlib.contextmanager
-def highs_in_use():
-    """For code with HiGHS objects of its own: the last one out frees the thread pool.
-
-    See ``HighsSession.close``.
-    """
-    global _open
-    with _lock:
-        _open += 1
-    try:
-        yield
-    finally:
-        _leave()
-
-
-def _leave():
-    global _open
-    with _lock:
-        _open -= 1
-        if _open == 0 and "highspy" in sys.modules:
-            sys.modules["highspy"].Highs.resetGlobalScheduler(False)
+        """See Session.close."""
+        if self._highs is not None:
+            self._highs.clear()
+            self._highs = None
 
 
 def _statuses(status):

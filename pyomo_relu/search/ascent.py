@@ -198,9 +198,14 @@ def minimise_over_box(
     x, value = points[order[0]], float(values[order[0]])
     if walks:
         problem = box_problem(network, costs, linear, lower, upper)
+        unit, factors = problem.in_unit_range(), problem.units.columns
         padding = np.zeros(network.n_outputs)
         for j in order[:walks]:
-            end = walk(problem, np.concatenate([points[j], padding]), rng=rng)
-            if end is not None and problem.value(end) < value:
+            start = np.concatenate([points[j], padding]) / factors
+            end = walk(unit, start, rng=rng)
+            if end is None:
+                continue
+            end = end * factors
+            if problem.value(end) < value:
                 x, value = end[: lower.size], float(problem.value(end))
     return x, value

@@ -7,10 +7,12 @@ that is solved.  The tree is driven in ``branch_tree``.
 
 import time
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import numpy as np
 
-from pyomo_relu.bounds.session_highs import highs_in_use
+from pyomo_relu.errors import BoundsError
+from pyomo_relu.search.branch_joint import join
 from pyomo_relu.search.branch_root import tightened_root
 from pyomo_relu.search.branch_tree import (
     INFEASIBLE,
@@ -33,8 +35,8 @@ class BranchOptions:
         Seconds.
     mip_gap : float
         Relative gap ``(value - bound) / |value|`` at which to stop.
-    abs_gap : float
-        Absolute gap at which to stop.
+    abs_gap : float, optional
+        Absolute gap at which to stop; 1e-6 in unit range by default.
     threads : int
         Parts of a batch worked on at the same time.
     executor : concurrent.futures.Executor, optional
@@ -51,7 +53,7 @@ class BranchOptions:
 
     time_limit: float = None
     mip_gap: float = 1e-4
-    abs_gap: float = 1e-6
+    abs_gap: float = None
     threads: int = 1
     executor: object = None
     seed: int = 0
@@ -133,8 +135,56 @@ def branch(problem, options=None, progress=None, visited=None):
     BoundsError
         If a network's input cannot be bounded.
     """
-    with highs_in_use():
-        return _branch(problem, options or BranchOptions(), progress, visited)
+    options = options or BranchOptions()
+    units = problem.original.units
+    if units.identity:
+        return _branch(problem, options, progress, visited)
+    inner = join(problem.original.in_unit_range())
+    try:
+        found = _branch(
+            inner, *_in_unit_range(units, inner, options, progress, visited)
+        )
+    except BoundsError:
+        tightened_root(problem)  # the same message, with the modeller's numbers
+        raise
+    full = None if found.full is None else found.full * units.columns
+    bound, value = found.bound * units.objective, found.value * units.objective
+    return replace(found, bound=bound, value=value, full=full)
+
+
+def _in_unit_range(units, inner, options, progress, visited):
+    """Options and callbacks for a problem that was brought into unit range."""
+    start, gap = options.start, options.abs_gap
+    if start is not None:
+        start = start / units.columns[: start.size]
+    if gap is not None:
+        gap = gap / units.objective
+    size = units.columns[inner.columns]
+    return (
+        replace(options, start=start, abs_gap=gap),
+        None if progress is None else lambda tree: progress(_Progress(tree, units)),
+        None if visited is None else lambda lo, hi: visited(lo * size, hi * size),
+    )
+
+
+class _Progress:
+    """What a Tree in unit range tells, in the modeller's units."""
+
+    def __init__(self, tree, units):
+        self._tree, self._units = tree, units
+
+    def __getattr__(self, name):
+        return getattr(self._tree, name)
+
+    @property
+    def bound(self):
+        return self._tree.bound * self._units.objective
+
+    @property
+    def incumbent(self):
+        best = self._tree.incumbent
+        full = None if best.full is None else best.full * self._units.columns
+        return SimpleNamespace(value=best.value * self._units.objective, full=full)
 
 
 def _branch(problem, options, progress=None, visited=None):

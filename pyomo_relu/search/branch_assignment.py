@@ -56,6 +56,7 @@ class Assignments:
             tuple(o.networks),
             tuple(o.input_columns),
             tuple(o.output_columns),
+            o.units,
         )
         self._integers = np.flatnonzero(o.linear.integer)
         free = p.integer & (p.lower < p.upper)

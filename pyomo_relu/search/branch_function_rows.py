@@ -1,7 +1,9 @@
 """A problem's rows over a batch of boxes, networks replaced by lines; no bounds here."""
 
 import numpy as np
+from scipy import sparse
 
+from pyomo_relu.bounds.relaxation_linear import LinearModel
 from pyomo_relu.search.branch_parts import support
 from pyomo_relu.search.branch_rows import BoxRows, RowPattern
 
@@ -118,6 +120,16 @@ class FunctionRows:
         row_upper[:, -1] = _outward(cutoff, constant, 1.0)
         data = np.concatenate(data, axis=1)
         return BoxRows(self.pattern, data, row_lower, row_upper), constant
+
+    def linear_model(self, rows, lower, upper):
+        """All rows of a single box, the objective's included, as a LinearModel."""
+        p = self.pattern
+        matrix = sparse.csr_array(
+            (rows.data[0], (p.row, p.column)), shape=(p.n_rows, p.n_columns)
+        )
+        return LinearModel(
+            matrix, rows.lower[0], rows.upper[0], lower, upper, self.problem.integer
+        )
 
     def lp_rows(self, rows):
         """The rows without the objective's."""

@@ -8,6 +8,7 @@ from pyomo_relu.search.branch_region import RegionLP
 from pyomo_relu.search.methods import METHODS
 from pyomo_relu.search.problem import Clock, Problem
 from pyomo_relu.search.searcher import Searcher
+from pyomo_relu.search.units import FEASIBILITY
 
 #: Random points evaluated before branching, and starts and steps of a descent.
 _SAMPLES = 2000
@@ -15,9 +16,6 @@ _STARTS, _STEPS = 64, 40
 
 #: Most linear regions optimised over per batch while nothing feasible is known.
 REPAIRS = 4
-
-#: Largest relative violation of a row, bound or network of an accepted point.
-FEASIBILITY = 1e-6
 
 
 class Incumbent:
@@ -156,6 +154,7 @@ class Incumbent:
                     tuple(o.networks),
                     tuple(o.input_columns),
                     tuple(o.output_columns),
+                    o.units,
                 )
                 self._searcher = Searcher(problem, Clock(seconds), seed)
             self._searcher.clock = Clock(seconds)

@@ -34,10 +34,19 @@ def build_problem(linear, networks, input_columns, output_columns, costs, consta
             (output_columns, True),
         )
     )
-    original = OriginalModel(
-        linear, networks, input_columns, output_columns, costs, constant
+    return join(
+        OriginalModel(linear, networks, input_columns, output_columns, costs, constant)
     )
-    joint = _JointNetwork(linear, networks, input_columns, output_columns)
+
+
+def join(original):
+    """The BranchProblem of an OriginalModel."""
+    joint = _JointNetwork(
+        original.linear,
+        original.networks,
+        original.input_columns,
+        original.output_columns,
+    )
     return joint.problem(original)
 
 

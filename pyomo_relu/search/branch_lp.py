@@ -5,14 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pyomo_relu.errors import SolverError
+from pyomo_relu.bounds.highs import call_highs, make_highs, run_on_own_thread
 
 #: Bound of a box whose rows have no solution (proven by multipliers).
 LPS_INFEASIBLE = np.inf
 
 _OPTIONS = {
-    "output_flag": False,
-    "parallel": "off",
     "presolve": "off",
     "solver": "simplex",
     "primal_feasibility_tolerance": 1e-9,
@@ -52,17 +50,10 @@ class NodeLPs:
     """
 
     def __init__(self, pattern):
-        try:
-            import highspy
-        except ImportError as error:
-            raise SolverError(
-                "relu.branch needs the Python package highspy for models with rows: "
-                f"{error}. Install it (pip install highspy)."
-            ) from error
+        self._highs = make_highs(_OPTIONS, "relu.branch with rows")
+        import highspy
+
         self._highspy = highspy
-        self._highs = highspy.Highs()
-        for name, value in _OPTIONS.items():
-            self._highs.setOptionValue(name, value)
         self.pattern = pattern
         self._start = pattern.start[:-1].astype(np.int32)
         self._index = pattern.column.astype(np.int32)
@@ -131,17 +122,17 @@ class NodeLPs:
             np.ascontiguousarray(rows.data[b]),
             self._continuous,
         )
-        h.run()
+        run_on_own_thread(h)
         if h.getModelStatus() == self._highspy.HighsModelStatus.kUnknown:
             # what becomes of some unbounded LPs, which presolve recognises
             h.setOptionValue("presolve", "on")
             h.clearSolver()
-            h.run()
+            run_on_own_thread(h)
             h.setOptionValue("presolve", "off")
         return h.getModelStatus()
 
     def _ray(self, duals, b):
-        _, exists, ray = self._highs.getDualRay()
+        _, exists, ray = call_highs(self._highs.getDualRay)
         if not exists:
             return False
         ray = np.array(ray)

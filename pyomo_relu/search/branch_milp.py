@@ -10,14 +10,15 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
+from pyomo_relu.bounds.highs import make_highs, pass_model, run_on_own_thread
+from pyomo_relu.bounds.relaxation_linear import LinearModel
+from pyomo_relu.bounds.unit_range import UnitRange
 from pyomo_relu.network.layer import INPUT
 
 #: HiGHS' dual bound is believed up to this relative margin.
 _MARGIN = 1e-9
 
 _OPTIONS = {
-    "output_flag": False,
-    "parallel": "off",
     "mip_rel_gap": 0.0,
     "mip_abs_gap": 1e-9,
     "mip_feasibility_tolerance": 1e-9,
@@ -72,17 +73,18 @@ def solve_leaf(problem, bounder, lower, upper, cutoff, gap, time_limit, mip_node
     n = problem.n_inputs
     lines = bounder.lines(lower[None, :n], upper[None, :n])
     model = _LeafModel(problem, lower, upper, [[a[0] for a in s] for s in lines.hidden])
-    h = highspy.Highs()
+    scaled = UnitRange(model.linear(cutoff))
+    costs, unit = scaled.costs(np.arange(model.n_columns), model.costs)
     limits = {"time_limit": max(time_limit, 0.01), "mip_max_nodes": int(mip_nodes)}
-    for name, value in {**_OPTIONS, **limits, "mip_abs_gap": max(gap, 1e-9)}.items():
-        h.setOptionValue(name, value)
-    model.load(h, cutoff)
-    h.run()
+    gap = max(gap / unit, 1e-9)
+    h = make_highs({**_OPTIONS, **limits, "mip_abs_gap": gap}, "relu.branch")
+    pass_model(h, scaled.model, costs, model.constant / unit)
+    run_on_own_thread(h)
     status, info = h.getModelStatus(), h.getInfo()
     kinds = highspy.HighsModelStatus
     point = None
     if info.primal_solution_status == 2:
-        point = np.array(h.getSolution().col_value)[: problem.n_columns]
+        point = scaled.point(np.array(h.getSolution().col_value))[: problem.n_columns]
     if status == kinds.kInfeasible:
         return LeafAnswer(np.inf, None, True)
     bound = info.mip_dual_bound
@@ -90,7 +92,7 @@ def solve_leaf(problem, bounder, lower, upper, cutoff, gap, time_limit, mip_node
         bound = info.objective_function_value
     if not np.isfinite(bound):
         bound = -np.inf
-    bound = bound - _MARGIN * (1.0 + abs(bound))
+    bound = unit * (bound - _MARGIN * (1.0 + abs(bound)))
     return LeafAnswer(bound, point, status == kinds.kOptimal)
 
 
@@ -122,8 +124,8 @@ class _LeafModel:
         """True if there is no integer column."""
         return not np.concatenate(self.integer).any()
 
-    def load(self, highs, cutoff):
-        """Pass everything to HiGHS, with the row ``objective <= cutoff``."""
+    def linear(self, cutoff):
+        """Everything as a LinearModel, with the row ``objective <= cutoff``."""
         if np.isfinite(cutoff):
             self._rows(
                 sparse.csr_array(self.costs[None]),
@@ -137,22 +139,13 @@ class _LeafModel:
             else (0, n)
         )
         matrix.eliminate_zeros()
-        highs.passModel(
-            n,
-            matrix.shape[0],
-            matrix.nnz,
-            2,
-            1,
-            self.constant,
-            self.costs,
-            np.concatenate(self.lower),
-            np.concatenate(self.upper),
+        return LinearModel(
+            matrix,
             np.concatenate([np.zeros(0), *self.row_lower]),
             np.concatenate([np.zeros(0), *self.row_upper]),
-            matrix.indptr.astype(np.int32)[:-1],
-            matrix.indices.astype(np.int32),
-            matrix.data,
-            np.concatenate(self.integer).astype(np.int32),
+            np.concatenate(self.lower),
+            np.concatenate(self.upper),
+            np.concatenate(self.integer),
         )
 
     def _columns(self, lower, upper, integer=False):

@@ -119,6 +119,13 @@ class OpenNodes:
         self._nodes = self._nodes[keep]
         return least
 
+    def confine(self, lower, upper):
+        """Intersect all boxes with one; those left without a point stay, crossed."""
+        self._merge()
+        nodes = self._nodes
+        nodes.lower = np.maximum(nodes.lower, lower)
+        nodes.upper = np.minimum(nodes.upper, upper)
+
     def pop(self, count):
         """The ``count`` nodes of least bound, which are no longer open."""
         self._merge()

@@ -12,11 +12,13 @@ columns of a relaxation; only x and the modeller's other variables z are.
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from scipy import sparse
 
 from pyomo_relu.network.network import Network
+from pyomo_relu.search.units import Units, in_unit_range
 
 
 @dataclass
@@ -132,6 +134,8 @@ class OriginalModel:
     input_columns, output_columns : list of numpy.ndarray of int
     costs : numpy.ndarray, shape (n_columns,)
     constant : float
+    known_units : Units, optional
+        If they have been determined already.
     """
 
     linear: object
@@ -140,6 +144,27 @@ class OriginalModel:
     output_columns: list
     costs: np.ndarray
     constant: float
+    known_units: Units = None
+
+    @cached_property
+    def units(self):
+        """Units of columns, rows and objective."""
+        return self._unit_range[0] if self.known_units is None else self.known_units
+
+    @cached_property
+    def _unit_range(self):
+        ends = self.input_columns, self.output_columns
+        return in_unit_range(self.linear, self.costs, self.networks, *ends)
+
+    def in_unit_range(self):
+        """The same model in unit range: points are divided by ``units.columns``."""
+        units, linear, costs = self._unit_range
+        ends = self.input_columns, self.output_columns
+        networks = units.networks(self.networks, *ends)
+        constant = self.constant / units.objective
+        return OriginalModel(
+            linear, networks, *ends, costs, constant, Units.ones(linear)
+        )
 
     def complete(self, columns, values):
         """All columns' values from those of x and z, by forward passes.
@@ -164,40 +189,14 @@ class OriginalModel:
         return full
 
     def violation(self, full):
-        """Largest violation at each point: rows, bounds, integrality and networks.
-
-        A row's violation is relative to the largest of 1, its sides and its terms.
-        """
-        linear = self.linear
-        worst = np.zeros(len(full))
-        if linear.n_rows:
-            activity = (linear.matrix @ full.T).T
-            size = (abs(linear.matrix) @ np.abs(full).T).T
-            worst = _excess(activity, linear.row_lower, linear.row_upper, size)
-        at_columns = _excess(full, linear.lower, linear.upper, np.abs(full))
-        worst = np.maximum(worst, at_columns)
-        if linear.integer.any():
-            part = full[:, linear.integer]
-            worst = np.maximum(worst, np.abs(part - np.round(part)).max(axis=1))
-        for network, read, written in zip(
-            self.networks, self.input_columns, self.output_columns
-        ):
-            y = network.forward(full[:, read])
-            size = np.maximum(1.0, np.abs(y))
-            worst = np.maximum(worst, (np.abs(y - full[:, written]) / size).max(axis=1))
-        return np.where(np.isfinite(full).all(axis=1), worst, np.inf)
+        """Largest violation at each point, in unit range; see ``units``."""
+        return self.units.violation(
+            self.linear, self.networks, self.input_columns, self.output_columns, full
+        )
 
     def objective(self, full):
         """Objective at each point, shape (N,)."""
         return full @ self.costs + self.constant
-
-
-def _excess(values, lower, upper, size):
-    """Largest relative excess over [lower, upper] per row of ``values``."""
-    if values.shape[1] == 0:
-        return np.zeros(len(values))
-    excess = np.maximum(lower - values, values - upper)
-    return np.maximum(0.0, excess / np.maximum(1.0, size)).max(axis=1)
 
 
 def clean(matrix):

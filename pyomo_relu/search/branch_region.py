@@ -1,7 +1,11 @@
 """The best point of one linear region of all networks together, by an LP."""
 
 import numpy as np
+from scipy import sparse
 
+from pyomo_relu.bounds.highs import make_highs, pass_model, run_on_own_thread
+from pyomo_relu.bounds.relaxation_linear import LinearModel
+from pyomo_relu.bounds.unit_range import UnitRange
 from pyomo_relu.network.layer import ACTIVE, AT_CEILING, INACTIVE
 
 
@@ -17,17 +21,11 @@ class RegionLP:
     """
 
     def __init__(self, problem):
+        self._highs = make_highs({"primal_feasibility_tolerance": 1e-9}, "relu.branch")
         import highspy
 
+        self._optimal = highspy.HighsModelStatus.kOptimal
         self.problem = problem
-        self._highspy = highspy
-        self._highs = highspy.Highs()
-        for name, value in (
-            ("output_flag", False),
-            ("parallel", "off"),
-            ("primal_feasibility_tolerance", 1e-9),
-        ):
-            self._highs.setOptionValue(name, value)
         self._rest = problem.rest.toarray()
         self._plain = problem.plain.toarray()
 
@@ -81,30 +79,13 @@ class RegionLP:
 
     def _optimum(self, matrix, row_lower, row_upper, costs, lower, upper, time_limit):
         h = self._highs
-        row, column = np.nonzero(matrix)
-        start = np.concatenate(
-            [[0], np.cumsum(np.bincount(row, minlength=len(matrix)))]
-        )
-        h.passModel(
-            costs.size,
-            len(matrix),
-            row.size,
-            2,
-            1,
-            0.0,
-            costs,
-            lower,
-            upper,
-            row_lower,
-            row_upper,
-            start[:-1].astype(np.int32),
-            column.astype(np.int32),
-            matrix[row, column],
-            np.zeros(costs.size, dtype=np.int32),
-        )
+        rows = sparse.csr_array(matrix)
+        scaled = UnitRange(LinearModel(rows, row_lower, row_upper, lower, upper))
+        costs, _ = scaled.costs(np.arange(costs.size), costs)
+        pass_model(h, scaled.model, costs)
         limit = np.inf if time_limit is None else h.getRunTime() + max(time_limit, 0.0)
         h.setOptionValue("time_limit", limit)
-        h.run()
-        if h.getModelStatus() != self._highspy.HighsModelStatus.kOptimal:
+        run_on_own_thread(h)
+        if h.getModelStatus() != self._optimal:
             return None
-        return np.array(h.getSolution().col_value)
+        return scaled.point(np.array(h.getSolution().col_value))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pyomo_relu.bounds.obbt_columns import bound_free_columns
 from pyomo_relu.search.branch_bounder import MixedBounder
 from pyomo_relu.search.branch_function_rows import FunctionRows
 from pyomo_relu.search.branch_lines import LineBounder
@@ -192,6 +193,37 @@ class Relaxation:
         """The whole box as the only node."""
         p = self.problem
         return Nodes.root(p.lower, p.upper, self.n_rows)
+
+    def confined(self, cutoff, deadline):
+        """Ends of all columns in which points below ``cutoff`` must lie.
+
+        On a column without end a dual bound needs multipliers that leave no residual
+        at all.  Where the rows and the cutoff imply ends, the joint certificate of
+        ``bounds.obbt_columns`` finds some.
+
+        Returns
+        -------
+        lower, upper : numpy.ndarray, shape (n,)
+
+        Raises
+        ------
+        InfeasibleError
+            If it is proven that there are no such points.
+        """
+        root = self.root()
+        rows, _ = self.function_rows.rows(
+            self._lines(root), root.lower, root.upper, cutoff
+        )
+        model = self.function_rows.linear_model(rows, root.lower[0], root.upper[0])
+        lower, upper, _ = bound_free_columns(
+            model, np.flatnonzero(self.endless), deadline=deadline
+        )
+        return lower, upper
+
+    @property
+    def endless(self):
+        """Which columns have no end on some side."""
+        return ~(np.isfinite(self.problem.lower) & np.isfinite(self.problem.upper))
 
     def _lines(self, nodes):
         return self._bounder.lines(nodes.lower, nodes.upper)

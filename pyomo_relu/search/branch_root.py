@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from pyomo_relu.errors import BoundsError
-from pyomo_relu.search.branch_lp import LPS_INFEASIBLE, NodeLPs
+from pyomo_relu.bounds.obbt_columns import bound_free_columns
+from pyomo_relu.bounds.relaxation_linear import LinearModel
+from pyomo_relu.errors import BoundsError, InfeasibleError
 from pyomo_relu.search.branch_rows import BoxRows, RowPattern
 
 
@@ -40,9 +41,16 @@ def tightened_root(problem):
         return None
     n = p.n_inputs
     open_ends = ~(np.isfinite(lower[0, :n]) & np.isfinite(upper[0, :n]))
-    wanted = np.flatnonzero(open_ends) if p.plain.shape[0] else []
-    if not _by_lps(rows, lower, upper, wanted):
-        return None
+    if open_ends.any() and p.plain.shape[0]:
+        model = LinearModel(
+            p.plain, p.plain_lower, p.plain_upper, lower[0], upper[0], p.integer
+        )
+        try:
+            low, high, _ = bound_free_columns(model, np.flatnonzero(open_ends))
+        except InfeasibleError:
+            return None
+        np.maximum(lower[0], low, out=lower[0])
+        np.minimum(upper[0], high, out=upper[0])
     for j in range(n):
         if not (np.isfinite(lower[0, j]) and np.isfinite(upper[0, j])):
             name = p.original.linear.name(p.columns[j])
@@ -53,21 +61,3 @@ def tightened_root(problem):
                 f"{name}.setlb(...) and {name}.setub(...)."
             )
     return replace(p, lower=lower[0], upper=upper[0])
-
-
-def _by_lps(rows, lower, upper, inputs):
-    """Bound some columns by two LPs each, in place; False if there is no point."""
-    lps = NodeLPs(rows.pattern) if len(inputs) else None
-    for j in inputs:
-        for sign, ends in ((1.0, lower), (-1.0, upper)):
-            costs = np.zeros_like(lower)
-            costs[0, j] = sign
-            answer = lps.solve(rows, costs, np.zeros(1), lower, upper)
-            if answer.bounds[0] == LPS_INFEASIBLE:
-                return False
-            value = sign * answer.bounds[0]
-            if np.isfinite(value):
-                ends[0, j] = (
-                    max(ends[0, j], value) if sign > 0 else min(ends[0, j], value)
-                )
-    return True

@@ -4,15 +4,14 @@ Box b has the rows ``row_lower[b] <= A_b x <= row_upper[b]`` with one sparsity p
 for all boxes.  Everything that is concluded from them is rounded outward.
 """
 
+from fractions import Fraction
+
 import numpy as np
 
 from pyomo_relu.bounds.rounding import TINY, slack
 
 #: A box is only moved by a bound that shortens an edge by more than this fraction.
 _WORTHWHILE = 1e-3
-
-#: Relative residual up to which a multiplier counts as exact on an unbounded column.
-_ROUNDING = 1e-9
 
 
 class BoxRows:
@@ -141,16 +140,14 @@ class BoxRows:
         p = self.pattern
         y = self._signed(duals)
         with np.errstate(invalid="ignore", over="ignore"):
-            terms, d, d_error = self._reduced_costs(costs, y)
+            d, d_error = self._reduced_costs(costs, y)
             sides = y * np.where(y > 0, self.lower, np.where(y < 0, self.upper, 0.0))
             sides[y == 0] = 0.0
-            # On an unbounded column a residual that is mere rounding counts as zero.
-            scale = 1.0 + np.abs(costs) + p.column_sum(np.abs(terms))
-            tiny = np.abs(d) <= _ROUNDING * scale
-            at_lo, at_hi = _times(d, lower, tiny), _times(d, upper, tiny)
+            sign = self._residual_signs(costs, y, d, d_error, lower, upper)
+            at_lo, at_hi = _times(d, sign, lower), _times(d, sign, upper)
             columns = np.minimum(at_lo, at_hi)
-            reach = np.maximum(np.abs(lower), np.abs(upper))
-            reach[~np.isfinite(reach)] = 0.0
+            ends = [np.where(np.isinf(a), 0.0, np.abs(a)) for a in (lower, upper)]
+            reach = np.maximum(*ends)
             size = np.abs(sides).sum(axis=1) + np.abs(columns).sum(axis=1)
             error = slack(p.n_rows + p.n_columns) * (size + np.abs(constants)) + TINY
             error += (d_error * reach).sum(axis=1)
@@ -176,7 +173,7 @@ class BoxRows:
         integer : numpy.ndarray of bool, shape (n,)
         """
         with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
-            _, d, d_error = self._reduced_costs(costs, self._signed(duals))
+            d, d_error = self._reduced_costs(costs, self._signed(duals))
             steep = (np.abs(d) - d_error) * (1.0 - 1e-15)
             # the margin covers the rounding of the difference and of the quotient
             far = cutoff - bounds + 1e-15 * (abs(cutoff) + np.abs(bounds))
@@ -199,11 +196,27 @@ class BoxRows:
         return y
 
     def _reduced_costs(self, costs, y):
-        """The terms of A'y, ``costs - A'y`` and its error."""
+        """``costs - A'y`` and its error."""
         p = self.pattern
         terms = self.data * y[:, p.row]
         size = np.abs(costs) + p.column_sum(np.abs(terms))
-        return terms, costs - p.column_sum(terms), slack(p.longest_column + 2) * size
+        return costs - p.column_sum(terms), slack(p.longest_column + 2) * size
+
+    def _residual_signs(self, costs, y, d, d_error, lower, upper):
+        """Signs of ``costs - A'y``; certain, on columns without end."""
+        sign = np.sign(d)
+        endless = np.isinf(lower) | np.isinf(upper)
+        for b, j in np.argwhere(endless & (np.abs(d) <= d_error) & (d_error > 0)):
+            sign[b, j] = self._exact_sign(costs[b, j], y[b], b, j)
+        return sign
+
+    def _exact_sign(self, cost, y, b, j):
+        p = self.pattern
+        at = p.by_column[p.column_ends[j] : p.column_ends[j + 1]]
+        total = Fraction(float(cost))
+        for a, dual in zip(self.data[b, at].tolist(), y[p.row[at]].tolist()):
+            total -= Fraction(a) * Fraction(dual)
+        return (total > 0) - (total < 0)
 
 
 class RowPattern:
@@ -225,8 +238,8 @@ class RowPattern:
         self.by_column = np.argsort(column, kind="stable")
         per_column = np.bincount(column, minlength=n_columns)
         self.full_columns = np.flatnonzero(per_column)
-        starts = np.concatenate([[0], np.cumsum(per_column)])[:-1]
-        self.column_start = starts[self.full_columns]
+        self.column_ends = np.concatenate([[0], np.cumsum(per_column)])
+        self.column_start = self.column_ends[self.full_columns]
         self.longest_column = int(per_column.max(initial=0))
         self.slack = slack(int(counts.max(initial=0)) + 4)
 
@@ -262,8 +275,10 @@ def _rest(p, terms, infinite):
     return sums
 
 
-def _times(d, bound, tiny):
-    """``d * bound``, zero where d is rounding only and the bound infinite."""
-    product = d * bound
-    product[np.isinf(bound) & tiny] = 0.0
+def _times(d, sign, bound):
+    """``d * bound``; where the bound is infinite only d's certain sign counts."""
+    endless = np.isinf(bound)
+    product = d * np.where(endless, 0.0, bound)
+    at = endless & (sign != 0)
+    product[at] = sign[at] * bound[at]
     return product

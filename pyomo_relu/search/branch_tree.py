@@ -6,6 +6,7 @@ import time
 import numpy as np
 
 from pyomo_relu.bounds.executor import run_tasks
+from pyomo_relu.errors import InfeasibleError
 from pyomo_relu.search.branch_assignment import Assignments
 from pyomo_relu.search.branch_budget import Budget
 from pyomo_relu.search.branch_dive import Dive
@@ -40,6 +41,12 @@ _SEARCHING = 0.3
 
 #: Seconds after which search goes on although something feasible is known.
 _PATIENCE = 5.0
+
+#: Most seconds for finding ends of columns without any.
+_CONFINING = 10.0
+
+#: Absolute gap that counts as none, in unit range.
+_ABSOLUTE = 1e-6
 
 #: A bound this much below the cutoff, relative, counts as having reached it: MILPs rest
 #: on tolerances.
@@ -86,17 +93,21 @@ class Tree:
         self._assignments = Assignments(problem, self.incumbent, options.seed)
         self._round = 0.5
         self._handover = Handover(options.milp_neurons)
+        self._unconfined = bool(self.relaxation.endless.any())
 
     # -- what is proven ------------------------------------------------------------
 
     @property
     def tolerance(self):
         """Absolute gap at which the incumbent counts as optimal."""
-        value, gap = self.incumbent.value, self.options.mip_gap
+        value = self.incumbent.value
         if not np.isfinite(value):
             return 0.0
+        share = self.options.mip_gap
+        gap = self.options.abs_gap
+        gap = _ABSOLUTE if gap is None else gap
         # an infinite share of 0 is not a number
-        return max(self.options.abs_gap, gap * abs(value) if gap < np.inf else gap)
+        return max(gap, share * abs(value) if share < np.inf else share)
 
     @property
     def cutoff(self):
@@ -147,9 +158,11 @@ class Tree:
 
     def _run(self, executor):
         self._repair(self.incumbent.begin(self.options.seed, self.options.start))
-        if self._root() == UNBOUNDED:
+        self._confine()
+        if len(self.open) and self._root() == UNBOUNDED:
             return UNBOUNDED
         while True:
+            self._confine()
             self._prune()
             self._assign()
             self._dive()
@@ -192,6 +205,19 @@ class Tree:
         """``cutoff``, noted: below it boxes may be shrunk, so it is a bound too."""
         self._shrunk_to = min(self._shrunk_to, cutoff)
         return cutoff
+
+    def _confine(self):
+        """Ends for columns without any, once points of interest have a cutoff."""
+        cutoff = self.cutoff
+        if not (self._unconfined and np.isfinite(cutoff)):
+            return
+        self._unconfined = False
+        self._cut_at(cutoff)
+        deadline = time.time() + min(self._left(), _CONFINING)
+        try:
+            self.open.confine(*self.relaxation.confined(cutoff, deadline))
+        except InfeasibleError:
+            self.open = OpenNodes(self.relaxation.root()[:0])
 
     def _conclusion(self):
         if not self._reaches_cutoff(min(self._unresolved, self._closed)):

@@ -17,6 +17,7 @@ from pyomo_relu.search.linear_solve import solve_linear
 from pyomo_relu.search.methods import METHODS
 from pyomo_relu.search.points import check_linear, problem_of, with_points
 from pyomo_relu.search.problem import Clock
+from pyomo_relu.search.project import with_reachable_outputs
 from pyomo_relu.search.relax_walk import solve_region
 from pyomo_relu.search.searcher import Searcher, check_rows
 from pyomo_relu.surrounding import read_surrounding
@@ -89,7 +90,8 @@ def find_point(
     The model must be linear or mixed-integer linear apart from its active
     ReLUNetworkBlocks; whether these are transformed already does not matter.  A point
     is returned only if the networks' forward pass, every row, bound and integrality
-    hold within 1e-6.
+    hold within 1e-6, relative to the sizes of columns, rows and outputs where these are
+    not about 1 (``search.units``).
 
     Parameters
     ----------
@@ -144,10 +146,10 @@ def find_point(
     release_void_bounds(blocks)
     surrounding = read_surrounding(model, blocks)
     check_linear(surrounding)
-    clock, problem = Clock(time_limit), problem_of(surrounding)
+    clock, given = Clock(time_limit), problem_of(surrounding)
     try:
         return _search(
-            surrounding, problem, clock, seed, progress, start, run, rounds, stop_at
+            surrounding, given, clock, seed, progress, start, run, rounds, stop_at
         )
     except InfeasibleError as error:
         seconds = min(clock.limit() or SECONDS, SECONDS)
@@ -157,21 +159,35 @@ def find_point(
         ) from None
 
 
-def _search(
-    surrounding, problem, clock, seed, progress, start, methods, rounds, stop_at
-):
-    with _report(progress, surrounding) as on_improvement:
+def _search(surrounding, given, clock, seed, progress, start, methods, rounds, stop_at):
+    with_reachable_outputs(given)  # infeasible: say so in the modeller's numbers
+    problem, units = given.in_unit_range(), given.units
+    objective = _Objective(surrounding, units)
+    with _report(progress, objective) as on_improvement:
         searcher = Searcher(problem, clock, seed, on_improvement)
         if stop_at is not None:
-            sign = -1.0 if surrounding.maximise else 1.0
-            searcher.stop_at = sign * stop_at - surrounding.cost_constant
+            searcher.stop_at = objective.inverse(stop_at)
         if not searcher.direct:
             check_rows(searcher)
         if start is not None:
-            columns = with_points(problem, _points(surrounding, start))
+            columns = with_points(given, _points(surrounding, start)) / units.columns
             searcher.offer(solve_region(problem, columns, clock.limit()), "start")
         _run(searcher, methods, math.inf if rounds is None else rounds)
-    return _result(surrounding, searcher)
+    return _result(surrounding, searcher, units, objective)
+
+
+class _Objective:
+    """Objective values in the modeller's sense and units, from those of a search."""
+
+    def __init__(self, surrounding, units):
+        self._factor = (-1.0 if surrounding.maximise else 1.0) * units.objective
+        self._constant = surrounding.cost_constant / units.objective
+
+    def __call__(self, value):
+        return self._factor * (value + self._constant)
+
+    def inverse(self, value):
+        return value / self._factor - self._constant
 
 
 def _run(searcher, methods, rounds):
@@ -219,13 +235,8 @@ def _points(surrounding, start):
         raise ModelError(f"start: {error}") from None
 
 
-def _result(surrounding, searcher):
+def _result(surrounding, searcher, units, objective):
     seconds, best = searcher.clock.elapsed(), searcher.best
-    sign = -1.0 if surrounding.maximise else 1.0
-
-    def objective(value):
-        return sign * (value + surrounding.cost_constant)
-
     trajectory = [(s, objective(v), name) for s, v, name in searcher.trajectory]
     if best is None:
         return SearchResult(
@@ -233,6 +244,7 @@ def _result(surrounding, searcher):
             message=f"No feasible point was found in {seconds:.1f} s. Give more "
             "time_limit, other methods or a start; the model may be infeasible.",
         )
+    best = best * units.columns
     method = trajectory[-1][2]
     value = objective(searcher.value)
     return SearchResult(
@@ -251,9 +263,8 @@ def _result(surrounding, searcher):
 
 
 @contextlib.contextmanager
-def _report(progress, surrounding):
+def _report(progress, objective):
     """A callback for improvements: a log line each, and a progress line if wanted."""
-    sign = -1.0 if surrounding.maximise else 1.0
     bar = None
     if progress:
         from tqdm.auto import tqdm
@@ -261,7 +272,7 @@ def _report(progress, surrounding):
         bar = tqdm(desc="search", unit=" improvements")
 
     def on_improvement(seconds, value, method):
-        value = sign * (value + surrounding.cost_constant)
+        value = objective(value)
         logger.debug(f"{seconds:.3f} s: objective {value:.9g} by {method}")
         if bar is not None:
             bar.set_postfix(objective=f"{value:.6g}", by=method, refresh=False)

@@ -20,7 +20,7 @@ def polish(surrounding, points, time_limit=None):
     and ``outputs = C inputs + d`` form one linear (or, with integer columns,
     mixed-integer) programme in the modeller's columns.  Its solution is finished by
     the networks' forward pass and checked against every row, bound and integrality
-    within 1e-6.
+    within 1e-6 in unit range (``search.units``).
 
     Parameters
     ----------
@@ -44,9 +44,12 @@ def polish(surrounding, points, time_limit=None):
     """
     check_linear(surrounding)
     problem = problem_of(surrounding)
-    found = solve_region(problem, with_points(problem, points), time_limit)
+    columns = problem.units.columns
+    start = with_points(problem, points) / columns
+    found = solve_region(problem.in_unit_range(), start, time_limit)
     if found is None:
         return None
+    found = found * columns
     return float(problem.value(found) + surrounding.cost_constant), found
 
 

@@ -1,15 +1,17 @@
 """A search problem: linear rows around networks, as arrays; no Pyomo in here."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from scipy import sparse
 
 from pyomo_relu.bounds import LinearModel
+from pyomo_relu.search.units import FEASIBILITY, Units, in_unit_range
 
-#: How far rows, bounds, integers and networks may be violated by a feasible point.
-TOLERANCE = 1e-6
+#: How far rows, bounds, integers and networks may be violated, in unit range.
+TOLERANCE = FEASIBILITY
 
 
 class Clock:
@@ -54,6 +56,8 @@ class Problem:
     networks : tuple of Network
     inputs, outputs : tuple of numpy.ndarray of int
         Columns of each network's inputs and outputs.
+    known_units : Units, optional
+        If they have been determined already.
     """
 
     linear: LinearModel
@@ -61,6 +65,27 @@ class Problem:
     networks: tuple
     inputs: tuple
     outputs: tuple
+    known_units: Units = field(default=None, compare=False, repr=False)
+
+    @cached_property
+    def units(self):
+        """Units of columns, rows and objective."""
+        return self._unit_range[0] if self.known_units is None else self.known_units
+
+    @cached_property
+    def _unit_range(self):
+        order = self.forward_order()
+        parts = (self.networks, self.inputs, self.outputs)
+        return in_unit_range(
+            self.linear, self.costs, *([part[b] for b in order] for part in parts)
+        )
+
+    def in_unit_range(self):
+        """The same problem in unit range: points are divided by ``units.columns``."""
+        units, linear, costs = self._unit_range
+        networks = units.networks(self.networks, self.inputs, self.outputs)
+        ones = Units.ones(linear)
+        return Problem(linear, costs, tuple(networks), self.inputs, self.outputs, ones)
 
     @property
     def n_columns(self):
@@ -106,18 +131,15 @@ class Problem:
         return columns if columns.ndim == 2 else batch[0]
 
     def violation(self, columns):
-        """The largest violation of a bound, a row, integrality or a network."""
-        linear, x = self.linear, np.asarray(columns, dtype=float)
-        if not np.all(np.isfinite(x)):
-            return np.inf
-        parts = [linear.lower - x, x - linear.upper]
-        rows = linear.matrix @ x
-        parts += [linear.row_lower - rows, rows - linear.row_upper]
-        whole = x[linear.integer]
-        parts.append(np.abs(whole - np.round(whole)))
-        for network, inputs, outputs in zip(self.networks, self.inputs, self.outputs):
-            parts.append(np.abs(network.forward(x[inputs]) - x[outputs]))
-        return float(max((p.max() for p in parts if p.size), default=0.0))
+        """The largest violation of a bound, a row, integrality or a network.
+
+        In unit range; see ``units``.
+        """
+        points = np.asarray(columns, dtype=float)[None]
+        found = self.units.violation(
+            self.linear, self.networks, self.inputs, self.outputs, points
+        )
+        return float(found[0])
 
     def value(self, columns):
         """``costs . columns``, for one point or for many rows."""

@@ -204,22 +204,6 @@ def test_parallel_runs_agree(kind):
     assert pyo.value(m.obj) == pytest.approx(expected, rel=2e-4)
 
 
-def test_highs_threads_stay_free_for_others():
-    highspy = pytest.importorskip("highspy")
-    m = peaky(8)
-    m.row = pyo.Constraint(expr=m.x[0] + m.nn.outputs[0] >= -1)
-    solve(m)
-    # HiGHS refuses another number of threads while its pool has a size
-    for threads in (3, 2):
-        highs = highspy.Highs()
-        highs.setOptionValue("output_flag", False)
-        highs.setOptionValue("threads", threads)
-        highs.setOptionValue("parallel", "on")
-        highs.addVar(0, 1)
-        assert highs.run() == highspy.HighsStatus.kOk
-        solve(m)
-
-
 # -- how a run ends --------------------------------------------------------------------
 
 

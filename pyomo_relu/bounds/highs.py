@@ -1,0 +1,175 @@
+"""One way to make HiGHS objects and to run them: silent, and on threads of their own.
+
+HiGHS keeps one pool of worker threads per thread that calls it.  The first call decides
+its size, and a later one that asks for another size is refused.  So nothing here runs
+on the caller's thread: the caller's pool, if there is one, stays as it is, none is made
+if there is none, and whatever its size, a run of ours has the threads it states.
+"""
+
+import contextlib
+import os
+import queue
+import threading
+
+import numpy as np
+
+from pyomo_relu.errors import SolverError
+
+#: HiGHS' rule for parallel rows and columns (1 << 13).  Undoing it prints to stdout
+#: whatever ``output_flag`` says, and it compares costs by an absolute tolerance.
+_PARALLEL_COLUMNS = 1 << 13
+
+_QUIET = {
+    "output_flag": False,
+    "presolve_rule_off": _PARALLEL_COLUMNS,
+    "parallel": "off",
+    "threads": 1,
+}
+
+_lock = threading.Lock()
+_idle = []
+_greeted = False
+
+
+def make_highs(options, purpose="this"):
+    """A silent HiGHS object.
+
+    Parameters
+    ----------
+    options : dict
+        By HiGHS' names; ``threads`` is 1 unless given.
+    purpose : str
+        What needs HiGHS, for the message if it is missing.
+
+    Raises
+    ------
+    SolverError
+        If highspy is missing.
+    """
+    try:
+        import highspy
+    except ImportError as error:
+        raise SolverError(
+            f"{purpose} needs the Python package highspy: {error}. Install it "
+            "(pip install highspy)."
+        ) from error
+    global _greeted
+    with _lock:
+        silence = contextlib.nullcontext() if _greeted else _without_stdout()
+        with silence:
+            highs = highspy.Highs()
+        _greeted = True
+    options = {**_QUIET, **options}
+    if options["threads"] != 1:
+        options["parallel"] = "on"
+    for name, value in options.items():
+        highs.setOptionValue(name, value)
+    return highs
+
+
+@contextlib.contextmanager
+def _without_stdout():
+    """The process's first HiGHS object prints a banner before it takes any option."""
+    try:
+        kept = os.dup(1)
+    except OSError:  # there is no stdout
+        yield
+        return
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)
+        os.close(nowhere)
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+def pass_model(highs, model, costs=None, constant=0.0):
+    """Give HiGHS a LinearModel, to minimise ``costs . x + constant``; its HighsStatus.
+
+    Integer columns are kept integer.
+    """
+    matrix = model.matrix
+    m, n = matrix.shape
+    return highs.passModel(
+        n,
+        m,
+        matrix.nnz,
+        2,  # row-wise
+        1,  # minimise
+        constant,
+        np.zeros(n) if costs is None else np.asarray(costs, dtype=float),
+        model.lower,
+        model.upper,
+        model.row_lower,
+        model.row_upper,
+        matrix.indptr.astype(np.int32)[:-1] if m else np.zeros(0, dtype=np.int32),
+        matrix.indices.astype(np.int32),
+        matrix.data,
+        model.integer.astype(np.int32),
+    )
+
+
+def run_on_own_thread(highs):
+    """``highs.run()`` on a thread whose pool fits; returns its HighsStatus.
+
+    KeyboardInterrupt is raised once HiGHS has returned: it cannot be left running on
+    an object that is freed next.
+    """
+    if highs.getOptionValue("threads")[1] != 1:
+        return _Worker(highs.resetGlobalScheduler).call(highs.run)
+    return call_highs(highs.run)
+
+
+def call_highs(method):
+    """Any method of a HiGHS object that may solve something, on such a thread."""
+    try:
+        worker = _idle.pop()
+    except IndexError:
+        worker = _Worker()
+    try:
+        return worker.call(method)
+    finally:
+        _idle.append(worker)
+
+
+class _Worker:
+    """A thread that calls HiGHS; for one call only if it must ``reset`` its pool."""
+
+    def __init__(self, reset=None):
+        self._reset = reset
+        self._tasks, self._results = queue.SimpleQueue(), queue.SimpleQueue()
+        threading.Thread(target=self._work, name="HiGHS", daemon=True).start()
+
+    def _work(self):
+        while True:
+            method = self._tasks.get()
+            try:
+                result = method(), None
+            except BaseException as error:  # noqa: BLE001  (raised by the caller)
+                result = None, error
+            del method  # or its object lives until the next task
+            if self._reset is not None:
+                self._reset(True)
+            self._results.put(result)
+            if self._reset is not None:
+                return
+
+    def call(self, method):
+        self._tasks.put(method)
+        interrupted = None
+        while True:
+            try:
+                result, error = self._results.get()
+                break
+            except KeyboardInterrupt as again:
+                interrupted = again
+        if interrupted is not None or error is not None:
+            raise interrupted or error
+        return result
+
+
+# A forked process has none of the threads.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_idle.clear)
