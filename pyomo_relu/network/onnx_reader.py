@@ -56,11 +56,12 @@ def load_onnx(source, *, output=None, input_shapes=None, check=True):
     """
     name = getattr(source, "__fspath__", lambda: "ONNX model")()
     try:
-        model, name = open_model(source)
-        reader = GraphReader(model, name, output, input_shapes)
+        file = open_model(source)
+        name = file.name
+        reader = GraphReader(file.model, name, output, input_shapes)
         network = reader.network()
         if check:
-            verify(reader, network)
+            verify(file, reader, network)
     except ReLUError:
         raise
     except Exception as error:  # nodes are guarded one by one; this is all the rest
