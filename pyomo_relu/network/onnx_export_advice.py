@@ -44,6 +44,9 @@ _ENDINGS = {
     ),
 }
 
+#: Modules of the classes of PyTorch's tensors.
+_TENSORS = ("torch", "torch.nn.parameter")
+
 #: First part of a class's module -> how to export its objects.
 _PACKAGES = {
     "torch": f"Call model.eval() and export it with {_TORCH}",
@@ -74,7 +77,7 @@ def advice_for_object(source):
         if package in _PACKAGES:
             return f" {_PACKAGES[package]}."
     if isinstance(source, Mapping):
-        if any(type(v).__module__.startswith("torch") for v in source.values()):
+        if any(type(v).__module__ in _TENSORS for v in source.values()):
             return f" It seems to be {_CHECKPOINT}."
     if hasattr(source, "state_dict"):
         return f" {_PACKAGES['torch']}."
