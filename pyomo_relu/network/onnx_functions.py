@@ -17,6 +17,20 @@ def function_key(item):
     return domain, name, item.overload
 
 
+def model_nodes(model):
+    """All nodes of a model, of its functions and of the graphs within nodes."""
+    for owner in (model.graph, *model.functions):
+        yield from _nodes(owner)
+
+
+def _nodes(owner):
+    for node in owner.node:
+        yield node
+        for attribute in node.attribute:
+            for graph in (attribute.g, *attribute.graphs):
+                yield from _nodes(graph)
+
+
 def function_table(model, evaluator):
     """The model's functions by key, for ``function_key`` of a node.
 

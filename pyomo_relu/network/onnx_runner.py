@@ -3,7 +3,8 @@
 What is run are the bytes of the file, with the external data in its folder.  The reader
 has rewritten nothing in them.  Changed is only what the caller asked for: inner tensors
 that are compared are outputs too, and shapes of inputs given by ``input_shapes`` take
-the place of the file's.
+the place of the file's.  And functions whose names would make onnxruntime end the whole
+process (see ``_TWO_INPUTS``) get other names.
 
 Where onnxruntime cannot run this (it lacks a type, an operator or the opset, or something
 is wrong with parts that the outputs do not depend on), it runs the part of the graph that
@@ -15,6 +16,7 @@ import numpy as np
 
 from pyomo_relu.errors import NetworkError
 from pyomo_relu.network.onnx_evaluate import static_shape
+from pyomo_relu.network.onnx_functions import function_key, model_nodes
 
 #: onnxruntime refuses newer file versions; operators do not depend on them.
 _IR_VERSIONS = (4, 10)
@@ -26,6 +28,10 @@ _NOT_AVAILABLE = (
     "under development",
     "not a registered",
 )
+
+#: By the name alone, whatever the domain, onnxruntime 1.32 takes a node for an operator
+#: of two inputs when it derives shapes, and aborts the process if there are fewer.
+_TWO_INPUTS = frozenset({"Add", "Div", "Gather", "Mul", "Sub"})
 
 
 def runner(file, reader, names, feeds):
@@ -128,11 +134,13 @@ def _as_given(file, reader, names):
         return None
     content = file.serialized()
     replaced = [t.name for t in reader.inputs if _is_replaced(reader, t.name)]
-    if replaced:
+    renamed = _names_that_abort(file.model, reader.functions)
+    if replaced or renamed:
         model = ModelProto.FromString(content)
         for value in model.graph.input:
             if value.name in replaced:
                 value.type.CopyFrom(reader.input_types[value.name])
+        _rename(model, renamed)
         content = model.SerializeToString()
     declared = {v.name for v in reader.graph.output}
     addition = ModelProto()  # protobuf messages one behind the other are merged
@@ -147,6 +155,24 @@ def _is_replaced(reader, name):
     declared = next(v.type for v in reader.graph.input if v.name == name)
     shape = static_shape(declared)
     return shape not in (None, static_shape(reader.input_types[name]))
+
+
+def _names_that_abort(model, functions):
+    """Keys of the functions that onnxruntime must not see under their names."""
+    keys = {
+        function_key(node)
+        for node in model_nodes(model)
+        if node.op_type in _TWO_INPUTS and len(node.input) < 2
+    }
+    return keys & set(functions)
+
+
+def _rename(model, keys):
+    """Give functions a name that no operator has."""
+    for item in (*model_nodes(model), *model.functions):
+        if function_key(item) in keys:
+            field = "op_type" if hasattr(item, "op_type") else "name"
+            setattr(item, field, f"function {getattr(item, field)}")
 
 
 def _needed_part(file, reader, names):
@@ -165,6 +191,7 @@ def _needed_model(file, reader, names):
     part = model.graph
     part.name = "network"
     part.node.extend(reader.needed_nodes)
+    _rename(model, _names_that_abort(model, reader.functions))
     for node in part.node:
         node.name = ""  # onnxruntime refuses names that occur twice
     part.initializer.extend(
