@@ -3,7 +3,7 @@
 from pyomo_relu.errors import NetworkError
 from pyomo_relu.network.onnx_scope import Scope
 
-#: So many nodes may a model have once its functions are written out.
+#: So many nodes may a model's functions and branches add once they are written out.
 MAX_NODES = 2**16
 
 #: So deep may functions and branches be nested.
@@ -86,10 +86,10 @@ def _check_size(model, table):
                     total += size(graph.node, callers)
         return total
 
-    total = size(model.graph.node, ())
-    if total > max(MAX_NODES, 2 * len(model.graph.node)):
+    more = size(model.graph.node, ()) - len(model.graph.node)
+    if more > MAX_NODES:
         raise NetworkError(
-            f"written out, the model's local functions make {total} nodes, more than "
+            f"written out, the model's local functions add {more} nodes, more than "
             f"the {MAX_NODES} that are read. Export the network without local "
             "functions, or raise pyomo_relu.network.onnx_functions.MAX_NODES."
         )
