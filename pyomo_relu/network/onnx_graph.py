@@ -24,8 +24,8 @@ from pyomo_relu.network.onnx_evaluate import (
     tensor_array,
 )
 from pyomo_relu.network.onnx_functions import (
-    MAX_DEPTH,
     body,
+    check_depth,
     function_key,
     function_table,
 )
@@ -185,24 +185,6 @@ class GraphReader:
                 scope.done.add(k)
                 self._evaluate(scope.nodes[k], scope)
 
-    def others_are_small(self, scope):
-        """Whether the nodes of a scope that the walk left out make no huge tensors.
-
-        They were not evaluated, but whoever runs the file as it is evaluates them.
-        """
-        order, _ = scope.needed(scope.every_name())
-        for node in (scope.nodes[k] for k in order if k not in scope.done):
-            schema = self.evaluator.schema(node)
-            if schema is None or any(a.HasField("g") or a.graphs for a in node.attribute):
-                return False
-            try:
-                shapes = self._infer(scope.localized(node), schema)
-            except Exception:  # noqa: BLE001  (it is refused by whoever runs it)
-                return False
-            if len(shapes) < sum(map(bool, node.output)):
-                return False
-        return True
-
     def _read_constant(self, scope, name):
         unique, tensor = scope.unique(name), scope.constants[name]
         if unique not in self.tensors:
@@ -215,7 +197,6 @@ class GraphReader:
         if inner is None:
             self._within(node, lambda: self._evaluate_unguarded(node, scope))
             return
-        self.inner_scopes.append(inner)
         self._depth += 1
         self._require(inner, [name for name, _ in names])
         self._depth -= 1
@@ -248,11 +229,7 @@ class GraphReader:
         branches = any(a.HasField("g") or a.graphs for a in node.attribute)
         if function is None and not branches:
             return None, ()
-        if self._depth >= MAX_DEPTH:
-            raise NetworkError(
-                f"functions and branches are nested more than {MAX_DEPTH} deep. Export "
-                "the network without local functions."
-            )
+        check_depth(self._depth)
         if function is not None:
             inner, values = body(function, node, scope, self._taken), function.output
         else:
@@ -261,6 +238,7 @@ class GraphReader:
             self.branched = True
             inner = Scope.of_graph(graph, self._taken, scope)
             values = [v.name for v in graph.output]
+        self.inner_scopes.append(inner)
         pairs = [(v, scope.unique(n)) for v, n in zip(values, node.output) if n]
         return inner, [(v, n) for v, n in pairs if n in self.needed_names]
 
@@ -284,7 +262,7 @@ class GraphReader:
             raise NetworkError(
                 f"its input '{missing[0]}' is never computed. Export the network again."
             )
-        shapes = self._infer(node, schema)
+        shapes = self.infer(node, schema)
         arguments = [self.tensors[n] if n else None for n in node.input]
         if node.op_type in _RANDOM:
             raise UnsupportedOperatorError(
@@ -297,7 +275,9 @@ class GraphReader:
             raise UnsupportedOperatorError(self._not_piecewise_linear(node))
         counts = [n for n in node.input if self.is_affine(n) and not self._is_float(n)]
         if counts and node.op_type not in KEEPS_NUMBERS:
-            raise UnsupportedOperatorError(integers_refused(counts[0], self.input_types))
+            raise UnsupportedOperatorError(
+                integers_refused(counts[0], self.input_types)
+            )
         operation = Operation(self, node, schema, shapes)
         values = handler(operation, *arguments)
         values = values if isinstance(values, (tuple, list)) else (values,)
@@ -310,7 +290,7 @@ class GraphReader:
                     f"its output '{n}' is used, which is not piecewise linear."
                 )
 
-    def _infer(self, node, schema):
+    def infer(self, node, schema):
         """Infer and record output types; return the static shapes by name."""
         if schema is None:
             return {}

@@ -52,7 +52,7 @@ def runner(file, reader, names, feeds):
     NetworkError
         If neither onnxruntime nor onnx can run the model.
     """
-    if not all(map(reader.others_are_small, reader.inner_scopes)):
+    if not all(_rest_is_small(reader, scope) for scope in reader.inner_scopes):
         raise NetworkError(
             f"{reader.name}: a function or branch holds nodes that no output depends on "
             "and whose tensors are of unknown or huge size, so that onnxruntime is not "
@@ -130,7 +130,7 @@ def _as_given(file, reader, names):
     """The file's bytes; None if parts that nobody has looked at could be huge."""
     from onnx import ModelProto
 
-    if not reader.others_are_small(reader.scope):
+    if not _rest_is_small(reader, reader.scope):
         return None
     content = file.serialized()
     replaced = [t.name for t in reader.inputs if _is_replaced(reader, t.name)]
@@ -148,6 +148,22 @@ def _as_given(file, reader, names):
         if name not in declared:
             addition.graph.output.add(name=name)
     return content + addition.SerializeToString(), file.folder
+
+
+def _rest_is_small(reader, scope):
+    """Whether the nodes of a scope that the walk left out make no huge tensors."""
+    order, _ = scope.needed(scope.every_name())
+    for node in (scope.nodes[k] for k in order if k not in scope.done):
+        schema = reader.evaluator.schema(node)
+        if schema is None or any(a.HasField("g") or a.graphs for a in node.attribute):
+            return False
+        try:
+            shapes = reader.infer(scope.localized(node), schema)
+        except Exception:  # noqa: BLE001  (whoever runs it would refuse it)
+            return False
+        if len(shapes) < sum(map(bool, node.output)):
+            return False
+    return True
 
 
 def _is_replaced(reader, name):

@@ -5,7 +5,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from pyomo_relu.errors import NetworkError, NetworkFileError, NetworkMismatchError
+from pyomo_relu.errors import NetworkFileError, NetworkMismatchError
 from pyomo_relu.network import load_onnx, onnx_functions, onnx_graph
 from pyomo_relu.network.onnx_scope import Scope
 from tests.network.graphs import build, check_agreement, node, refusal, single
@@ -93,9 +93,7 @@ def test_a_function_with_the_name_of_an_operator_is_not_called(domain, name):
 @pytest.mark.parametrize("name", ["Relu", "Add", "Mul", "Gather", "Softmax"])
 def test_a_function_of_another_domain_may_have_any_name(name):
     """onnxruntime 1.32 aborts on some of them; it is shown other names then."""
-    borrowed = function(
-        name, [node("Neg", ["a"], ["c"]), node("Relu", ["c"], ["b"])]
-    )
+    borrowed = function(name, [node("Neg", ["a"], ["c"]), node("Relu", ["c"], ["b"])])
     network = load_onnx(with_functions([call(name, ["x"], ["y"])], [borrowed]))
     np.testing.assert_array_equal(network.forward(POINT), np.maximum(0, -POINT))
 
@@ -107,9 +105,7 @@ def test_overloads():
     nodes[0].overload = "second"
     model = with_functions(nodes, functions)
     model.ir_version = 10
-    np.testing.assert_array_equal(
-        check_agreement(model).forward(POINT), np.abs(POINT)
-    )
+    np.testing.assert_array_equal(check_agreement(model).forward(POINT), np.abs(POINT))
     functions[1].overload = ""
     refusal(with_functions(nodes, functions), "two functions 'F'")
 
@@ -166,7 +162,7 @@ def test_functions_that_call_themselves():
 
 
 def test_branches_nested_deeper_than_is_read(monkeypatch):
-    monkeypatch.setattr(onnx_graph, "MAX_DEPTH", 2)
+    monkeypatch.setattr(onnx_functions, "MAX_DEPTH", 2)
     inner = node("Relu", ["x"], ["q"])
     for _ in range(3):
         graphs = [

@@ -73,7 +73,9 @@ def test_disguised_models_with_external_data(tmp_path):
     ran = 0
     for seed in range(12):
         rng = np.random.default_rng(seed)
-        names = [str(n) for n in rng.choice(["as_function", "in_branch", "shuffled"], 4)]
+        names = [
+            str(n) for n in rng.choice(["as_function", "in_branch", "shuffled"], 4)
+        ]
         base = random_model(["gemm", "relu", "gemm", "leaky", "gemm"], seed, (5,))
         model = disguised(base, names, seed)
         if not ends_onnxruntime(model):
