@@ -34,24 +34,23 @@ from pyomo_relu.network.onnx_inputs import (
     KEEPS_NUMBERS,
     input_tensors,
     integers_refused,
+    output_names,
     without_batch,
+)
+from pyomo_relu.network.onnx_messages import (
+    node_label,
+    not_piecewise_linear,
+    unknown,
 )
 from pyomo_relu.network.onnx_operation import LayerBuilder, Operation
 from pyomo_relu.network.onnx_registry import lookup
 from pyomo_relu.network.onnx_scope import Scope
 from pyomo_relu.network.onnx_tensors import AffineTensor, stack
 
-#: Operators with which masks are made.
-_COMPARISONS = {"Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"}
-
 #: Operators whose value is not a function of their inputs alone.
 _RANDOM = {
-    "Bernoulli",
-    "Multinomial",
-    "RandomNormal",
-    "RandomNormalLike",
-    "RandomUniform",
-    "RandomUniformLike",
+    *("Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike"),
+    *("RandomUniform", "RandomUniformLike"),
 }
 
 
@@ -96,7 +95,7 @@ class GraphReader:
         self.branched, self.inner_scopes, self._depth = False, [], 0
         self._native = {}  # constants in the file's own precision
         self._taken = set()  # unique names of tensors
-        self.output_names = self._output_names(output)
+        self.output_names = output_names(self.graph, output, name)
         self.functions = self._guard(lambda: function_table(model, self.evaluator))
         self.scope = self._guard(lambda: Scope.of_graph(self.graph, self._taken))
         order, read = self._guard(lambda: self.scope.needed(self.output_names))
@@ -119,28 +118,7 @@ class GraphReader:
             self.layers.layers, self.inputs, tensors, self.name, self.fixed_batch
         )
 
-    # -- what is asked for ---------------------------------------------------------
-
-    def _output_names(self, output):
-        if output is None:
-            return [v.name for v in self.graph.output]
-        names = [output] if isinstance(output, str) else list(output)
-        known = {v.name for v in self.graph.input}
-        known.update(n for node in self.graph.node for n in node.output if n)
-        known.update(t.name for t in self.graph.initializer)
-        known.update(t.values.name for t in self.graph.sparse_initializer)
-        for name in names:
-            if name not in known:
-                raise NetworkError(
-                    f"{self.name}: there is no tensor '{name}' to take as output. "
-                    f"Tensors of the graph: {_some(sorted(known), name)}."
-                )
-        if not names or len(set(names)) != len(names):
-            raise NetworkError(
-                f"{self.name}: output={output!r} must name at least one tensor, and "
-                "each tensor once."
-            )
-        return names
+    # -- what is given -------------------------------------------------------------
 
     def _read_inputs(self, input_shapes):
         values = [
@@ -256,7 +234,7 @@ class GraphReader:
         handler = lookup(node.op_type, node.domain)
         no_opset = not node.domain and self.evaluator.version("") is None
         if (schema is None and handler is None) or no_opset:
-            raise UnsupportedOperatorError(_unknown(node))
+            raise UnsupportedOperatorError(unknown(node))
         missing = [n for n in node.input if n and n not in self.tensors]
         if missing:
             raise NetworkError(
@@ -272,12 +250,13 @@ class GraphReader:
             self._fold(node, schema)
             return
         if handler is None:
-            raise UnsupportedOperatorError(self._not_piecewise_linear(node))
-        counts = [n for n in node.input if self.is_affine(n) and not self._is_float(n)]
-        if counts and node.op_type not in KEEPS_NUMBERS:
-            raise UnsupportedOperatorError(
-                integers_refused(counts[0], self.input_types)
-            )
+            data = next(n for n in node.input if self.is_affine(n))
+            raise UnsupportedOperatorError(not_piecewise_linear(node, data))
+        for n, value in zip(node.input, arguments):
+            whole = isinstance(value, AffineTensor) and not self._is_float(n)
+            if whole and node.op_type not in KEEPS_NUMBERS:
+                reason = integers_refused(n, self.input_types)
+                raise UnsupportedOperatorError(reason)
         operation = Operation(self, node, schema, shapes)
         values = handler(operation, *arguments)
         values = values if isinstance(values, (tuple, list)) else (values,)
@@ -416,46 +395,4 @@ class GraphReader:
         return value
 
     def _where(self, node):
-        out = next((n for n in node.output if n), "")
-        node_name = f"node '{node.name}'" if node.name else "an unnamed node"
-        domain = f"{node.domain}." if node.domain not in ("", "ai.onnx") else ""
-        return (
-            f"{self.name}: {node_name} (operator {domain}{node.op_type}, "
-            f"output tensor '{out}')"
-        )
-
-    def _not_piecewise_linear(self, node):
-        data = [n for n in node.input if n and self.is_affine(n)]
-        mask = ""
-        if node.op_type in _COMPARISONS:
-            mask = (
-                " Write activations made with a mask, such as where(x > 0, x, 0), as "
-                "Relu, LeakyRelu, Clip, Max or Min."
-            )
-        return (
-            f"it is not piecewise linear in '{data[0]}', which depends on the "
-            "network's inputs, or has no piecewise linear reading here. If the part "
-            f"up to there is what you need, pass output='{data[0]}' to load_onnx; "
-            "otherwise train with ReLU activations, or teach the operator with "
-            f"pyomo_relu.network.register_operator.{mask}"
-        )
-
-
-def _unknown(node):
-    origin = ""
-    if node.domain.startswith("com.microsoft"):
-        origin = (
-            " onnxruntime writes it when it saves an optimised model: use the file "
-            "from before the optimisation."
-        )
-    return (
-        f"this operator is not known.{origin} Replace it by standard ONNX operators, or "
-        "teach it with pyomo_relu.network.register_operator."
-    )
-
-
-def _some(names, wanted, most=8):
-    import difflib
-
-    close = difflib.get_close_matches(wanted, names, n=most, cutoff=0.3)
-    return ", ".join(f"'{n}'" for n in (close or names[:most]))
+        return f"{self.name}: {node_label(node)}"
