@@ -171,15 +171,21 @@ class GraphReader:
             self._set(unique, array)
 
     def _evaluate(self, node, scope):
-        inner, names = self._within(node, lambda: self._inner_scope(node, scope))
+        inner, names = self._within(node, lambda: self._step(node, scope))
         if inner is None:
-            self._within(node, lambda: self._evaluate_unguarded(node, scope))
             return
         self._depth += 1
         self._require(inner, [name for name, _ in names])
         self._depth -= 1
         for name, outer in names:
             self._within(node, lambda n=name, o=outer: self._alias(inner.unique(n), o))
+
+    def _step(self, node, scope):
+        """Evaluate a node, unless it stands for an inner scope, which is returned."""
+        inner, names = self._inner_scope(node, scope)
+        if inner is None:
+            self._evaluate_unguarded(scope.localized(node))
+        return inner, names
 
     def _within(self, node, action):
         """The action's result; its errors with the node in front."""
@@ -203,7 +209,7 @@ class GraphReader:
         For a call of a function its body, for an If node the branch taken; None and no
         pairs for other nodes.
         """
-        function = self.functions.get(function_key(node))
+        function = self.functions.get(function_key(node)) if self.functions else None
         branches = any(a.HasField("g") or a.graphs for a in node.attribute)
         if function is None and not branches:
             return None, ()
@@ -228,8 +234,7 @@ class GraphReader:
 
     # -- one node ------------------------------------------------------------------
 
-    def _evaluate_unguarded(self, node, scope):
-        node = scope.localized(node)
+    def _evaluate_unguarded(self, node):
         schema = self.evaluator.schema(node)
         handler = lookup(node.op_type, node.domain)
         no_opset = not node.domain and self.evaluator.version("") is None

@@ -165,21 +165,22 @@ class Scope:
         return self._order(names, names_read, ())
 
     def _order(self, names, reads, done):
-        chosen, seen, open_names = set(), set(names), list(names)
+        chosen, seen, open_names = {}, set(names), list(names)
         while open_names:
             k = self._producer.get(open_names.pop())
             if k is None or k in chosen or k in done:
                 continue
-            chosen.add(k)
-            fresh = {n for n in reads(self.nodes[k]) if n not in seen}
+            chosen[k] = read = list(reads(self.nodes[k]))
+            fresh = [n for n in read if n not in seen]
             seen.update(fresh)
             open_names.extend(fresh)
-        return self._sorted(chosen, reads), seen
+        return self._sorted(chosen), seen
 
-    def _sorted(self, chosen, reads):
+    def _sorted(self, chosen):
+        """Positions in the order of evaluation, from what each node reads."""
         waiting, readers = {}, {k: [] for k in chosen}
-        for k in chosen:
-            before = {self._producer.get(n) for n in reads(self.nodes[k])} & chosen
+        for k, read in chosen.items():
+            before = {self._producer.get(n) for n in read} & chosen.keys()
             waiting[k] = len(before)
             for j in before:
                 readers[j].append(k)
@@ -194,7 +195,7 @@ class Scope:
                 if waiting[j] == 0:
                     heapq.heappush(ready, j)
         if len(order) < len(chosen):
-            stuck = self.nodes[min(chosen.difference(order))]
+            stuck = self.nodes[min(set(chosen).difference(order))]
             raise NetworkError(
                 "the model is not valid ONNX: the nodes around tensor "
                 f"'{next(filter(None, stuck.output), '')}' read one another's outputs "
