@@ -140,7 +140,8 @@ class GraphReader:
 
     def _guard(self, read):
         try:
-            return read()
+            with np.errstate(all="ignore"):
+                return read()
         except NetworkError as error:
             raise type(error)(f"{self.name}: {error}") from error
 
@@ -149,13 +150,10 @@ class GraphReader:
     def _require(self, scope, names):
         """Evaluate all that the named tensors of a scope depend on."""
         order, read = self._guard(lambda: scope.pending(names))
-        outside = []
-        for name in read:
-            self.needed_names.add(self._guard(lambda n=name: scope.unique(n)))
-            if name in scope.constants:
-                self._guard(lambda n=name: self._read_constant(scope, n))
-            elif not scope.defines(name):
-                outside.append(name)
+        self.needed_names.update(self._guard(lambda: [scope.unique(n) for n in read]))
+        for name in read & scope.constants.keys():
+            self._guard(lambda n=name: self._read_constant(scope, n))
+        outside = [n for n in read if not scope.defines(n)]
         if outside:
             self._require(scope.parent, outside)
         for k in order:
@@ -240,11 +238,9 @@ class GraphReader:
         no_opset = not node.domain and self.evaluator.version("") is None
         if (schema is None and handler is None) or no_opset:
             raise UnsupportedOperatorError(unknown(node))
-        missing = [n for n in node.input if n and n not in self.tensors]
-        if missing:
-            raise NetworkError(
-                f"its input '{missing[0]}' is never computed. Export the network again."
-            )
+        for n in node.input:
+            if n and n not in self.tensors:
+                raise NetworkError(f"its input '{n}' is never computed.")
         shapes = self.infer(node, schema)
         arguments = [self.tensors[n] if n else None for n in node.input]
         if node.op_type in _RANDOM:
