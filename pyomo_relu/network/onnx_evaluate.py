@@ -21,16 +21,23 @@ class NodeEvaluator:
     Parameters
     ----------
     opset_import : iterable of onnx.OperatorSetIdProto
+        As for onnxruntime, the last of several for one domain counts, and
+        "ai.onnx.ml" may be left out.
     ir_version : int
     """
 
     def __init__(self, opset_import, ir_version):
-        self.opset_import = list(opset_import)
-        self.ir_version = ir_version
-        self._versions = {
-            "" if entry.domain == "ai.onnx" else entry.domain: entry.version
-            for entry in self.opset_import
-        }
+        from onnx import helper
+
+        self.ir_version = max(ir_version, 3)  # older versions have no opsets
+        self._versions = {"ai.onnx.ml": helper.VERSION_TABLE[-1][3]}
+        for entry in opset_import:
+            domain = "" if entry.domain == "ai.onnx" else entry.domain
+            self._versions[domain] = entry.version
+        self.opset_import = [
+            helper.make_opsetid(domain, version)
+            for domain, version in self._versions.items()
+        ]
 
     def version(self, domain):
         """Opset version in force for ``domain``, or None."""
@@ -38,11 +45,15 @@ class NodeEvaluator:
 
     def schema(self, node):
         """The operator's onnx schema, or None if onnx does not know it."""
+        return self.operator(node.op_type, node.domain)
+
+    def operator(self, op_type, domain):
+        """The schema of an operator by name, or None if onnx does not know it."""
         import onnx.defs
 
-        domain = "" if node.domain == "ai.onnx" else node.domain
+        domain = "" if domain == "ai.onnx" else domain
         try:
-            return onnx.defs.get_schema(node.op_type, self.version(domain), domain)
+            return onnx.defs.get_schema(op_type, self.version(domain), domain)
         except (onnx.defs.SchemaError, TypeError):
             return None
 
@@ -168,7 +179,10 @@ def _run_by_runtime(model, feeds):
             value.type.CopyFrom(helper.make_tensor_type_proto(kind, array.shape))
         typed.ir_version = min(typed.ir_version, 10)
         session = onnxruntime.InferenceSession(
-            typed.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            typed.SerializeToString(),
+            options,
+            providers=["CPUExecutionProvider"],
+            enable_fallback=0,  # it would print to stdout
         )
         return session.run(None, feeds)
     except Exception:  # noqa: BLE001  (a second opinion; the first error is reported)
