@@ -6,8 +6,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from pyomo_relu.errors import NetworkFileError, NetworkMismatchError
-from pyomo_relu.network import load_onnx, onnx_functions, onnx_graph
-from pyomo_relu.network.onnx_scope import Scope
+from pyomo_relu.network import load_onnx, onnx_functions, register_operator
+from pyomo_relu.network.onnx_file import open_model
+from pyomo_relu.network.onnx_graph import GraphReader
+from pyomo_relu.network.onnx_verification import verify
 from tests.network.graphs import build, check_agreement, node, refusal, single
 
 RNG = np.random.default_rng(3)
@@ -161,17 +163,22 @@ def test_functions_that_call_themselves():
     refusal(with_functions([call("F", ["x"], ["y"])], [f]), "'F' calls itself")
 
 
-def test_branches_nested_deeper_than_is_read(monkeypatch):
-    monkeypatch.setattr(onnx_functions, "MAX_DEPTH", 2)
-    inner = node("Relu", ["x"], ["q"])
-    for _ in range(3):
-        graphs = [
-            helper.make_graph([n], "g", [], [onnx.ValueInfoProto(name="q")])
-            for n in (inner, node("Neg", ["x"], ["q"]))
-        ]
-        inner = node("If", ["c"], ["q"], then_branch=graphs[0], else_branch=graphs[1])
-    model = build([inner], {"x": ["N", 3]}, ["q"], {"c": np.array(True)})
-    refusal(model, "nested more than 2 deep")
+def test_branches_and_functions_nested_deeper_than_is_read():
+    """Thirty functions deep, in each of them two branches."""
+    functions, body = [], node("Relu", ["a"], ["b"])
+    for k in range(30):
+        for _ in range(2):
+            other = graph_of(node("Neg", ["a"], ["b"]))
+            body = node("If", ["c"], ["b"], then_branch=graph_of(body), else_branch=other)
+        functions.append(function(f"f{k}", [body], ["a", "c"]))
+        body = call(f"f{k}", ["a", "c"], ["b"])
+    nodes = [call("f29", ["x", "yes"], ["y"])]
+    model = with_functions(nodes, functions, constants={"yes": np.array(True)})
+    refusal(model, "nested more than 60 deep")
+
+
+def graph_of(n):
+    return helper.make_graph([n], "g", [], [onnx.ValueInfoProto(name=n.output[0])])
 
 
 def test_a_reference_to_an_attribute_outside_of_functions():
@@ -463,59 +470,56 @@ def test_arithmetic_on_integers_is_refused(step, text):
     assert "'x'" in message or "int8" in message or "bool" in message
 
 
-def test_the_comparison_is_made_at_integers(monkeypatch):
+def test_the_comparison_is_made_at_integers():
     """A reading that is wrong at integers is found out, one between them cannot be."""
-    monkeypatch.setattr(onnx_graph, "lookup", lambda *key: _half_step(*key))
-    with pytest.raises(NetworkMismatchError):
-        load_onnx(counted(TensorProto.INT64))
-
-
-def _half_step(op_type, domain=""):
-    from pyomo_relu.network.onnx_registry import lookup
-
-    if op_type != "Cast":
-        return lookup(op_type, domain)
-    return lambda operation, x: operation.relu(x)
+    before = register_operator("Cast", lambda operation, x: operation.relu(x))
+    try:
+        with pytest.raises(NetworkMismatchError):
+            load_onnx(counted(TensorProto.INT64))
+    finally:
+        register_operator("Cast", before)
 
 
 # -- the comparison ---------------------------------------------------------------------
 
 
-def test_a_default_that_is_forgotten_is_found_out(monkeypatch):
-    model = with_functions([call("Act", ["x"], ["y"])], [leaky_with_reference(True)])
-    monkeypatch.setattr(
-        Scope,
-        "bound",
-        lambda self, attributes: (a for a in attributes if not a.ref_attr_name),
-    )
-    with pytest.raises(NetworkMismatchError, match="onnxruntime"):
-        load_onnx(model)
+def compare(given, read):
+    """Compare the network read from one model with another model as it is given."""
+    file = open_model(given)
+    reader = GraphReader(open_model(read).model, file.name)
+    verify(file, reader, reader.network())
 
 
-def test_a_branch_confused_with_the_other_is_found_out(monkeypatch):
-    model = build(
-        [choice(branch_of("Relu", ["x"]), branch_of("Neg", ["x"]), "y")],
-        {"x": ["N", 3]},
-        ["y"],
-        {"yes": np.array(True)},
-    )
-    monkeypatch.setattr(onnx_graph, "branch_taken", _other_branch)
-    with pytest.raises(NetworkMismatchError, match="onnxruntime"):
-        load_onnx(model)
+def leaky_twice():
+    nodes = [call("Act", ["x"], ["y"])]
+    return [with_functions(nodes, [leaky_with_reference(d)]) for d in (True, False)]
 
 
-def _other_branch(node, condition):
-    return next(a.g for a in node.attribute if a.name == "else_branch")
+def branches_twice():
+    nodes = [choice(branch_of("Relu", ["x"]), branch_of("Neg", ["x"]), "y")]
+    x = {"x": ["N", 3]}
+    return [build(nodes, x, ["y"], {"yes": np.array(c)}) for c in (True, False)]
 
 
-def test_a_function_taken_for_the_operator_is_found_out(monkeypatch):
+def decoy_twice():
     decoy = function("Relu", [node("Neg", ["a"], ["b"])], domain="")
-    model = with_functions([node("Relu", ["x"], ["y"])], [decoy])
-    monkeypatch.setattr(
-        onnx_graph, "function_table", lambda *a: {("", "Relu", ""): decoy}
-    )
-    with pytest.raises(NetworkMismatchError, match="onnxruntime"):
-        load_onnx(model)
+    own = function("Relu", [node("Neg", ["a"], ["b"])])
+    return [
+        with_functions([node("Relu", ["x"], ["y"])], [decoy]),
+        with_functions([call("Relu", ["x"], ["y"])], [own]),
+    ]
+
+
+@pytest.mark.parametrize("models", [leaky_twice, branches_twice, decoy_twice])
+def test_what_is_confused_in_reading_is_found_out(models):
+    """A forgotten default, the other branch, a function in place of the operator."""
+    for given in models():
+        for read in models():
+            if read == given:
+                compare(given, read)
+            else:
+                with pytest.raises(NetworkMismatchError, match="onnxruntime"):
+                    compare(given, read)
 
 
 def test_shapes_given_by_the_caller_replace_those_of_the_file():
