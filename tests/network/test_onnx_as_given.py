@@ -169,7 +169,9 @@ def test_branches_and_functions_nested_deeper_than_is_read():
     for k in range(30):
         for _ in range(2):
             other = graph_of(node("Neg", ["a"], ["b"]))
-            body = node("If", ["c"], ["b"], then_branch=graph_of(body), else_branch=other)
+            body = node(
+                "If", ["c"], ["b"], then_branch=graph_of(body), else_branch=other
+            )
         functions.append(function(f"f{k}", [body], ["a", "c"]))
         body = call(f"f{k}", ["a", "c"], ["b"])
     nodes = [call("f29", ["x", "yes"], ["y"])]
