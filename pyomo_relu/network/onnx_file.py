@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from pyomo_relu.errors import NetworkError, NetworkFileError
+from pyomo_relu.network.onnx_claims import check_claims
 
 #: Oldest ONNX opset whose operators broadcast as they do today.
 OLDEST_OPSET = 7
@@ -51,6 +52,10 @@ def open_model(source):
             f"{type(source).__name__}."
         )
     _check_header(model, name)
+    try:
+        check_claims(model)
+    except NetworkError as error:
+        raise type(error)(f"{name}: {error}") from error
     model = _with_external_data(model, folder, name)
     model = _with_one_standard_domain(model)
     _check_schema(model, name)

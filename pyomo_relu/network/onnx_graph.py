@@ -7,13 +7,16 @@ is the walk, the operation object that those functions receive, and the assembly
 import numpy as np
 
 from pyomo_relu.errors import (
+    BudgetExceededError,
     NetworkError,
     NetworkMismatchError,
     UnsupportedOperatorError,
 )
+from pyomo_relu.network import budget
 from pyomo_relu.network.layer import INPUT, Source
 from pyomo_relu.network.network import Network
 from pyomo_relu.network.onnx_branches import branch_taken, names_read
+from pyomo_relu.network.onnx_constants import check_evaluation, check_numerical
 from pyomo_relu.network.onnx_evaluate import (
     NodeEvaluator,
     array_type,
@@ -26,7 +29,7 @@ from pyomo_relu.network.onnx_evaluate import (
 from pyomo_relu.network.onnx_inputs import input_tensors, without_batch
 from pyomo_relu.network.onnx_operation import LayerBuilder, Operation
 from pyomo_relu.network.onnx_registry import lookup
-from pyomo_relu.network.onnx_tensors import AffineTensor, stack
+from pyomo_relu.network.onnx_tensors import AffineTensor, entries, stack
 
 #: Operators with which masks are made.
 _COMPARISONS = {"Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"}
@@ -77,6 +80,7 @@ class GraphReader:
         self.tensors, self.types = {}, {}
         self.walked, self.inner_constants = [], []
         self._native = {}  # constants in the file's own precision
+        self._counted = {}  # matrices that the budget has counted, by id
         self.output_names = self._output_names(output)
         self.nodes = self._ancestors()
         self._read_initializers()
@@ -140,7 +144,7 @@ class GraphReader:
     def _read_initializers(self):
         for tensor in self.graph.initializer:
             if tensor.name in self.needed_names:
-                self._guard(lambda t=tensor: self._set(t.name, tensor_array(t)))
+                self._guard(lambda t=tensor: self._set_stored(t.name, t))
         for tensor in self.graph.sparse_initializer:
             name = tensor.values.name
             if name in self.needed_names:
@@ -198,12 +202,16 @@ class GraphReader:
             self._follow(node, branch_taken(node, self._native.get(node.input[0])))
             return
         self.walked.append(node)
+        budget.check_time()
         shapes = self._infer(node, schema)
         arguments = [self.tensors[n] if n else None for n in node.input]
         if node.op_type in _RANDOM:
             raise UnsupportedOperatorError(
                 "it draws random numbers. Export the network in inference mode."
             )
+        if schema is not None:
+            attributes = self.evaluator.attributes(node, schema)
+            check_evaluation(node, shapes, arguments, attributes)
         if not any(isinstance(a, AffineTensor) for a in arguments):
             self._fold(node, schema)
             return
@@ -226,7 +234,7 @@ class GraphReader:
         from onnx import helper
 
         for tensor in graph.initializer:
-            self._set(tensor.name, tensor_array(tensor))
+            self._set_stored(tensor.name, tensor)
             self.inner_constants.append(tensor)
         for inside in graph.node:
             self._evaluate(inside)
@@ -242,19 +250,19 @@ class GraphReader:
         self.types.update(types)
         shapes = {n: static_shape(t) for n, t in types.items()}
         for shape in shapes.values():
-            if shape is not None:
-                check_size(shape)
+            check_size(shape or ())
         return {n: s for n, s in shapes.items() if s is not None}
 
     def _fold(self, node, schema):
         attributes = self.evaluator.attributes(node, schema)
         if node.op_type == "Constant" and "value" in attributes:
-            self._set(node.output[0], tensor_array(attributes["value"]))
+            self._set_stored(node.output[0], attributes["value"])
             return
         if node.op_type == "Identity":
-            source = node.input[0]
-            self._set(node.output[0], self._native[source], self.tensors[source])
+            for known in (self._native, self.tensors, self.types):
+                known[node.output[0]] = known[node.input[0]]
             return
+        check_numerical(node)
         native = [self._native.get(n) for n in node.input]
         values = self.evaluator.run(node, native)
         exact = self._fold_exactly(node, native, values)
@@ -272,17 +280,26 @@ class GraphReader:
             return [self.tensors[node.input[0]]]
         try:
             exact = self.evaluator.run(node, [self.tensors.get(n) for n in node.input])
+        except BudgetExceededError:
+            raise
         except Exception:  # noqa: BLE001  (some operators insist on their own type)
             return values
         same = all(e.shape == v.shape for e, v in zip(exact, values) if v is not None)
         return exact if same else values
 
+    def _set_stored(self, name, tensor):
+        """Enter a constant whose data the file holds."""
+        array = tensor_array(tensor)
+        budget.grant(array.size)
+        self._set(name, array)
+
     def _set(self, name, native, exact=None):
-        check_size(native.shape)
+        budget.spend(native.size, f"tensor '{name}'")
         exact = native if exact is None else exact
         self._native[name] = native
         self.types[name] = array_type(native)
-        self.tensors[name] = exact.astype(float) if is_float(native.dtype) else native
+        widened = exact.astype(float, copy=False) if is_float(native.dtype) else native
+        self.tensors[name] = widened
 
     def _store(self, node, name, value, shape):
         if not isinstance(value, AffineTensor):
@@ -293,7 +310,7 @@ class GraphReader:
                 f"its output should have shape {shape} but has {value.shape}; the "
                 "shapes of its inputs do not fit together. Export the network again."
             )
-        check_size(value.shape)
+        self._count(name, value)
         if value.size == 0:
             raise NetworkError(f"its output '{name}' has no entries.")
         if not value.is_finite():
@@ -320,6 +337,13 @@ class GraphReader:
             kind = self.types[name].tensor_type.elem_type
             native = value.astype(helper.tensor_dtype_to_np_dtype(kind))
         self._set(name, native, value)
+
+    def _count(self, name, value):
+        """Spend what of an affine tensor is new."""
+        for part in (value.offset, *value.terms.values()):
+            if id(part) not in self._counted:
+                self._counted[id(part)] = part  # kept so that its id stays taken
+                budget.spend(entries(part), f"tensor '{name}', a matrix")
 
     def _finite(self, name):
         value = self.tensors.get(name)

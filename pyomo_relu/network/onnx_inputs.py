@@ -52,7 +52,7 @@ def input_tensors(values, input_shapes, name):
         try:
             check_size(shape)
         except NetworkError as error:
-            raise NetworkError(f"{name}: input '{value.name}': {error}") from None
+            raise type(error)(f"{name}: input '{value.name}': {error}") from None
         types[value.name] = helper.make_tensor_type_proto(kind, shape)
         tensors.append(Tensor(value.name, without_batch(shape)))
     return tensors, types, fixed_batch

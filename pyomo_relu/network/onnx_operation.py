@@ -3,8 +3,12 @@
 import numpy as np
 
 from pyomo_relu.errors import NetworkError, UnsupportedOperatorError
+from pyomo_relu.network import budget
 from pyomo_relu.network.layer import Layer, Source
-from pyomo_relu.network.onnx_tensors import AffineTensor, compact, stack
+from pyomo_relu.network.onnx_tensors import AffineTensor, compact, entries, stack
+
+#: Pairs per second that numpy sorts and compares.
+_SORTED = 1e6
 
 
 class LayerBuilder:
@@ -18,6 +22,8 @@ class LayerBuilder:
         """Append a layer with pre-activation ``tensor``; return its position."""
         sources = sorted(tensor.terms)
         weights = [compact(tensor.terms[s]) for s in sources]
+        for w in weights:
+            budget.spend(entries(w), f"weights of layer '{name}', a matrix")
         self.layers.append(
             Layer(sources, weights, tensor.offset, activation, ceiling, name)
         )
@@ -154,6 +160,7 @@ class Operation:
         return pool.select(groups[:, 0])
 
     def _halve(self, pool, groups):
+        budget.check_time(groups.size, _SORTED)
         if groups.shape[1] % 2:
             groups = np.column_stack([groups, np.full(len(groups), -1)])
         pairs = np.sort(groups.reshape(len(groups), -1, 2), axis=2)

@@ -8,6 +8,7 @@ from pyomo_relu.network import (  # noqa: F401  (each enters its operators)
     onnx_resize_operators,
     onnx_window_operators,
 )
+from pyomo_relu.network.budget import spending
 from pyomo_relu.network.onnx_file import open_model
 from pyomo_relu.network.onnx_graph import GraphReader
 from pyomo_relu.network.onnx_registry import register_operator
@@ -16,7 +17,7 @@ from pyomo_relu.network.onnx_verification import verify
 __all__ = ["load_onnx", "register_operator"]
 
 
-def load_onnx(source, *, output=None, input_shapes=None, check=True):
+def load_onnx(source, *, output=None, input_shapes=None, check=True, budget=None):
     """Read a piecewise-linear network from an ONNX model.
 
     The graph is walked once.  Tensors that do not depend on the inputs are folded to
@@ -38,6 +39,9 @@ def load_onnx(source, *, output=None, input_shapes=None, check=True):
     check : bool
         Compare the network once with onnxruntime, on points that reach both sides of
         its activations.
+    budget : Budget, optional
+        Limits on what loading may create and how long it may take; a
+        :class:`~pyomo_relu.network.Budget` raises or lowers them.
 
     Returns
     -------
@@ -51,16 +55,19 @@ def load_onnx(source, *, output=None, input_shapes=None, check=True):
         An operator is unknown or not piecewise linear in the inputs.
     NetworkMismatchError
         The network read does not reproduce onnxruntime.
+    BudgetExceededError
+        Loading would exceed the budget; the message says how to raise it.
     NetworkError
         The model is not valid, or its inputs, batch or weights are not acceptable.
     """
     name = getattr(source, "__fspath__", lambda: "ONNX model")()
     try:
-        model, name = open_model(source)
-        reader = GraphReader(model, name, output, input_shapes)
-        network = reader.network()
-        if check:
-            verify(reader, network)
+        with spending(budget):
+            model, name = open_model(source)
+            reader = GraphReader(model, name, output, input_shapes)
+            network = reader.network()
+            if check:
+                verify(reader, network)
     except ReLUError:
         raise
     except Exception as error:  # nodes are guarded one by one; this is all the rest

@@ -9,10 +9,16 @@ import numpy as np
 from scipy import sparse
 
 from pyomo_relu.errors import UnsupportedOperatorError
+from pyomo_relu.network import budget
 
 #: Matrices with a smaller share of nonzeros than this are stored as CSR.
 SPARSE_BELOW = 0.3
 
+#: Products of fewer steps are not weighed against the budget.
+_SMALL = 2**20
+
+#: Multiply-adds per second of a product of two CSR matrices.
+_SPARSE_RATE = 3e7
 
 #: What to do about an operator that bends in no piecewise linear way.
 INSTEAD = (
@@ -89,7 +95,7 @@ class AffineTensor:
         flat = index.reshape(-1)
         if flat.size == self.size and np.array_equal(flat, np.arange(self.size)):
             return self.reshape(index.shape)
-        terms = {source: matrix[flat] for source, matrix in self.terms.items()}
+        terms = {s: rows(matrix, flat) for s, matrix in self.terms.items()}
         return AffineTensor(index.shape, terms, self.offset[flat])
 
     def broadcast_to(self, shape):
@@ -189,6 +195,7 @@ def stack(tensors):
 
 def vertical(blocks):
     """Blocks of equal width one below the other, CSR if any of them is sparse."""
+    budget.require(sum(entries(b) for b in blocks), "a joint matrix")
     if any(sparse.issparse(b) for b in blocks):
         return sparse.csr_array(sparse.vstack([sparse.csr_array(b) for b in blocks]))
     return np.vstack(blocks)
@@ -213,12 +220,55 @@ def product(a, b):
         return a
     if is_identity(a):
         return b
+    _check_product(a, b)
     c = a @ b
     return sparse.csr_array(c) if sparse.issparse(c) else np.asarray(c)
 
 
+def _check_product(a, b):
+    """Raise if ``a @ b`` exceeds the budget."""
+    full = a.shape[0] * b.shape[1]
+    if full * a.shape[1] <= _SMALL:
+        return
+    if not (sparse.issparse(a) and sparse.issparse(b)):
+        width = b.shape[1] if sparse.issparse(a) else a.shape[0]
+        dense = not (sparse.issparse(a) or sparse.issparse(b))
+        known = a if sparse.issparse(a) else b
+        budget.require(full, f"a dense matrix of shape {(a.shape[0], b.shape[1])},")
+        budget.check_time(full * a.shape[1] if dense else width * known.nnz)
+        return
+    steps = int(np.diff(b.indptr)[a.indices].sum(dtype=np.int64))
+    budget.require(min(full, steps), "a product of sparse matrices")
+    budget.check_time(steps, _SPARSE_RATE)
+
+
+def rows(matrix, index):
+    """``matrix[index]`` for an index array."""
+    if len(index) * matrix.shape[1] > _SMALL:
+        lengths = np.diff(matrix.indptr) if sparse.issparse(matrix) else None
+        new = len(index) * matrix.shape[1] if lengths is None else lengths[index].sum()
+        budget.require(new, "a selection of rows")
+    return matrix[index]
+
+
+def repeated(count, matrix):
+    """CSR matrix with ``matrix`` in each of ``count`` diagonal blocks."""
+    matrix = sparse.csr_array(matrix)
+    if count == 1:
+        return matrix
+    budget.require(count * matrix.nnz, "a block diagonal matrix")
+    eye = sparse.eye_array(count, format="csr")
+    return sparse.csr_array(sparse.kron(eye, matrix, format="csr"))
+
+
+def entries(array):
+    """Stored entries of an array, dense or CSR."""
+    return array.nnz if sparse.issparse(array) else array.size
+
+
 def total(a, b):
     """``a + b`` for dense or CSR matrices."""
+    budget.require(entries(a) + entries(b), "a sum of matrices")
     if sparse.issparse(a) and sparse.issparse(b):
         return sparse.csr_array(a + b)
     return _dense(a) + _dense(b)
@@ -242,16 +292,19 @@ def divide_rows(matrix, divisor):
 
 def compact(matrix):
     """The storage that suits the matrix: CSR below SPARSE_BELOW, else dense."""
-    entries = max(1, matrix.shape[0] * matrix.shape[1])
+    size = max(1, matrix.shape[0] * matrix.shape[1])
     if sparse.issparse(matrix):
-        return matrix if matrix.nnz < SPARSE_BELOW * entries else matrix.toarray()
-    if np.count_nonzero(matrix) < SPARSE_BELOW * entries:
+        return matrix if matrix.nnz < SPARSE_BELOW * size else _dense(matrix)
+    if np.count_nonzero(matrix) < SPARSE_BELOW * size:
         return sparse.csr_array(matrix)
     return matrix
 
 
 def _dense(matrix):
-    return matrix.toarray() if sparse.issparse(matrix) else matrix
+    if not sparse.issparse(matrix):
+        return matrix
+    budget.require(matrix.shape[0] * matrix.shape[1], "a dense matrix")
+    return matrix.toarray()
 
 
 def _like(matrix, data):
