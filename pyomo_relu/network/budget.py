@@ -102,7 +102,7 @@ def require(elements, what="a tensor"):
     left = budget.elements if account is None else account.elements_left
     if elements > left:
         raise BudgetExceededError(
-            f"{what} of {int(elements)} entries exceeds the budget of "
+            f"{what} of {int(elements)} entries exceeds what is left of the budget of "
             f"{budget.elements:.0f} entries for all that loading creates (elements), "
             f"{_remedy('elements', budget)}"
         )
@@ -128,7 +128,7 @@ def check_nodes(count):
         )
 
 
-def check_time(operations=0.0, rate=_RATE):
+def check_time(operations=0.0, rate=_RATE, what="loading"):
     """Raise BudgetExceededError if the time is up, or would be after ``operations``."""
     account = _account.get()
     if account is None:
@@ -136,8 +136,8 @@ def check_time(operations=0.0, rate=_RATE):
     ahead = operations / rate
     if time.thread_time() + ahead > account.deadline:
         raise BudgetExceededError(
-            f"loading takes longer than the budget of {account.budget.seconds:g} s "
-            f"(seconds), {_remedy('seconds', account.budget)}"
+            f"{what} takes longer than the budget of {account.budget.seconds:g} s for "
+            f"all of loading (seconds), {_remedy('seconds', account.budget)}"
         )
 
 

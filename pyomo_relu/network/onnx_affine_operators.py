@@ -3,6 +3,7 @@
 import numpy as np
 from scipy import sparse
 
+from pyomo_relu.network import budget
 from pyomo_relu.network.onnx_evaluate import check_size, is_float
 from pyomo_relu.network.onnx_registry import operator
 from pyomo_relu.network.onnx_tensors import (
@@ -238,13 +239,15 @@ def linear_by_evaluation(operation, *tensors):
     at = data[0]
     x = tensors[at]
     arrays = list(tensors)
-    columns = []
+    columns, made = [], 0
     for j in range(x.size):
         unit = np.zeros(x.size)
         unit[j] = 1.0
         arrays[at] = unit.reshape(x.shape)
         value = np.asarray(operation.evaluate(*arrays)[0], dtype=float)
         columns.append(sparse.csr_array(value.reshape(1, -1)))
+        made += columns[-1].nnz
+        budget.require(made, "its matrix")
     matrix = sparse.csr_array(sparse.vstack(columns).T)
     return x.map(matrix, value.shape)
 

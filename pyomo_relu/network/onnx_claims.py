@@ -35,7 +35,7 @@ def check_claims(model):
 
 
 def _measure_function(start, functions, sizes):
-    """Enter (nodes, bytes, depth) of a function, and of those it calls, in ``sizes``."""
+    """Enter (nodes, bytes, depth) of a function, and of those it calls."""
     path = {}  # functions being measured, each called by the one before it
 
     def enter(key):

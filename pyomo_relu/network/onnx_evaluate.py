@@ -27,6 +27,7 @@ class NodeEvaluator:
     def __init__(self, opset_import, ir_version):
         self.opset_import = list(opset_import)
         self.ir_version = ir_version
+        self._schemas = {}
         self._versions = {
             "" if entry.domain == "ai.onnx" else entry.domain: entry.version
             for entry in self.opset_import
@@ -41,10 +42,14 @@ class NodeEvaluator:
         import onnx.defs
 
         domain = "" if node.domain == "ai.onnx" else node.domain
-        try:
-            return onnx.defs.get_schema(node.op_type, self.version(domain), domain)
-        except (onnx.defs.SchemaError, TypeError):
-            return None
+        key = domain, node.op_type
+        if key not in self._schemas:
+            try:
+                schema = onnx.defs.get_schema(key[1], self.version(domain), domain)
+            except (onnx.defs.SchemaError, TypeError):
+                schema = None
+            self._schemas[key] = schema
+        return self._schemas[key]
 
     def attributes(self, node, schema):
         """Attribute values by name, with the schema's defaults filled in."""

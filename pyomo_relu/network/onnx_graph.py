@@ -29,7 +29,7 @@ from pyomo_relu.network.onnx_evaluate import (
 from pyomo_relu.network.onnx_inputs import input_tensors, without_batch
 from pyomo_relu.network.onnx_operation import LayerBuilder, Operation
 from pyomo_relu.network.onnx_registry import lookup
-from pyomo_relu.network.onnx_tensors import AffineTensor, entries, stack
+from pyomo_relu.network.onnx_tensors import AffineTensor, all_finite, entries, stack
 
 #: Operators with which masks are made.
 _COMPARISONS = {"Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"}
@@ -209,11 +209,8 @@ class GraphReader:
             raise UnsupportedOperatorError(
                 "it draws random numbers. Export the network in inference mode."
             )
-        if schema is not None:
-            attributes = self.evaluator.attributes(node, schema)
-            check_evaluation(node, shapes, arguments, attributes)
         if not any(isinstance(a, AffineTensor) for a in arguments):
-            self._fold(node, schema)
+            self._fold(node, schema, shapes)
             return
         if handler is None:
             raise UnsupportedOperatorError(self._not_piecewise_linear(node))
@@ -253,7 +250,7 @@ class GraphReader:
             check_size(shape or ())
         return {n: s for n, s in shapes.items() if s is not None}
 
-    def _fold(self, node, schema):
+    def _fold(self, node, schema, shapes):
         attributes = self.evaluator.attributes(node, schema)
         if node.op_type == "Constant" and "value" in attributes:
             self._set_stored(node.output[0], attributes["value"])
@@ -263,9 +260,10 @@ class GraphReader:
                 known[node.output[0]] = known[node.input[0]]
             return
         check_numerical(node)
-        native = [self._native.get(n) for n in node.input]
-        values = self.evaluator.run(node, native)
-        exact = self._fold_exactly(node, native, values)
+        arguments = [self._native.get(n) for n in node.input]
+        check_evaluation(node, shapes, arguments, attributes)
+        values = self.evaluator.run(node, arguments)
+        exact = self._fold_exactly(node, arguments, values)
         for n, value, precise in zip(node.output, values, exact):
             if n:
                 self._set(n, value, precise)
@@ -310,10 +308,9 @@ class GraphReader:
                 f"its output should have shape {shape} but has {value.shape}; the "
                 "shapes of its inputs do not fit together. Export the network again."
             )
-        self._count(name, value)
         if value.size == 0:
             raise NetworkError(f"its output '{name}' has no entries.")
-        if not value.is_finite():
+        if not self._new_part_is_finite(name, value):
             bad = [n for n in node.input if not self._finite(n)]
             culprit = f" of '{bad[0]}'" if bad else ""
             raise NetworkError(
@@ -338,12 +335,15 @@ class GraphReader:
             native = value.astype(helper.tensor_dtype_to_np_dtype(kind))
         self._set(name, native, value)
 
-    def _count(self, name, value):
-        """Spend what of an affine tensor is new."""
+    def _new_part_is_finite(self, name, value):
+        """Spend what of an affine tensor is new; whether it holds finite numbers."""
+        fresh = {}
         for part in (value.offset, *value.terms.values()):
             if id(part) not in self._counted:
-                self._counted[id(part)] = part  # kept so that its id stays taken
+                fresh[id(part)] = part  # kept so that its id stays taken
                 budget.spend(entries(part), f"tensor '{name}', a matrix")
+        self._counted.update(fresh)
+        return all(all_finite(part) for part in fresh.values())
 
     def _finite(self, name):
         value = self.tensors.get(name)

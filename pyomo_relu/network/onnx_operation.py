@@ -5,6 +5,7 @@ import numpy as np
 from pyomo_relu.errors import NetworkError, UnsupportedOperatorError
 from pyomo_relu.network import budget
 from pyomo_relu.network.layer import Layer, Source
+from pyomo_relu.network.onnx_constants import check_evaluation
 from pyomo_relu.network.onnx_tensors import AffineTensor, compact, entries, stack
 
 #: Pairs per second that numpy sorts and compares.
@@ -182,6 +183,7 @@ class Operation:
 
     def evaluate(self, *arrays):
         """Outputs of this very node on arrays, by onnx's reference operator."""
+        check_evaluation(self.node, self.shapes, arrays, self.attributes)
         return self._reader.evaluator.run(self.node, arrays)
 
     def constant(self, position, arguments, default=None):

@@ -117,10 +117,7 @@ class AffineTensor:
 
     def is_finite(self):
         """Whether all coefficients and offsets are finite numbers."""
-        parts = [self.offset]
-        for m in self.terms.values():
-            parts.append(m.data if sparse.issparse(m) else m)
-        return all(np.all(np.isfinite(part)) for part in parts)
+        return all(all_finite(part) for part in (self.offset, *self.terms.values()))
 
     def __add__(self, other):
         if not isinstance(other, AffineTensor):
@@ -259,6 +256,11 @@ def repeated(count, matrix):
     budget.require(count * matrix.nnz, "a block diagonal matrix")
     eye = sparse.eye_array(count, format="csr")
     return sparse.csr_array(sparse.kron(eye, matrix, format="csr"))
+
+
+def all_finite(array):
+    """Whether an array, dense or CSR, holds nothing but finite numbers."""
+    return bool(np.isfinite(array.data if sparse.issparse(array) else array).all())
 
 
 def entries(array):

@@ -8,6 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from pyomo_relu.errors import NetworkError, NetworkMismatchError
+from pyomo_relu.network import budget
 from pyomo_relu.network.layer import INPUT
 from pyomo_relu.network.onnx_evaluate import static_shape
 from pyomo_relu.network.onnx_points import probing_points
@@ -60,6 +61,7 @@ def verify(reader, network):
     comparison = _Comparison(network, points, precision, reader.name)
     comparison.require_range()
     for p in comparison.usable:
+        budget.check_time(what=f"{reader.name}: the comparison with onnxruntime")
         values = run(_feeds(reader, points[p]))
         for (name, layer, part), value in zip(watched, values):
             comparison.require(name, layer, part, p, np.ravel(value))

@@ -1,0 +1,227 @@
+"""Loading damaged and hostile models: ``python -m tests.network.fuzz 10000``.
+
+Each must end as a network that equals onnxruntime on the bytes as they are, or in a
+ReLUError; within the budget.  A run is a function of its seed.  Mutants are judged
+in child processes, so that a crash or a hang of compiled code is seen as what it is.
+"""
+
+import argparse
+import functools
+import json
+import os
+import resource
+import signal
+import sys
+import time
+import warnings
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from pyomo_relu.errors import ReLUError
+from pyomo_relu.network import load_onnx
+from pyomo_relu.network.layer import INPUT
+from tests.network.graphs import batched, session, small_network
+from tests.network.hostile import HOSTILE
+from tests.network.mutate import mutant
+from tests.paths import ROOT
+from tests.random_graphs import STEPS, random_model
+
+#: Address space beyond what the child has when it begins, in bytes.
+MEMORY = 3 * 2**30
+
+#: Largest seed file, in bytes.
+_LARGEST = 60000
+
+#: Verdicts that are right; every other one is a fault.
+EQUAL, REFUSED = "equal", "refused"
+UNRUNNABLE = "read, but onnxruntime does not run the bytes"
+
+
+def seeds():
+    """The files that are mutated."""
+    rng = np.random.default_rng(0)
+    data = [small_network(rng).SerializeToString()]
+    names = sorted(STEPS)
+    shapes = [(3,), (6,), (2, 5), (1, 4, 4), (2, 4, 5)]
+    for k in range(40):
+        steps = [names[i] for i in rng.integers(len(names), size=7)]
+        opset = (9, 11, 13, 17, 18, 21)[k % 6]
+        model = random_model(steps, k, shapes[k % len(shapes)], opset)
+        data.append(model.SerializeToString())
+    folders = [ROOT / "examples" / "networks", ROOT.parent / "shared" / "models"]
+    for folder in folders:
+        for path in sorted(folder.rglob("*.onnx")):
+            if path.stat().st_size <= _LARGEST:
+                data.append(path.read_bytes())
+    return data
+
+
+def judge(data):
+    """Load ``data`` and compare; a pair (verdict, detail)."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            network = load_onnx(data)
+    except ReLUError as error:
+        text = str(error)
+        starved = "MemoryError" in text or "bad allocation" in text
+        return ("memory", text) if starved else (REFUSED, f"{type(error).__name__}")
+    except MemoryError as error:
+        return "memory", str(error)
+    except Exception as error:  # noqa: BLE001  (that is what is looked for)
+        return "raw exception", f"{type(error).__name__}: {error}"
+    try:
+        runner = session(data)
+    except Exception as error:  # noqa: BLE001
+        return UNRUNNABLE, " ".join(str(error).split())
+    return _compare(network, runner)
+
+
+def _compare(network, runner, points=6):
+    rng = np.random.default_rng(1)
+    compared = 0
+    for k in range(points):
+        x = rng.standard_normal(network.n_inputs) * (0.3, 1.0, 4.0)[k % 3]
+        arrays = batched(network, runner, x)
+        exact = np.concatenate([np.ravel(a).astype(float) for a in arrays])
+        feeds = {i.name: a for i, a in zip(runner.get_inputs(), arrays)}
+        try:
+            values = runner.run(None, feeds)
+        except Exception as error:  # noqa: BLE001
+            return UNRUNNABLE, " ".join(str(error).split())
+        theirs = np.concatenate([np.ravel(v).astype(float) for v in values])
+        low = any(v.dtype == np.float16 for v in (*values, *arrays))
+        ours = network.forward(exact)
+        if ours.shape != theirs.shape:
+            return "unequal", f"{ours.shape} against {theirs.shape}"
+        magnitude = _magnitude(network, exact)
+        usable = magnitude < (1e4 if low else 1e37)
+        compared += int(np.any(usable))
+        allowed = (3e-2 if low else 1e-4) * magnitude + 1e-30
+        with np.errstate(invalid="ignore"):
+            wrong = usable & ~(np.abs(ours - theirs) <= allowed)
+        if np.any(wrong):
+            i = int(np.argmax(wrong))
+            return "unequal", f"entry {i}: {ours[i]} against {theirs[i]}"
+    return EQUAL, "" if compared else "beyond the range of floats"
+
+
+def _magnitude(network, x):
+    """Sums of absolute values through all layers: what rounding errors scale with."""
+    values = []
+    with np.errstate(over="ignore", invalid="ignore"):
+        for layer in network.layers:
+            v = np.abs(layer.bias)
+            for (source, _), w in zip(layer.sources, layer.weights):
+                v = v + abs(w) @ (np.abs(x) if source == INPUT else values[source])
+            values.append(v)
+    return np.nan_to_num(values[-1], nan=np.inf)
+
+
+# -- running many ------------------------------------------------------------------
+
+
+def run(jobs, seconds=20):
+    """Judge each of ``jobs`` in child processes.
+
+    Parameters
+    ----------
+    jobs : sequence of (label, function without arguments that returns the bytes)
+    seconds : int
+        CPU time for each; the child is ended after it.
+
+    Returns
+    -------
+    list of (label, verdict, detail)
+    """
+    results = []
+    while len(results) < len(jobs):
+        rest = jobs[len(results) :]
+        reports, status = _in_child(rest, seconds)
+        results += reports
+        if len(reports) < len(rest):
+            end = "time" if os.WTERMSIG(status) == signal.SIGXCPU else "crash"
+            results.append((rest[len(reports)][0], end, f"wait status {status}"))
+    return results
+
+
+def mutants(numbers, seed=0):
+    """Jobs for :func:`run`."""
+    files = seeds()
+    return [(n, functools.partial(mutant, files, seed, n)) for n in numbers]
+
+
+def hostile():
+    """Jobs for :func:`run`: all models that a file can hold."""
+    names = sorted(set(HOSTILE) - {"branches_in_memory"})
+    return [(n, lambda n=n: HOSTILE[n]().SerializeToString()) for n in names]
+
+
+def _in_child(jobs, seconds):
+    """Reports of one child until it ends, and its wait status."""
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(read)
+        with os.fdopen(write, "w") as out:
+            _work(jobs, seconds, out)
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read) as lines:
+        reports = [tuple(json.loads(line)) for line in lines if line.endswith("\n")]
+    return reports, os.waitpid(pid, 0)[1]
+
+
+def _work(jobs, seconds, out):
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # onnxruntime's complaints
+    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    for label, make in jobs:
+        data = make()
+        limit = _address_space() + MEMORY
+        resource.setrlimit(resource.RLIMIT_AS, (limit, -1))
+        used = time.process_time()
+        resource.setrlimit(resource.RLIMIT_CPU, (int(used + seconds) + 1, hard))
+        verdict, detail = judge(data)
+        taken = time.process_time() - used
+        resource.setrlimit(resource.RLIMIT_AS, (-1, -1))
+        detail = f"{detail[:300]} ({taken:.2f} s, {len(data)} bytes)"
+        out.write(json.dumps([label, verdict, detail]) + "\n")
+        out.flush()
+
+
+def _address_space():
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[0]) * resource.getpagesize()
+
+
+def main(arguments):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("count", type=int)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--keep", help="folder for the files at fault")
+    options = parser.parse_args(arguments)
+    last = options.first + options.count
+    jobs = hostile() + mutants(range(options.first, last), options.seed)
+    results = []
+    for begin in range(0, len(jobs), 500):
+        results += run(jobs[begin : begin + 500])
+        print(f"{len(results)} of {len(jobs)}", file=sys.stderr, flush=True)
+    made = dict(jobs)
+    for label, verdict, _ in results:
+        if options.keep and verdict not in (EQUAL, REFUSED):
+            folder = Path(options.keep)
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / f"{options.seed}_{label}.onnx").write_bytes(made[label]())
+    counts = Counter(verdict for _, verdict, _ in results)
+    faults = [r for r in results if r[1] not in (EQUAL, REFUSED)]
+    for label, verdict, detail in faults:
+        print(f"{label}: {verdict}: {detail}")
+    print(", ".join(f"{n} {verdict}" for verdict, n in counts.most_common()))
+    return min(100, len(faults))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
