@@ -4,6 +4,7 @@ A few bytes of ONNX can ask for tensors, nodes and loops without end.  Everythin
 a load creates is therefore counted against one budget, before it is created.
 """
 
+import math
 import time
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -67,7 +68,17 @@ class _Account:
     def __init__(self, budget):
         self.budget = budget
         self.elements_left = budget.elements
-        self.deadline = time.thread_time() + budget.seconds
+        self._end = time.thread_time() + budget.seconds
+        self._safe = -math.inf
+
+    def is_late(self, ahead):
+        """Whether the time is up, or would be after ``ahead`` further seconds."""
+        now = time.monotonic()
+        if now + ahead < self._safe:  # far cheaper to ask for than CPU time
+            return False
+        left = self._end - time.thread_time()
+        self._safe = now + left  # CPU time never runs faster than the clock
+        return ahead > left
 
 
 _account = ContextVar("pyomo_relu_loading", default=None)
@@ -133,8 +144,7 @@ def check_time(operations=0.0, rate=_RATE, what="loading"):
     account = _account.get()
     if account is None:
         return
-    ahead = operations / rate
-    if time.thread_time() + ahead > account.deadline:
+    if account.is_late(operations / rate):
         raise BudgetExceededError(
             f"{what} takes longer than the budget of {account.budget.seconds:g} s for "
             f"all of loading (seconds), {_remedy('seconds', account.budget)}"

@@ -164,10 +164,12 @@ def _in_child(jobs, seconds):
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
-        os.close(read)
-        with os.fdopen(write, "w") as out:
-            _work(jobs, seconds, out)
-        os._exit(0)
+        try:
+            os.close(read)
+            with os.fdopen(write, "w") as out:
+                _work(jobs, seconds, out)
+        finally:
+            os._exit(0)  # at once: some libraries' exit handlers hang after a fork
     os.close(write)
     with os.fdopen(read) as lines:
         reports = [tuple(json.loads(line)) for line in lines if line.endswith("\n")]

@@ -28,7 +28,7 @@ def mutant(seeds, seed, number):
         change = _CHANGES[rng.integers(len(_CHANGES))]
         try:
             change(rng, model)
-        except (IndexError, TypeError, ValueError):
+        except (IndexError, TypeError, ValueError, onnx.defs.SchemaError):
             continue  # it does not apply to this model
     data = model.SerializeToString()
     return _damage(rng, data) if rng.random() < 0.05 else data
