@@ -32,11 +32,17 @@ def dropout(operation, x, ratio=None, training_mode=None):
 
 @operator("Cast", "CastLike")
 def cast(operation, x, like=None):
-    """A change between float types, which is the identity in exact arithmetic."""
+    """A change of type that keeps the number, the identity in exact arithmetic.
+
+    Integers and truth values that become floats or wider integers are read as the
+    reals that agree with them.
+    """
     target = operation.output_dtype()
     if not isinstance(x, AffineTensor):
         return x if is_float(x.dtype) and is_float(target) else x.astype(target)
     if not is_float(target):
+        if np.can_cast(operation.input_dtype(0), target):
+            return x
         operation.refuse(
             f"it casts a tensor that depends on the inputs to {target}, which rounds. "
             "Remove the cast and export the network again."

@@ -2,9 +2,7 @@
 
 from pyomo_relu.errors import NetworkError
 from pyomo_relu.network import budget
-
-#: Functions and branches within one another; onnx and onnxruntime recurse over them.
-DEEPEST = 64
+from pyomo_relu.network.onnx_functions import MAX_DEPTH, function_key
 
 #: Counts beyond this are not told apart.
 _ENDLESS = 10**18
@@ -24,7 +22,7 @@ def check_claims(model):
     NetworkError
         If functions call themselves, or calls and branches nest too deeply.
     """
-    functions = {_key(f): f for f in model.functions}
+    functions = {function_key(f): f for f in model.functions}
     sizes = {}
     for key in functions:
         if key not in sizes:
@@ -39,7 +37,8 @@ def _measure_function(start, functions, sizes):
     path = {}  # functions being measured, each called by the one before it
 
     def enter(key):
-        path[key] = iter([_key(node) for node, _ in _all_nodes(functions[key].node)])
+        nodes = _all_nodes(functions[key].node)
+        path[key] = iter([function_key(node) for node, _ in nodes])
         _check_depth(len(path))
 
     enter(start)
@@ -66,8 +65,8 @@ def _measure(nodes, functions, sizes):
     count, data, deepest = 0, 0, 0
     for node, depth in _all_nodes(nodes):
         more, repeated, inner = 1, 0, 0
-        if functions and _key(node) in functions:
-            more, repeated, inner = sizes[_key(node)]
+        if functions and function_key(node) in functions:
+            more, repeated, inner = sizes[function_key(node)]
         count = min(count + more, _ENDLESS)
         data = min(data + repeated, _ENDLESS)
         deepest = max(deepest, depth + inner)
@@ -90,15 +89,8 @@ def _all_nodes(nodes):
 
 
 def _check_depth(depth):
-    if depth > DEEPEST:
+    if depth > MAX_DEPTH:
         raise NetworkError(
-            f"functions or branches lie within one another more than {DEEPEST} deep. "
+            f"functions or branches lie within one another more than {MAX_DEPTH} deep. "
             "The file is damaged, or export the network without them."
         )
-
-
-def _key(item):
-    """What identifies a function, and a node that calls it."""
-    name = item.op_type if hasattr(item, "op_type") else item.name
-    domain = "" if item.domain == "ai.onnx" else item.domain
-    return domain, name, getattr(item, "overload", "")

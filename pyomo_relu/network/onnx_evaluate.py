@@ -21,17 +21,24 @@ class NodeEvaluator:
     Parameters
     ----------
     opset_import : iterable of onnx.OperatorSetIdProto
+        As for onnxruntime, the last of several for one domain counts, and
+        "ai.onnx.ml" may be left out.
     ir_version : int
     """
 
     def __init__(self, opset_import, ir_version):
-        self.opset_import = list(opset_import)
-        self.ir_version = ir_version
+        from onnx import helper
+
+        self.ir_version = max(ir_version, 3)  # older versions have no opsets
+        self._versions = {"ai.onnx.ml": helper.VERSION_TABLE[-1][3]}
+        for entry in opset_import:
+            domain = "" if entry.domain == "ai.onnx" else entry.domain
+            self._versions[domain] = entry.version
+        self.opset_import = [
+            helper.make_opsetid(domain, version)
+            for domain, version in self._versions.items()
+        ]
         self._schemas = {}
-        self._versions = {
-            "" if entry.domain == "ai.onnx" else entry.domain: entry.version
-            for entry in self.opset_import
-        }
 
     def version(self, domain):
         """Opset version in force for ``domain``, or None."""
@@ -39,13 +46,17 @@ class NodeEvaluator:
 
     def schema(self, node):
         """The operator's onnx schema, or None if onnx does not know it."""
+        return self.operator(node.op_type, node.domain)
+
+    def operator(self, op_type, domain):
+        """The schema of an operator by name, or None if onnx does not know it."""
         import onnx.defs
 
-        domain = "" if node.domain == "ai.onnx" else node.domain
-        key = domain, node.op_type
+        domain = "" if domain == "ai.onnx" else domain
+        key = domain, op_type
         if key not in self._schemas:
             try:
-                schema = onnx.defs.get_schema(key[1], self.version(domain), domain)
+                schema = onnx.defs.get_schema(op_type, self.version(domain), domain)
             except (onnx.defs.SchemaError, TypeError):
                 schema = None
             self._schemas[key] = schema

@@ -4,6 +4,8 @@ What an operator does to an affine tensor is in the ``onnx_*_operators`` modules
 is the walk, the operation object that those functions receive, and the assembly.
 """
 
+import math
+
 import numpy as np
 
 from pyomo_relu.errors import (
@@ -15,7 +17,7 @@ from pyomo_relu.errors import (
 from pyomo_relu.network import budget
 from pyomo_relu.network.layer import INPUT, Source
 from pyomo_relu.network.network import Network
-from pyomo_relu.network.onnx_branches import branch_taken, names_read
+from pyomo_relu.network.onnx_branches import branch_taken
 from pyomo_relu.network.onnx_constants import check_evaluation, check_numerical
 from pyomo_relu.network.onnx_evaluate import (
     NodeEvaluator,
@@ -26,9 +28,22 @@ from pyomo_relu.network.onnx_evaluate import (
     static_shape,
     tensor_array,
 )
-from pyomo_relu.network.onnx_inputs import input_tensors, without_batch
+from pyomo_relu.network.onnx_functions import (
+    MAX_DEPTH,
+    body,
+    function_key,
+    function_table,
+)
+from pyomo_relu.network.onnx_inputs import (
+    FLOATS,
+    KEEPS_NUMBERS,
+    input_tensors,
+    integers_refused,
+    without_batch,
+)
 from pyomo_relu.network.onnx_operation import LayerBuilder, Operation
 from pyomo_relu.network.onnx_registry import lookup
+from pyomo_relu.network.onnx_scope import Scope
 from pyomo_relu.network.onnx_tensors import AffineTensor, all_finite, entries, stack
 
 #: Operators with which masks are made.
@@ -51,7 +66,7 @@ class GraphReader:
     Parameters
     ----------
     model : onnx.ModelProto
-        Checked, without local functions and external data.
+        Without external data.
     name : str
         File or graph name, for messages.
     output : None, str or sequence of str
@@ -61,12 +76,14 @@ class GraphReader:
 
     Attributes
     ----------
-    nodes : list of onnx.NodeProto
-        The nodes that the outputs depend on, in graph order.
-    walked : list of onnx.NodeProto
-        The same after the walk, with the branch taken in place of an If node.
-    inner_constants : list of onnx.TensorProto
-        Initializers of the branches taken.
+    scope : Scope
+        The names of the outermost graph.
+    needed_nodes : list of onnx.NodeProto
+        Its nodes that the outputs may depend on, in order.
+    branched : bool
+        Whether an If node was met: part of the file has not been looked at.
+    inner_scopes : list of Scope
+        The functions and branches walked.
     tensors : dict of str to (numpy.ndarray | AffineTensor)
         What is known of each tensor; floating constants in float64.
     types : dict of str to onnx.TypeProto
@@ -75,21 +92,27 @@ class GraphReader:
     def __init__(self, model, name, output=None, input_shapes=None):
         self.model, self.name = model, name
         self.graph = model.graph
-        self.evaluator = NodeEvaluator(model.opset_import, model.ir_version)
+        imports = [o for f in model.functions for o in f.opset_import]
+        self.evaluator = NodeEvaluator(
+            [*imports, *model.opset_import], model.ir_version
+        )
         self.layers = LayerBuilder()
         self.tensors, self.types = {}, {}
-        self.walked, self.inner_constants = [], []
+        self.branched, self.inner_scopes, self._depth = False, [], 0
         self._native = {}  # constants in the file's own precision
         self._counted = {}  # matrices that the budget has counted, by id
+        self._taken = {}  # unique names of tensors, and the last number added to each
         self.output_names = self._output_names(output)
-        self.nodes = self._ancestors()
-        self._read_initializers()
+        self.functions = self._guard(lambda: function_table(model, self.evaluator))
+        self.scope = self._guard(lambda: Scope.of_graph(self.graph, self._taken))
+        order, read = self._guard(lambda: self.scope.needed(self.output_names))
+        self.needed_nodes = [self.scope.nodes[k] for k in order]
+        self.needed_names = set(read)
         self._read_inputs(input_shapes or {})
 
     def network(self):
         """Walk the graph and assemble the network."""
-        for node in self.nodes:
-            self._evaluate(node)
+        self._require(self.scope, self.output_names)
         outputs = [self._output(n) for n in self.output_names]
         self.output_sizes = [t.size for t in outputs]
         joint = stack(outputs)
@@ -111,6 +134,7 @@ class GraphReader:
         known = {v.name for v in self.graph.input}
         known.update(n for node in self.graph.node for n in node.output if n)
         known.update(t.name for t in self.graph.initializer)
+        known.update(t.values.name for t in self.graph.sparse_initializer)
         for name in names:
             if name not in known:
                 raise NetworkError(
@@ -124,40 +148,12 @@ class GraphReader:
             )
         return names
 
-    def _ancestors(self):
-        """The nodes that the outputs depend on; all others are ignored."""
-        nodes = list(self.graph.node)
-        producer = {n: k for k, node in enumerate(nodes) for n in node.output if n}
-        needed, open_names = set(), list(self.output_names)
-        seen = set(open_names)
-        while open_names:
-            k = producer.get(open_names.pop())
-            if k is None or k in needed:
-                continue
-            needed.add(k)
-            fresh = [n for n in names_read(nodes[k]) if n not in seen]
-            seen.update(fresh)
-            open_names.extend(fresh)
-        self.needed_names = seen
-        return [nodes[k] for k in sorted(needed)]
-
-    def _read_initializers(self):
-        for tensor in self.graph.initializer:
-            if tensor.name in self.needed_names:
-                self._guard(lambda t=tensor: self._set_stored(t.name, t))
-        for tensor in self.graph.sparse_initializer:
-            name = tensor.values.name
-            if name in self.needed_names:
-                self._guard(
-                    lambda t=tensor, n=name: self._set(n, sparse_tensor_array(t))
-                )
-
     def _read_inputs(self, input_shapes):
-        constants = {t.name for t in self.graph.initializer}
-        constants.update(t.values.name for t in self.graph.sparse_initializer)
-        values = [v for v in self.graph.input if v.name not in constants]
+        values = [
+            v for v in self.graph.input if v.name not in self.scope.constants and v.name
+        ]
         self.inputs, self.input_types, self.fixed_batch = input_tensors(
-            values, input_shapes, self.name
+            values, input_shapes, self.name, self.needed_names
         )
         self.types.update(self.input_types)
         whole = AffineTensor.of_source(
@@ -172,16 +168,77 @@ class GraphReader:
 
     def _guard(self, read):
         try:
-            read()
+            return read()
         except NetworkError as error:
             raise type(error)(f"{self.name}: {error}") from error
 
-    # -- one node ------------------------------------------------------------------
+    # -- the walk ------------------------------------------------------------------
 
-    def _evaluate(self, node):
+    def _require(self, scope, names):
+        """Evaluate all that the named tensors of a scope depend on."""
+        order, read = self._guard(lambda: scope.pending(names))
+        outside = []
+        for name in read:
+            self.needed_names.add(self._guard(lambda n=name: scope.unique(n)))
+            if name in scope.constants:
+                self._guard(lambda n=name: self._read_constant(scope, n))
+            elif not scope.defines(name):
+                outside.append(name)
+        if outside:
+            self._require(scope.parent, outside)
+        for k in order:
+            if k not in scope.done:  # a node before it may have asked for it
+                scope.done.add(k)
+                self._evaluate(scope.nodes[k], scope)
+
+    def others_are_small(self, scope):
+        """Whether the nodes of a scope that the walk left out make no huge tensors.
+
+        They were not evaluated, but whoever runs the file as it is evaluates them.
+        """
+        order, _ = scope.needed(scope.every_name())
+        total = 0
+        for node in (scope.nodes[k] for k in order if k not in scope.done):
+            schema = self.evaluator.schema(node)
+            if schema is None or any(a.HasField("g") or a.graphs for a in node.attribute):
+                return False
+            try:
+                check_numerical(node)
+                shapes = self._infer(scope.localized(node), schema)
+                total += sum(map(math.prod, shapes.values()))
+                budget.require(total)
+            except Exception:  # noqa: BLE001  (it is refused by whoever runs it)
+                return False
+            if len(shapes) < sum(map(bool, node.output)):
+                return False
+        return True
+
+    def _read_constant(self, scope, name):
+        unique, tensor = scope.unique(name), scope.constants[name]
+        if unique not in self.tensors:
+            dense = hasattr(tensor, "data_type")
+            if dense:
+                self._set_stored(unique, tensor)
+            else:
+                self._set(unique, sparse_tensor_array(tensor))
+
+    def _evaluate(self, node, scope):
+        inner, names = self._within(node, lambda: self._inner_scope(node, scope))
+        if inner is None:
+            self._within(node, lambda: self._evaluate_unguarded(node, scope))
+            return
+        self.inner_scopes.append(inner)
+        self._depth += 1
+        self._require(inner, [name for name, _ in names])
+        self._depth -= 1
+        for name, outer in names:
+            self._within(node, lambda n=name, o=outer: self._alias(inner.unique(n), o))
+
+    def _within(self, node, action):
+        """The action's result; its errors with the node in front."""
         try:
             with np.errstate(all="ignore"):
-                self._evaluate_unguarded(node)
+                return action()
         except NetworkMismatchError:
             raise
         except NetworkError as error:
@@ -193,15 +250,52 @@ class GraphReader:
                 "the operator in an unusual way; simplify the graph or export again."
             ) from error
 
-    def _evaluate_unguarded(self, node):
+    def _inner_scope(self, node, scope):
+        """The scope that a node stands for, and pairs (its name there, its name here).
+
+        For a call of a function its body, for an If node the branch taken; None and no
+        pairs for other nodes.
+        """
+        function = self.functions.get(function_key(node))
+        branches = any(a.HasField("g") or a.graphs for a in node.attribute)
+        if function is None and not branches:
+            return None, ()
+        if self._depth >= MAX_DEPTH:
+            raise NetworkError(
+                f"functions and branches are nested more than {MAX_DEPTH} deep. Export "
+                "the network without local functions."
+            )
+        if function is not None:
+            inner, values = body(function, node, scope, self._taken), function.output
+        else:
+            condition = self._native.get(scope.unique(node.input[0]))
+            graph = branch_taken(node, condition)
+            self.branched = True
+            inner = Scope.of_graph(graph, self._taken, scope)
+            values = [v.name for v in graph.output]
+        pairs = [(v, scope.unique(n)) for v, n in zip(values, node.output) if n]
+        return inner, [(v, n) for v, n in pairs if n in self.needed_names]
+
+    def _alias(self, name, other):
+        """Give the tensor ``name`` a second name."""
+        for known in (self.tensors, self.types, self._native):
+            if name in known:
+                known[other] = known[name]
+
+    # -- one node ------------------------------------------------------------------
+
+    def _evaluate_unguarded(self, node, scope):
+        node = scope.localized(node)
         schema = self.evaluator.schema(node)
         handler = lookup(node.op_type, node.domain)
-        if schema is None and handler is None:
+        no_opset = not node.domain and self.evaluator.version("") is None
+        if (schema is None and handler is None) or no_opset:
             raise UnsupportedOperatorError(_unknown(node))
-        if any(a.HasField("g") or a.graphs for a in node.attribute):
-            self._follow(node, branch_taken(node, self._native.get(node.input[0])))
-            return
-        self.walked.append(node)
+        missing = [n for n in node.input if n and n not in self.tensors]
+        if missing:
+            raise NetworkError(
+                f"its input '{missing[0]}' is never computed. Export the network again."
+            )
         budget.check_time()
         shapes = self._infer(node, schema)
         arguments = [self.tensors[n] if n else None for n in node.input]
@@ -214,6 +308,9 @@ class GraphReader:
             return
         if handler is None:
             raise UnsupportedOperatorError(self._not_piecewise_linear(node))
+        counts = [n for n in node.input if self.is_affine(n) and not self._is_float(n)]
+        if counts and node.op_type not in KEEPS_NUMBERS:
+            raise UnsupportedOperatorError(integers_refused(counts[0], self.input_types))
         operation = Operation(self, node, schema, shapes)
         values = handler(operation, *arguments)
         values = values if isinstance(values, (tuple, list)) else (values,)
@@ -221,22 +318,10 @@ class GraphReader:
             if n:
                 self._store(node, n, value, shapes.get(n))
         for n in node.output[len(values) :]:
-            if n in self.needed_names:
+            if n and n in self.needed_names:
                 raise UnsupportedOperatorError(
                     f"its output '{n}' is used, which is not piecewise linear."
                 )
-
-    def _follow(self, node, graph):
-        """Walk an inner graph as if its nodes stood in place of ``node``."""
-        from onnx import helper
-
-        for tensor in graph.initializer:
-            self._set_stored(tensor.name, tensor)
-            self.inner_constants.append(tensor)
-        for inside in graph.node:
-            self._evaluate(inside)
-        for n, value in zip(node.output, graph.output):
-            self._evaluate(helper.make_node("Identity", [value.name], [n]))
 
     def _infer(self, node, schema):
         """Infer and record output types; return the static shapes by name."""
@@ -355,6 +440,9 @@ class GraphReader:
         """Whether the tensor depends on the network's inputs."""
         return isinstance(self.tensors.get(name), AffineTensor)
 
+    def _is_float(self, name):
+        return self.types[name].tensor_type.elem_type in FLOATS
+
     # -- outputs and messages ------------------------------------------------------
 
     def _output(self, name):
@@ -368,6 +456,10 @@ class GraphReader:
                     f"{value.dtype}. Choose another tensor with output=."
                 )
             value = AffineTensor.constant(value)
+        elif not self._is_float(name):
+            raise NetworkError(
+                f"{self.name}: {integers_refused(name, self.input_types)}"
+            )
         if value.size == 0 or not value.is_finite():
             raise NetworkError(
                 f"{self.name}: the output '{name}' is empty, NaN or infinite. Export "

@@ -78,9 +78,16 @@ class Operation:
 
     def output_dtype(self):
         """The numpy dtype of the first output."""
+        return self._dtype(self.node.output[0])
+
+    def input_dtype(self, position):
+        """The numpy dtype of the tensor at an input position."""
+        return self._dtype(self.node.input[position])
+
+    def _dtype(self, name):
         from onnx import helper
 
-        kind = self._reader.types[self.node.output[0]].tensor_type.elem_type
+        kind = self._reader.types[name].tensor_type.elem_type
         return helper.tensor_dtype_to_np_dtype(kind)
 
     def input_name(self, position):

@@ -27,7 +27,7 @@ def load_onnx(source, *, output=None, input_shapes=None, check=True, budget=None
 
     Parameters
     ----------
-    source : str, os.PathLike, bytes or onnx.ModelProto
+    source : str, os.PathLike, bytes, onnx.ModelProto or torch.onnx.ONNXProgram
         A file (with external data only from its own folder), a file's content, or a
         model in memory.
     output : str or sequence of str, optional
@@ -37,8 +37,8 @@ def load_onnx(source, *, output=None, input_shapes=None, check=True, budget=None
         Shapes for inputs that the file leaves open.  A given first axis longer than 1
         is part of the sample; a first axis of 1 is the batch axis and is dropped.
     check : bool
-        Compare the network once with onnxruntime, on points that reach both sides of
-        its activations.
+        Compare the network once with onnxruntime, which runs the file as it was given,
+        on points that reach both sides of its activations.
     budget : Budget, optional
         Limits on what loading may create and how long it may take; a
         :class:`~pyomo_relu.network.Budget` raises or lowers them.
@@ -46,6 +46,8 @@ def load_onnx(source, *, output=None, input_shapes=None, check=True, budget=None
     Returns
     -------
     Network
+        Inputs of an integer type or bool, which must be cast to floats at once, are
+        read as reals: the network agrees with the file at the values of their type.
 
     Raises
     ------
@@ -63,11 +65,12 @@ def load_onnx(source, *, output=None, input_shapes=None, check=True, budget=None
     name = getattr(source, "__fspath__", lambda: "ONNX model")()
     try:
         with spending(budget):
-            model, name = open_model(source)
-            reader = GraphReader(model, name, output, input_shapes)
+            file = open_model(source)
+            name = file.name
+            reader = GraphReader(file.model, name, output, input_shapes)
             network = reader.network()
             if check:
-                verify(reader, network)
+                verify(file, reader, network)
     except ReLUError:
         raise
     except Exception as error:  # nodes are guarded one by one; this is all the rest

@@ -13,7 +13,7 @@ def _info(name, shape=None, kind=TensorProto.FLOAT):
 
 
 def functions_that_double(depth=24, base="Relu"):
-    """2^depth nodes in ``depth`` functions, each of which calls the one before twice."""
+    """2^depth nodes in ``depth`` functions that call the one before twice."""
     imports = [helper.make_opsetid("", 18), helper.make_opsetid("f", 1)]
     first = [node(base, ["a"], ["b"])]
     functions = [helper.make_function("f", "f0", ["a"], ["b"], first, imports)]
@@ -47,7 +47,12 @@ def functions_that_call_themselves():
     imports = [helper.make_opsetid("", 18), helper.make_opsetid("f", 1)]
     functions = [
         helper.make_function(
-            "f", a, ["a"], ["b"], [helper.make_node(b, ["a"], ["b"], domain="f")], imports
+            "f",
+            a,
+            ["a"],
+            ["b"],
+            [helper.make_node(b, ["a"], ["b"], domain="f")],
+            imports,
         )
         for a, b in (("f0", "f1"), ("f1", "f0"))
     ]
@@ -181,7 +186,9 @@ _TENSORS = {
     "Expand": _constants(
         "Expand", "a", "s", constants={"s": _SQUARE, "a": np.ones((1, 1))}
     ),
-    "Tile": _constants("Tile", "a", "s", constants={"s": _SQUARE, "a": np.ones((1, 1))}),
+    "Tile": _constants(
+        "Tile", "a", "s", constants={"s": _SQUARE, "a": np.ones((1, 1))}
+    ),
     "Pad": _constants(
         "Pad", "a", "s", constants={"s": np.array([0, 2**25]), "a": np.ones(1)}
     ),
@@ -211,7 +218,10 @@ _TENSORS = {
         constants={"a": np.ones((1, 1)), "s": np.float32([2**13, 2**12])},
     ),
     "Gather": _constants(
-        "Gather", "a", "i", constants={"a": np.ones((1, 2**13)), "i": np.zeros(2**12, int)}
+        "Gather",
+        "a",
+        "i",
+        constants={"a": np.ones((1, 2**13)), "i": np.zeros(2**12, int)},
     ),
     "MatMul": _constants(
         "MatMul",

@@ -5,7 +5,7 @@ import onnx
 import onnx.defs
 from onnx import AttributeProto, TensorProto, helper, numpy_helper
 
-_HUGE = [2**16, 2**24, 2**31 - 1, 2**31, 2**40, 2**62, -1, 0, -(2**31), 1, 2, 3, 7]
+_HUGE = [2**16, 2**24, 2**31 - 1, 2**31, 2**40, 2**62, -(2**31), -1, 0, 1, 2, 3, 7]
 _ODD = [0.0, -0.0, 1e-45, 1e30, -1e30, 3.4e38, np.inf, -np.inf, np.nan, 0.5, -1.0]
 _KINDS = [1, 2, 3, 5, 6, 7, 8, 9, 10, 11, 12, 13, 16, 17, 21, 99]
 _NAMES = sorted({s.name for s in onnx.defs.get_all_schemas()})
