@@ -112,7 +112,8 @@ class GraphReader:
 
     def network(self):
         """Walk the graph and assemble the network."""
-        self._require(self.scope, self.output_names)
+        with np.errstate(all="ignore"):
+            self._require(self.scope, self.output_names)
         outputs = [self._output(n) for n in self.output_names]
         self.output_sizes = [t.size for t in outputs]
         joint = stack(outputs)
@@ -237,8 +238,7 @@ class GraphReader:
     def _within(self, node, action):
         """The action's result; its errors with the node in front."""
         try:
-            with np.errstate(all="ignore"):
-                return action()
+            return action()
         except NetworkMismatchError:
             raise
         except NetworkError as error:

@@ -179,6 +179,9 @@ class Scope:
         return self._sorted(chosen, reads), seen
 
     def _sorted(self, chosen, reads):
+        order = sorted(chosen)
+        if all(self._follows(k, chosen, reads) for k in order):
+            return order
         waiting, readers = {}, {k: [] for k in chosen}
         for k in chosen:
             before = {self._producer.get(n) for n in reads(self.nodes[k])} & chosen
@@ -203,6 +206,11 @@ class Scope:
                 "in a circle. Export the network again."
             )
         return order
+
+    def _follows(self, k, chosen, reads):
+        """Whether a node stands behind those of ``chosen`` whose outputs it reads."""
+        before = (self._producer.get(n, -1) for n in reads(self.nodes[k]))
+        return all(j < k or j not in chosen for j in before)
 
 
 def _inputs(node):

@@ -150,13 +150,13 @@ def _repaired(data):
     """The model without names of nodes, declared types and what no output needs."""
     model = onnx.ModelProto.FromString(data)
     graph = model.graph
-    needed, kept = {v.name for v in graph.output}, []
-    for node in reversed(graph.node):
-        if needed & set(filter(None, node.output)):
+    needed, size = {v.name for v in graph.output}, -1
+    while len(needed) > size:  # nodes may stand in any order
+        size = len(needed)
+        nodes = [n for n in graph.node if needed & set(filter(None, n.output))]
+        for node in nodes:
             needed.update(names_read(node))
             node.name = ""
-            kept.append(node)
-    nodes = list(reversed(kept))
     constants = [t for t in graph.initializer if t.name in needed]
     del graph.node[:], graph.initializer[:], graph.value_info[:]
     graph.node.extend(nodes)
