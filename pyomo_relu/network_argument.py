@@ -86,7 +86,7 @@ def _resolve(block, network, output):
         return network_.load_onnx(network, output=output)
     raise ModelError(
         f"{block.name}: network= must be a path, bytes, an onnx.ModelProto, a "
-        "torch.onnx.ONNXProgram or a pyomo_relu Network, not "
+        "torch.onnx.ONNXProgram or a pyomo_relu Network, not a "
         f"{type(network).__name__}.{advice_for_object(network)}"
     )
 

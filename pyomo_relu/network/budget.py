@@ -134,8 +134,9 @@ def check_nodes(count):
     budget = Budget() if account is None else account.budget
     if count > budget.nodes:
         raise BudgetExceededError(
-            f"the graph has {count} nodes after inlining its functions, which exceeds "
-            f"the budget of {budget.nodes:.0f} (nodes), {_remedy('nodes', budget)}"
+            f"written out, the graph and its functions have {count} nodes, which "
+            f"exceeds the budget of {budget.nodes:.0f} (nodes), "
+            f"{_remedy('nodes', budget)}"
         )
 
 

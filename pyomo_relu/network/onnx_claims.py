@@ -91,6 +91,6 @@ def _all_nodes(nodes):
 def _check_depth(depth):
     if depth > MAX_DEPTH:
         raise NetworkError(
-            f"functions or branches lie within one another more than {MAX_DEPTH} deep. "
-            "The file is damaged, or export the network without them."
+            f"functions or branches are nested more than {MAX_DEPTH} deep. The "
+            "file is damaged, or export the network without them."
         )

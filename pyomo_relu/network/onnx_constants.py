@@ -6,8 +6,9 @@ needs them, and some take time without end on inputs of a few bytes.
 
 import math
 
-from pyomo_relu.errors import UnsupportedOperatorError
+from pyomo_relu.errors import BudgetExceededError, UnsupportedOperatorError
 from pyomo_relu.network import budget
+from pyomo_relu.network.onnx_evaluate import is_float
 
 #: Deterministic operators on numbers, by domain.
 _NUMERICAL = {
@@ -119,3 +120,37 @@ def _einsum_terms(equation, inputs):
         for letter, n in zip(letters, shape[len(shape) - len(letters) :]):
             extents[letter] = max(n, extents.get(letter, 1))
     return math.prod(extents.values())
+
+
+def folded(evaluator, node, native, exact):
+    """Values of a node on constants, in the file's precision and from float64.
+
+    Parameters
+    ----------
+    evaluator : NodeEvaluator
+    node : onnx.NodeProto
+    native, exact : list of (numpy.ndarray | None)
+        Its inputs in the file's types, and with floats widened to float64.
+
+    Returns
+    -------
+    native, exact : list of numpy.ndarray
+        The same where the node does not compute in floats.
+    """
+    values = evaluator.run(node, native)
+    if not (_any_float(native) and _any_float(values)):
+        return values, values
+    if node.op_type in ("Cast", "CastLike"):
+        return values, [exact[0]]
+    try:
+        precise = evaluator.run(node, exact)
+    except BudgetExceededError:
+        raise
+    except Exception:  # noqa: BLE001  (some operators insist on their own type)
+        return values, values
+    same = all(p.shape == v.shape for p, v in zip(precise, values) if v is not None)
+    return values, precise if same else values
+
+
+def _any_float(arrays):
+    return any(a is not None and is_float(a.dtype) for a in arrays)

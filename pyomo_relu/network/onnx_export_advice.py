@@ -63,7 +63,7 @@ _PACKAGES = {
 
 
 def advice_for_path(path):
-    """" It seems to be ...", or "" if the path's ending says nothing."""
+    """ " It seems to be ...", or "" if the path's ending says nothing."""
     ending = os.path.splitext(os.fspath(path))[1].lower()
     if os.path.isfile(os.path.join(path, "saved_model.pb")):
         ending = ".pb"
@@ -71,14 +71,14 @@ def advice_for_path(path):
 
 
 def advice_for_object(source):
-    """" Export it with ...", or "" for an object that is no model."""
+    """ " Export it with ...", or "" for an object that is no model."""
     for cls in type(source).__mro__:
         package = (cls.__module__ or "").split(".")[0]
         if package in _PACKAGES:
             return f" {_PACKAGES[package]}."
-    if isinstance(source, Mapping):
-        if any(type(v).__module__ in _TENSORS for v in source.values()):
-            return f" It seems to be {_CHECKPOINT}."
+    parts = source.values() if isinstance(source, Mapping) else ()
+    if any(type(v).__module__ in _TENSORS for v in parts):
+        return f" It seems to be {_CHECKPOINT}."
     if hasattr(source, "state_dict"):
         return f" {_PACKAGES['torch']}."
     if hasattr(source, "predict"):

@@ -14,6 +14,16 @@ def function_key(item):
     return domain, name, item.overload
 
 
+def check_depth(depth):
+    """Raise NetworkError at the greatest depth of functions and branches."""
+    if depth >= MAX_DEPTH:
+        raise NetworkError(
+            f"functions and branches are nested more than {MAX_DEPTH} deep. Export the "
+            "network without them, or raise "
+            "pyomo_relu.network.onnx_functions.MAX_DEPTH."
+        )
+
+
 def model_nodes(model):
     """All nodes of a model, of its functions and of the graphs within nodes."""
     for owner in (model.graph, *model.functions):

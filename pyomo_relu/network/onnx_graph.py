@@ -4,12 +4,9 @@ What an operator does to an affine tensor is in the ``onnx_*_operators`` modules
 is the walk, the operation object that those functions receive, and the assembly.
 """
 
-import math
-
 import numpy as np
 
 from pyomo_relu.errors import (
-    BudgetExceededError,
     NetworkError,
     NetworkMismatchError,
     UnsupportedOperatorError,
@@ -18,7 +15,11 @@ from pyomo_relu.network import budget
 from pyomo_relu.network.layer import INPUT, Source
 from pyomo_relu.network.network import Network
 from pyomo_relu.network.onnx_branches import branch_taken
-from pyomo_relu.network.onnx_constants import check_evaluation, check_numerical
+from pyomo_relu.network.onnx_constants import (
+    check_evaluation,
+    check_numerical,
+    folded,
+)
 from pyomo_relu.network.onnx_evaluate import (
     NodeEvaluator,
     array_type,
@@ -29,8 +30,8 @@ from pyomo_relu.network.onnx_evaluate import (
     tensor_array,
 )
 from pyomo_relu.network.onnx_functions import (
-    MAX_DEPTH,
     body,
+    check_depth,
     function_key,
     function_table,
 )
@@ -39,24 +40,23 @@ from pyomo_relu.network.onnx_inputs import (
     KEEPS_NUMBERS,
     input_tensors,
     integers_refused,
+    output_names,
     without_batch,
+)
+from pyomo_relu.network.onnx_messages import (
+    node_label,
+    not_piecewise_linear,
+    unknown,
 )
 from pyomo_relu.network.onnx_operation import LayerBuilder, Operation
 from pyomo_relu.network.onnx_registry import lookup
 from pyomo_relu.network.onnx_scope import Scope
-from pyomo_relu.network.onnx_tensors import AffineTensor, all_finite, entries, stack
-
-#: Operators with which masks are made.
-_COMPARISONS = {"Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"}
+from pyomo_relu.network.onnx_tensors import AffineTensor, stack
 
 #: Operators whose value is not a function of their inputs alone.
 _RANDOM = {
-    "Bernoulli",
-    "Multinomial",
-    "RandomNormal",
-    "RandomNormalLike",
-    "RandomUniform",
-    "RandomUniformLike",
+    *("Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike"),
+    *("RandomUniform", "RandomUniformLike"),
 }
 
 
@@ -102,7 +102,7 @@ class GraphReader:
         self._native = {}  # constants in the file's own precision
         self._counted = {}  # matrices that the budget has counted, by id
         self._taken = {}  # unique names of tensors, and the last number added to each
-        self.output_names = self._output_names(output)
+        self.output_names = output_names(self.graph, output, name)
         self.functions = self._guard(lambda: function_table(model, self.evaluator))
         self.scope = self._guard(lambda: Scope.of_graph(self.graph, self._taken))
         order, read = self._guard(lambda: self.scope.needed(self.output_names))
@@ -126,28 +126,7 @@ class GraphReader:
             self.layers.layers, self.inputs, tensors, self.name, self.fixed_batch
         )
 
-    # -- what is asked for ---------------------------------------------------------
-
-    def _output_names(self, output):
-        if output is None:
-            return [v.name for v in self.graph.output]
-        names = [output] if isinstance(output, str) else list(output)
-        known = {v.name for v in self.graph.input}
-        known.update(n for node in self.graph.node for n in node.output if n)
-        known.update(t.name for t in self.graph.initializer)
-        known.update(t.values.name for t in self.graph.sparse_initializer)
-        for name in names:
-            if name not in known:
-                raise NetworkError(
-                    f"{self.name}: there is no tensor '{name}' to take as output. "
-                    f"Tensors of the graph: {_some(sorted(known), name)}."
-                )
-        if not names or len(set(names)) != len(names):
-            raise NetworkError(
-                f"{self.name}: output={output!r} must name at least one tensor, and "
-                "each tensor once."
-            )
-        return names
+    # -- what is given -------------------------------------------------------------
 
     def _read_inputs(self, input_shapes):
         values = [
@@ -169,7 +148,8 @@ class GraphReader:
 
     def _guard(self, read):
         try:
-            return read()
+            with np.errstate(all="ignore"):
+                return read()
         except NetworkError as error:
             raise type(error)(f"{self.name}: {error}") from error
 
@@ -178,41 +158,16 @@ class GraphReader:
     def _require(self, scope, names):
         """Evaluate all that the named tensors of a scope depend on."""
         order, read = self._guard(lambda: scope.pending(names))
-        outside = []
-        for name in read:
-            self.needed_names.add(self._guard(lambda n=name: scope.unique(n)))
-            if name in scope.constants:
-                self._guard(lambda n=name: self._read_constant(scope, n))
-            elif not scope.defines(name):
-                outside.append(name)
+        self.needed_names.update(self._guard(lambda: [scope.unique(n) for n in read]))
+        for name in read & scope.constants.keys():
+            self._guard(lambda n=name: self._read_constant(scope, n))
+        outside = [n for n in read if not scope.defines(n)]
         if outside:
             self._require(scope.parent, outside)
         for k in order:
             if k not in scope.done:  # a node before it may have asked for it
                 scope.done.add(k)
                 self._evaluate(scope.nodes[k], scope)
-
-    def others_are_small(self, scope):
-        """Whether the nodes of a scope that the walk left out make no huge tensors.
-
-        They were not evaluated, but whoever runs the file as it is evaluates them.
-        """
-        order, _ = scope.needed(scope.every_name())
-        total = 0
-        for node in (scope.nodes[k] for k in order if k not in scope.done):
-            schema = self.evaluator.schema(node)
-            if schema is None or any(a.HasField("g") or a.graphs for a in node.attribute):
-                return False
-            try:
-                check_numerical(node)
-                shapes = self._infer(scope.localized(node), schema)
-                total += sum(map(math.prod, shapes.values()))
-                budget.require(total)
-            except Exception:  # noqa: BLE001  (it is refused by whoever runs it)
-                return False
-            if len(shapes) < sum(map(bool, node.output)):
-                return False
-        return True
 
     def _read_constant(self, scope, name):
         unique, tensor = scope.unique(name), scope.constants[name]
@@ -224,16 +179,21 @@ class GraphReader:
                 self._set(unique, sparse_tensor_array(tensor))
 
     def _evaluate(self, node, scope):
-        inner, names = self._within(node, lambda: self._inner_scope(node, scope))
+        inner, names = self._within(node, lambda: self._step(node, scope))
         if inner is None:
-            self._within(node, lambda: self._evaluate_unguarded(node, scope))
             return
-        self.inner_scopes.append(inner)
         self._depth += 1
         self._require(inner, [name for name, _ in names])
         self._depth -= 1
         for name, outer in names:
             self._within(node, lambda n=name, o=outer: self._alias(inner.unique(n), o))
+
+    def _step(self, node, scope):
+        """Evaluate a node, unless it stands for an inner scope, which is returned."""
+        inner, names = self._inner_scope(node, scope)
+        if inner is None:
+            self._evaluate_unguarded(scope.localized(node))
+        return inner, names
 
     def _within(self, node, action):
         """The action's result; its errors with the node in front."""
@@ -256,15 +216,11 @@ class GraphReader:
         For a call of a function its body, for an If node the branch taken; None and no
         pairs for other nodes.
         """
-        function = self.functions.get(function_key(node))
+        function = self.functions.get(function_key(node)) if self.functions else None
         branches = any(a.HasField("g") or a.graphs for a in node.attribute)
         if function is None and not branches:
             return None, ()
-        if self._depth >= MAX_DEPTH:
-            raise NetworkError(
-                f"functions and branches are nested more than {MAX_DEPTH} deep. Export "
-                "the network without local functions."
-            )
+        check_depth(self._depth)
         if function is not None:
             inner, values = body(function, node, scope, self._taken), function.output
         else:
@@ -273,6 +229,7 @@ class GraphReader:
             self.branched = True
             inner = Scope.of_graph(graph, self._taken, scope)
             values = [v.name for v in graph.output]
+        self.inner_scopes.append(inner)
         pairs = [(v, scope.unique(n)) for v, n in zip(values, node.output) if n]
         return inner, [(v, n) for v, n in pairs if n in self.needed_names]
 
@@ -284,20 +241,17 @@ class GraphReader:
 
     # -- one node ------------------------------------------------------------------
 
-    def _evaluate_unguarded(self, node, scope):
-        node = scope.localized(node)
+    def _evaluate_unguarded(self, node):
         schema = self.evaluator.schema(node)
         handler = lookup(node.op_type, node.domain)
         no_opset = not node.domain and self.evaluator.version("") is None
         if (schema is None and handler is None) or no_opset:
-            raise UnsupportedOperatorError(_unknown(node))
-        missing = [n for n in node.input if n and n not in self.tensors]
-        if missing:
-            raise NetworkError(
-                f"its input '{missing[0]}' is never computed. Export the network again."
-            )
+            raise UnsupportedOperatorError(unknown(node))
+        for n in node.input:
+            if n and n not in self.tensors:
+                raise NetworkError(f"its input '{n}' is never computed.")
         budget.check_time()
-        shapes = self._infer(node, schema)
+        shapes = self.infer(node, schema)
         arguments = [self.tensors[n] if n else None for n in node.input]
         if node.op_type in _RANDOM:
             raise UnsupportedOperatorError(
@@ -307,10 +261,13 @@ class GraphReader:
             self._fold(node, schema, shapes)
             return
         if handler is None:
-            raise UnsupportedOperatorError(self._not_piecewise_linear(node))
-        counts = [n for n in node.input if self.is_affine(n) and not self._is_float(n)]
-        if counts and node.op_type not in KEEPS_NUMBERS:
-            raise UnsupportedOperatorError(integers_refused(counts[0], self.input_types))
+            data = next(n for n in node.input if self.is_affine(n))
+            raise UnsupportedOperatorError(not_piecewise_linear(node, data))
+        for n, value in zip(node.input, arguments):
+            whole = isinstance(value, AffineTensor) and not self._is_float(n)
+            if whole and node.op_type not in KEEPS_NUMBERS:
+                reason = integers_refused(n, self.input_types)
+                raise UnsupportedOperatorError(reason)
         operation = Operation(self, node, schema, shapes)
         values = handler(operation, *arguments)
         values = values if isinstance(values, (tuple, list)) else (values,)
@@ -323,7 +280,7 @@ class GraphReader:
                     f"its output '{n}' is used, which is not piecewise linear."
                 )
 
-    def _infer(self, node, schema):
+    def infer(self, node, schema):
         """Infer and record output types; return the static shapes by name."""
         if schema is None:
             return {}
@@ -341,34 +298,15 @@ class GraphReader:
             self._set_stored(node.output[0], attributes["value"])
             return
         if node.op_type == "Identity":
-            for known in (self._native, self.tensors, self.types):
-                known[node.output[0]] = known[node.input[0]]
+            self._alias(node.input[0], node.output[0])
             return
+        native = [self._native.get(n) for n in node.input]
         check_numerical(node)
-        arguments = [self._native.get(n) for n in node.input]
-        check_evaluation(node, shapes, arguments, attributes)
-        values = self.evaluator.run(node, arguments)
-        exact = self._fold_exactly(node, arguments, values)
-        for n, value, precise in zip(node.output, values, exact):
+        check_evaluation(node, shapes, native, attributes)
+        exact = [self.tensors.get(n) for n in node.input]
+        for n, *value in zip(node.output, *folded(self.evaluator, node, native, exact)):
             if n:
-                self._set(n, value, precise)
-
-    def _fold_exactly(self, node, native, values):
-        """The same values from float64 inputs, where the node computes in floats."""
-        if not any(a is not None and is_float(a.dtype) for a in native):
-            return values
-        if not any(v is not None and is_float(v.dtype) for v in values):
-            return values
-        if node.op_type in ("Cast", "CastLike"):
-            return [self.tensors[node.input[0]]]
-        try:
-            exact = self.evaluator.run(node, [self.tensors.get(n) for n in node.input])
-        except BudgetExceededError:
-            raise
-        except Exception:  # noqa: BLE001  (some operators insist on their own type)
-            return values
-        same = all(e.shape == v.shape for e, v in zip(exact, values) if v is not None)
-        return exact if same else values
+                self._set(n, *value)
 
     def _set_stored(self, name, tensor):
         """Enter a constant whose data the file holds."""
@@ -395,7 +333,7 @@ class GraphReader:
             )
         if value.size == 0:
             raise NetworkError(f"its output '{name}' has no entries.")
-        if not self._new_part_is_finite(name, value):
+        if not value.count_new(self._counted, name):
             bad = [n for n in node.input if not self._finite(n)]
             culprit = f" of '{bad[0]}'" if bad else ""
             raise NetworkError(
@@ -419,16 +357,6 @@ class GraphReader:
             kind = self.types[name].tensor_type.elem_type
             native = value.astype(helper.tensor_dtype_to_np_dtype(kind))
         self._set(name, native, value)
-
-    def _new_part_is_finite(self, name, value):
-        """Spend what of an affine tensor is new; whether it holds finite numbers."""
-        fresh = {}
-        for part in (value.offset, *value.terms.values()):
-            if id(part) not in self._counted:
-                fresh[id(part)] = part  # kept so that its id stays taken
-                budget.spend(entries(part), f"tensor '{name}', a matrix")
-        self._counted.update(fresh)
-        return all(all_finite(part) for part in fresh.values())
 
     def _finite(self, name):
         value = self.tensors.get(name)
@@ -468,46 +396,4 @@ class GraphReader:
         return value
 
     def _where(self, node):
-        out = next((n for n in node.output if n), "")
-        node_name = f"node '{node.name}'" if node.name else "an unnamed node"
-        domain = f"{node.domain}." if node.domain not in ("", "ai.onnx") else ""
-        return (
-            f"{self.name}: {node_name} (operator {domain}{node.op_type}, "
-            f"output tensor '{out}')"
-        )
-
-    def _not_piecewise_linear(self, node):
-        data = [n for n in node.input if n and self.is_affine(n)]
-        mask = ""
-        if node.op_type in _COMPARISONS:
-            mask = (
-                " Write activations made with a mask, such as where(x > 0, x, 0), as "
-                "Relu, LeakyRelu, Clip, Max or Min."
-            )
-        return (
-            f"it is not piecewise linear in '{data[0]}', which depends on the "
-            "network's inputs, or has no piecewise linear reading here. If the part "
-            f"up to there is what you need, pass output='{data[0]}' to load_onnx; "
-            "otherwise train with ReLU activations, or teach the operator with "
-            f"pyomo_relu.network.register_operator.{mask}"
-        )
-
-
-def _unknown(node):
-    origin = ""
-    if node.domain.startswith("com.microsoft"):
-        origin = (
-            " onnxruntime writes it when it saves an optimised model: use the file "
-            "from before the optimisation."
-        )
-    return (
-        f"this operator is not known.{origin} Replace it by standard ONNX operators, or "
-        "teach it with pyomo_relu.network.register_operator."
-    )
-
-
-def _some(names, wanted, most=8):
-    import difflib
-
-    close = difflib.get_close_matches(wanted, names, n=most, cutoff=0.3)
-    return ", ".join(f"'{n}'" for n in (close or names[:most]))
+        return f"{self.name}: {node_label(node)}"

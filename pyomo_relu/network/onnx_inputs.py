@@ -1,8 +1,9 @@
-"""Input tensors of a graph: types, shapes, and what is done about the batch axis."""
+"""Inputs and outputs of a graph: types, shapes, what is done about the batch axis."""
 
 from pyomo_relu.errors import NetworkError
 from pyomo_relu.network.layer import Tensor
 from pyomo_relu.network.onnx_evaluate import check_size
+from pyomo_relu.network.onnx_messages import some
 
 #: Types of tensors that hold reals (TensorProto.FLOAT, FLOAT16, DOUBLE, BFLOAT16).
 FLOATS = frozenset({1, 10, 11, 16})
@@ -12,8 +13,11 @@ _INTEGERS = frozenset({2, 3, 4, 5, 6, 7, 9, 12, 13})
 
 #: Operators that hand on integers as they are, or turn them into floats.
 KEEPS_NUMBERS = frozenset(
-    "ArrayFeatureExtractor Cast CastLike Concat Expand FeatureVectorizer Flatten Gather "
-    "Identity Reshape Scaler Slice Split Squeeze Transpose Unsqueeze".split()
+    {
+        *("Cast", "CastLike", "Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze"),
+        *("Concat", "Split", "Slice", "Gather", "Expand", "Transpose"),
+        *("ArrayFeatureExtractor", "FeatureVectorizer", "Scaler"),
+    }
 )
 
 
@@ -70,6 +74,29 @@ def input_tensors(values, input_shapes, name, needed):
         types[value.name] = helper.make_tensor_type_proto(kind, shape)
         tensors.append(Tensor(value.name, without_batch(shape)))
     return tensors, types, fixed_batch
+
+
+def output_names(graph, output, name):
+    """Names of the tensors to take as outputs; ``output`` is as in ``load_onnx``."""
+    if output is None:
+        return [v.name for v in graph.output]
+    names = [output] if isinstance(output, str) else list(output)
+    known = {v.name for v in graph.input}
+    known.update(n for node in graph.node for n in node.output if n)
+    known.update(t.name for t in graph.initializer)
+    known.update(t.values.name for t in graph.sparse_initializer)
+    for wanted in names:
+        if wanted not in known:
+            raise NetworkError(
+                f"{name}: there is no tensor '{wanted}' to take as output. Tensors of "
+                f"the graph: {some(sorted(known), wanted)}."
+            )
+    if not names or len(set(names)) != len(names):
+        raise NetworkError(
+            f"{name}: output={output!r} must name at least one tensor, and each tensor "
+            "once."
+        )
+    return names
 
 
 def integers_refused(name, input_types):

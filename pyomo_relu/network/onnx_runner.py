@@ -12,9 +12,13 @@ matters, otherwise as given, with a lower IR version and without node names.  Wh
 cannot run this either, onnx's reference evaluator does.
 """
 
+import math
+
 import numpy as np
 
 from pyomo_relu.errors import NetworkError
+from pyomo_relu.network import budget
+from pyomo_relu.network.onnx_constants import check_numerical
 from pyomo_relu.network.onnx_evaluate import static_shape
 from pyomo_relu.network.onnx_functions import function_key, model_nodes
 
@@ -52,21 +56,21 @@ def runner(file, reader, names, feeds):
     NetworkError
         If neither onnxruntime nor onnx can run the model.
     """
-    if not all(map(reader.others_are_small, reader.inner_scopes)):
+    if not all(_rest_is_small(reader, scope) for scope in reader.inner_scopes):
         raise NetworkError(
             f"{reader.name}: a function or branch holds nodes that no output depends on "
             "and whose tensors are of unknown or huge size, so that onnxruntime is not "
             "asked to run the model. Export the network without them, or pass "
             "check=False to load_onnx and compare yourself."
         )
-    # onnxruntime would compute constants in branches that are never taken
-    optimised = [] if reader.branched else [True]
+    # else onnxruntime computes the constants of branches that are never taken
+    without = ["ConstantFolding"] if reader.branched else []
     reasons = []
     for data in (_as_given, _needed_part):
         content = data(file, reader, names)
-        for level in (*optimised, False) if content is not None else ():
+        for optimised in (True, False) if content is not None else ():
             try:
-                run = _session_runner(content, level, names)
+                run = _session_runner(content, optimised, without, names)
                 run(feeds)
             except Exception as error:  # noqa: BLE001  (told below, by the first one)
                 reasons.append(" ".join(str(error).split()))
@@ -80,7 +84,7 @@ def runner(file, reader, names, feeds):
     )
 
 
-def _session_runner(data, optimised, names):
+def _session_runner(data, optimised, without, names):
     import onnxruntime
 
     content, folder = data
@@ -98,7 +102,11 @@ def _session_runner(data, optimised, names):
             onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         )
     session = onnxruntime.InferenceSession(
-        content, options, providers=["CPUExecutionProvider"]
+        content,
+        options,
+        providers=["CPUExecutionProvider"],
+        disabled_optimizers=without,
+        enable_fallback=0,  # it would print to stdout
     )
     inputs = session.get_inputs()
 
@@ -130,7 +138,7 @@ def _as_given(file, reader, names):
     """The file's bytes; None if parts that nobody has looked at could be huge."""
     from onnx import ModelProto
 
-    if not reader.others_are_small(reader.scope):
+    if not _rest_is_small(reader, reader.scope):
         return None
     content = file.serialized()
     replaced = [t.name for t in reader.inputs if _is_replaced(reader, t.name)]
@@ -148,6 +156,28 @@ def _as_given(file, reader, names):
         if name not in declared:
             addition.graph.output.add(name=name)
     return content + addition.SerializeToString(), file.folder
+
+
+def _rest_is_small(reader, scope):
+    """Whether the nodes of a scope that the walk left out make no huge tensors."""
+    if len(scope.done) == len(scope.nodes):
+        return True
+    order, _ = scope.needed(scope.every_name())
+    total = 0
+    for node in (scope.nodes[k] for k in order if k not in scope.done):
+        schema = reader.evaluator.schema(node)
+        if schema is None or any(a.HasField("g") or a.graphs for a in node.attribute):
+            return False
+        try:
+            check_numerical(node)
+            shapes = reader.infer(scope.localized(node), schema)
+            total += sum(map(math.prod, shapes.values()))
+            budget.require(total)
+        except Exception:  # noqa: BLE001  (whoever runs it would refuse it)
+            return False
+        if len(shapes) < sum(map(bool, node.output)):
+            return False
+    return True
 
 
 def _is_replaced(reader, name):

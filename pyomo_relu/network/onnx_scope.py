@@ -167,24 +167,22 @@ class Scope:
         return self._order(names, names_read, ())
 
     def _order(self, names, reads, done):
-        chosen, seen, open_names = set(), set(names), list(names)
+        chosen, seen, open_names = {}, set(names), list(names)
         while open_names:
             k = self._producer.get(open_names.pop())
             if k is None or k in chosen or k in done:
                 continue
-            chosen.add(k)
-            fresh = {n for n in reads(self.nodes[k]) if n not in seen}
+            chosen[k] = read = list(reads(self.nodes[k]))
+            fresh = [n for n in read if n not in seen]
             seen.update(fresh)
             open_names.extend(fresh)
-        return self._sorted(chosen, reads), seen
+        return self._sorted(chosen), seen
 
-    def _sorted(self, chosen, reads):
-        order = sorted(chosen)
-        if all(self._follows(k, chosen, reads) for k in order):
-            return order
+    def _sorted(self, chosen):
+        """Positions in the order of evaluation, from what each node reads."""
         waiting, readers = {}, {k: [] for k in chosen}
-        for k in chosen:
-            before = {self._producer.get(n) for n in reads(self.nodes[k])} & chosen
+        for k, read in chosen.items():
+            before = {self._producer.get(n) for n in read} & chosen.keys()
             waiting[k] = len(before)
             for j in before:
                 readers[j].append(k)
@@ -199,18 +197,13 @@ class Scope:
                 if waiting[j] == 0:
                     heapq.heappush(ready, j)
         if len(order) < len(chosen):
-            stuck = self.nodes[min(chosen.difference(order))]
+            stuck = self.nodes[min(set(chosen).difference(order))]
             raise NetworkError(
                 "the model is not valid ONNX: the nodes around tensor "
                 f"'{next(filter(None, stuck.output), '')}' read one another's outputs "
                 "in a circle. Export the network again."
             )
         return order
-
-    def _follows(self, k, chosen, reads):
-        """Whether a node stands behind those of ``chosen`` whose outputs it reads."""
-        before = (self._producer.get(n, -1) for n in reads(self.nodes[k]))
-        return all(j < k or j not in chosen for j in before)
 
 
 def _inputs(node):

@@ -115,6 +115,23 @@ class AffineTensor:
         terms = {s: scale_rows(m, factor) for s, m in self.terms.items()}
         return AffineTensor(self.shape, terms, factor * self.offset)
 
+    def count_new(self, counted, name):
+        """Spend the budget on arrays that are not ``counted`` yet; if they are finite.
+
+        Parameters
+        ----------
+        counted : dict
+            Arrays by id, kept so that their ids stay taken; the new ones are added.
+        name : str
+            Of the tensor, for messages.
+        """
+        parts = (self.offset, *self.terms.values())
+        fresh = {id(p): p for p in parts if id(p) not in counted}
+        for part in fresh.values():
+            budget.spend(entries(part), f"tensor '{name}', a matrix")
+        counted.update(fresh)
+        return all(map(all_finite, fresh.values()))
+
     def is_finite(self):
         """Whether all coefficients and offsets are finite numbers."""
         return all(all_finite(part) for part in (self.offset, *self.terms.values()))

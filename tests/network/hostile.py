@@ -1,5 +1,7 @@
 """Small models that ask for much: each name a kind, each value a way to build one."""
 
+from itertools import pairwise
+
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
@@ -71,9 +73,7 @@ def functions_with_data(calls=60000, entries=20000):
     ]
     function = helper.make_function("f", "g", ["a"], ["b"], body, imports)
     names = ["x", *(f"t{k}" for k in range(calls - 1)), "y"]
-    nodes = [
-        helper.make_node("g", [a], [b], domain="f") for a, b in zip(names, names[1:])
-    ]
+    nodes = [helper.make_node("g", [a], [b], domain="f") for a, b in pairwise(names)]
     return _with_functions(nodes, [function], imports)
 
 
@@ -338,7 +338,7 @@ def chain(count, kind="Identity", width=2):
     """``count`` nodes of one kind, one after the other."""
     names = ["x", *(f"t{k}" for k in range(count - 1)), "y"]
     extra = ["w"] if kind in ("Add", "Mul") else []
-    nodes = [node(kind, [a, *extra], [b]) for a, b in zip(names, names[1:])]
+    nodes = [node(kind, [a, *extra], [b]) for a, b in pairwise(names)]
     return build(nodes, {"x": [1, width]}, ["y"], {"w": np.ones(width)})
 
 

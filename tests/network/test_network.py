@@ -312,7 +312,7 @@ def test_parameters_of_pytorch_are_told_to_be_detached():
 def test_transposed_weights_are_recognised(turned):
     rng = np.random.default_rng(0)
     sizes = (2, 3, 4, 1)
-    weights = [rng.standard_normal((m, n)) for n, m in zip(sizes, sizes[1:])]
+    weights = [rng.standard_normal(shape) for shape in ((3, 2), (4, 3), (1, 4))]
     biases = [np.zeros(m) for m in sizes[1:]]
     assert Network.sequential(weights, biases).n_inputs == 2
     weights = [w.T if k in turned else w for k, w in enumerate(weights)]

@@ -16,11 +16,11 @@ from tests.network.hostile import HOSTILE, chain, functions_that_double, large_l
 ENDS = {
     "functions_that_double": "nodes",
     "functions_that_double_less": None,
-    "functions_in_a_row": "deep",
+    "functions_in_a_row": "nested more than",
     "functions_that_call_themselves": "calls itself",
     "functions_with_data": "nodes",
     "branches_within_branches": "nodes",
-    "branches_in_memory": "deep",
+    "branches_in_memory": "nested more than",
     "endless_loop": "loops",
     "backtracking": "RegexFullMatch",
     "large_layers": "elements",
