@@ -4,12 +4,12 @@ Uses onnx's own schemas, shape inference and reference operators, so that what a
 operator means is never written down a second time.  Knows nothing of networks.
 """
 
+import math
+
 import numpy as np
 
 from pyomo_relu.errors import NetworkError, UnsupportedOperatorError
-
-#: No single tensor may have more entries: small files can ask for huge tensors.
-MAX_ENTRIES = 2**26
+from pyomo_relu.network import budget
 
 #: Constants up to this size take part in shape inference (shapes, axes, pads ...).
 _SHAPE_DATA = 4096
@@ -38,6 +38,13 @@ class NodeEvaluator:
             helper.make_opsetid(domain, version)
             for domain, version in self._versions.items()
         ]
+        self._schemas = {}
+
+    @classmethod
+    def of_model(cls, model):
+        """For the opsets of a model, which are in force in its functions too."""
+        inner = [o for f in model.functions for o in f.opset_import]
+        return cls([*inner, *model.opset_import], model.ir_version)
 
     def version(self, domain):
         """Opset version in force for ``domain``, or None."""
@@ -52,10 +59,14 @@ class NodeEvaluator:
         import onnx.defs
 
         domain = "" if domain == "ai.onnx" else domain
-        try:
-            return onnx.defs.get_schema(op_type, self.version(domain), domain)
-        except (onnx.defs.SchemaError, TypeError):
-            return None
+        key = domain, op_type
+        if key not in self._schemas:
+            try:
+                schema = onnx.defs.get_schema(op_type, self.version(domain), domain)
+            except (onnx.defs.SchemaError, TypeError):
+                schema = None
+            self._schemas[key] = schema
+        return self._schemas[key]
 
     def attributes(self, node, schema):
         """Attribute values by name, with the schema's defaults filled in."""
@@ -132,6 +143,7 @@ class NodeEvaluator:
         import onnx
         from onnx.reference import ReferenceEvaluator
 
+        budget.check_time()
         empty = onnx.TypeProto()
         feeds = {n: a for n, a in zip(node.input, arrays) if n and a is not None}
         graph = onnx.helper.make_graph(
@@ -253,15 +265,9 @@ def sparse_tensor_array(tensor):
 
 
 def check_size(shape):
-    """Raise NetworkError for a tensor with more than MAX_ENTRIES entries."""
-    entries = 1
-    for n in shape:
-        entries *= int(n)
-    if entries > MAX_ENTRIES:
-        raise NetworkError(
-            f"a tensor of shape {tuple(shape)} has more than {MAX_ENTRIES} entries, "
-            "too many for an optimisation model. Use a smaller network."
-        )
+    """Raise BudgetExceededError for a tensor beyond what loading may still create."""
+    entries = math.prod(int(n) for n in shape)
+    budget.require(entries, f"a tensor of shape {tuple(shape)},")
 
 
 def _attribute_value(attribute):

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from pyomo_relu.errors import NetworkError, NetworkFileError
 from pyomo_relu.network.onnx_branches import names_read
+from pyomo_relu.network.onnx_claims import check_claims
 from pyomo_relu.network.onnx_export_advice import advice_for_object, advice_for_path
 
 #: Oldest ONNX opset whose operators broadcast as they do today.
@@ -94,6 +95,10 @@ def open_model(source):
             f"{type(source).__name__}.{advice_for_object(source)}"
         )
     _check_header(model, name)
+    try:
+        check_claims(model)
+    except NetworkError as error:
+        raise type(error)(f"{name}: {error}") from error
     model = _with_external_data(model, folder, name)
     return OnnxFile(name, model, content, folder)
 

@@ -3,9 +3,6 @@
 from pyomo_relu.errors import NetworkError
 from pyomo_relu.network.onnx_scope import Scope
 
-#: So many nodes may a model's functions and branches add once they are written out.
-MAX_NODES = 2**16
-
 #: So deep may functions and branches be nested.
 MAX_DEPTH = 60
 
@@ -49,7 +46,7 @@ def function_table(model, evaluator):
     Raises
     ------
     NetworkError
-        If functions call themselves, or grow beyond ``MAX_NODES`` nodes.
+        If two functions have the same key.
     """
     table = {}
     for function in model.functions:
@@ -60,8 +57,6 @@ def function_table(model, evaluator):
                 f"the model has two functions '{function.name}' of one domain and "
                 "overload. Export the network again."
             )
-    if table:
-        _check_size(model, table)
     return table
 
 
@@ -73,33 +68,3 @@ def body(function, node, scope, taken):
     arguments += [""] * (len(function.input) - len(arguments))
     inputs = dict(zip(function.input, arguments))
     return Scope(function.node, {}, inputs, taken, attributes=attributes)
-
-
-def _check_size(model, table):
-    sizes = {}
-
-    def size(nodes, callers):
-        total = 0
-        for node in nodes:
-            key = function_key(node)
-            if key in callers or len(callers) > MAX_DEPTH:
-                raise NetworkError(
-                    f"the model's function '{node.op_type}' calls itself, or functions "
-                    f"are nested more than {MAX_DEPTH} deep. Export the network "
-                    "without local functions."
-                )
-            if key in table and key not in sizes:
-                sizes[key] = size(table[key].node, (*callers, key))
-            total += sizes.get(key, 1)
-            for attribute in node.attribute:
-                for graph in (attribute.g, *attribute.graphs):
-                    total += size(graph.node, callers)
-        return total
-
-    more = size(model.graph.node, ()) - len(model.graph.node)
-    if more > MAX_NODES:
-        raise NetworkError(
-            f"written out, the model's local functions add {more} nodes, more than "
-            f"the {MAX_NODES} that are read. Export the network without local "
-            "functions, or raise pyomo_relu.network.onnx_functions.MAX_NODES."
-        )

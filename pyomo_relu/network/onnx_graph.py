@@ -11,9 +11,15 @@ from pyomo_relu.errors import (
     NetworkMismatchError,
     UnsupportedOperatorError,
 )
+from pyomo_relu.network import budget
 from pyomo_relu.network.layer import INPUT, Source
 from pyomo_relu.network.network import Network
 from pyomo_relu.network.onnx_branches import branch_taken
+from pyomo_relu.network.onnx_constants import (
+    check_evaluation,
+    check_numerical,
+    folded,
+)
 from pyomo_relu.network.onnx_evaluate import (
     NodeEvaluator,
     array_type,
@@ -43,7 +49,7 @@ from pyomo_relu.network.onnx_messages import node_label, unknown
 from pyomo_relu.network.onnx_operation import LayerBuilder, Operation
 from pyomo_relu.network.onnx_registry import lookup
 from pyomo_relu.network.onnx_scope import Scope
-from pyomo_relu.network.onnx_tensors import AffineTensor, stack
+from pyomo_relu.network.onnx_tensors import AffineTensor, count_new, stack
 
 #: What depends on the network's inputs.
 _DATA = (AffineTensor, PiecewiseTensor)
@@ -87,16 +93,14 @@ class GraphReader:
     def __init__(self, model, name, output=None, input_shapes=None):
         self.model, self.name = model, name
         self.graph = model.graph
-        imports = [o for f in model.functions for o in f.opset_import]
-        self.evaluator = NodeEvaluator(
-            [*imports, *model.opset_import], model.ir_version
-        )
+        self.evaluator = NodeEvaluator.of_model(model)
         self.layers = LayerBuilder()
         self.masks = MaskAlgebra(self.layers)
         self.tensors, self.types = {}, {}
         self.branched, self.inner_scopes, self._depth = False, [], 0
         self._native = {}  # constants in the file's own precision
-        self._taken = set()  # unique names of tensors
+        self._counted = {}  # matrices that the budget has counted, by id
+        self._taken = {}  # unique names of tensors, and the last number added to each
         self.output_names = output_names(self.graph, output, name)
         self.functions = self._guard(lambda: function_table(model, self.evaluator))
         self.scope = self._guard(lambda: Scope.of_graph(self.graph, self._taken))
@@ -107,7 +111,8 @@ class GraphReader:
 
     def network(self):
         """Walk the graph and assemble the network."""
-        self._require(self.scope, self.output_names)
+        with np.errstate(all="ignore"):
+            self._require(self.scope, self.output_names)
         outputs = [self._output(n) for n in self.output_names]
         self.output_sizes = [t.size for t in outputs]
         joint = stack(outputs)
@@ -168,8 +173,10 @@ class GraphReader:
         unique, tensor = scope.unique(name), scope.constants[name]
         if unique not in self.tensors:
             dense = hasattr(tensor, "data_type")
-            array = tensor_array(tensor) if dense else sparse_tensor_array(tensor)
-            self._set(unique, array)
+            if dense:
+                self._set_stored(unique, tensor)
+            else:
+                self._set(unique, sparse_tensor_array(tensor))
 
     def _evaluate(self, node, scope):
         inner, names = self._within(node, lambda: self._step(node, scope))
@@ -191,8 +198,7 @@ class GraphReader:
     def _within(self, node, action):
         """The action's result; its errors with the node in front."""
         try:
-            with np.errstate(all="ignore"):
-                return action()
+            return action()
         except NetworkMismatchError:
             raise
         except NetworkError as error:
@@ -244,6 +250,7 @@ class GraphReader:
         for n in node.input:
             if n and n not in self.tensors:
                 raise NetworkError(f"its input '{n}' is never computed.")
+        budget.check_time()
         shapes = self.infer(node, schema)
         arguments = [self.tensors[n] if n else None for n in node.input]
         if node.op_type in _RANDOM:
@@ -251,7 +258,7 @@ class GraphReader:
                 "it draws random numbers. Export the network in inference mode."
             )
         if not any(isinstance(a, _DATA) for a in arguments):
-            self._fold(node, schema)
+            self._fold(node, schema, shapes)
             return
         for n, value in zip(node.input, arguments):
             if self._counts(n, value) and node.op_type not in KEEPS_NUMBERS:
@@ -283,47 +290,38 @@ class GraphReader:
         self.types.update(types)
         shapes = {n: static_shape(t) for n, t in types.items()}
         for shape in shapes.values():
-            if shape is not None:
-                check_size(shape)
+            check_size(shape or ())
         return {n: s for n, s in shapes.items() if s is not None}
 
-    def _fold(self, node, schema):
+    def _fold(self, node, schema, shapes):
         attributes = self.evaluator.attributes(node, schema)
         if node.op_type == "Constant" and "value" in attributes:
-            self._set(node.output[0], tensor_array(attributes["value"]))
+            self._set_stored(node.output[0], attributes["value"])
             return
         if node.op_type == "Identity":
-            source = node.input[0]
-            self._set(node.output[0], self._native[source], self.tensors[source])
+            self._alias(node.input[0], node.output[0])
             return
         native = [self._native.get(n) for n in node.input]
-        values = self.evaluator.run(node, native)
-        exact = self._fold_exactly(node, native, values)
-        for n, value, precise in zip(node.output, values, exact):
+        check_numerical(node)
+        check_evaluation(node, shapes, native, attributes)
+        exact = [self.tensors.get(n) for n in node.input]
+        for n, *value in zip(node.output, *folded(self.evaluator, node, native, exact)):
             if n:
-                self._set(n, value, precise)
+                self._set(n, *value)
 
-    def _fold_exactly(self, node, native, values):
-        """The same values from float64 inputs, where the node computes in floats."""
-        if not any(a is not None and is_float(a.dtype) for a in native):
-            return values
-        if not any(v is not None and is_float(v.dtype) for v in values):
-            return values
-        if node.op_type in ("Cast", "CastLike"):
-            return [self.tensors[node.input[0]]]
-        try:
-            exact = self.evaluator.run(node, [self.tensors.get(n) for n in node.input])
-        except Exception:  # noqa: BLE001  (some operators insist on their own type)
-            return values
-        same = all(e.shape == v.shape for e, v in zip(exact, values) if v is not None)
-        return exact if same else values
+    def _set_stored(self, name, tensor):
+        """Enter a constant whose data the file holds."""
+        array = tensor_array(tensor)
+        budget.grant(array.size)
+        self._set(name, array)
 
     def _set(self, name, native, exact=None):
-        check_size(native.shape)
+        budget.spend(native.size, f"tensor '{name}'")
         exact = native if exact is None else exact
         self._native[name] = native
         self.types[name] = array_type(native)
-        self.tensors[name] = exact.astype(float) if is_float(native.dtype) else native
+        widened = exact.astype(float, copy=False) if is_float(native.dtype) else native
+        self.tensors[name] = widened
 
     def _store(self, node, name, value, shape):
         if not isinstance(value, _DATA):
@@ -334,12 +332,12 @@ class GraphReader:
                 f"its output should have shape {shape} but has {value.shape}; the "
                 "shapes of its inputs do not fit together. Export the network again."
             )
-        check_size(value.shape)
         if value.size == 0:
             raise NetworkError(f"its output '{name}' has no entries.")
+        finite = count_new(value.arrays(), self._counted, name)
         if isinstance(value, PiecewiseTensor):
             value.maker = node_label(node)
-        elif not value.is_finite():
+        elif not finite:
             bad = [n for n in node.input if not self._finite(n)]
             culprit = f" of '{bad[0]}'" if bad else ""
             raise NetworkError(

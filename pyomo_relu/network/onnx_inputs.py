@@ -124,7 +124,7 @@ def _shape(value, input_shapes, name):
     try:
         check_size(shape)
     except NetworkError as error:
-        raise NetworkError(f"{name}: input '{value.name}': {error}") from None
+        raise type(error)(f"{name}: input '{value.name}': {error}") from None
     return shape
 
 

@@ -5,6 +5,8 @@ each law of a :class:`~pyomo_relu.network.onnx_masks.PiecewiseTensor` by itself,
 is continuous in the end becomes neurons.
 """
 
+import math
+
 import numpy as np
 
 from pyomo_relu.errors import UnsupportedOperatorError
@@ -308,6 +310,9 @@ def _moved(operation, handler, arguments, data):
     """Move the scalars, the thresholds and the laws alike."""
     masks = [a for a in arguments if isinstance(a, PiecewiseTensor)]
     count = max(len(m.breaks) for m in masks)
+    for m in masks:
+        for shape in operation.shapes.values():
+            m.reserve(math.prod(shape), count)
     arguments = [_padded(a, count) for a in arguments]
 
     def move(field, other):

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from pyomo_relu.network import budget
 from pyomo_relu.network.onnx_affine_operators import matrix_product
 from pyomo_relu.network.onnx_registry import operator
 from pyomo_relu.network.onnx_tensors import INSTEAD, AffineTensor, stack
@@ -48,6 +49,7 @@ def recurrent(operation, x, w, r, b=None, lengths=None, start=None):
         h = _initial(start, d, (batch, hidden))
         states = []
         for t in range(steps):
+            budget.check_time()
             place = given.index()[order[t], np.arange(batch)]
             pre = given.select(place) + matrix_product(operation, h, r[d].T)
             new = activations[d](pre)

@@ -12,9 +12,13 @@ matters, otherwise as given, with a lower IR version and without node names.  Wh
 cannot run this either, onnx's reference evaluator does.
 """
 
+import math
+
 import numpy as np
 
 from pyomo_relu.errors import NetworkError
+from pyomo_relu.network import budget
+from pyomo_relu.network.onnx_constants import check_numerical
 from pyomo_relu.network.onnx_evaluate import static_shape
 from pyomo_relu.network.onnx_functions import function_key, model_nodes
 
@@ -159,12 +163,16 @@ def _rest_is_small(reader, scope):
     if len(scope.done) == len(scope.nodes):
         return True
     order, _ = scope.needed(scope.every_name())
+    total = 0
     for node in (scope.nodes[k] for k in order if k not in scope.done):
         schema = reader.evaluator.schema(node)
         if schema is None or any(a.HasField("g") or a.graphs for a in node.attribute):
             return False
         try:
+            check_numerical(node)
             shapes = reader.infer(scope.localized(node), schema)
+            total += sum(map(math.prod, shapes.values()))
+            budget.require(total)
         except Exception:  # noqa: BLE001  (whoever runs it would refuse it)
             return False
         if len(shapes) < sum(map(bool, node.output)):

@@ -24,8 +24,9 @@ class Scope:
         Initializers by name.
     inputs : dict of str to str
         Unique names of what is handed in; "" for an argument left out.
-    taken : set of str
-        Unique names so far, shared by all scopes of a walk.
+    taken : dict of str to int
+        Unique names so far, and the last number added to each; shared by all scopes of
+        a walk.
     parent : Scope, optional
         The graph around this one.
     attributes : dict of str to onnx.AttributeProto, optional
@@ -55,7 +56,7 @@ class Scope:
         constants = {t.name: t for t in graph.initializer}
         constants.update((t.values.name, t) for t in graph.sparse_initializer)
         inputs = {v.name: v.name for v in graph.input if v.name not in constants}
-        taken.update(inputs)
+        taken.update(dict.fromkeys(inputs, 1))
         attributes = None if parent is None else parent.attributes
         return cls(graph.node, constants, inputs, taken, parent, attributes)
 
@@ -72,11 +73,12 @@ class Scope:
         self._producer[name] = k
 
     def _free(self, name):
-        unique, k = name, 1
+        unique, k = name, self._taken.get(name, 1)
         while unique in self._taken:
             k += 1
             unique = f"{name}.{k}"
-        self._taken.add(unique)
+        self._taken[name] = k  # from where to look on, else many scopes are slow
+        self._taken.setdefault(unique, 1)
         return unique
 
     # -- names ---------------------------------------------------------------------

@@ -8,6 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from pyomo_relu.errors import NetworkMismatchError
+from pyomo_relu.network import budget
 from pyomo_relu.network.layer import INPUT
 from pyomo_relu.network.onnx_evaluate import is_float, static_shape
 from pyomo_relu.network.onnx_points import probing_points
@@ -52,6 +53,7 @@ def verify(file, reader, network):
     some = _feeds(reader, points[comparison.usable[0]])
     run = runner(file, reader, [name for name, *_ in watched], some)
     for p in comparison.usable:
+        budget.check_time(what=f"{reader.name}: the comparison with onnxruntime")
         values = run(_feeds(reader, points[p]))
         for (name, layer, part), value in zip(watched, values):
             comparison.require(name, layer, part, p, np.ravel(value))

@@ -6,7 +6,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from pyomo_relu.errors import NetworkFileError, NetworkMismatchError
-from pyomo_relu.network import load_onnx, onnx_functions, register_operator
+from pyomo_relu.network import Budget, load_onnx, register_operator
 from pyomo_relu.network.onnx_file import open_model
 from pyomo_relu.network.onnx_graph import GraphReader
 from pyomo_relu.network.onnx_verification import verify
@@ -145,17 +145,16 @@ def test_functions_that_double(depth, text):
         functions.append(function(f"f{k}", twice))
     model = with_functions([call(f"f{depth - 1}", ["x"], ["y"])], functions)
     message = refusal(model, text)
-    assert depth > 60 or "onnx_functions.MAX_NODES" in message
+    assert depth > 60 or "Budget(nodes=" in message
 
 
-def test_the_budget_of_nodes_can_be_raised(monkeypatch):
-    monkeypatch.setattr(onnx_functions, "MAX_NODES", 1)
+def test_the_budget_of_nodes_can_be_raised():
     twice = [call("f", ["a"], ["c"]), call("f", ["c"], ["b"])]
     functions = [function("f", [node("Relu", ["a"], ["b"])]), function("g", twice)]
     nodes = [call("g", ["x"], ["t"]), call("g", ["t"], ["y"])]
-    refusal(with_functions(nodes, functions), "add 2 nodes, more than the 1")
-    monkeypatch.setattr(onnx_functions, "MAX_NODES", 2)
-    assert load_onnx(with_functions(nodes, functions)).n_neurons == 12
+    model = with_functions(nodes, functions)
+    refusal(model, "have 4 nodes, which exceeds .* 3", budget=Budget(nodes=3))
+    assert load_onnx(model, budget=Budget(nodes=4)).n_neurons == 12
 
 
 def test_functions_that_call_themselves():
