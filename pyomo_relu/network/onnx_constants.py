@@ -42,6 +42,12 @@ _NUMERICAL = {
     ),
 }
 
+#: Operators whose value is not a function of their inputs alone.
+_RANDOM = {
+    *("Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike"),
+    *("RandomUniform", "RandomUniformLike"),
+}
+
 #: Operators whose result may be larger than their inputs: it must be known how large.
 _ENLARGING = frozenset(
     """
@@ -58,6 +64,14 @@ _RATES = {
     **dict.fromkeys(["AveragePool", "Col2Im", "LpPool", "MaxPool"], 5e4),
     **dict.fromkeys(["Conv", "ConvInteger", "ConvTranspose", "QLinearConv"], 2e4),
 }
+
+
+def check_deterministic(node):
+    """Raise if the operator draws random numbers."""
+    if node.op_type in _RANDOM:
+        raise UnsupportedOperatorError(
+            "it draws random numbers. Export the network in inference mode."
+        )
 
 
 def check_numerical(node):

@@ -12,10 +12,10 @@ from pyomo_relu.errors import (
     UnsupportedOperatorError,
 )
 from pyomo_relu.network import budget
-from pyomo_relu.network.layer import INPUT, Source
 from pyomo_relu.network.network import Network
 from pyomo_relu.network.onnx_branches import branch_taken
 from pyomo_relu.network.onnx_constants import (
+    check_deterministic,
     check_evaluation,
     check_numerical,
     folded,
@@ -38,6 +38,7 @@ from pyomo_relu.network.onnx_functions import (
 from pyomo_relu.network.onnx_inputs import (
     FLOATS,
     KEEPS_NUMBERS,
+    affine_inputs,
     input_tensors,
     integers_refused,
     output_names,
@@ -53,12 +54,6 @@ from pyomo_relu.network.onnx_tensors import AffineTensor, count_new, stack
 
 #: What depends on the network's inputs.
 _DATA = (AffineTensor, PiecewiseTensor)
-
-#: Operators whose value is not a function of their inputs alone.
-_RANDOM = {
-    *("Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike"),
-    *("RandomUniform", "RandomUniformLike"),
-}
 
 
 class GraphReader:
@@ -136,15 +131,7 @@ class GraphReader:
             values, input_shapes, self.name, self.needed_names
         )
         self.types.update(self.input_types)
-        whole = AffineTensor.of_source(
-            Source(INPUT), (sum(t.size for t in self.inputs),)
-        )
-        start = 0
-        for tensor in self.inputs:
-            part = whole.select(np.arange(start, start + tensor.size))
-            shape = static_shape(self.types[tensor.name])
-            self.tensors[tensor.name] = part.reshape(shape)
-            start += tensor.size
+        self.tensors.update(affine_inputs(self.inputs, self.input_types))
 
     def _guard(self, read):
         try:
@@ -253,10 +240,7 @@ class GraphReader:
         budget.check_time()
         shapes = self.infer(node, schema)
         arguments = [self.tensors[n] if n else None for n in node.input]
-        if node.op_type in _RANDOM:
-            raise UnsupportedOperatorError(
-                "it draws random numbers. Export the network in inference mode."
-            )
+        check_deterministic(node)
         if not any(isinstance(a, _DATA) for a in arguments):
             self._fold(node, schema, shapes)
             return
@@ -356,10 +340,7 @@ class GraphReader:
         """A constant found by an operator function, in the type the node declares."""
         native = value
         if name in self.types:
-            from onnx import helper
-
-            kind = self.types[name].tensor_type.elem_type
-            native = value.astype(helper.tensor_dtype_to_np_dtype(kind))
+            native = value.astype(self.dtype(name))
         self._set(name, native, value)
 
     def _finite(self, name):
@@ -378,6 +359,12 @@ class GraphReader:
             return not value.is_constant and not self._is_float(name)
         return isinstance(value, AffineTensor) and not self._is_float(name)
 
+    def dtype(self, name):
+        """The numpy dtype of a tensor."""
+        from onnx import helper
+
+        return helper.tensor_dtype_to_np_dtype(self.types[name].tensor_type.elem_type)
+
     def _is_float(self, name):
         return self.types[name].tensor_type.elem_type in FLOATS
 
@@ -388,7 +375,8 @@ class GraphReader:
         if value is None:
             raise NetworkError(f"{self.name}: the output '{name}' is never computed.")
         if isinstance(value, PiecewiseTensor):
-            value = self._settled_output(name, value)
+            mask, dtype = value, self.dtype(name)
+            value = self._guard(lambda: self.masks.output(mask, dtype, name))
         if isinstance(value, np.ndarray):
             if not is_float(value.dtype):
                 raise NetworkError(
@@ -406,22 +394,6 @@ class GraphReader:
                 "the network again."
             )
         return value
-
-    def _settled_output(self, name, value):
-        from onnx import helper
-
-        kind = self.types[name].tensor_type.elem_type
-        dtype = helper.tensor_dtype_to_np_dtype(kind)
-        try:
-            if not is_float(dtype):
-                raise UnsupportedOperatorError(
-                    f"{value.maker} is an output of type {dtype}, which jumps. Pass "
-                    f"output='{value.origins[0].tensor}' to load_onnx."
-                )
-            with np.errstate(all="ignore"):
-                return self.masks.settle(value, dtype=dtype, label=name)
-        except UnsupportedOperatorError as error:
-            raise UnsupportedOperatorError(f"{self.name}: {error}") from error
 
     def _where(self, node):
         return f"{self.name}: {node_label(node)}"

@@ -1,9 +1,12 @@
 """Inputs and outputs of a graph: types, shapes, what is done about the batch axis."""
 
+import numpy as np
+
 from pyomo_relu.errors import NetworkError
-from pyomo_relu.network.layer import Tensor
-from pyomo_relu.network.onnx_evaluate import check_size
+from pyomo_relu.network.layer import INPUT, Source, Tensor
+from pyomo_relu.network.onnx_evaluate import check_size, static_shape
 from pyomo_relu.network.onnx_messages import some
+from pyomo_relu.network.onnx_tensors import AffineTensor
 
 #: Types of tensors that hold reals (TensorProto.FLOAT, FLOAT16, DOUBLE, BFLOAT16).
 FLOATS = frozenset({1, 10, 11, 16})
@@ -74,6 +77,17 @@ def input_tensors(values, input_shapes, name, needed):
         types[value.name] = helper.make_tensor_type_proto(kind, shape)
         tensors.append(Tensor(value.name, without_batch(shape)))
     return tensors, types, fixed_batch
+
+
+def affine_inputs(tensors, types):
+    """Each input as an affine tensor, by name; arguments as from ``input_tensors``."""
+    whole = AffineTensor.of_source(Source(INPUT), (sum(t.size for t in tensors),))
+    parts, start = {}, 0
+    for tensor in tensors:
+        part = whole.select(np.arange(start, start + tensor.size))
+        parts[tensor.name] = part.reshape(static_shape(types[tensor.name]))
+        start += tensor.size
+    return parts
 
 
 def output_names(graph, output, name):

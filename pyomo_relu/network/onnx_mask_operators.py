@@ -157,6 +157,15 @@ class MaskAlgebra:
         floats = not isinstance(result, np.ndarray) or is_float(result.dtype)
         return affine(result) if floats else result
 
+    def output(self, tensor, dtype, name):
+        """The tensor, an output of the network, as an affine one."""
+        if not is_float(dtype):
+            raise UnsupportedOperatorError(
+                f"{tensor.maker} is an output of type {dtype}, which jumps. Pass "
+                f"output='{tensor.origins[0].tensor}' to load_onnx."
+            )
+        return self.settle(tensor, dtype=dtype, label=name)
+
     def _settled(self, tensor, tolerance, label):
         """The tensor as an affine one (an array if it is constant), or its jump."""
         value = self._meeting(tensor, tolerance, label)

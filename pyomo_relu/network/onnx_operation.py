@@ -117,17 +117,11 @@ class Operation:
 
     def output_dtype(self):
         """The numpy dtype of the first output."""
-        return self._dtype(self.node.output[0])
+        return self._reader.dtype(self.node.output[0])
 
     def input_dtype(self, position):
         """The numpy dtype of the tensor at an input position."""
-        return self._dtype(self.node.input[position])
-
-    def _dtype(self, name):
-        from onnx import helper
-
-        kind = self._reader.types[name].tensor_type.elem_type
-        return helper.tensor_dtype_to_np_dtype(kind)
+        return self._reader.dtype(self.node.input[position])
 
     def input_name(self, position):
         """Name of the tensor at an input position."""
@@ -143,15 +137,8 @@ class Operation:
 
     def float_dtype(self):
         """The coarsest floating type among the node's inputs and outputs."""
-        from onnx import helper
-
-        types = self._reader.types
         names = (*self.node.input, *self.node.output)
-        kinds = (
-            helper.tensor_dtype_to_np_dtype(types[n].tensor_type.elem_type)
-            for n in names
-            if n in types
-        )
+        kinds = (self._reader.dtype(n) for n in names if n in self._reader.types)
         floats = [k for k in kinds if k in (np.float16, np.float32, np.float64)]
         return max(floats, key=lambda k: np.finfo(k).eps, default=np.float32)
 

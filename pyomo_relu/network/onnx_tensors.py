@@ -288,15 +288,17 @@ def count_new(arrays, counted, name):
     ----------
     arrays : iterable of (numpy.ndarray | scipy.sparse.csr_array)
     counted : dict
-        Arrays by id, kept so that their ids stay taken; the new ones are added.
+        Arrays by id, kept so that their ids stay taken; the new ones are added, if
+        they are finite.
     name : str
         Of the tensor that they belong to, for messages.
     """
     fresh = {id(a): a for a in arrays if id(a) not in counted}
     for array in fresh.values():
         budget.spend(entries(array), f"tensor '{name}', a matrix")
-    counted.update(fresh)
-    return all(map(all_finite, fresh.values()))
+    finite = {k: a for k, a in fresh.items() if all_finite(a)}
+    counted.update(finite)
+    return len(finite) == len(fresh)
 
 
 def entries(array):
