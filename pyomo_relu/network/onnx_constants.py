@@ -1,7 +1,8 @@
 """Which operators are evaluated on arrays while a model is read, and what that costs.
 
 Operators on strings, images, sequences or sparse maps are not among them: no network
-needs them, and some take time without end on inputs of a few bytes.
+needs them, and some take time without end on inputs of a few bytes.  Nor are recurrent
+ones, whose lengths of sequences onnx's evaluator ignores.
 """
 
 import math
@@ -10,37 +11,42 @@ from pyomo_relu.errors import BudgetExceededError, UnsupportedOperatorError
 from pyomo_relu.network import budget
 from pyomo_relu.network.onnx_evaluate import is_float
 
+_STANDARD = """
+Abs Acos Acosh Add And ArgMax ArgMin Asin Asinh Atan Atanh AveragePool
+BatchNormalization BitCast BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor
+Cast CastLike Ceil Celu CenterCropPad Clip Col2Im Compress Concat Constant
+ConstantOfShape Conv ConvInteger ConvTranspose Cos Cosh CumProd CumSum
+DepthToSpace DequantizeLinear Div Dropout DynamicQuantizeLinear Einsum Elu Equal
+Erf Exp Expand EyeLike Flatten Floor Gather GatherElements GatherND Gelu Gemm
+GlobalAveragePool GlobalLpPool GlobalMaxPool Greater GreaterOrEqual
+GroupNormalization HardSigmoid HardSwish Hardmax Identity InstanceNormalization
+IsInf IsNaN LRN LayerNormalization LeakyRelu Less LessOrEqual Log LogSoftmax
+LpNormalization LpPool MatMul MatMulInteger Max MaxPool Mean
+MeanVarianceNormalization Min Mish Mod Mul Neg NonZero Not OneHot Or PRelu Pad
+Pow QLinearConv QLinearMatMul QuantizeLinear RMSNormalization Range Reciprocal
+ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin
+ReduceProd ReduceSum ReduceSumSquare Relu Reshape Resize ReverseSequence Round
+Scatter ScatterElements ScatterND Selu Shape Shrink Sigmoid Sign Sin Sinh Size
+Slice Softmax Softplus Softsign SpaceToDepth Split Sqrt Squeeze Sub Sum Swish
+Tan Tanh ThresholdedRelu Tile TopK Transpose Trilu Unique Unsqueeze Upsample
+Where Xor
+"""
+
+_MACHINE_LEARNING = """
+ArrayFeatureExtractor Binarizer FeatureVectorizer Imputer LinearRegressor
+Normalizer Scaler
+"""
+
 #: Deterministic operators on numbers, by domain.
 _NUMERICAL = {
-    "": frozenset(
-        """
-        Abs Acos Acosh Add And ArgMax ArgMin Asin Asinh Atan Atanh AveragePool
-        BatchNormalization BitCast BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor
-        Cast CastLike Ceil Celu CenterCropPad Clip Col2Im Compress Concat Constant
-        ConstantOfShape Conv ConvInteger ConvTranspose Cos Cosh CumProd CumSum
-        DepthToSpace DequantizeLinear Div Dropout DynamicQuantizeLinear Einsum Elu Equal
-        Erf Exp Expand EyeLike Flatten Floor Gather GatherElements GatherND Gelu Gemm
-        GlobalAveragePool GlobalLpPool GlobalMaxPool Greater GreaterOrEqual
-        GroupNormalization HardSigmoid HardSwish Hardmax Identity InstanceNormalization
-        IsInf IsNaN LRN LayerNormalization LeakyRelu Less LessOrEqual Log LogSoftmax
-        LpNormalization LpPool MatMul MatMulInteger Max MaxPool Mean
-        MeanVarianceNormalization Min Mish Mod Mul Neg NonZero Not OneHot Or PRelu Pad
-        Pow QLinearConv QLinearMatMul QuantizeLinear RMSNormalization Range Reciprocal
-        ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin
-        ReduceProd ReduceSum ReduceSumSquare Relu Reshape Resize ReverseSequence Round
-        Scatter ScatterElements ScatterND Selu Shape Shrink Sigmoid Sign Sin Sinh Size
-        Slice Softmax Softplus Softsign SpaceToDepth Split Sqrt Squeeze Sub Sum Swish
-        Tan Tanh ThresholdedRelu Tile TopK Transpose Trilu Unique Unsqueeze Upsample
-        Where Xor
-        """.split()
-    ),
-    "ai.onnx.ml": frozenset(
-        """
-        ArrayFeatureExtractor Binarizer FeatureVectorizer Imputer LinearRegressor
-        Normalizer Scaler
-        """.split()
-    ),
+    "": frozenset(_STANDARD.split()),
+    "ai.onnx.ml": frozenset(_MACHINE_LEARNING.split()),
 }
+
+_LARGER = """
+AveragePool CenterCropPad Col2Im ConstantOfShape ConvTranspose Einsum Expand EyeLike
+LpPool MaxPool OneHot Pad QLinearConv Range Resize Tile Upsample
+"""
 
 #: Operators whose value is not a function of their inputs alone.
 _RANDOM = {
@@ -49,12 +55,7 @@ _RANDOM = {
 }
 
 #: Operators whose result may be larger than their inputs: it must be known how large.
-_ENLARGING = frozenset(
-    """
-    AveragePool CenterCropPad Col2Im ConstantOfShape ConvTranspose Einsum Expand EyeLike
-    LpPool MaxPool OneHot Pad QLinearConv Range Resize Tile Upsample
-    """.split()
-)
+_ENLARGING = frozenset(_LARGER.split())
 
 #: Entries per second of most operators, and of those that onnx evaluates in Python.
 _FAST = 2e7

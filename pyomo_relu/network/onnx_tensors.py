@@ -260,8 +260,10 @@ def _check_product(a, b):
 def rows(matrix, index):
     """``matrix[index]`` for an index array."""
     if len(index) * matrix.shape[1] > _SMALL:
-        lengths = np.diff(matrix.indptr) if sparse.issparse(matrix) else None
-        new = len(index) * matrix.shape[1] if lengths is None else lengths[index].sum()
+        new = len(index) * matrix.shape[1]
+        if sparse.issparse(matrix):
+            start = matrix.indptr
+            new = np.sum(start[index + 1] - start[index], dtype=np.int64)
         budget.require(new, "a selection of rows")
     return matrix[index]
 

@@ -355,6 +355,35 @@ def residuals(count=3000, width=4):
     return build(nodes, {"x": [1, width]}, ["y"], {"w": w})
 
 
+def masks_of_many_thresholds(count=30, n=2**16):
+    """Masks of one wide tensor, added up: each sum has all thresholds so far."""
+    nodes, constants = [], {}
+    for k in range(count):
+        constants[f"t{k}"] = np.array(float(k))
+        nodes.append(node("Greater", ["x", f"t{k}"], [f"m{k}"]))
+        nodes.append(node("Cast", [f"m{k}"], [f"c{k}"], to=TensorProto.FLOAT))
+        before = f"s{k - 1}" if k else "x"
+        nodes.append(node("Add", [before, f"c{k}"], [f"s{k}"]))
+    return build(nodes, {"x": [1, n]}, [f"s{count - 1}"], constants)
+
+
+def recurrent(activation, steps=2**16, width=128):
+    """An RNN of many steps with weights that they share."""
+    rng = np.random.default_rng(0)
+    constants = {
+        "w": rng.standard_normal((1, width, 1)),
+        "r": 0.1 * rng.standard_normal((1, width, width)),
+    }
+    options = {"activations": [activation], "hidden_size": width}
+    nodes = [node("RNN", ["x", "w", "r"], ["h", "y"], **options)]
+    return build(nodes, {"x": [steps, 1, 1]}, ["y"], constants)
+
+
+def sorted_input(groups=2**14, n=64):
+    nodes = [node("TopK", ["x", "k"], ["y", "i"])]
+    return build(nodes, {"x": [groups, n]}, ["y"], {"k": np.array([n])})
+
+
 def unread_constants():
     """Giant constants and an endless loop that no output depends on."""
     model = endless_loop()
@@ -422,6 +451,10 @@ HOSTILE = {
     "chain_of_wide_additions": lambda: chain(5000, "Add", 20000),
     "chain_of_relus": lambda: chain(10000, "Relu"),
     "residuals": residuals,
+    "masks_of_many_thresholds": masks_of_many_thresholds,
+    "recurrent_with_neurons": lambda: recurrent("Relu"),
+    "recurrent_without_neurons": lambda: recurrent("Affine"),
+    "sorted_input": sorted_input,
     "unread_constants": unread_constants,
     "branch_not_taken": branch_not_taken,
     "many_attributes": many_attributes,

@@ -9,12 +9,13 @@ _HUGE = [2**16, 2**24, 2**31 - 1, 2**31, 2**40, 2**62, -(2**31), -1, 0, 1, 2, 3,
 _ODD = [0.0, -0.0, 1e-45, 1e30, -1e30, 3.4e38, np.inf, -np.inf, np.nan, 0.5, -1.0]
 _KINDS = [1, 2, 3, 5, 6, 7, 8, 9, 10, 11, 12, 13, 16, 17, 21, 99]
 _NAMES = sorted({s.name for s in onnx.defs.get_all_schemas()})
-_COMMON = """
+_FREQUENT = """
     Relu Abs Neg Clip LeakyRelu Identity Add Sub Mul Div Max Min MatMul Gemm Conv MaxPool
     AveragePool Flatten Reshape Transpose Concat Split Slice Gather Pad Expand Tile
     ReduceSum ReduceMax ReduceMean Cast Shape Where Greater Sign Softmax Sqrt Range
     ConstantOfShape OneHot Resize TopK CumSum Einsum ScatterND Squeeze Unsqueeze
-""".split()
+"""
+_COMMON = _FREQUENT.split()
 
 
 def mutant(seeds, seed, number):

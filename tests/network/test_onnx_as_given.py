@@ -162,6 +162,15 @@ def test_functions_that_call_themselves():
     refusal(with_functions([call("F", ["x"], ["y"])], [f]), "'F' calls itself")
 
 
+def test_a_function_that_nobody_calls_is_not_counted():
+    """It bears an operator's name (and onnxruntime 1.32 refuses it all the same)."""
+    inside = [node("Relu", ["a"], ["c"]), node("Neg", ["c"], ["b"])]
+    decoy = function("Relu", inside, domain="")
+    model = with_functions([node("Relu", ["x"], ["y"])], [decoy])
+    network = load_onnx(model, check=False, budget=Budget(nodes=1))
+    assert network == load_onnx(single("Relu", ["N", 3]), check=False)
+
+
 def test_branches_and_functions_nested_deeper_than_is_read():
     """Thirty functions deep, in each of them two branches."""
     functions, body = [], node("Relu", ["a"], ["b"])
@@ -469,6 +478,38 @@ def test_integers_may_be_moved_and_widened_before():
 def test_arithmetic_on_integers_is_refused(step, text):
     message = refusal(counted(TensorProto.INT64, step), text)
     assert "'x'" in message or "int8" in message or "bool" in message
+
+
+def beside_a_mask(*steps):
+    """Integers x and the mask x > 0 as integers, side by side in c."""
+    model = build(
+        [
+            node("Cast", ["x"], ["reals"], to=TensorProto.FLOAT),
+            node("Greater", ["reals", "zero"], ["mask"]),
+            node("Cast", ["mask"], ["ones"], to=TensorProto.INT64),
+            node("Concat", ["x", "ones"], ["c"], axis=1),
+            *steps,
+            node("Relu", ["f"], ["y"]),
+        ],
+        {"x": ["N", 3]},
+        ["y"],
+        {"zero": 0.0, "two": np.array([2]), "pick": np.array([2, 0])},
+    )
+    model.graph.input[0].type.tensor_type.elem_type = TensorProto.INT64
+    return model
+
+
+@pytest.mark.parametrize("kind", ["Add", "Div", "Mul"])
+def test_arithmetic_on_integers_beside_a_mask_is_refused(kind):
+    """Integer division rounds; the mask must not hide that these are no reals."""
+    steps = node(kind, ["c", "two"], ["d"]), node("Cast", ["d"], ["f"], to=1)
+    refusal(beside_a_mask(*steps), "the tensor 'c' holds integers or truth values")
+
+
+def test_integers_beside_a_mask_that_is_dropped():
+    steps = node("Gather", ["c", "pick"], ["d"], axis=1), node("Cast", "d", "f", to=1)
+    network = load_onnx(beside_a_mask(*steps))
+    np.testing.assert_array_equal(network.forward([1, -2, 3]), [3, 1])
 
 
 def test_the_comparison_is_made_at_integers():
