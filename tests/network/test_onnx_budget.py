@@ -177,6 +177,15 @@ def test_sparse_weights_stored_densely_are_multiplied_sparsely():
     np.testing.assert_array_equal(weights.toarray(), expected.T)
 
 
+def test_inputs_left_out_that_are_not_optional():
+    """onnxruntime ends the process when it runs such a node, needed or not."""
+    nodes = [node("Min", ["x", "a", ""], ["z"]), node("Relu", ["x"], ["y"])]
+    constants = {"a": np.ones(2)}
+    refusal(build(nodes, {"x": [1, 2]}, ["z"], constants), "is not optional")
+    unread = build(nodes, {"x": [1, 2]}, ["y"], constants)
+    assert load_onnx(unread).forward([-1.0, 2.0]).tolist() == [0.0, 2.0]
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="needs fork and resource limits")
 def test_damaged_files_end_equal_to_onnxruntime_or_in_an_error():
     """A part of ``python -m tests.network.fuzz``, without its limit on time."""
