@@ -99,6 +99,7 @@ class NodeEvaluator:
         """
         from onnx import checker, numpy_helper, shape_inference
 
+        _check_left_out(node, schema)
         known = {
             name: numpy_helper.from_array(np.asarray(array), name)
             for name, array in constants.items()
@@ -199,6 +200,19 @@ def _run_by_runtime(model, feeds):
         return session.run(None, feeds)
     except Exception:  # noqa: BLE001  (a second opinion; the first error is reported)
         return None
+
+
+def _check_left_out(node, schema):
+    """Raise if an input is left out that is not optional: onnxruntime may crash."""
+    if all(node.input):
+        return
+    for k, name in enumerate(node.input):
+        formal = schema.inputs[min(k, len(schema.inputs) - 1)]
+        if not name and formal.option != type(formal.option).Optional:
+            raise NetworkError(
+                f"its input {k} ('{formal.name}') is left out, which is not optional. "
+                "Export the network again."
+            )
 
 
 def is_float(dtype):

@@ -31,6 +31,16 @@ def functions_that_double(depth=24, base="Relu"):
     return _with_functions([call], functions, imports)
 
 
+def calls_in_a_row(calls=100000):
+    """Very many calls of one function, which onnxruntime inlines in quadratic time."""
+    imports = [helper.make_opsetid("", 18), helper.make_opsetid("f", 1)]
+    body = [node("Identity", ["a"], ["b"])]
+    function = helper.make_function("f", "g", ["a"], ["b"], body, imports)
+    names = ["x", *(f"t{k}" for k in range(calls - 1)), "y"]
+    nodes = [helper.make_node("g", [a], [b], domain="f") for a, b in pairwise(names)]
+    return _with_functions(nodes, [function], imports)
+
+
 def functions_in_a_row(depth=2000):
     """Each of ``depth`` functions calls the one before."""
     imports = [helper.make_opsetid("", 18), helper.make_opsetid("f", 1)]
@@ -425,6 +435,7 @@ HOSTILE = {
     "functions_that_double": functions_that_double,
     "functions_that_double_less": lambda: functions_that_double(16, "Identity"),
     "functions_in_a_row": functions_in_a_row,
+    "calls_in_a_row": calls_in_a_row,
     "functions_that_call_themselves": functions_that_call_themselves,
     "functions_with_data": functions_with_data,
     "branches_within_branches": branches_within_branches,

@@ -7,10 +7,16 @@ import pytest
 from onnx import helper
 
 from pyomo_relu.errors import BudgetExceededError, NetworkError, ReLUError
-from pyomo_relu.network import Budget, load_onnx
+from pyomo_relu.network import Budget, load_onnx, onnx_runner
 from pyomo_relu.network.onnx_constants import check_numerical
 from tests.network.graphs import build, check_agreement, node, refusal
-from tests.network.hostile import HOSTILE, chain, functions_that_double, large_layers
+from tests.network.hostile import (
+    HOSTILE,
+    calls_in_a_row,
+    chain,
+    functions_that_double,
+    large_layers,
+)
 
 #: What each hostile model must end in with a small budget; None where it is read.
 ENDS = {
@@ -65,6 +71,7 @@ def test_small_files_that_ask_for_much(kind):
 
 def test_every_hostile_model_has_its_end():
     assert LONG == {
+        "calls_in_a_row",
         "chain_of_identities",
         "chain_of_additions",
         "chain_of_relus",
@@ -108,6 +115,15 @@ def test_functions_are_counted_as_often_as_they_are_called():
     model = functions_that_double(6)
     refusal(model, "32 nodes", BudgetExceededError, budget=Budget(nodes=31))
     assert load_onnx(model, budget=Budget(nodes=32)).n_neurons == 128
+
+
+def test_the_time_that_onnxruntime_takes_to_inline_is_foreseen(monkeypatch):
+    model = calls_in_a_row(10)
+    assert load_onnx(model).n_inputs == 4
+    monkeypatch.setattr(onnx_runner, "_INLINED", 1.0)  # pairs of calls per second
+    text = refusal(model, "seconds", BudgetExceededError)
+    assert "onnxruntime" in text
+    assert load_onnx(model, check=False).n_inputs == 4
 
 
 def test_one_load_leaves_nothing_to_the_next():
@@ -163,6 +179,15 @@ def test_sparse_weights_stored_densely_are_multiplied_sparsely():
     weights = network.layers[1].weights[0]
     assert weights.nnz == np.count_nonzero(expected)
     np.testing.assert_array_equal(weights.toarray(), expected.T)
+
+
+def test_inputs_left_out_that_are_not_optional():
+    """onnxruntime ends the process when it runs such a node, needed or not."""
+    nodes = [node("Min", ["x", "a", ""], ["z"]), node("Relu", ["x"], ["y"])]
+    constants = {"a": np.ones(2)}
+    refusal(build(nodes, {"x": [1, 2]}, ["z"], constants), "is not optional")
+    unread = build(nodes, {"x": [1, 2]}, ["y"], constants)
+    assert load_onnx(unread).forward([-1.0, 2.0]).tolist() == [0.0, 2.0]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs fork and resource limits")
