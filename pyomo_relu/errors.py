@@ -26,6 +26,10 @@ class NetworkMismatchError(NetworkError):
     """The network that was read does not reproduce what onnxruntime computes."""
 
 
+class BudgetExceededError(NetworkError):
+    """Loading a network would take more elements, nodes or seconds than allowed."""
+
+
 class BoundsError(ReLUError, ValueError):
     """Bounds are missing, infinite, reversed or contradict the network."""
 

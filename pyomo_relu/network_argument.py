@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from pyomo_relu import network as network_
 from pyomo_relu.errors import ModelError, NetworkError
+from pyomo_relu.network.onnx_export_advice import advice_for_object
 from pyomo_relu.rule_argument import call_rule
 
 
@@ -35,7 +36,7 @@ def resolve_network(block, network, index, output=None):
     ----------
     block : ReLUNetworkBlockData
         Named in errors.
-    network : path, bytes, ModelProto, Network, mapping or callable
+    network : path, bytes, ModelProto, ONNXProgram, Network, mapping or callable
     index : tuple
         Index of the member; empty for a scalar block.
     output : str or sequence of str, optional
@@ -45,12 +46,9 @@ def resolve_network(block, network, index, output=None):
     ------
     NetworkError, ModelError
     """
-    if hasattr(network, "state_dict") or hasattr(network, "predict"):
-        raise ModelError(
-            f"{block.name}: network= is a {type(network).__name__}, not a file. Export "
-            "it to ONNX first (torch.onnx.export, tf2onnx, skl2onnx) and pass the path."
-        )
-    found = _resolve(block, per_index(block, "network", network, index), output)
+    if not _is_model(network):  # a model may be callable and is no rule then
+        network = per_index(block, "network", network, index)
+    found = _resolve(block, network, output)
     if found.fixed_batch is not None:
         tensor, shape = found.fixed_batch
         raise NetworkError(
@@ -60,6 +58,10 @@ def resolve_network(block, network, index, output=None):
             f"network=load_onnx(..., input_shapes={{'{tensor}': {shape}}})."
         )
     return found
+
+
+def _is_model(value):
+    return hasattr(type(value), "model_proto") or bool(advice_for_object(value))
 
 
 def _resolve(block, network, output):
@@ -81,11 +83,12 @@ def _resolve(block, network, output):
         return _load_cached(path, os.getcwd(), digest, state, output)
     if isinstance(network, (bytes, bytearray)):
         return _load_bytes(bytes(network), network_.registry_state(), output)
-    if hasattr(network, "SerializeToString"):
+    if hasattr(network, "SerializeToString") or hasattr(type(network), "model_proto"):
         return network_.load_onnx(network, output=output)
     raise ModelError(
-        f"{block.name}: network= must be a path, bytes, an onnx.ModelProto or a "
-        f"pyomo_relu Network, not {type(network).__name__}."
+        f"{block.name}: network= must be a path, bytes, an onnx.ModelProto, a "
+        "torch.onnx.ONNXProgram or a pyomo_relu Network, not a "
+        f"{type(network).__name__}.{advice_for_object(network)}"
     )
 
 

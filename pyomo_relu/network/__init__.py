@@ -3,6 +3,7 @@
 from pyomo_relu.lazy import lazy_exports
 
 _MODULES = {
+    "budget": ["Budget"],
     "layer": ["ACTIVE", "AT_CEILING", "INACTIVE", "INPUT", "Layer", "Source", "Tensor"],
     "network": ["Network"],
     "reduce": ["Reduction", "reduce_network"],

@@ -67,6 +67,11 @@ class Network:
         biases : sequence of array_like, shapes (size,)
         ceilings : sequence of (None | float | array_like), optional
             One per hidden layer; None leaves it an unclipped ReLU.
+
+        Raises
+        ------
+        NetworkError
+            If the shapes do not fit; it says so where transposed weights would.
         """
         for what, given in (("weights", weights), ("biases", biases)):
             if not is_sequence(given):
@@ -89,7 +94,14 @@ class Network:
                 f"{counted(n - 1, 'ceiling')}, "
                 f"got {len(biases)} and {len(ceilings)}."
             )
-        layers = []
+        try:
+            return cls._sequential(weights, biases, ceilings, name)
+        except NetworkError as error:
+            raise NetworkError(f"{error}{_transpose(weights, biases)}") from None
+
+    @classmethod
+    def _sequential(cls, weights, biases, ceilings, name):
+        n, layers = len(weights), []
         for k, (w, b) in enumerate(zip(weights, biases)):
             if k == n - 1:
                 activation, ceiling = "identity", None
@@ -329,6 +341,28 @@ class Network:
 
 def _layer(what, value, error):
     return instance(what, value, Layer, error)
+
+
+def _transpose(weights, biases):
+    """What to say if matrices that do not fit the biases do so transposed."""
+    try:
+        sizes = [int(np.prod(np.shape(b))) for b in biases]
+        shapes = [np.shape(w) for w in weights]
+    except (TypeError, ValueError):
+        return ""
+
+    def fits(shape, size, before):
+        return len(shape) == 2 and shape[0] == size and before in (None, shape[1])
+
+    layers = list(zip(shapes, sizes, [None, *sizes]))  # any number of inputs will do
+    turned = [k for k, layer in enumerate(layers) if not fits(*layer)]
+    if not turned or not all(fits(layers[k][0][::-1], *layers[k][1:]) for k in turned):
+        return ""
+    return (
+        f" Transpose? The shapes fit with w.T for the weights of layers {turned}: a row "
+        "holds the weights of one neuron, as in PyTorch; Keras and scikit-learn keep "
+        "them in columns."
+    )
 
 
 def _parts(array):

@@ -3,9 +3,16 @@
 import numpy as np
 from scipy import sparse
 
+from pyomo_relu.network import budget
 from pyomo_relu.network.onnx_evaluate import check_size, is_float
 from pyomo_relu.network.onnx_registry import operator
-from pyomo_relu.network.onnx_tensors import INSTEAD, PRODUCT, AffineTensor
+from pyomo_relu.network.onnx_tensors import (
+    INSTEAD,
+    PRODUCT,
+    AffineTensor,
+    compact,
+    repeated,
+)
 
 
 @operator("Identity")
@@ -25,11 +32,17 @@ def dropout(operation, x, ratio=None, training_mode=None):
 
 @operator("Cast", "CastLike")
 def cast(operation, x, like=None):
-    """A change between float types, which is the identity in exact arithmetic."""
+    """A change of type that keeps the number, the identity in exact arithmetic.
+
+    Integers and truth values that become floats or wider integers are read as the
+    reals that agree with them.
+    """
     target = operation.output_dtype()
     if not isinstance(x, AffineTensor):
         return x if is_float(x.dtype) and is_float(target) else x.astype(target)
     if not is_float(target):
+        if np.can_cast(operation.input_dtype(0), target):
+            return x
         operation.refuse(
             f"it casts a tensor that depends on the inputs to {target}, which rounds. "
             "Remove the cast and export the network again."
@@ -166,12 +179,10 @@ def _times_constant(x, w):
     if w.ndim == 2:
         shape = x.shape[:-1] + w.shape[1:]
         if rows == 1:
-            return x.map(w.T, shape)
+            return x.map(compact(w.T), shape)
         if np.count_nonzero(w) == w.size:
             return _dense_rows(x, w, rows, shape)
-        block = sparse.csr_array(w.T)
-        eye = sparse.eye_array(rows, format="csr")
-        return x.map(sparse.csr_array(sparse.kron(eye, block, format="csr")), shape)
+        return x.map(repeated(rows, w.T), shape)
     batch = np.broadcast_shapes(x.shape[:-2], w.shape[:-2])
     m, k, n = x.shape[-2], x.shape[-1], w.shape[-1]
     full = batch + (m, n, k)
@@ -234,13 +245,15 @@ def linear_by_evaluation(operation, *tensors):
     at = data[0]
     x = tensors[at]
     arrays = list(tensors)
-    columns = []
+    columns, made = [], 0
     for j in range(x.size):
         unit = np.zeros(x.size)
         unit[j] = 1.0
         arrays[at] = unit.reshape(x.shape)
         value = np.asarray(operation.evaluate(*arrays)[0], dtype=float)
         columns.append(sparse.csr_array(value.reshape(1, -1)))
+        made += columns[-1].nnz
+        budget.require(made, "its matrix")
     matrix = sparse.csr_array(sparse.vstack(columns).T)
     return x.map(matrix, value.shape)
 

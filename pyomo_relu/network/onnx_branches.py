@@ -14,6 +14,7 @@ def names_read(node):
     for attribute in node.attribute:
         for graph in (attribute.g, *attribute.graphs):
             inner = {t.name for t in graph.initializer}
+            inner.update(t.values.name for t in graph.sparse_initializer)
             inner.update(n for inside in graph.node for n in inside.output)
             inner.update(v.name for v in graph.input)
             for inside in graph.node:

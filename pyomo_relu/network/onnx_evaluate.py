@@ -4,12 +4,12 @@ Uses onnx's own schemas, shape inference and reference operators, so that what a
 operator means is never written down a second time.  Knows nothing of networks.
 """
 
+import math
+
 import numpy as np
 
 from pyomo_relu.errors import NetworkError, UnsupportedOperatorError
-
-#: No single tensor may have more entries: small files can ask for huge tensors.
-MAX_ENTRIES = 2**26
+from pyomo_relu.network import budget
 
 #: Constants up to this size take part in shape inference (shapes, axes, pads ...).
 _SHAPE_DATA = 4096
@@ -21,16 +21,30 @@ class NodeEvaluator:
     Parameters
     ----------
     opset_import : iterable of onnx.OperatorSetIdProto
+        As for onnxruntime, the last of several for one domain counts, and
+        "ai.onnx.ml" may be left out.
     ir_version : int
     """
 
     def __init__(self, opset_import, ir_version):
-        self.opset_import = list(opset_import)
-        self.ir_version = ir_version
-        self._versions = {
-            "" if entry.domain == "ai.onnx" else entry.domain: entry.version
-            for entry in self.opset_import
-        }
+        from onnx import helper
+
+        self.ir_version = max(ir_version, 3)  # older versions have no opsets
+        self._versions = {"ai.onnx.ml": helper.VERSION_TABLE[-1][3]}
+        for entry in opset_import:
+            domain = "" if entry.domain == "ai.onnx" else entry.domain
+            self._versions[domain] = entry.version
+        self.opset_import = [
+            helper.make_opsetid(domain, version)
+            for domain, version in self._versions.items()
+        ]
+        self._schemas = {}
+
+    @classmethod
+    def of_model(cls, model):
+        """For the opsets of a model, which are in force in its functions too."""
+        inner = [o for f in model.functions for o in f.opset_import]
+        return cls([*inner, *model.opset_import], model.ir_version)
 
     def version(self, domain):
         """Opset version in force for ``domain``, or None."""
@@ -38,13 +52,21 @@ class NodeEvaluator:
 
     def schema(self, node):
         """The operator's onnx schema, or None if onnx does not know it."""
+        return self.operator(node.op_type, node.domain)
+
+    def operator(self, op_type, domain):
+        """The schema of an operator by name, or None if onnx does not know it."""
         import onnx.defs
 
-        domain = "" if node.domain == "ai.onnx" else node.domain
-        try:
-            return onnx.defs.get_schema(node.op_type, self.version(domain), domain)
-        except (onnx.defs.SchemaError, TypeError):
-            return None
+        domain = "" if domain == "ai.onnx" else domain
+        key = domain, op_type
+        if key not in self._schemas:
+            try:
+                schema = onnx.defs.get_schema(op_type, self.version(domain), domain)
+            except (onnx.defs.SchemaError, TypeError):
+                schema = None
+            self._schemas[key] = schema
+        return self._schemas[key]
 
     def attributes(self, node, schema):
         """Attribute values by name, with the schema's defaults filled in."""
@@ -77,6 +99,7 @@ class NodeEvaluator:
         """
         from onnx import checker, numpy_helper, shape_inference
 
+        _check_left_out(node, schema)
         known = {
             name: numpy_helper.from_array(np.asarray(array), name)
             for name, array in constants.items()
@@ -121,6 +144,7 @@ class NodeEvaluator:
         import onnx
         from onnx.reference import ReferenceEvaluator
 
+        budget.check_time()
         empty = onnx.TypeProto()
         feeds = {n: a for n, a in zip(node.input, arrays) if n and a is not None}
         graph = onnx.helper.make_graph(
@@ -168,11 +192,27 @@ def _run_by_runtime(model, feeds):
             value.type.CopyFrom(helper.make_tensor_type_proto(kind, array.shape))
         typed.ir_version = min(typed.ir_version, 10)
         session = onnxruntime.InferenceSession(
-            typed.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            typed.SerializeToString(),
+            options,
+            providers=["CPUExecutionProvider"],
+            enable_fallback=0,  # it would print to stdout
         )
         return session.run(None, feeds)
     except Exception:  # noqa: BLE001  (a second opinion; the first error is reported)
         return None
+
+
+def _check_left_out(node, schema):
+    """Raise if an input is left out that is not optional: onnxruntime may crash."""
+    if all(node.input):
+        return
+    for k, name in enumerate(node.input):
+        formal = schema.inputs[min(k, len(schema.inputs) - 1)]
+        if not name and formal.option != type(formal.option).Optional:
+            raise NetworkError(
+                f"its input {k} ('{formal.name}') is left out, which is not optional. "
+                "Export the network again."
+            )
 
 
 def is_float(dtype):
@@ -239,15 +279,9 @@ def sparse_tensor_array(tensor):
 
 
 def check_size(shape):
-    """Raise NetworkError for a tensor with more than MAX_ENTRIES entries."""
-    entries = 1
-    for n in shape:
-        entries *= int(n)
-    if entries > MAX_ENTRIES:
-        raise NetworkError(
-            f"a tensor of shape {tuple(shape)} has more than {MAX_ENTRIES} entries, "
-            "too many for an optimisation model. Use a smaller network."
-        )
+    """Raise BudgetExceededError for a tensor beyond what loading may still create."""
+    entries = math.prod(int(n) for n in shape)
+    budget.require(entries, f"a tensor of shape {tuple(shape)},")
 
 
 def _attribute_value(attribute):

@@ -1,4 +1,4 @@
-"""Getting a checked ONNX model into memory; what the graph means is not decided here.
+"""Getting an ONNX model into memory; what the graph means is not decided here.
 
 Everything a hostile or damaged file can do is stopped in this module: nothing outside
 the model's own folder is opened and nothing is executed.
@@ -6,8 +6,12 @@ the model's own folder is opened and nothing is executed.
 
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 from pyomo_relu.errors import NetworkError, NetworkFileError
+from pyomo_relu.network.onnx_branches import names_read
+from pyomo_relu.network.onnx_claims import check_claims
+from pyomo_relu.network.onnx_export_advice import advice_for_object, advice_for_path
 
 #: Oldest ONNX opset whose operators broadcast as they do today.
 OLDEST_OPSET = 7
@@ -15,19 +19,50 @@ OLDEST_OPSET = 7
 _TWO_GIB = 2**31
 
 
+class OnnxFile(NamedTuple):
+    """A model as it was given, and in memory.
+
+    Attributes
+    ----------
+    name : str
+        The path, or the graph's name, for messages.
+    model : onnx.ModelProto
+        With external data loaded.
+    content : bytes or None
+        The file as it was given; None for a model given in memory.
+    folder : pathlib.Path or None
+        Where its external data lie.
+    """
+
+    name: str
+    model: object
+    content: bytes | None
+    folder: Path | None
+
+    def serialized(self):
+        """The bytes as they were given, of a model in memory its serialisation."""
+        if self.content is not None:
+            return self.content
+        try:
+            return self.model.SerializeToString()
+        except ValueError as error:
+            raise NetworkError(
+                f"{self.name}: the model is too large for onnxruntime ({error}). Save "
+                "it with external data (onnx.save, save_as_external_data=True) and "
+                "pass the path."
+            ) from error
+
+
 def open_model(source):
     """Read, parse and check a model.
 
     Parameters
     ----------
-    source : str, os.PathLike, bytes or onnx.ModelProto
+    source : str, os.PathLike, bytes, onnx.ModelProto or torch.onnx.ONNXProgram
 
     Returns
     -------
-    model : onnx.ModelProto
-        With external data loaded and local functions inlined.
-    name : str
-        The path, or the graph's name, for messages.
+    OnnxFile
 
     Raises
     ------
@@ -35,34 +70,46 @@ def open_model(source):
     """
     import onnx
 
+    if hasattr(type(source), "model_proto"):  # what torch.onnx.export returns
+        source = source.model_proto
+    content, folder = None, None
     if isinstance(source, onnx.ModelProto):
-        model, folder = source, None
+        model = source
         name = source.graph.name or "ONNX model"
     elif isinstance(source, (bytes, bytearray, memoryview)):
-        model, folder = _parse(bytes(source), "ONNX bytes"), None
+        content = bytes(source)
+        model = _parse(content, "ONNX bytes")
         name = model.graph.name or "ONNX bytes"
     elif isinstance(source, (str, os.PathLike)):
         path = Path(source)
-        name = str(path)
-        model, folder = _parse(_read(path, name), name), path.parent
+        name, folder = str(path), path.parent
+        try:
+            content = _read(path, name)
+            model = _parse(content, name)
+        except NetworkFileError as error:
+            advice = advice_for_path(path)
+            raise NetworkFileError(f"{error}{advice}") from error.__cause__
     else:
         raise NetworkError(
             f"load_onnx reads a path, bytes or an onnx.ModelProto, not a "
-            f"{type(source).__name__}."
+            f"{type(source).__name__}.{advice_for_object(source)}"
         )
     _check_header(model, name)
+    try:
+        check_claims(model)
+    except NetworkError as error:
+        raise type(error)(f"{name}: {error}") from error
     model = _with_external_data(model, folder, name)
-    model = _with_one_standard_domain(model)
-    _check_schema(model, name)
-    return _inlined(model, name), name
+    return OnnxFile(name, model, content, folder)
 
 
 def opset_of(model, domain=""):
     """Version of the operator set that the model imports for ``domain``, or None."""
-    for entry in model.opset_import:
+    version = None
+    for entry in model.opset_import:  # the last one counts, as for onnxruntime
         if entry.domain == domain or (domain == "" and entry.domain == "ai.onnx"):
-            return entry.version
-    return None
+            version = entry.version
+    return version
 
 
 def _read(path, name):
@@ -126,82 +173,15 @@ def _check_header(model, name):
             f"{name}: the model uses ONNX opset {version}; the oldest that is read is "
             f"{OLDEST_OPSET}. Export the network again with opset_version=13 or so."
         )
+    if not model.ir_version:
+        raise NetworkError(
+            f"{name}: the model is not valid ONNX: it states no IR version. Export the "
+            "network again."
+        )
     if not model.graph.output:
         raise NetworkError(
             f"{name}: the graph has no outputs. Export the network again."
         )
-
-
-def _check_schema(model, name):
-    import onnx
-
-    try:
-        onnx.checker.check_model(_with_shape_fields(model))
-    except (onnx.checker.ValidationError, ValueError, RuntimeError) as error:
-        text = " ".join(str(error).split())
-        raise NetworkError(
-            f"{name}: the model is not valid ONNX: {text} Export the network again."
-        ) from error
-
-
-def _with_shape_fields(model):
-    """The model, or a copy where inputs and outputs without a shape have an empty one.
-
-    onnx's checker insists on the field, onnxruntime and exporters do not.
-    """
-    import onnx
-
-    def lacking(m):
-        values = (*m.graph.input, *m.graph.output)
-        types = (v.type.tensor_type for v in values if v.type.HasField("tensor_type"))
-        return [t for t in types if not t.HasField("shape")]
-
-    if not lacking(model):
-        return model
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    for tensor_type in lacking(copy):
-        tensor_type.shape.SetInParent()
-    return copy
-
-
-def _with_one_standard_domain(model):
-    """The model, or a copy with "" for the domain that may also be called "ai.onnx".
-
-    onnx's checker takes the two for different domains, onnxruntime does not.
-    """
-    other = [n for n in _nodes(model.graph) if n.domain == "ai.onnx"]
-    if not other:
-        return model
-    copy = type(model)()
-    copy.CopyFrom(model)
-    for item in (*_nodes(copy.graph), *copy.opset_import):
-        if item.domain == "ai.onnx":
-            item.domain = ""
-    return copy
-
-
-def _nodes(graph):
-    """All nodes of a graph and of the graphs within its nodes."""
-    for node in graph.node:
-        yield node
-        for attribute in node.attribute:
-            for inner in (attribute.g, *attribute.graphs):
-                yield from _nodes(inner)
-
-
-def _inlined(model, name):
-    if not model.functions:
-        return model
-    import onnx.inliner
-
-    try:
-        return onnx.inliner.inline_local_functions(model)
-    except Exception as error:
-        raise NetworkError(
-            f"{name}: the model's local functions cannot be inlined ({error}). Export "
-            "the network without local functions."
-        ) from error
 
 
 # -- external data -----------------------------------------------------------------
@@ -219,6 +199,10 @@ def _with_external_data(model, folder, name):
         )
     loaded = onnx.ModelProto()
     loaded.CopyFrom(model)
+    _drop_unread_initializers(loaded)
+    for tensor in _tensors(model):
+        if _is_external(tensor):  # those that nobody reads too: onnxruntime sees them
+            _external_path(tensor, folder, name)
     for tensor in _tensors(loaded):
         if _is_external(tensor):
             tensor.raw_data = _external_bytes(tensor, folder, name)
@@ -227,23 +211,39 @@ def _with_external_data(model, folder, name):
     return loaded
 
 
+def _drop_unread_initializers(model):
+    """Take out the initializers that nothing reads, whose data may well be missing."""
+    read = {n for node in model.graph.node for n in names_read(node)}
+    read.update(v.name for v in model.graph.output)
+    kept = [t for t in model.graph.initializer if t.name in read]
+    if len(kept) < len(model.graph.initializer):
+        del model.graph.initializer[:]
+        model.graph.initializer.extend(kept)
+
+
 def _is_external(tensor):
     return tensor.data_location == 1 or len(tensor.external_data) > 0
+
+
+def _external_path(tensor, folder, name):
+    """Path of a tensor's data, which must lie in the model's folder."""
+    info = {entry.key: entry.value for entry in tensor.external_data}
+    location = info.get("location", "")
+    root = Path(os.path.realpath(folder))
+    path = Path(os.path.realpath(folder / location))
+    if not location or os.path.isabs(location) or root not in path.parents:
+        raise NetworkFileError(
+            f"{name}: tensor '{tensor.name}' refers to external data '{location}', "
+            f"which lies outside the model's folder {root}. Only files inside that "
+            "folder are read; move the data there and correct the reference."
+        )
+    return path
 
 
 def _external_bytes(tensor, folder, name):
     what = f"{name}: tensor '{tensor.name}'"
     info = {entry.key: entry.value for entry in tensor.external_data}
-    location = info.get("location", "")
-    root = Path(os.path.realpath(folder))
-    path = folder / location
-    real = Path(os.path.realpath(path))
-    if not location or os.path.isabs(location) or root not in real.parents:
-        raise NetworkFileError(
-            f"{what} refers to external data '{location}', which lies outside the "
-            f"model's folder {root}. Only files inside that folder are read; move "
-            "the data there and correct the reference."
-        )
+    location, real = info.get("location", ""), _external_path(tensor, folder, name)
     try:
         offset = int(info.get("offset", 0))
         size = real.stat().st_size
@@ -268,8 +268,9 @@ def _tensors(model):
     """All TensorProto messages of a model that may hold weights."""
     yield from _graph_tensors(model.graph)
     for function in model.functions:
+        yield from _attribute_tensors(function.attribute_proto)
         for node in function.node:
-            yield from _node_tensors(node)
+            yield from _attribute_tensors(node.attribute)
 
 
 def _graph_tensors(graph):
@@ -278,11 +279,11 @@ def _graph_tensors(graph):
         yield entry.values
         yield entry.indices
     for node in graph.node:
-        yield from _node_tensors(node)
+        yield from _attribute_tensors(node.attribute)
 
 
-def _node_tensors(node):
-    for attribute in node.attribute:
+def _attribute_tensors(attributes):
+    for attribute in attributes:
         if attribute.HasField("t"):
             yield attribute.t
         yield from attribute.tensors

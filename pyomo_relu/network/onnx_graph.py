@@ -11,9 +11,15 @@ from pyomo_relu.errors import (
     NetworkMismatchError,
     UnsupportedOperatorError,
 )
-from pyomo_relu.network.layer import INPUT, Source
+from pyomo_relu.network import budget
 from pyomo_relu.network.network import Network
-from pyomo_relu.network.onnx_branches import branch_taken, names_read
+from pyomo_relu.network.onnx_branches import branch_taken
+from pyomo_relu.network.onnx_constants import (
+    check_deterministic,
+    check_evaluation,
+    check_numerical,
+    folded,
+)
 from pyomo_relu.network.onnx_evaluate import (
     NodeEvaluator,
     array_type,
@@ -23,26 +29,31 @@ from pyomo_relu.network.onnx_evaluate import (
     static_shape,
     tensor_array,
 )
-from pyomo_relu.network.onnx_inputs import input_tensors, without_batch
+from pyomo_relu.network.onnx_functions import (
+    body,
+    check_depth,
+    function_key,
+    function_table,
+)
+from pyomo_relu.network.onnx_inputs import (
+    FLOATS,
+    KEEPS_NUMBERS,
+    affine_inputs,
+    input_tensors,
+    integers_refused,
+    output_names,
+    without_batch,
+)
 from pyomo_relu.network.onnx_mask_operators import MaskAlgebra
 from pyomo_relu.network.onnx_masks import PiecewiseTensor
-from pyomo_relu.network.onnx_messages import node_label, some, unknown
+from pyomo_relu.network.onnx_messages import node_label, unknown
 from pyomo_relu.network.onnx_operation import LayerBuilder, Operation
 from pyomo_relu.network.onnx_registry import lookup
-from pyomo_relu.network.onnx_tensors import AffineTensor, stack
+from pyomo_relu.network.onnx_scope import Scope
+from pyomo_relu.network.onnx_tensors import AffineTensor, count_new, stack
 
 #: What depends on the network's inputs.
 _DATA = (AffineTensor, PiecewiseTensor)
-
-#: Operators whose value is not a function of their inputs alone.
-_RANDOM = {
-    "Bernoulli",
-    "Multinomial",
-    "RandomNormal",
-    "RandomNormalLike",
-    "RandomUniform",
-    "RandomUniformLike",
-}
 
 
 class GraphReader:
@@ -51,7 +62,7 @@ class GraphReader:
     Parameters
     ----------
     model : onnx.ModelProto
-        Checked, without local functions and external data.
+        Without external data.
     name : str
         File or graph name, for messages.
     output : None, str or sequence of str
@@ -61,12 +72,14 @@ class GraphReader:
 
     Attributes
     ----------
-    nodes : list of onnx.NodeProto
-        The nodes that the outputs depend on, in graph order.
-    walked : list of onnx.NodeProto
-        The same after the walk, with the branch taken in place of an If node.
-    inner_constants : list of onnx.TensorProto
-        Initializers of the branches taken.
+    scope : Scope
+        The names of the outermost graph.
+    needed_nodes : list of onnx.NodeProto
+        Its nodes that the outputs may depend on, in order.
+    branched : bool
+        Whether an If node was met: part of the file has not been looked at.
+    inner_scopes : list of Scope
+        The functions and branches walked.
     tensors : dict of str to (numpy.ndarray | AffineTensor)
         What is known of each tensor; floating constants in float64.
     types : dict of str to onnx.TypeProto
@@ -75,21 +88,26 @@ class GraphReader:
     def __init__(self, model, name, output=None, input_shapes=None):
         self.model, self.name = model, name
         self.graph = model.graph
-        self.evaluator = NodeEvaluator(model.opset_import, model.ir_version)
+        self.evaluator = NodeEvaluator.of_model(model)
         self.layers = LayerBuilder()
         self.masks = MaskAlgebra(self.layers)
         self.tensors, self.types = {}, {}
-        self.walked, self.inner_constants = [], []
+        self.branched, self.inner_scopes, self._depth = False, [], 0
         self._native = {}  # constants in the file's own precision
-        self.output_names = self._output_names(output)
-        self.nodes = self._ancestors()
-        self._read_initializers()
+        self._counted = {}  # matrices that the budget has counted, by id
+        self._taken = {}  # unique names of tensors, and the last number added to each
+        self.output_names = output_names(self.graph, output, name)
+        self.functions = self._guard(lambda: function_table(model, self.evaluator))
+        self.scope = self._guard(lambda: Scope.of_graph(self.graph, self._taken))
+        order, read = self._guard(lambda: self.scope.needed(self.output_names))
+        self.needed_nodes = [self.scope.nodes[k] for k in order]
+        self.needed_names = set(read)
         self._read_inputs(input_shapes or {})
 
     def network(self):
         """Walk the graph and assemble the network."""
-        for node in self.nodes:
-            self._evaluate(node)
+        with np.errstate(all="ignore"):
+            self._require(self.scope, self.output_names)
         outputs = [self._output(n) for n in self.output_names]
         self.output_sizes = [t.size for t in outputs]
         joint = stack(outputs)
@@ -103,86 +121,71 @@ class GraphReader:
             self.layers.layers, self.inputs, tensors, self.name, self.fixed_batch
         )
 
-    # -- what is asked for ---------------------------------------------------------
-
-    def _output_names(self, output):
-        if output is None:
-            return [v.name for v in self.graph.output]
-        names = [output] if isinstance(output, str) else list(output)
-        known = {v.name for v in self.graph.input}
-        known.update(n for node in self.graph.node for n in node.output if n)
-        known.update(t.name for t in self.graph.initializer)
-        for name in names:
-            if name not in known:
-                raise NetworkError(
-                    f"{self.name}: there is no tensor '{name}' to take as output. "
-                    f"Tensors of the graph: {some(sorted(known), name)}."
-                )
-        if not names or len(set(names)) != len(names):
-            raise NetworkError(
-                f"{self.name}: output={output!r} must name at least one tensor, and "
-                "each tensor once."
-            )
-        return names
-
-    def _ancestors(self):
-        """The nodes that the outputs depend on; all others are ignored."""
-        nodes = list(self.graph.node)
-        producer = {n: k for k, node in enumerate(nodes) for n in node.output if n}
-        needed, open_names = set(), list(self.output_names)
-        seen = set(open_names)
-        while open_names:
-            k = producer.get(open_names.pop())
-            if k is None or k in needed:
-                continue
-            needed.add(k)
-            fresh = [n for n in names_read(nodes[k]) if n not in seen]
-            seen.update(fresh)
-            open_names.extend(fresh)
-        self.needed_names = seen
-        return [nodes[k] for k in sorted(needed)]
-
-    def _read_initializers(self):
-        for tensor in self.graph.initializer:
-            if tensor.name in self.needed_names:
-                self._guard(lambda t=tensor: self._set(t.name, tensor_array(t)))
-        for tensor in self.graph.sparse_initializer:
-            name = tensor.values.name
-            if name in self.needed_names:
-                self._guard(
-                    lambda t=tensor, n=name: self._set(n, sparse_tensor_array(t))
-                )
+    # -- what is given -------------------------------------------------------------
 
     def _read_inputs(self, input_shapes):
-        constants = {t.name for t in self.graph.initializer}
-        constants.update(t.values.name for t in self.graph.sparse_initializer)
-        values = [v for v in self.graph.input if v.name not in constants]
+        values = [
+            v for v in self.graph.input if v.name not in self.scope.constants and v.name
+        ]
         self.inputs, self.input_types, self.fixed_batch = input_tensors(
-            values, input_shapes, self.name
+            values, input_shapes, self.name, self.needed_names
         )
         self.types.update(self.input_types)
-        whole = AffineTensor.of_source(
-            Source(INPUT), (sum(t.size for t in self.inputs),)
-        )
-        start = 0
-        for tensor in self.inputs:
-            part = whole.select(np.arange(start, start + tensor.size))
-            shape = static_shape(self.types[tensor.name])
-            self.tensors[tensor.name] = part.reshape(shape)
-            start += tensor.size
+        self.tensors.update(affine_inputs(self.inputs, self.input_types))
 
     def _guard(self, read):
         try:
-            read()
+            with np.errstate(all="ignore"):
+                return read()
         except NetworkError as error:
             raise type(error)(f"{self.name}: {error}") from error
 
-    # -- one node ------------------------------------------------------------------
+    # -- the walk ------------------------------------------------------------------
 
-    def _evaluate(self, node):
+    def _require(self, scope, names):
+        """Evaluate all that the named tensors of a scope depend on."""
+        order, read = self._guard(lambda: scope.pending(names))
+        self.needed_names.update(self._guard(lambda: [scope.unique(n) for n in read]))
+        for name in read & scope.constants.keys():
+            self._guard(lambda n=name: self._read_constant(scope, n))
+        outside = [n for n in read if not scope.defines(n)]
+        if outside:
+            self._require(scope.parent, outside)
+        for k in order:
+            if k not in scope.done:  # a node before it may have asked for it
+                scope.done.add(k)
+                self._evaluate(scope.nodes[k], scope)
+
+    def _read_constant(self, scope, name):
+        unique, tensor = scope.unique(name), scope.constants[name]
+        if unique not in self.tensors:
+            dense = hasattr(tensor, "data_type")
+            if dense:
+                self._set_stored(unique, tensor)
+            else:
+                self._set(unique, sparse_tensor_array(tensor))
+
+    def _evaluate(self, node, scope):
+        inner, names = self._within(node, lambda: self._step(node, scope))
+        if inner is None:
+            return
+        self._depth += 1
+        self._require(inner, [name for name, _ in names])
+        self._depth -= 1
+        for name, outer in names:
+            self._within(node, lambda n=name, o=outer: self._alias(inner.unique(n), o))
+
+    def _step(self, node, scope):
+        """Evaluate a node, unless it stands for an inner scope, which is returned."""
+        inner, names = self._inner_scope(node, scope)
+        if inner is None:
+            self._evaluate_unguarded(scope.localized(node))
+        return inner, names
+
+    def _within(self, node, action):
+        """The action's result; its errors with the node in front."""
         try:
-            with np.errstate(all="ignore"):
-                self._evaluate_unguarded(node)
+            return action()
         except NetworkMismatchError:
             raise
         except NetworkError as error:
@@ -194,24 +197,57 @@ class GraphReader:
                 "the operator in an unusual way; simplify the graph or export again."
             ) from error
 
+    def _inner_scope(self, node, scope):
+        """The scope that a node stands for, and pairs (its name there, its name here).
+
+        For a call of a function its body, for an If node the branch taken; None and no
+        pairs for other nodes.
+        """
+        function = self.functions.get(function_key(node)) if self.functions else None
+        branches = any(a.HasField("g") or a.graphs for a in node.attribute)
+        if function is None and not branches:
+            return None, ()
+        check_depth(self._depth)
+        if function is not None:
+            inner, values = body(function, node, scope, self._taken), function.output
+        else:
+            condition = self._native.get(scope.unique(node.input[0]))
+            graph = branch_taken(node, condition)
+            self.branched = True
+            inner = Scope.of_graph(graph, self._taken, scope)
+            values = [v.name for v in graph.output]
+        self.inner_scopes.append(inner)
+        pairs = [(v, scope.unique(n)) for v, n in zip(values, node.output) if n]
+        return inner, [(v, n) for v, n in pairs if n in self.needed_names]
+
+    def _alias(self, name, other):
+        """Give the tensor ``name`` a second name."""
+        for known in (self.tensors, self.types, self._native):
+            if name in known:
+                known[other] = known[name]
+
+    # -- one node ------------------------------------------------------------------
+
     def _evaluate_unguarded(self, node):
         schema = self.evaluator.schema(node)
         handler = lookup(node.op_type, node.domain)
-        if schema is None and handler is None:
+        no_opset = not node.domain and self.evaluator.version("") is None
+        if (schema is None and handler is None) or no_opset:
             raise UnsupportedOperatorError(unknown(node))
-        if any(a.HasField("g") or a.graphs for a in node.attribute):
-            self._follow(node, branch_taken(node, self._native.get(node.input[0])))
-            return
-        self.walked.append(node)
-        shapes = self._infer(node, schema)
+        for n in node.input:
+            if n and n not in self.tensors:
+                raise NetworkError(f"its input '{n}' is never computed.")
+        budget.check_time()
+        shapes = self.infer(node, schema)
         arguments = [self.tensors[n] if n else None for n in node.input]
-        if node.op_type in _RANDOM:
-            raise UnsupportedOperatorError(
-                "it draws random numbers. Export the network in inference mode."
-            )
+        check_deterministic(node)
         if not any(isinstance(a, _DATA) for a in arguments):
-            self._fold(node, schema)
+            self._fold(node, schema, shapes)
             return
+        for n, value in zip(node.input, arguments):
+            if self._counts(n, value) and node.op_type not in KEEPS_NUMBERS:
+                reason = integers_refused(n, self.input_types)
+                raise UnsupportedOperatorError(reason)
         operation = Operation(self, node, schema, shapes)
         if any(isinstance(a, PiecewiseTensor) for a in arguments):
             values = self.masks.apply(operation, handler, arguments)
@@ -224,24 +260,12 @@ class GraphReader:
             if n:
                 self._store(node, n, value, shapes.get(n))
         for n in node.output[len(values) :]:
-            if n in self.needed_names:
+            if n and n in self.needed_names:
                 raise UnsupportedOperatorError(
                     f"its output '{n}' is used, which is not piecewise linear."
                 )
 
-    def _follow(self, node, graph):
-        """Walk an inner graph as if its nodes stood in place of ``node``."""
-        from onnx import helper
-
-        for tensor in graph.initializer:
-            self._set(tensor.name, tensor_array(tensor))
-            self.inner_constants.append(tensor)
-        for inside in graph.node:
-            self._evaluate(inside)
-        for n, value in zip(node.output, graph.output):
-            self._evaluate(helper.make_node("Identity", [value.name], [n]))
-
-    def _infer(self, node, schema):
+    def infer(self, node, schema):
         """Infer and record output types; return the static shapes by name."""
         if schema is None:
             return {}
@@ -250,47 +274,38 @@ class GraphReader:
         self.types.update(types)
         shapes = {n: static_shape(t) for n, t in types.items()}
         for shape in shapes.values():
-            if shape is not None:
-                check_size(shape)
+            check_size(shape or ())
         return {n: s for n, s in shapes.items() if s is not None}
 
-    def _fold(self, node, schema):
+    def _fold(self, node, schema, shapes):
         attributes = self.evaluator.attributes(node, schema)
         if node.op_type == "Constant" and "value" in attributes:
-            self._set(node.output[0], tensor_array(attributes["value"]))
+            self._set_stored(node.output[0], attributes["value"])
             return
         if node.op_type == "Identity":
-            source = node.input[0]
-            self._set(node.output[0], self._native[source], self.tensors[source])
+            self._alias(node.input[0], node.output[0])
             return
         native = [self._native.get(n) for n in node.input]
-        values = self.evaluator.run(node, native)
-        exact = self._fold_exactly(node, native, values)
-        for n, value, precise in zip(node.output, values, exact):
+        check_numerical(node)
+        check_evaluation(node, shapes, native, attributes)
+        exact = [self.tensors.get(n) for n in node.input]
+        for n, *value in zip(node.output, *folded(self.evaluator, node, native, exact)):
             if n:
-                self._set(n, value, precise)
+                self._set(n, *value)
 
-    def _fold_exactly(self, node, native, values):
-        """The same values from float64 inputs, where the node computes in floats."""
-        if not any(a is not None and is_float(a.dtype) for a in native):
-            return values
-        if not any(v is not None and is_float(v.dtype) for v in values):
-            return values
-        if node.op_type in ("Cast", "CastLike"):
-            return [self.tensors[node.input[0]]]
-        try:
-            exact = self.evaluator.run(node, [self.tensors.get(n) for n in node.input])
-        except Exception:  # noqa: BLE001  (some operators insist on their own type)
-            return values
-        same = all(e.shape == v.shape for e, v in zip(exact, values) if v is not None)
-        return exact if same else values
+    def _set_stored(self, name, tensor):
+        """Enter a constant whose data the file holds."""
+        array = tensor_array(tensor)
+        budget.grant(array.size)
+        self._set(name, array)
 
     def _set(self, name, native, exact=None):
-        check_size(native.shape)
+        budget.spend(native.size, f"tensor '{name}'")
         exact = native if exact is None else exact
         self._native[name] = native
         self.types[name] = array_type(native)
-        self.tensors[name] = exact.astype(float) if is_float(native.dtype) else native
+        widened = exact.astype(float, copy=False) if is_float(native.dtype) else native
+        self.tensors[name] = widened
 
     def _store(self, node, name, value, shape):
         if not isinstance(value, _DATA):
@@ -301,12 +316,12 @@ class GraphReader:
                 f"its output should have shape {shape} but has {value.shape}; the "
                 "shapes of its inputs do not fit together. Export the network again."
             )
-        check_size(value.shape)
         if value.size == 0:
             raise NetworkError(f"its output '{name}' has no entries.")
+        finite = count_new(value.arrays(), self._counted, name)
         if isinstance(value, PiecewiseTensor):
             value.maker = node_label(node)
-        elif not value.is_finite():
+        elif not finite:
             bad = [n for n in node.input if not self._finite(n)]
             culprit = f" of '{bad[0]}'" if bad else ""
             raise NetworkError(
@@ -325,10 +340,7 @@ class GraphReader:
         """A constant found by an operator function, in the type the node declares."""
         native = value
         if name in self.types:
-            from onnx import helper
-
-            kind = self.types[name].tensor_type.elem_type
-            native = value.astype(helper.tensor_dtype_to_np_dtype(kind))
+            native = value.astype(self.dtype(name))
         self._set(name, native, value)
 
     def _finite(self, name):
@@ -341,6 +353,21 @@ class GraphReader:
         """Whether the tensor depends on the network's inputs."""
         return isinstance(self.tensors.get(name), _DATA)
 
+    def _counts(self, name, value):
+        """Whether a tensor holds integers that are no constants, also under a mask."""
+        if isinstance(value, PiecewiseTensor):
+            return not value.is_constant and not self._is_float(name)
+        return isinstance(value, AffineTensor) and not self._is_float(name)
+
+    def dtype(self, name):
+        """The numpy dtype of a tensor."""
+        from onnx import helper
+
+        return helper.tensor_dtype_to_np_dtype(self.types[name].tensor_type.elem_type)
+
+    def _is_float(self, name):
+        return self.types[name].tensor_type.elem_type in FLOATS
+
     # -- outputs and messages ------------------------------------------------------
 
     def _output(self, name):
@@ -348,7 +375,8 @@ class GraphReader:
         if value is None:
             raise NetworkError(f"{self.name}: the output '{name}' is never computed.")
         if isinstance(value, PiecewiseTensor):
-            value = self._settled_output(name, value)
+            mask, dtype = value, self.dtype(name)
+            value = self._guard(lambda: self.masks.output(mask, dtype, name))
         if isinstance(value, np.ndarray):
             if not is_float(value.dtype):
                 raise NetworkError(
@@ -356,28 +384,16 @@ class GraphReader:
                     f"{value.dtype}. Choose another tensor with output=."
                 )
             value = AffineTensor.constant(value)
+        elif not self._is_float(name):
+            raise NetworkError(
+                f"{self.name}: {integers_refused(name, self.input_types)}"
+            )
         if value.size == 0 or not value.is_finite():
             raise NetworkError(
                 f"{self.name}: the output '{name}' is empty, NaN or infinite. Export "
                 "the network again."
             )
         return value
-
-    def _settled_output(self, name, value):
-        from onnx import helper
-
-        kind = self.types[name].tensor_type.elem_type
-        dtype = helper.tensor_dtype_to_np_dtype(kind)
-        try:
-            if not is_float(dtype):
-                raise UnsupportedOperatorError(
-                    f"{value.maker} is an output of type {dtype}, which jumps. Pass "
-                    f"output='{value.origins[0].tensor}' to load_onnx."
-                )
-            with np.errstate(all="ignore"):
-                return self.masks.settle(value, dtype=dtype, label=name)
-        except UnsupportedOperatorError as error:
-            raise UnsupportedOperatorError(f"{self.name}: {error}") from error
 
     def _where(self, node):
         return f"{self.name}: {node_label(node)}"

@@ -1,11 +1,30 @@
-"""Input tensors of a graph: types, shapes, and what is done about the batch axis."""
+"""Inputs and outputs of a graph: types, shapes, what is done about the batch axis."""
+
+import numpy as np
 
 from pyomo_relu.errors import NetworkError
-from pyomo_relu.network.layer import Tensor
-from pyomo_relu.network.onnx_evaluate import check_size
+from pyomo_relu.network.layer import INPUT, Source, Tensor
+from pyomo_relu.network.onnx_evaluate import check_size, static_shape
+from pyomo_relu.network.onnx_messages import some
+from pyomo_relu.network.onnx_tensors import AffineTensor
+
+#: Types of tensors that hold reals (TensorProto.FLOAT, FLOAT16, DOUBLE, BFLOAT16).
+FLOATS = frozenset({1, 10, 11, 16})
+
+#: Types of inputs that hold numbers of another kind: 8 to 64 bits, signed or not, BOOL.
+_INTEGERS = frozenset({2, 3, 4, 5, 6, 7, 9, 12, 13})
+
+#: Operators that hand on integers as they are, or turn them into floats.
+KEEPS_NUMBERS = frozenset(
+    {
+        *("Cast", "CastLike", "Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze"),
+        *("Concat", "Split", "Slice", "Gather", "Expand", "Transpose"),
+        *("ArrayFeatureExtractor", "FeatureVectorizer", "Scaler"),
+    }
+)
 
 
-def input_tensors(values, input_shapes, name):
+def input_tensors(values, input_shapes, name, needed):
     """The network's inputs from the graph's inputs.
 
     Parameters
@@ -17,6 +36,9 @@ def input_tensors(values, input_shapes, name):
         taken as part of the sample, not as a batch.
     name : str
         File, for messages.
+    needed : set of str
+        Names that nodes read; an input that nobody reads and that cannot be an input
+        of a network is left out.
 
     Returns
     -------
@@ -42,20 +64,65 @@ def input_tensors(values, input_shapes, name):
         )
     tensors, types, fixed_batch = [], {}, None
     for value in values:
-        kind = _float_type(value, name)
-        if value.name in input_shapes:
-            shape = _given_shape(value, input_shapes[value.name], name)
-        else:
-            shape = _file_shape(value, name)
-            if len(shape) >= 2 and shape[0] > 1:
-                fixed_batch = fixed_batch or (value.name, shape)
         try:
-            check_size(shape)
-        except NetworkError as error:
-            raise NetworkError(f"{name}: input '{value.name}': {error}") from None
+            kind = _number_type(value, name)
+            shape = _shape(value, input_shapes, name)
+        except NetworkError:
+            if value.name in needed or len(values) == 1:
+                raise
+            continue
+        fixed = value.name not in input_shapes and len(shape) >= 2 and shape[0] > 1
+        if fixed:
+            fixed_batch = fixed_batch or (value.name, shape)
         types[value.name] = helper.make_tensor_type_proto(kind, shape)
         tensors.append(Tensor(value.name, without_batch(shape)))
     return tensors, types, fixed_batch
+
+
+def affine_inputs(tensors, types):
+    """Each input as an affine tensor, by name; arguments as from ``input_tensors``."""
+    whole = AffineTensor.of_source(Source(INPUT), (sum(t.size for t in tensors),))
+    parts, start = {}, 0
+    for tensor in tensors:
+        part = whole.select(np.arange(start, start + tensor.size))
+        parts[tensor.name] = part.reshape(static_shape(types[tensor.name]))
+        start += tensor.size
+    return parts
+
+
+def output_names(graph, output, name):
+    """Names of the tensors to take as outputs; ``output`` is as in ``load_onnx``."""
+    if output is None:
+        return [v.name for v in graph.output]
+    names = [output] if isinstance(output, str) else list(output)
+    known = {v.name for v in graph.input}
+    known.update(n for node in graph.node for n in node.output if n)
+    known.update(t.name for t in graph.initializer)
+    known.update(t.values.name for t in graph.sparse_initializer)
+    for wanted in names:
+        if wanted not in known:
+            raise NetworkError(
+                f"{name}: there is no tensor '{wanted}' to take as output. Tensors of "
+                f"the graph: {some(sorted(known), wanted)}."
+            )
+    if not names or len(set(names)) != len(names):
+        raise NetworkError(
+            f"{name}: output={output!r} must name at least one tensor, and each tensor "
+            "once."
+        )
+    return names
+
+
+def integers_refused(name, input_types):
+    """Why a tensor that is computed from integer inputs may not be used so."""
+    kinds = {n: t.tensor_type.elem_type for n, t in input_types.items()}
+    inputs = ", ".join(f"'{n}'" for n, kind in kinds.items() if kind not in FLOATS)
+    return (
+        f"the tensor '{name}' holds integers or truth values that depend on the "
+        f"inputs {inputs}; these may be moved and cast to a float type, nothing else. "
+        "Inputs must be float32, float64 or float16, or be cast to one of these at "
+        "once; export the network so."
+    )
 
 
 def without_batch(shape):
@@ -63,7 +130,19 @@ def without_batch(shape):
     return shape[1:] if len(shape) >= 2 and shape[0] == 1 else shape
 
 
-def _float_type(value, name):
+def _shape(value, input_shapes, name):
+    if value.name in input_shapes:
+        shape = _given_shape(value, input_shapes[value.name], name)
+    else:
+        shape = _file_shape(value, name)
+    try:
+        check_size(shape)
+    except NetworkError as error:
+        raise type(error)(f"{name}: input '{value.name}': {error}") from None
+    return shape
+
+
+def _number_type(value, name):
     from onnx import TensorProto
 
     kind = value.type.WhichOneof("value")
@@ -73,14 +152,15 @@ def _float_type(value, name):
             "network with tensor inputs."
         )
     elem_type = value.type.tensor_type.elem_type
-    if elem_type not in (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16):
+    if elem_type not in FLOATS | _INTEGERS or elem_type == TensorProto.BFLOAT16:
         try:
             label = TensorProto.DataType.Name(elem_type).lower()
         except ValueError:
             label = f"type number {elem_type}"
         raise NetworkError(
             f"{name}: input '{value.name}' has type {label}; inputs must be float32, "
-            "float64 or float16. Export the network in one of these types."
+            "float64 or float16, or integers that are cast to one of these at once. "
+            "Export the network in one of these types."
         )
     return elem_type
 

@@ -5,6 +5,8 @@ each law of a :class:`~pyomo_relu.network.onnx_masks.PiecewiseTensor` by itself,
 is continuous in the end becomes neurons.
 """
 
+import math
+
 import numpy as np
 
 from pyomo_relu.errors import UnsupportedOperatorError
@@ -154,6 +156,15 @@ class MaskAlgebra:
             raise UnsupportedOperatorError(_describe(tensor, result))
         floats = not isinstance(result, np.ndarray) or is_float(result.dtype)
         return affine(result) if floats else result
+
+    def output(self, tensor, dtype, name):
+        """The tensor, an output of the network, as an affine one."""
+        if not is_float(dtype):
+            raise UnsupportedOperatorError(
+                f"{tensor.maker} is an output of type {dtype}, which jumps. Pass "
+                f"output='{tensor.origins[0].tensor}' to load_onnx."
+            )
+        return self.settle(tensor, dtype=dtype, label=name)
 
     def _settled(self, tensor, tolerance, label):
         """The tensor as an affine one (an array if it is constant), or its jump."""
@@ -308,6 +319,9 @@ def _moved(operation, handler, arguments, data):
     """Move the scalars, the thresholds and the laws alike."""
     masks = [a for a in arguments if isinstance(a, PiecewiseTensor)]
     count = max(len(m.breaks) for m in masks)
+    for m in masks:
+        for shape in operation.shapes.values():
+            m.reserve(math.prod(shape), count)
     arguments = [_padded(a, count) for a in arguments]
 
     def move(field, other):

@@ -4,20 +4,26 @@ A comparison, a Sign or a Where makes one of them; it stands for a network's ten
 once its laws meet at every threshold, which :func:`joined` decides.
 """
 
+import math
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
 
+from pyomo_relu.network import budget
 from pyomo_relu.network.layer import Source
 from pyomo_relu.network.onnx_multiples import (
     entrywise_abs,
     has_coefficients,
     multiple,
 )
-from pyomo_relu.network.onnx_tensors import AffineTensor, stack
+from pyomo_relu.network.onnx_tensors import AffineTensor, entries, stack
 
 #: More thresholds per entry are not followed.
 MAX_BREAKS = 32
+
+#: Thresholds per second that numpy sorts.
+_SORTED = 1e7
 
 
 class Origin(NamedTuple):
@@ -88,10 +94,28 @@ class PiecewiseTensor:
         """Whether all laws are constants."""
         return not any(isinstance(c, AffineTensor) for c in self.cells)
 
+    def arrays(self):
+        """All that is stored."""
+        laws = (c.arrays() if isinstance(c, AffineTensor) else (c,) for c in self.cells)
+        return (*self.base.arrays(), self.breaks, *chain.from_iterable(laws))
+
+    def reserve(self, size, breaks):
+        """Raise unless the budget holds the tensor with other sizes.
+
+        Parameters
+        ----------
+        size, breaks : int
+            Number of entries, and of thresholds per entry.
+        """
+        law = max(sum(map(entries, affine(c).arrays())) for c in self.cells)
+        each = law / max(1, self.size) + 1.5
+        budget.require((2 * breaks + 1) * size * each, "a tensor with masks, a total")
+
     def broadcast_to(self, shape):
         """Repeat entries as ``numpy.broadcast_to`` does."""
         if tuple(shape) == self.shape:
             return self
+        self.reserve(math.prod(shape), len(self.breaks))
         index = np.broadcast_to(self.base.index(), shape).reshape(-1)
         cells = [
             (
@@ -119,6 +143,7 @@ class PiecewiseTensor:
 
     def on(self, breaks):
         """The same tensor with further thresholds (``breaks`` holds all of its own)."""
+        self.reserve(self.size, len(breaks))
         cells = [self.law(w) for w in cells_of(self.breaks, breaks)]
         return PiecewiseTensor(self.base, breaks, cells, self.origins)
 
@@ -140,6 +165,9 @@ def _law(law, shape):
 
 def union(*breaks):
     """All thresholds of the arrays (K, n), ascending per entry, each once."""
+    thresholds = sum(b.size for b in breaks)
+    budget.require(3 * thresholds, "the laws between thresholds, a total")
+    budget.check_time(thresholds, _SORTED)
     joint = np.sort(np.concatenate(breaks), axis=0)
     if len(joint) > 1:
         joint[1:][joint[1:] == joint[:-1]] = np.inf

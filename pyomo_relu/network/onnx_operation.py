@@ -4,10 +4,15 @@ import numpy as np
 from scipy import sparse
 
 from pyomo_relu.errors import NetworkError, UnsupportedOperatorError
+from pyomo_relu.network import budget
 from pyomo_relu.network.layer import INPUT, Layer, Source
+from pyomo_relu.network.onnx_constants import check_evaluation
 from pyomo_relu.network.onnx_masks import Origin
 from pyomo_relu.network.onnx_messages import node_label, not_piecewise_linear
-from pyomo_relu.network.onnx_tensors import AffineTensor, compact, stack
+from pyomo_relu.network.onnx_tensors import AffineTensor, compact, entries, stack
+
+#: Pairs per second that numpy sorts and compares.
+_SORTED = 1e6
 
 #: Numbers that may be added to a value of order one and taken off again: kinks of the
 #: network up to FAR, where it has none up to NEAR (rounding moves the value by 1e-13).
@@ -29,6 +34,9 @@ class LayerBuilder:
         """Append a layer with pre-activation ``tensor``; return its position."""
         sources = sorted(tensor.terms)
         weights = [compact(tensor.terms[s]) for s in sources]
+        budget.check_time()
+        for w in weights:
+            budget.spend(entries(w), f"weights of layer '{name}', a matrix")
         self.layers.append(
             Layer(sources, weights, tensor.offset, activation, ceiling, name)
         )
@@ -109,10 +117,11 @@ class Operation:
 
     def output_dtype(self):
         """The numpy dtype of the first output."""
-        from onnx import helper
+        return self._reader.dtype(self.node.output[0])
 
-        kind = self._reader.types[self.node.output[0]].tensor_type.elem_type
-        return helper.tensor_dtype_to_np_dtype(kind)
+    def input_dtype(self, position):
+        """The numpy dtype of the tensor at an input position."""
+        return self._reader.dtype(self.node.input[position])
 
     def input_name(self, position):
         """Name of the tensor at an input position."""
@@ -128,15 +137,8 @@ class Operation:
 
     def float_dtype(self):
         """The coarsest floating type among the node's inputs and outputs."""
-        from onnx import helper
-
-        types = self._reader.types
         names = (*self.node.input, *self.node.output)
-        kinds = (
-            helper.tensor_dtype_to_np_dtype(types[n].tensor_type.elem_type)
-            for n in names
-            if n in types
-        )
+        kinds = (self._reader.dtype(n) for n in names if n in self._reader.types)
         floats = [k for k in kinds if k in (np.float16, np.float32, np.float64)]
         return max(floats, key=lambda k: np.finfo(k).eps, default=np.float32)
 
@@ -282,6 +284,7 @@ class Operation:
         return self.clip(pool.select(groups[:, 0]), lower=limits)
 
     def _halve(self, pool, groups):
+        budget.check_time(groups.size, _SORTED)
         if groups.shape[1] % 2:
             groups = np.column_stack([groups, np.full(len(groups), -1)])
         pairs = np.sort(groups.reshape(len(groups), -1, 2), axis=2)
@@ -304,6 +307,7 @@ class Operation:
 
     def evaluate(self, *arrays):
         """Outputs of this very node on arrays, by onnx's reference operator."""
+        check_evaluation(self.node, self.shapes, arrays, self.attributes)
         return self._reader.evaluator.run(self.node, arrays)
 
     def constant(self, position, arguments, default=None):

@@ -11,6 +11,7 @@ from pyomo_relu.network import (  # noqa: F401  (each enters its operators)
     onnx_sorting_operators,
     onnx_window_operators,
 )
+from pyomo_relu.network.budget import spending
 from pyomo_relu.network.onnx_file import open_model
 from pyomo_relu.network.onnx_graph import GraphReader
 from pyomo_relu.network.onnx_registry import register_operator
@@ -19,7 +20,7 @@ from pyomo_relu.network.onnx_verification import verify
 __all__ = ["load_onnx", "register_operator"]
 
 
-def load_onnx(source, *, output=None, input_shapes=None, check=True):
+def load_onnx(source, *, output=None, input_shapes=None, check=True, budget=None):
     """Read a piecewise-linear network from an ONNX model.
 
     The graph is walked once.  Tensors that do not depend on the inputs are folded to
@@ -30,7 +31,7 @@ def load_onnx(source, *, output=None, input_shapes=None, check=True):
 
     Parameters
     ----------
-    source : str, os.PathLike, bytes or onnx.ModelProto
+    source : str, os.PathLike, bytes, onnx.ModelProto or torch.onnx.ONNXProgram
         A file (with external data only from its own folder), a file's content, or a
         model in memory.
     output : str or sequence of str, optional
@@ -40,12 +41,17 @@ def load_onnx(source, *, output=None, input_shapes=None, check=True):
         Shapes for inputs that the file leaves open.  A given first axis longer than 1
         is part of the sample; a first axis of 1 is the batch axis and is dropped.
     check : bool
-        Compare the network once with onnxruntime, on points that reach both sides of
-        its activations.
+        Compare the network once with onnxruntime, which runs the file as it was given,
+        on points that reach both sides of its activations.
+    budget : Budget, optional
+        Limits on what loading may create and how long it may take; a
+        :class:`~pyomo_relu.network.Budget` raises or lowers them.
 
     Returns
     -------
     Network
+        Inputs of an integer type or bool, which must be cast to floats at once, are
+        read as reals: the network agrees with the file at the values of their type.
 
     Raises
     ------
@@ -56,16 +62,20 @@ def load_onnx(source, *, output=None, input_shapes=None, check=True):
         a tensor jump.
     NetworkMismatchError
         The network read does not reproduce onnxruntime.
+    BudgetExceededError
+        Loading would exceed the budget; the message says how to raise it.
     NetworkError
         The model is not valid, or its inputs, batch or weights are not acceptable.
     """
     name = getattr(source, "__fspath__", lambda: "ONNX model")()
     try:
-        model, name = open_model(source)
-        reader = GraphReader(model, name, output, input_shapes)
-        network = reader.network()
-        if check:
-            verify(reader, network)
+        with spending(budget):
+            file = open_model(source)
+            name = file.name
+            reader = GraphReader(file.model, name, output, input_shapes)
+            network = reader.network()
+            if check:
+                verify(file, reader, network)
     except ReLUError:
         raise
     except Exception as error:  # nodes are guarded one by one; this is all the rest

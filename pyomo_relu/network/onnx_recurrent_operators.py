@@ -2,9 +2,10 @@
 
 import numpy as np
 
+from pyomo_relu.network import budget
 from pyomo_relu.network.onnx_affine_operators import matrix_product
 from pyomo_relu.network.onnx_registry import operator
-from pyomo_relu.network.onnx_tensors import INSTEAD, AffineTensor, stack
+from pyomo_relu.network.onnx_tensors import INSTEAD, AffineTensor, entries, stack
 
 #: Activations and the defaults of their alpha and beta (None: has none).
 _ACTIVATIONS = {
@@ -45,12 +46,15 @@ def recurrent(operation, x, w, r, b=None, lengths=None, start=None):
         if not isinstance(product, AffineTensor):
             product = AffineTensor.constant(product)
         given = product + (b[d, :hidden] + b[d, hidden:])
+        places = given.index()
         h = _initial(start, d, (batch, hidden))
         states = []
         for t in range(steps):
-            place = given.index()[order[t], np.arange(batch)]
+            budget.check_time()
+            place = places[order[t], np.arange(batch)]
             pre = given.select(place) + matrix_product(operation, h, r[d].T)
             new = activations[d](pre)
+            budget.spend(sum(map(entries, new.arrays())), "the state of a step")
             h = _where(t < lengths, new, h)
             states.append(_where(t < lengths, new, None))
         index = np.arange(steps * batch * hidden).reshape(steps, batch, hidden)

@@ -3,7 +3,8 @@
 import numpy as np
 from scipy import sparse
 
-from pyomo_relu.network.onnx_evaluate import NodeEvaluator
+from pyomo_relu.network import budget
+from pyomo_relu.network.onnx_evaluate import NodeEvaluator, check_size
 from pyomo_relu.network.onnx_registry import operator
 
 #: Attributes that describe the interpolation along one axis.
@@ -34,6 +35,7 @@ def resize(operation, x, *parameters):
     for n, scale, size in zip(x.shape, scales, sizes):
         one = _axis_matrix(operation, attributes, n, scale, size)
         shape.append(one.shape[0])
+        budget.require(matrix.nnz * one.nnz, "an interpolation matrix")
         matrix = sparse.csr_array(sparse.kron(matrix, one, format="csr"))
     return x.map(matrix, tuple(shape))
 
@@ -87,6 +89,7 @@ def _axis_matrix(operation, attributes, n, scale, size):
     from onnx import helper
 
     names = ["x", "", "scales"] if size is None else ["x", "", "", "sizes"]
+    check_size((n, n + int(n * scale if size is None else size)))
     last = [1.0, scale] if size is None else np.array([n, size], dtype=np.int64)
     node = helper.make_node("Resize", names, ["y"], **attributes)
     evaluator = NodeEvaluator([helper.make_opsetid("", 19)], 9)

@@ -9,10 +9,16 @@ import numpy as np
 from scipy import sparse
 
 from pyomo_relu.errors import UnsupportedOperatorError
+from pyomo_relu.network import budget
 
 #: Matrices with a smaller share of nonzeros than this are stored as CSR.
 SPARSE_BELOW = 0.3
 
+#: Products of fewer steps are not weighed against the budget.
+_SMALL = 2**20
+
+#: Multiply-adds per second of a product of two CSR matrices.
+_SPARSE_RATE = 3e7
 
 #: What to do about an operator that bends in no piecewise linear way.
 INSTEAD = (
@@ -89,7 +95,7 @@ class AffineTensor:
         flat = index.reshape(-1)
         if flat.size == self.size and np.array_equal(flat, np.arange(self.size)):
             return self.reshape(index.shape)
-        terms = {source: matrix[flat] for source, matrix in self.terms.items()}
+        terms = {s: rows(matrix, flat) for s, matrix in self.terms.items()}
         return AffineTensor(index.shape, terms, self.offset[flat])
 
     def broadcast_to(self, shape):
@@ -109,12 +115,13 @@ class AffineTensor:
         terms = {s: scale_rows(m, factor) for s, m in self.terms.items()}
         return AffineTensor(self.shape, terms, factor * self.offset)
 
+    def arrays(self):
+        """All that is stored: the offset and the matrices."""
+        return (self.offset, *self.terms.values())
+
     def is_finite(self):
         """Whether all coefficients and offsets are finite numbers."""
-        parts = [self.offset]
-        for m in self.terms.values():
-            parts.append(m.data if sparse.issparse(m) else m)
-        return all(np.all(np.isfinite(part)) for part in parts)
+        return all(map(all_finite, self.arrays()))
 
     def is_constant(self):
         """Mask of the entries that depend on nothing, shape (size,)."""
@@ -203,6 +210,7 @@ def stack(tensors):
 
 def vertical(blocks):
     """Blocks of equal width one below the other, CSR if any of them is sparse."""
+    budget.require(sum(entries(b) for b in blocks), "a joint matrix")
     if any(sparse.issparse(b) for b in blocks):
         return sparse.csr_array(sparse.vstack([sparse.csr_array(b) for b in blocks]))
     return np.vstack(blocks)
@@ -227,12 +235,82 @@ def product(a, b):
         return a
     if is_identity(a):
         return b
+    _check_product(a, b)
     c = a @ b
     return sparse.csr_array(c) if sparse.issparse(c) else np.asarray(c)
 
 
+def _check_product(a, b):
+    """Raise if ``a @ b`` exceeds the budget."""
+    full = a.shape[0] * b.shape[1]
+    if full * a.shape[1] <= _SMALL:
+        return
+    if not (sparse.issparse(a) and sparse.issparse(b)):
+        width = b.shape[1] if sparse.issparse(a) else a.shape[0]
+        dense = not (sparse.issparse(a) or sparse.issparse(b))
+        known = a if sparse.issparse(a) else b
+        budget.require(full, f"a dense matrix of shape {(a.shape[0], b.shape[1])},")
+        budget.check_time(full * a.shape[1] if dense else width * known.nnz)
+        return
+    steps = int(np.diff(b.indptr)[a.indices].sum(dtype=np.int64))
+    budget.require(min(full, steps), "a product of sparse matrices")
+    budget.check_time(steps, _SPARSE_RATE)
+
+
+def rows(matrix, index):
+    """``matrix[index]`` for an index array."""
+    if len(index) * matrix.shape[1] > _SMALL:
+        new = len(index) * matrix.shape[1]
+        if sparse.issparse(matrix):
+            start = matrix.indptr
+            new = np.sum(start[index + 1] - start[index], dtype=np.int64)
+        budget.require(new, "a selection of rows")
+    return matrix[index]
+
+
+def repeated(count, matrix):
+    """CSR matrix with ``matrix`` in each of ``count`` diagonal blocks."""
+    matrix = sparse.csr_array(matrix)
+    if count == 1:
+        return matrix
+    budget.require(count * matrix.nnz, "a block diagonal matrix")
+    eye = sparse.eye_array(count, format="csr")
+    return sparse.csr_array(sparse.kron(eye, matrix, format="csr"))
+
+
+def all_finite(array):
+    """Whether an array, dense or CSR, holds nothing but finite numbers."""
+    return bool(np.isfinite(array.data if sparse.issparse(array) else array).all())
+
+
+def count_new(arrays, counted, name):
+    """Spend the budget on arrays that are not ``counted`` yet; if these are finite.
+
+    Parameters
+    ----------
+    arrays : iterable of (numpy.ndarray | scipy.sparse.csr_array)
+    counted : dict
+        Arrays by id, kept so that their ids stay taken; the new ones are added, if
+        they are finite.
+    name : str
+        Of the tensor that they belong to, for messages.
+    """
+    fresh = {id(a): a for a in arrays if id(a) not in counted}
+    for array in fresh.values():
+        budget.spend(entries(array), f"tensor '{name}', a matrix")
+    finite = {k: a for k, a in fresh.items() if all_finite(a)}
+    counted.update(finite)
+    return len(finite) == len(fresh)
+
+
+def entries(array):
+    """Stored entries of an array, dense or CSR."""
+    return array.nnz if sparse.issparse(array) else array.size
+
+
 def total(a, b):
     """``a + b`` for dense or CSR matrices."""
+    budget.require(entries(a) + entries(b), "a sum of matrices")
     if sparse.issparse(a) and sparse.issparse(b):
         return sparse.csr_array(a + b)
     return _dense(a) + _dense(b)
@@ -256,16 +334,19 @@ def divide_rows(matrix, divisor):
 
 def compact(matrix):
     """The storage that suits the matrix: CSR below SPARSE_BELOW, else dense."""
-    entries = max(1, matrix.shape[0] * matrix.shape[1])
+    size = max(1, matrix.shape[0] * matrix.shape[1])
     if sparse.issparse(matrix):
-        return matrix if matrix.nnz < SPARSE_BELOW * entries else matrix.toarray()
-    if np.count_nonzero(matrix) < SPARSE_BELOW * entries:
+        return matrix if matrix.nnz < SPARSE_BELOW * size else _dense(matrix)
+    if np.count_nonzero(matrix) < SPARSE_BELOW * size:
         return sparse.csr_array(matrix)
     return matrix
 
 
 def _dense(matrix):
-    return matrix.toarray() if sparse.issparse(matrix) else matrix
+    if not sparse.issparse(matrix):
+        return matrix
+    budget.require(matrix.shape[0] * matrix.shape[1], "a dense matrix")
+    return matrix.toarray()
 
 
 def _like(matrix, data):

@@ -7,6 +7,7 @@ here such neurons are recognised, and tensors are rewritten without them.
 import numpy as np
 from scipy import sparse
 
+from pyomo_relu.network import budget
 from pyomo_relu.network.layer import INPUT
 from pyomo_relu.network.onnx_masks import (
     MAX_BREAKS,
@@ -289,6 +290,7 @@ def _placed(tensor, rows, size):
 
 
 def _scattered(curve, rows, size):
+    budget.require(3 * len(curve.slope) * size, "the laws between thresholds, a total")
     breaks = np.full((len(curve.breaks), size), np.inf)
     slope, level = np.zeros((2, len(curve.slope), size))
     breaks[:, rows], slope[:, rows], level[:, rows] = (

@@ -1,34 +1,25 @@
 """Comparing a network that was read with what the ONNX file computes.
 
-The judge is onnxruntime; where its CPU provider lacks an operator or type, onnx's
-reference evaluator.  A comparison is never skipped silently.
+The judge is onnxruntime, which runs the file (``onnx_runner``).  A comparison is never
+skipped silently.
 """
 
 import numpy as np
 from scipy import sparse
 
-from pyomo_relu.errors import NetworkError, NetworkMismatchError
+from pyomo_relu.errors import NetworkMismatchError
+from pyomo_relu.network import budget
 from pyomo_relu.network.layer import INPUT
-from pyomo_relu.network.onnx_evaluate import static_shape
+from pyomo_relu.network.onnx_evaluate import is_float, static_shape
 from pyomo_relu.network.onnx_points import probing_points
+from pyomo_relu.network.onnx_runner import runner
 
 #: Per type: how many times the observed rounding error of the network evaluated in
 #: that type is allowed, and the allowed error relative to the largest entry.
 _ALLOWED = {"float16": (20.0, 1e-2), "float32": (50.0, 1e-5), "float64": (100.0, 1e-11)}
 
-#: onnxruntime refuses newer file versions; operators do not depend on them.
-_IR_VERSIONS = (4, 10)
 
-#: What onnxruntime says about an opset or operator that it does not have (yet).
-_NOT_AVAILABLE = (
-    "NOT_IMPLEMENTED",
-    "guarantees support",
-    "under development",
-    "not a registered",
-)
-
-
-def verify(reader, network):
+def verify(file, reader, network):
     """Raise unless the network reproduces the file.
 
     Compared are the outputs and those pre-activations that are tensors of the graph,
@@ -42,6 +33,7 @@ def verify(reader, network):
 
     Parameters
     ----------
+    file : OnnxFile
     reader : GraphReader
         After its walk.
     network : Network
@@ -54,12 +46,14 @@ def verify(reader, network):
         If neither onnxruntime nor onnx can run the model.
     """
     watched = _watched(reader)
-    run = _runner(reader, [name for name, *_ in watched])
     precision = _precision(reader)
     points = _representable(reader, network, probing_points(network))
     comparison = _Comparison(network, points, precision, reader.name)
     comparison.require_range()
+    some = _feeds(reader, points[comparison.usable[0]])
+    run = runner(file, reader, [name for name, *_ in watched], some)
     for p in comparison.usable:
+        budget.check_time(what=f"{reader.name}: the comparison with onnxruntime")
         values = run(_feeds(reader, points[p]))
         for (name, layer, part), value in zip(watched, values):
             comparison.require(name, layer, part, p, np.ravel(value))
@@ -72,7 +66,7 @@ def _watched(reader):
     for name, size in zip(reader.output_names, reader.output_sizes):
         watched.append((name, last, slice(start, start + size)))
         start += size
-    computed = {n for node in reader.walked for n in node.output if n}
+    computed = reader.scope.computed()  # inside functions and branches is no output
     names = {id(t): n for n, t in reader.tensors.items() if n in computed}
     seen = set(reader.output_names)
     for layer, tensor in reader.layers.activated():
@@ -105,12 +99,23 @@ def _representable(reader, network, points):
     """Points rounded to the types of the inputs, within their range."""
     parts, start = [], 0
     for tensor in network.inputs:
-        dtype = _input_dtype(reader, tensor.name)
+        dtype = np.dtype(_input_dtype(reader, tensor.name))
         part = points[:, start : start + tensor.size]
-        top = 0.5 * float(np.finfo(dtype).max)
-        parts.append(np.clip(part, -top, top).astype(dtype).astype(float))
+        if is_float(dtype):
+            top = 0.5 * float(np.finfo(dtype).max)
+            part = np.clip(part, -top, top)
+        else:
+            low, high = (0, 1) if dtype == bool else _integer_range(dtype)
+            part = np.clip(np.rint(part), low, high)
+        parts.append(part.astype(dtype).astype(float))
         start += tensor.size
     return np.hstack(parts)
+
+
+def _integer_range(dtype):
+    """Least and largest integer to try: those of the type that float32 knows exactly."""
+    info, exact = np.iinfo(dtype), 2**24
+    return max(info.min, -exact), min(info.max, exact)
 
 
 def _feeds(reader, point):
@@ -234,101 +239,3 @@ def _cast(array, dtype):
             (_cast(array.data, dtype), array.indices, array.indptr), shape=array.shape
         )
     return np.asarray(array).astype(dtype).astype(np.float32)
-
-
-# -- running the file --------------------------------------------------------------
-
-
-def _runner(reader, names):
-    """A function from feeds to the values of the named tensors."""
-    import onnxruntime
-
-    model = _runtime_model(reader, names)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 4
-    # else it rounds data to integers where weights are stored as integers
-    options.add_session_config_entry("session.disable_quant_qdq", "1")
-    data = model.SerializeToString()
-    providers = ["CPUExecutionProvider"]
-    try:
-        session = onnxruntime.InferenceSession(data, options, providers=providers)
-    except Exception:  # noqa: BLE001
-        # some of its graph rewritings fail on legal models: once more without them
-        options.graph_optimization_level = (
-            onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        )
-        try:
-            session = onnxruntime.InferenceSession(data, options, providers=providers)
-        except Exception as error:
-            if any(text in str(error) for text in _NOT_AVAILABLE):
-                return _reference_runner(reader, model, names)
-            raise NetworkError(
-                f"{reader.name}: onnxruntime refuses the model: "
-                f"{' '.join(str(error).split())} Export the network again."
-            ) from error
-
-    def run(feeds):
-        try:
-            return session.run(names, feeds)
-        except Exception as error:
-            raise NetworkError(
-                f"{reader.name}: onnxruntime cannot evaluate the model: "
-                f"{' '.join(str(error).split())} Export the network again."
-            ) from error
-
-    return run
-
-
-def _reference_runner(reader, model, names):
-    from onnx.reference import ReferenceEvaluator
-
-    def fail(error):
-        raise NetworkError(
-            f"{reader.name}: neither onnxruntime nor onnx can run the model "
-            f"({' '.join(str(error).split())}), so that the network cannot be "
-            "compared with it. Pass check=False to load_onnx and compare yourself."
-        ) from error
-
-    try:
-        evaluator = ReferenceEvaluator(model)
-    except Exception as error:  # noqa: BLE001
-        fail(error)
-
-    def run(feeds):
-        try:
-            with np.errstate(all="ignore"):
-                return evaluator.run(names, feeds)
-        except Exception as error:  # noqa: BLE001
-            fail(error)
-
-    return run
-
-
-def _runtime_model(reader, names):
-    """The part of the model that matters, with fixed shapes and wanted outputs."""
-    from onnx import ModelProto
-
-    model = ModelProto()
-    low, high = _IR_VERSIONS
-    model.ir_version = min(max(reader.model.ir_version, low), high)
-    model.opset_import.extend(reader.model.opset_import)
-    graph = model.graph
-    graph.name = "network"
-    graph.node.extend(reader.walked)
-    for node in graph.node:
-        node.name = ""  # onnxruntime refuses names that occur twice
-    graph.initializer.extend(
-        t for t in reader.graph.initializer if t.name in reader.needed_names
-    )
-    graph.initializer.extend(reader.inner_constants)
-    graph.sparse_initializer.extend(
-        t
-        for t in reader.graph.sparse_initializer
-        if t.values.name in reader.needed_names
-    )
-    for tensor in reader.inputs:
-        graph.input.add(name=tensor.name, type=reader.input_types[tensor.name])
-    for name in names:
-        graph.output.add(name=name, type=reader.types[name])
-    return model

@@ -3,10 +3,12 @@
 import numpy as np
 from scipy import sparse
 
+from pyomo_relu.network import budget
 from pyomo_relu.network.onnx_affine_operators import global_average_pool
 from pyomo_relu.network.onnx_evaluate import check_size
 from pyomo_relu.network.onnx_piecewise_operators import absolute
 from pyomo_relu.network.onnx_registry import operator
+from pyomo_relu.network.onnx_tensors import repeated
 
 
 class Windows:
@@ -156,6 +158,7 @@ def convolution(operation, x, w, b=None):
     filters = w.reshape(w.shape[0], per_group, -1)
     members = w.shape[0] // groups
     for g in range(groups):
+        budget.check_time()
         part = filters[g * members : (g + 1) * members]
         rows.append(_group_rows(part, windows.index, int(np.prod(grid)), g, x.shape))
     matrix = sparse.csr_array(sparse.vstack(rows)) if len(rows) > 1 else rows[0]
@@ -186,10 +189,7 @@ def _group_rows(filters, index, cells, group, shape):
 
 def _each_sample(x, matrix, shape):
     """Apply a matrix to each sample of the first axis (a batch of 1, as a rule)."""
-    if x.shape[0] > 1:
-        eye = sparse.eye_array(x.shape[0], format="csr")
-        matrix = sparse.csr_array(sparse.kron(eye, matrix, format="csr"))
-    return x.map(matrix, (x.shape[0], *shape))
+    return x.map(repeated(x.shape[0], matrix), (x.shape[0], *shape))
 
 
 def _with_bias(operation, y, b):
@@ -225,6 +225,7 @@ def transposed_convolution(operation, x, w, b=None):
     filters = w.reshape(w.shape[0], channels, -1)
     rows, columns, data = [], [], []
     for c in range(w.shape[0]):
+        budget.check_time()
         for m in range(channels):
             row = (c // members * channels + m) * out_cells
             rows.append(target[inside] + row)
@@ -295,6 +296,7 @@ def max_pool(operation, x):
     windows = Windows(operation, x.shape[2:], operation.attribute("kernel_shape"))
     cells = int(np.prod(x.shape[2:]))
     first = cells * np.arange(x.shape[0] * x.shape[1])
+    check_size((len(first), *windows.index.shape))
     groups = np.where(windows.index >= 0, windows.index + first[:, None, None], -1)
     y = operation.largest(x, groups.reshape(-1, groups.shape[2]))
     return y.reshape((*x.shape[:2], *windows.out))
@@ -335,5 +337,4 @@ def _over_channels(x, weights, index, inside):
     one = sparse.csr_array(
         (weights, index[inside], pointers), shape=(len(inside), cells)
     )
-    eye = sparse.eye_array(x.shape[0] * x.shape[1], format="csr")
-    return sparse.csr_array(sparse.kron(eye, one, format="csr"))
+    return repeated(x.shape[0] * x.shape[1], one)

@@ -55,12 +55,12 @@ def single(op_type, shape, constants=None, *, opset=17, kind=FLOAT, **attributes
 
 
 def session(model):
-    """A quiet single-threaded onnxruntime session."""
+    """A quiet single-threaded onnxruntime session of a model, bytes or a path."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
     options.add_session_config_entry("session.disable_quant_qdq", "1")
-    data = model if isinstance(model, bytes) else model.SerializeToString()
+    data = model if isinstance(model, (bytes, str)) else model.SerializeToString()
     return onnxruntime.InferenceSession(
         data, options, providers=["CPUExecutionProvider"]
     )

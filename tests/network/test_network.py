@@ -306,3 +306,22 @@ def test_parameters_of_pytorch_are_told_to_be_detached():
         Network.sequential([layer.weight], [layer.bias])
     weight, bias = (p.detach().numpy() for p in (layer.weight, layer.bias))
     assert Network.sequential([weight], [bias]).n_inputs == 2
+
+
+@pytest.mark.parametrize("turned", [[0, 1, 2], [1], [0, 2]])
+def test_transposed_weights_are_recognised(turned):
+    rng = np.random.default_rng(0)
+    sizes = (2, 3, 4, 1)
+    weights = [rng.standard_normal(shape) for shape in ((3, 2), (4, 3), (1, 4))]
+    biases = [np.zeros(m) for m in sizes[1:]]
+    assert Network.sequential(weights, biases).n_inputs == 2
+    weights = [w.T if k in turned else w for k, w in enumerate(weights)]
+    with pytest.raises(NetworkError, match="Transpose?") as error:
+        Network.sequential(weights, biases)
+    assert f"layers {turned}" in str(error.value)
+
+
+def test_weights_that_fit_in_no_way_are_not_said_to_be_transposed():
+    with pytest.raises(NetworkError) as error:
+        Network.sequential([np.ones((3, 2)), np.ones((5, 5))], [np.zeros(3), [0.0]])
+    assert "Transpose" not in str(error.value)

@@ -56,6 +56,7 @@ REFUSED = {
     "sequence of positive integers": [
         "test_reduce_l1_empty_set",
         "test_reduce_max_empty_set",
+        "test_reduce_max_empty_set_bool",
         "test_reduce_min_empty_set",
         "test_reduce_sum_empty_set",
         "test_reduce_sum_empty_set_non_reduced_axis_zero",
