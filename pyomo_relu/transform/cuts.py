@@ -35,7 +35,7 @@ from pyomo.common.dependencies import numpy as np
 from pyomo.core.base import TransformationFactory
 
 from pyomo_relu import bounds as bounds_
-from pyomo_relu.network import INPUT
+from pyomo_relu import network as network_
 from pyomo_relu.options import non_negative, relaxation_solver
 from pyomo_relu.surrounding import read_surrounding
 from pyomo_relu.transform.base import NetworkFormulation, check_encoded
@@ -172,7 +172,7 @@ def _of_copies(units, layer, cut):
     offset, factor = (
         np.concatenate(
             [
-                part if s.layer == INPUT else np.full(w.shape[1], other)
+                part if s.layer == network_.INPUT else np.full(w.shape[1], other)
                 for s, w in zip(layer.sources, layer.weights)
             ]
         )[cut.terms]

@@ -33,6 +33,9 @@ _OUTPUT_RANGE = 2.0**-5, 2.0**10
 #: An input's midpoint may be so many half-ranges away from zero.
 _FAR = 2.0**10
 
+#: Weights between copies are between this and its inverse.
+_WEIGHT = 2.0**14
+
 #: Factors stay within these powers of two; what lies beyond is left to the solver.
 _LARGEST_EXPONENT = 60
 
@@ -60,11 +63,12 @@ class UnitRange:
         half, middle = 0.5 * high - 0.5 * low, 0.5 * low + 0.5 * high
         odd = (half < _INPUT_RANGE[0]) | (half > _INPUT_RANGE[1])
         odd |= np.abs(middle) > _FAR * half
-        odd &= half > 0
+        odd &= (half > 0) & _ordinary(_largest_weights(bounds.network) * half)
         self.input_offset, self.input_factor = _units(odd, middle, half, inputs)
         size = np.maximum(np.abs(bounds.lower[-1]), np.abs(bounds.upper[-1]))
         odd = (size < _OUTPUT_RANGE[0]) | (size > _OUTPUT_RANGE[1])
-        odd &= size > 0
+        last = _row_maxima(bounds.network.layers[-1])
+        odd &= _ordinary(last / np.where(size > 0, size, np.inf))
         zero = np.zeros(size.shape)
         self.output_offset, self.output_factor = _units(odd, zero, size, outputs)
 
@@ -241,6 +245,35 @@ def _units(odd, offset, size, variables):
         if found is not None:
             _, offset[j], factor[j] = found
     return offset, factor
+
+
+def _ordinary(weight):
+    """Where weights between copies are such that the copies serve: the network undoes
+    the units.  A network that works in them itself keeps its Vars."""
+    return (weight >= 1.0 / _WEIGHT) & (weight <= _WEIGHT)
+
+
+def _largest_weights(network):
+    """The largest absolute weight that reads each input, shape (n_inputs,)."""
+    largest = np.zeros(network.n_inputs)
+    for layer in network.layers:
+        for source, w in zip(layer.sources, layer.weights):
+            if source.layer == network_.INPUT and w.shape[0]:
+                largest = np.maximum(largest, _dense(abs(w).max(axis=0)))
+    return largest
+
+
+def _row_maxima(layer):
+    """The largest absolute weight of each neuron of a layer, shape (size,)."""
+    largest = np.zeros(layer.size)
+    for w in layer.weights:
+        if w.shape[1]:
+            largest = np.maximum(largest, _dense(abs(w).max(axis=1)))
+    return largest
+
+
+def _dense(values):
+    return np.ravel(values.toarray() if hasattr(values, "toarray") else values)
 
 
 def _declared(var):

@@ -52,10 +52,7 @@ def value_of(m):
 
 
 def solve(m, solver):
-    opt = pyo.SolverFactory(solver)
-    if "highs" in solver:
-        opt.options["threads"] = 1
-    pyo.assert_optimal_termination(opt.solve(m))
+    pyo.assert_optimal_termination(pyo.SolverFactory(solver).solve(m))
     return value_of(m)
 
 
