@@ -8,7 +8,7 @@ import importlib
 import sys
 
 
-def lazy_exports(package, modules):
+def lazy_exports(package, modules, internal=None):
     """``__getattr__`` and ``__dir__`` (PEP 562) for a package.
 
     Parameters
@@ -17,12 +17,15 @@ def lazy_exports(package, modules):
         The package's ``__name__``.
     modules : dict
         {module below the package: names to take from it}.
+    internal : dict, optional
+        Likewise, names that other packages of ours use and users do not.
 
     Returns
     -------
     tuple of callables
     """
-    origin = {name: module for module, names in modules.items() for name in names}
+    places = [*modules.items(), *(internal or {}).items()]
+    origin = {name: module for module, names in places for name in names}
 
     def __getattr__(name):
         if name not in origin:

@@ -224,7 +224,7 @@ def test_a_known_solution_that_was_cut_off_is_no_cutoff(restrict):
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_a_cutoff_that_is_no_value(value):
-    with pytest.raises(TransformationError, match="not the value of a solution"):
+    with pytest.raises(TransformationError, match="not the value of a solution|no number"):
         T("relu.obbt").apply_to(peak(), scope="model", objective_cutoff=value)
 
 

@@ -147,6 +147,7 @@ RIGHT = {
         },
     },
     "pyomo_relu.network": {
+        "Budget": lambda: {"elements": 1e6, "nodes": 1e3, "seconds": 5.0},
         "reduce_network": lambda: {"network": NETWORK, "bounds": BOUNDS},
         "clip_network": lambda: {"network": NETWORK, "ceilings": CEILINGS},
         "l1_factors": lambda: {"network": NETWORK, "max_sweeps": 5},

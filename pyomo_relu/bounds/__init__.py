@@ -13,14 +13,16 @@ _MODULES = {
     "deadline": ["Deadline"],
     "neuron_bounds": ["NeuronBounds"],
     "progressive": ["tighten", "tighten_model"],
-    "infeasibility": ["infeasible_subset"],
     "refute": ["attained_range"],
     "relaxation_model": ["EmbeddedNetwork"],
     "relaxation_linear": ["LinearModel"],
     "clipping": ["clipped_bounds", "difference_network", "output_movement"],
-    "resolution": ["largest_leak", "unresolved_rows"],
     "interval": ["interval_batch", "interval_bounds"],
+}
+_INTERNAL = {
+    "infeasibility": ["infeasible_subset"],
+    "resolution": ["largest_leak", "unresolved_rows"],
 }
 
 __all__ = [name for names in _MODULES.values() for name in names]  # noqa: PLE0605
-__getattr__, __dir__ = lazy_exports(__name__, _MODULES)
+__getattr__, __dir__ = lazy_exports(__name__, _MODULES, _INTERNAL)

@@ -28,6 +28,9 @@ BAND = 64.0
 #: Largest exponent of a factor.
 _EXPONENT = 100
 
+#: Solvers refuse coefficients of 1e15; what is so much smaller than another is lost.
+_LARGEST_COEFFICIENT = 2.0**40
+
 #: Passes in which columns without a size of their own get one from their rows.
 _ROUNDS = 3
 
@@ -123,7 +126,8 @@ def row_sizes(model, columns):
         largest[full] = np.maximum.reduceat(terms, matrix.indptr[full])
     total = np.bincount(rows, terms, model.n_rows)
     rest = np.maximum(total - largest, 0.0) + _sides(model)
-    return np.where(rest > 0, np.minimum(largest, rest), largest)
+    least = largest / _LARGEST_COEFFICIENT
+    return np.where(rest > 0, np.clip(rest, least, largest), largest)
 
 
 def objective_size(terms):

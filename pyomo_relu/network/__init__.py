@@ -8,19 +8,20 @@ _MODULES = {
     "network": ["Network"],
     "reduce": ["Reduction", "reduce_network"],
     "rescale": [
-        "LARGEST_FACTOR",
         "clip_network",
         "l1_factors",
         "l1_norm",
         "max_factors",
-        "neurons_that_matter",
         "power_of_two",
         "rescale_network",
     ],
+    "onnx_reader": ["load_onnx", "register_operator"],
+}
+_INTERNAL = {
     "onnx_digest": ["content_digest"],
     "onnx_registry": ["registry_state"],
-    "onnx_reader": ["load_onnx", "register_operator"],
+    "rescale": ["LARGEST_FACTOR", "neurons_that_matter"],
 }
 
 __all__ = [name for names in _MODULES.values() for name in names]  # noqa: PLE0605
-__getattr__, __dir__ = lazy_exports(__name__, _MODULES)
+__getattr__, __dir__ = lazy_exports(__name__, _MODULES, _INTERNAL)

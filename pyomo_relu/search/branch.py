@@ -24,6 +24,9 @@ from pyomo_relu.search.branch_tree import (
     Tree,
 )
 
+#: Absolute gap that counts as none, in unit range.
+_ABSOLUTE = 1e-6
+
 
 @dataclass
 class BranchOptions:
@@ -60,6 +63,14 @@ class BranchOptions:
     batch: int = 256
     milp_neurons: int = 30
     start: np.ndarray = None
+
+    def tolerance(self, value):
+        """Absolute gap at which an incumbent of this value counts as optimal."""
+        if not np.isfinite(value):
+            return 0.0
+        gap = _ABSOLUTE if self.abs_gap is None else self.abs_gap
+        # an infinite share of 0 is not a number
+        return max(gap, self.mip_gap * abs(value) if self.mip_gap < np.inf else np.inf)
 
 
 @dataclass

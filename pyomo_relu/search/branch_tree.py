@@ -14,7 +14,7 @@ from pyomo_relu.search.branch_handover import Handover
 from pyomo_relu.search.branch_incumbent import REPAIRS, Incumbent
 from pyomo_relu.search.branch_milp import solve_leaf
 from pyomo_relu.search.branch_nodes import OpenNodes
-from pyomo_relu.search.branch_relax import Relaxation
+from pyomo_relu.search.branch_relax import Relaxation, evaluate_part
 from pyomo_relu.search.problem import Clock
 
 OPTIMAL = "optimal"
@@ -44,9 +44,6 @@ _PATIENCE = 5.0
 
 #: Most seconds for finding ends of columns without any.
 _CONFINING = 10.0
-
-#: Absolute gap that counts as none, in unit range.
-_ABSOLUTE = 1e-6
 
 #: A bound this much below the cutoff, relative, counts as having reached it: MILPs rest
 #: on tolerances.
@@ -100,14 +97,7 @@ class Tree:
     @property
     def tolerance(self):
         """Absolute gap at which the incumbent counts as optimal."""
-        value = self.incumbent.value
-        if not np.isfinite(value):
-            return 0.0
-        share = self.options.mip_gap
-        gap = self.options.abs_gap
-        gap = _ABSOLUTE if gap is None else gap
-        # an infinite share of 0 is not a number
-        return max(gap, share * abs(value) if share < np.inf else share)
+        return self.options.tolerance(self.incumbent.value)
 
     @property
     def cutoff(self):
@@ -262,7 +252,7 @@ class Tree:
             )
             for c in chunks
         ]
-        run = run_tasks(_evaluate, tasks, executor if len(tasks) > 1 else None)
+        run = run_tasks(evaluate_part, tasks, executor if len(tasks) > 1 else None)
         for chunk, done in zip(chunks, run.results):
             if done is None:
                 self.open.add(chunk)
@@ -344,12 +334,12 @@ class Tree:
 
     def _search(self):
         """Rounds of search: many until something feasible is known, few after that."""
+        known = np.isfinite(self.incumbent.value)
+        share = _SEARCHING / 6.0 if known else _SEARCHING
         if self.problem.is_box or self._left() <= 0 or not len(self.open):
             return
-        share = _SEARCHING / 6.0 if np.isfinite(self.incumbent.value) else _SEARCHING
-        if self._spent_searching > share * self.seconds:
-            return
-        if np.isfinite(self.incumbent.value) and self.seconds < _PATIENCE:
+        enough = self._spent_searching > share * self.seconds
+        if enough or (known and self.seconds < _PATIENCE):
             return
         started = time.perf_counter()
         seconds = min(self._round, self._left())
@@ -408,9 +398,3 @@ class Tree:
             if not feasible[0]:
                 self._repair([answer.point])
         return answer
-
-
-def _evaluate(task):
-    """Bound a part of a batch; a task for any executor."""
-    relaxation, nodes, cutoff, deadline = task
-    return relaxation.evaluate(nodes, cutoff, deadline)

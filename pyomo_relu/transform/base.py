@@ -5,10 +5,9 @@ works on whole layers or networks, ``_encode``), in a file of its own.
 """
 
 import logging
-from collections.abc import Mapping
 
 from pyomo.common.collections import ComponentMap
-from pyomo.common.config import Bool, ConfigDict, ConfigValue, IsInstance
+from pyomo.common.config import ConfigDict
 from pyomo.common.dependencies import numpy as np
 from pyomo.common.modeling import unique_component_name
 from pyomo.core.base import (
@@ -20,7 +19,6 @@ from pyomo.core.base import (
 from pyomo.core.base.block import Block
 from pyomo.core.base.component import ComponentData
 from pyomo.core.expr.visitor import identify_variables
-from pyomo.core.util import target_list
 from pyomo.gdp import Disjunct
 
 from pyomo_relu import bounds as bounds_
@@ -36,6 +34,7 @@ from pyomo_relu.transaction import transaction
 from pyomo_relu.transform.ceilings import check_ceilings
 from pyomo_relu.transform.documentation import show_module_docstring
 from pyomo_relu.transform.encoding import Encoding
+from pyomo_relu.transform.options import declare_fixed_inputs, declare_targets
 from pyomo_relu.transform.resolution import leave_out_unresolved, warn_of_leak
 from pyomo_relu.transform.targets import in_disjunct, network_blocks
 from pyomo_relu.transform.unit_range import in_unit_range
@@ -44,57 +43,6 @@ from pyomo_relu.unit_rows import RewrittenRows
 from pyomo_relu.wording import counted
 
 logger = logging.getLogger("pyomo.relu")
-
-
-def _targets(value):
-    if isinstance(value, (str, bytes, Mapping)):
-        raise ValueError("give a component or a list of components")
-    return target_list(value)
-
-
-def declare_targets(config):
-    """Declare the options ``targets`` and ``reverse`` that every transformation has."""
-    config.declare(
-        "targets",
-        ConfigValue(
-            default=None,
-            domain=_targets,
-            description="network blocks, or blocks that contain some, to transform",
-            doc="""
-            A component or a list of components.  An indexed block means all its
-            members.  Default: everything in the instance that the transformation is
-            applied to.""",
-        ),
-    )
-    config.declare(
-        "reverse",
-        ConfigValue(
-            default=None,
-            domain=IsInstance(ReverseTransformationToken),
-            description="token of an earlier call, which is then undone",
-            doc="""
-            The token that an earlier call of the same transformation on the same model
-            returned.  The call then undoes what that one did and nothing else.""",
-        ),
-    )
-    return config
-
-
-def declare_fixed_inputs(config):
-    """Declare ``assume_fixed_vars_permanent``, named as in gdp.bigm."""
-    config.declare(
-        "assume_fixed_vars_permanent",
-        ConfigValue(
-            default=True,
-            domain=Bool,
-            description="whether fixed inputs count as points",
-            doc="""
-            If True, a fixed input is a point and the encoding is wrong once it is
-            unfixed.  If False, a fixed input counts with its bounds, so it may be
-            unfixed later.""",
-        ),
-    )
-    return config
 
 
 class NetworkFormulation(Transformation):

@@ -37,9 +37,9 @@ from pyomo_relu.model_reading import model_read_once, read_again
 from pyomo_relu.options import read_options
 from pyomo_relu.surrounding import in_force
 from pyomo_relu.transaction import transaction
-from pyomo_relu.transform.base import declare_targets, in_disjunct
 from pyomo_relu.transform.documentation import show_module_docstring
-from pyomo_relu.transform.targets import network_blocks
+from pyomo_relu.transform.options import declare_targets
+from pyomo_relu.transform.targets import in_disjunct, network_blocks
 
 logger = logging.getLogger("pyomo.relu")
 

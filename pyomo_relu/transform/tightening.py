@@ -13,13 +13,9 @@ from pyomo_relu.model_reading import model_read_once
 from pyomo_relu.options import non_negative, read_options
 from pyomo_relu.progress import progress_bars
 from pyomo_relu.transaction import transaction
-from pyomo_relu.transform.base import (
-    declare_fixed_inputs,
-    declare_targets,
-    in_disjunct,
-    protected_vars,
-)
+from pyomo_relu.transform.base import in_disjunct, protected_vars
 from pyomo_relu.transform.documentation import show_module_docstring
+from pyomo_relu.transform.options import declare_fixed_inputs, declare_targets
 from pyomo_relu.transform.targets import network_blocks
 from pyomo_relu.wording import counted
 
