@@ -29,6 +29,10 @@ from pyomo_relu.network.onnx_points import points_near_kinks
 #: From here on solvers take no coefficient, and no value has a digit behind its point.
 LARGEST = 1e15
 
+#: From here on a big-M is beyond solvers: within their tolerances for integers an
+#: inactive neuron may be at 1e7, and float64 leaves sums of that size no 1e-3.
+LARGEST_BIG_M = 1e13
+
 #: How far from an integer solvers let an integer variable be.
 INTEGRALITY = 1e-6
 
@@ -101,13 +105,16 @@ def unresolved_rows(bounds):
         bias = np.abs(layer.bias)
         huge = (size >= LARGEST) | (weight >= LARGEST) | (bias >= LARGEST)
         last = k == len(bounds.lower) - 1
+        # an output of that size, written with binaries, has lost the small terms
+        binaries = bounds.n_unstable > 0 if last else bounds.unstable(k)
+        huge |= (size >= LARGEST_BIG_M) & binaries
         fixed = np.zeros(layer.size, dtype=bool)
         if not last:
             fixed = bounds.inactive(k) | bounds.at_ceiling(k)
         constant += [(k, i) for i in np.flatnonzero(huge & fixed).tolist()]
         for i in np.flatnonzero(huge & ~fixed)[: other is None].tolist():
             what = f"lies in [{bounds.lower[k][i]:.3g}, {bounds.upper[k][i]:.3g}]"
-            if size[i] < LARGEST:
+            if max(weight[i], bias[i]) >= LARGEST > size[i]:
                 what = f"has a weight or bias of {max(weight[i], bias[i]):.3g}"
             other = Unresolved(k, i, what)
     return constant, other

@@ -153,7 +153,7 @@ class NetworkFormulation(Transformation):
         self._encode(view, config)
         if view is not encoding:
             view.add_affine_rows()
-        leave_out_unresolved(self.NAME, encoding)
+        leave_out_unresolved(self.NAME, view)
         name = f"_pyomo_{self.NAME.replace('.', '_')}_reformulation"
         encoding.attach(unique_component_name(block, name), protected)
         self._finish(encoding, config)

@@ -208,3 +208,17 @@ def test_a_huge_pre_activation_that_is_read_is_refused():
     m.row = pyo.Constraint(expr=m.nn.pre[0, 1] <= 0)
     with pytest.raises(TransformationError, match="is read"):
         pyo.TransformationFactory("relu.bigm").apply_to(m)
+
+
+@pytest.mark.parametrize("slope", [-2e13, 1e14, 1e15])
+def test_a_slope_that_drowns_the_other_side_is_refused(slope):
+    """max(0, v) - slope max(0, -v) over [-1, 0.7]: 0.7 beside 1e13 is no digit."""
+    root = float(np.sqrt(abs(slope)))
+    network = Network.sequential(
+        [[[1.0], [-root]], [[1.0, -np.sign(slope) * root]]], [[0.0, 0.0], [0.0]]
+    )
+    m = pyo.ConcreteModel()
+    m.x = pyo.Var([0], bounds=(-1.0, 0.7))
+    m.nn = ReLUNetworkBlock(network=network, inputs=m.x)
+    with pytest.raises(ReLUError, match="output 0"):
+        pyo.TransformationFactory("relu.bigm").apply_to(m)
