@@ -31,7 +31,7 @@ LARGEST = 1e15
 
 #: From here on a big-M is beyond solvers: within their tolerances for integers an
 #: inactive neuron may be at 1e7, and float64 leaves sums of that size no 1e-3.
-LARGEST_BIG_M = 6e12
+LARGEST_BIG_M = 8e12
 
 #: How far from an integer solvers let an integer variable be.
 INTEGRALITY = 1e-6
