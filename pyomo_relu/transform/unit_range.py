@@ -30,6 +30,9 @@ from pyomo_relu.unit_copies import (
 _INPUT_RANGE = 2.0**-4, 2.0**6
 _OUTPUT_RANGE = 2.0**-5, 2.0**10
 
+#: Weights of the last layer that do not change units.
+_OUTPUT_WEIGHT = 2.0**-5, 2.0**7
+
 #: An input's midpoint may be so many half-ranges away from zero.
 _FAR = 2.0**10
 
@@ -66,8 +69,10 @@ class UnitRange:
         odd &= (half > 0) & _ordinary(_largest_weights(bounds.network) * half)
         self.input_offset, self.input_factor = _units(odd, middle, half, inputs)
         size = np.maximum(np.abs(bounds.lower[-1]), np.abs(bounds.upper[-1]))
-        odd = (size < _OUTPUT_RANGE[0]) | (size > _OUTPUT_RANGE[1])
         last = _row_maxima(bounds.network.layers[-1])
+        # bounds alone may be large because they are loose
+        odd = (size < _OUTPUT_RANGE[0]) & (last < _OUTPUT_WEIGHT[0])
+        odd |= (size > _OUTPUT_RANGE[1]) & (last > _OUTPUT_WEIGHT[1])
         odd &= _ordinary(last / np.where(size > 0, size, np.inf))
         zero = np.zeros(size.shape)
         self.output_offset, self.output_factor = _units(odd, zero, size, outputs)
