@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import signal
-import time
 
 import numpy as np
 from scipy.optimize import linprog
@@ -75,12 +74,15 @@ class TimesOut(HighsSession):
         return Answer(TIME_LIMIT)
 
 
-class Slow(HighsSession):
-    """A solve takes 50 ms."""
+def slow(clock):
+    """A session class whose solves take 50 ms of a simulated clock each."""
 
-    def minimize(self, columns, coefficients, time_limit=None):
-        time.sleep(0.05)
-        return super().minimize(columns, coefficients, time_limit)
+    class Slow(HighsSession):
+        def minimize(self, columns, coefficients, time_limit=None):
+            clock.advance(0.05)
+            return super().minimize(columns, coefficients)
+
+    return Slow
 
 
 class PressesCtrlC(HighsSession):

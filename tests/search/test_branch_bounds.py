@@ -406,9 +406,8 @@ def test_handover_learns_which_is_cheaper():
 @pytest.mark.parametrize("milp_neurons", [0, 30])
 def test_time_limit_is_kept(milp_neurons):
     problem = random_problem(5)
-    began = time.perf_counter()
     result = branch(problem, BranchOptions(time_limit=0.0, milp_neurons=milp_neurons))
-    assert time.perf_counter() - began < 2.0
+    assert result.nodes <= 1 and result.milps == 0
     assert result.status in ("time limit", "infeasible")
 
 
