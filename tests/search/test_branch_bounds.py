@@ -434,7 +434,7 @@ def test_twins_that_cancel_are_left_to_milps():
     problem = build_problem(
         linear, [twins], [np.arange(2)], [np.array([2])], np.array([0.0, 0, 1]), 0.0
     )
-    result = branch(problem, BranchOptions(time_limit=60))
+    result = branch(problem)
     assert result.status == "optimal"
     assert result.value == pytest.approx(1.0)
 

@@ -525,5 +525,5 @@ def test_known_optima(answer):
             continue
         m.del_component("obj")
         m.obj = pyo.Objective(expr=y, sense=sense)
-        pyo.assert_optimal_termination(solve(m, time_limit=60))
+        pyo.assert_optimal_termination(solve(m))
         assert pyo.value(m.obj) == pytest.approx(answer[key], rel=1.1e-4, abs=1e-5)
