@@ -1,8 +1,22 @@
-"""What several test files share: time that passes only where a test lets it."""
+"""What all test files share: dense runs, and time that passes where a test lets it."""
 
 import time
 
 import pytest
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--dense", action="store_true", help="run every case of the slow kinds, too"
+    )
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--dense"):
+        return
+    left_out = [item for item in items if item.get_closest_marker("dense")]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if not item.get_closest_marker("dense")]
 
 
 class SimulatedClock:
