@@ -117,12 +117,19 @@ def applied(name, make=linked, **options):
     return m
 
 
-@pytest.mark.parametrize("formulation", BY_NAME, ids=str)
+#: relu.auto takes as long as all others together.
+SOME = [
+    pytest.param(f, marks=pytest.mark.dense if f.name == "relu.auto" else ())
+    for f in BY_NAME
+]
+
+
+@pytest.mark.parametrize("formulation", SOME, ids=str)
 def test_formulations(formulation):
     check(linked, formulation.apply)
 
 
-@pytest.mark.parametrize("formulation", BY_NAME, ids=str)
+@pytest.mark.parametrize("formulation", SOME, ids=str)
 def test_reversed_formulations(formulation):
     t = formulation.transformation
     check(
@@ -135,7 +142,7 @@ def test_reversed_formulations(formulation):
     "options",
     [
         {"gdp_transformation": None},
-        {"gdp_transformation": "gdp.hull"},
+        pytest.param({"gdp_transformation": "gdp.hull"}, marks=pytest.mark.dense),
         {"targets": None},
     ],
     ids=str,
