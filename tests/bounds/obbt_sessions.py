@@ -8,6 +8,7 @@ import numpy as np
 from scipy.optimize import linprog
 
 from pyomo_relu.bounds.session import INFEASIBLE, OPTIMAL, TIME_LIMIT, Answer
+from pyomo_relu.bounds.session_gurobi import GurobiSession
 from pyomo_relu.bounds.session_highs import HighsSession
 from pyomo_relu.network import INPUT
 
@@ -72,6 +73,15 @@ class TimesOut(HighsSession):
 
     def minimize(self, columns, coefficients, time_limit=None):
         return Answer(TIME_LIMIT)
+
+
+class EndsAtTheRoot(GurobiSession):
+    """As if time were up after the root node, on any machine."""
+
+    def __init__(self, model, integer=False):
+        super().__init__(model, integer)
+        self._model.setParam("NodeLimit", 1)
+        self._statuses[self._gp.GRB.NODE_LIMIT] = TIME_LIMIT
 
 
 def slow(clock):
