@@ -61,7 +61,7 @@ class Row(NamedTuple):
 
 
 def run(label, names, solver, time_limit):
-    """Apply a recipe to the problem, measure and solve it."""
+    """Apply a recipe to the problem, measure and solve it, on one thread."""
     m = surrogate_model(names)
     start = time.perf_counter()
     for name, options in RECIPES[label]:

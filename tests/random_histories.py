@@ -253,7 +253,7 @@ def networks(model):
 def optimum(model):
     """The optimum by HiGHS, or ``INFEASIBLE``."""
     solver = pyo.SolverFactory("appsi_highs")
-    solver.options["threads"] = 1
+    solver.options["parallel"] = "off"  # leaves HiGHS' pool of threads alone
     results = solver.solve(model, load_solutions=False)
     condition = results.solver.termination_condition
     if condition == pyo.TerminationCondition.optimal:

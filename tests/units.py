@@ -89,7 +89,7 @@ def branch(seed, scale, out, kind):
     """Whether relu.branch is right: the optimum to 1e-3 of the range, feasible."""
     m = model(seed, scale, out, kind)
     solver = pyo.SolverFactory("relu.branch")
-    results = solver.solve(m, time_limit=120)
+    results = solver.solve(m)
     found = pyo.value(m.gain) / out
     bound = results.problem.upper_bound / out
     best, width = truth(seed, kind)

@@ -343,11 +343,12 @@ def test_neurons_that_are_constant_do_not_blind_the_samples():
     assert result.lower_bound == plain.lower_bound
 
 
-def test_time_limit_holds_where_one_region_takes_long():
+def test_time_limit_holds_where_one_region_takes_long(clock):
     network = chain([300, 400, 400, 1], 1)
+    clock.step = 0.2
     result = count_regions(network, -1, 1, time_limit=1, n_samples=200)
     assert not result.exact and result.lower_bound > 100
-    assert result.seconds < 10
+    assert result.seconds < 1 + 5 * clock.step
 
 
 @needs_shared_models

@@ -3,12 +3,12 @@
 import multiprocessing
 import os
 import signal
-import time
 
 import numpy as np
 from scipy.optimize import linprog
 
 from pyomo_relu.bounds.session import INFEASIBLE, OPTIMAL, TIME_LIMIT, Answer
+from pyomo_relu.bounds.session_gurobi import GurobiSession
 from pyomo_relu.bounds.session_highs import HighsSession
 from pyomo_relu.network import INPUT
 
@@ -75,12 +75,24 @@ class TimesOut(HighsSession):
         return Answer(TIME_LIMIT)
 
 
-class Slow(HighsSession):
-    """A solve takes 50 ms."""
+class EndsAtTheRoot(GurobiSession):
+    """As if time were up after the root node, on any machine."""
 
-    def minimize(self, columns, coefficients, time_limit=None):
-        time.sleep(0.05)
-        return super().minimize(columns, coefficients, time_limit)
+    def __init__(self, model, integer=False):
+        super().__init__(model, integer)
+        self._model.setParam("NodeLimit", 1)
+        self._statuses[self._gp.GRB.NODE_LIMIT] = TIME_LIMIT
+
+
+def slow(clock):
+    """A session class whose solves take 50 ms of a simulated clock each."""
+
+    class Slow(HighsSession):
+        def minimize(self, columns, coefficients, time_limit=None):
+            clock.advance(0.05)
+            return super().minimize(columns, coefficients)
+
+    return Slow
 
 
 class PressesCtrlC(HighsSession):

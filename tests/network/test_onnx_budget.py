@@ -58,7 +58,14 @@ ENDS = {
 LONG = set(HOSTILE) - set(ENDS)
 
 
-@pytest.mark.parametrize("kind", sorted(ENDS))
+#: Read within the budget, in a dozen seconds.
+SLOW = {"functions_that_double_less"}
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(k, marks=pytest.mark.dense if k in SLOW else ()) for k in sorted(ENDS)],
+)
 def test_small_files_that_ask_for_much(kind):
     model = HOSTILE[kind]()
     source = model if kind == "branches_in_memory" else model.SerializeToString()

@@ -406,9 +406,8 @@ def test_handover_learns_which_is_cheaper():
 @pytest.mark.parametrize("milp_neurons", [0, 30])
 def test_time_limit_is_kept(milp_neurons):
     problem = random_problem(5)
-    began = time.perf_counter()
     result = branch(problem, BranchOptions(time_limit=0.0, milp_neurons=milp_neurons))
-    assert time.perf_counter() - began < 2.0
+    assert result.nodes <= 1 and result.milps == 0
     assert result.status in ("time limit", "infeasible")
 
 
@@ -435,7 +434,7 @@ def test_twins_that_cancel_are_left_to_milps():
     problem = build_problem(
         linear, [twins], [np.arange(2)], [np.array([2])], np.array([0.0, 0, 1]), 0.0
     )
-    result = branch(problem, BranchOptions(time_limit=60))
+    result = branch(problem)
     assert result.status == "optimal"
     assert result.value == pytest.approx(1.0)
 

@@ -293,11 +293,12 @@ def test_infeasible_and_unbounded_relaxation_is_infeasible():
     assert results.solver.termination_condition == CONDITION.infeasible
 
 
-def test_bound_is_proven_when_time_runs_out():
+def test_bound_is_proven_when_time_runs_out(clock):
     m = peaky(9, n=6, widths=(30, 30, 30))
+    clock.step = 0.01
     results = solve(m, time_limit=1.0)
     assert results.solver.termination_condition == CONDITION.maxTimeLimit
-    assert results.solver.time < 4.0
+    assert 1.0 <= results.solver.time < 1.0 + 20 * clock.step
     assert results.problem.lower_bound < results.problem.upper_bound
     assert pyo.value(m.obj) == pytest.approx(results.problem.upper_bound)
     network = m.nn.network
@@ -524,5 +525,5 @@ def test_known_optima(answer):
             continue
         m.del_component("obj")
         m.obj = pyo.Objective(expr=y, sense=sense)
-        pyo.assert_optimal_termination(solve(m, time_limit=60))
+        pyo.assert_optimal_termination(solve(m))
         assert pyo.value(m.obj) == pytest.approx(answer[key], rel=1.1e-4, abs=1e-5)

@@ -237,7 +237,7 @@ def test_same_optimum_as_bigm(make, seed, milp_neurons):
     m = make(np.random.default_rng(seed))
     expected = reference(m)
     results = pyo.SolverFactory("relu.branch").solve(
-        m, milp_neurons=milp_neurons, time_limit=60
+        m, milp_neurons=milp_neurons
     )
     condition = str(results.solver.termination_condition)
     if expected == "infeasible":

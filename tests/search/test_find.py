@@ -35,14 +35,14 @@ def check(m, result):
 @pytest.mark.parametrize("make", [two_networks, lambda: surrogate("peaks_2x25")])
 def test_every_method_alone_gives_a_feasible_point(method, make):
     m = make()
-    result = find_point(m, methods=method, time_limit=20, rounds=1)
+    result = find_point(m, methods=method, time_limit=None, rounds=1)
     check(m, result)
     assert all(name == method or method != "walk" for *_, name in result.trajectory)
 
 
 def test_optimum_of_two_networks_with_an_integer():
     m = two_networks()
-    result = find_point(m, time_limit=5)
+    result = find_point(m, time_limit=None)
     check(m, result)
     pyo.TransformationFactory("relu.bigm").apply_to(m)
     assert result.objective <= solve(m, "appsi_highs") + 1e-4
@@ -50,7 +50,7 @@ def test_optimum_of_two_networks_with_an_integer():
 
 def test_equality_on_the_output_is_met():
     m = level_set(0.4)
-    check(m, find_point(m, time_limit=5, rounds=1))
+    check(m, find_point(m, time_limit=None, rounds=1))
 
 
 def test_constraints_on_inputs_are_respected_in_batches():
@@ -58,7 +58,7 @@ def test_constraints_on_inputs_are_respected_in_batches():
     x, y = m.nn.input_vars()
     m.line = pyo.Constraint(expr=2 * x + y == 1)
     m.side = pyo.Constraint(expr=x - y <= 1)
-    result = find_point(m, time_limit=5, rounds=1)
+    result = find_point(m, time_limit=None, rounds=1)
     check(m, result)
     grid = np.linspace(-2, 2 / 3, 2001)
     grid = np.stack([grid, 1 - 2 * grid], axis=1)
@@ -73,7 +73,7 @@ def test_chain_of_networks_that_feed_each_other():
     m.first = ReLUNetworkBlock(network=chain([2, 6, 2]), inputs=m.x)
     m.last = ReLUNetworkBlock(network=chain([2, 6, 1]), inputs=m.first.outputs)
     m.cost = pyo.Objective(expr=m.last.outputs[0], sense=pyo.maximize)
-    result = find_point(m, time_limit=5)
+    result = find_point(m, time_limit=None)
     check(m, result)
     axis = np.linspace(-1, 1, 301)
     X = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)
@@ -87,7 +87,7 @@ def test_bounds_of_inputs_may_follow_from_rows():
     m.nn = ReLUNetworkBlock(network=chain([2, 6, 1]), inputs=m.x)
     m.budget = pyo.Constraint(expr=m.x[0] + m.x[1] <= 2)
     m.cost = pyo.Objective(expr=m.nn.outputs[0])
-    check(m, find_point(m, time_limit=5, rounds=1))
+    check(m, find_point(m, time_limit=None, rounds=1))
     m.budget.deactivate()
     with pytest.raises(ModelError, match=r"input 'x\[0\]' has no finite upper bound"):
         find_point(m)
@@ -97,7 +97,7 @@ def test_fixed_input_and_transformed_model():
     m = two_networks()
     m.x[0].fix(0.25)
     pyo.TransformationFactory("relu.bigm").apply_to(m)
-    result = find_point(m, time_limit=5, rounds=1)
+    result = find_point(m, time_limit=None, rounds=1)
     check(m, result)
     assert result.values[m.x[0]] == 0.25
 
@@ -108,7 +108,7 @@ def test_start_is_completed_and_never_lost():
     result = find_point(m, methods="samples", start=start, rounds=0)
     check(m, result)
     assert result.method == "start"
-    better = find_point(m, start=start, rounds=1, time_limit=5)
+    better = find_point(m, start=start, rounds=1, time_limit=None)
     assert better.objective <= result.objective
 
 
@@ -130,7 +130,7 @@ def test_infeasible_models_give_no_point():
     top = m.nn.network.forward(np.random.default_rng(0).uniform(-1, 1, (20000, 3)))
     m.equal.deactivate()
     m.above = pyo.Constraint(expr=m.nn.outputs[0] >= top.max() + 1.0)
-    result = find_point(m, time_limit=1)
+    result = find_point(m, time_limit=None, rounds=1)
     assert not result.found and result.objective is None and not result.values
     assert "No feasible point was found" in str(result)
 
@@ -157,13 +157,11 @@ def test_unknown_method_and_missing_start_are_refused():
         find_point(m, start={m.first: [0.0, 0.0]})
 
 
-def test_model_is_not_changed_and_time_limit_holds():
-    import time
-
+def test_model_is_not_changed_and_time_limit_holds(clock):
     m = two_networks()
-    begin = time.perf_counter()
+    clock.step = 0.02
     find_point(m, time_limit=0.5)
-    assert time.perf_counter() - begin < 5
+    assert 0.5 <= clock.now < 0.5 + 10 * clock.step
     assert all(v.value is None for v in m.component_data_objects(pyo.Var))
 
 
@@ -184,7 +182,7 @@ def test_dykstra_is_the_euclidean_projection():
 @pytest.mark.parametrize("variant", ["shallow", "deep"])
 def test_oil_wells_get_a_feasible_plan(variant):
     m = oil_wells(variant)
-    result = find_point(m, methods="ascent", time_limit=60, stop_at=-np.inf)
+    result = find_point(m, methods="ascent", time_limit=None, stop_at=-np.inf)
     check(m, result)
     assert len(result.trajectory) == 1
     best_known = {"shallow": 1.2863862, "deep": 1.794087}[variant]

@@ -243,7 +243,7 @@ def test_columns_without_end_get_ends_from_rows_and_cutoff(seed):
         level = rng.normal() * m.first.outputs[0] + rng.normal()
         m.rows.add(sum(a * m.z[j] for j, a in enumerate(row)) >= level)
     m.cost = pyo.Objective(expr=sum(c * m.z[j] for j, c in enumerate(costs)))
-    results = pyo.SolverFactory("relu.branch").solve(m, time_limit=60)
+    results = pyo.SolverFactory("relu.branch").solve(m)
     assert str(results.solver.termination_condition) == "optimal"
     value, bound = pyo.value(m.cost), results.problem.lower_bound
     assert bound <= value <= bound + 1e-4 * abs(value) + 1e-6
