@@ -204,9 +204,11 @@ def _run(searcher, methods, rounds):
                 break
             METHODS[name](searcher)
         done += 1
-        # without any incumbent yet there is nothing to be content with
+        # without any incumbent yet there is nothing to be content with, but a search
+        # without a limit of time must end where no point exists
         gained = len(searcher.trajectory) > before
-        idle = 0 if gained or searcher.best is None else idle + 1
+        hopeful = searcher.best is None and math.isfinite(searcher.clock.seconds)
+        idle = 0 if gained or hopeful else idle + 1
 
 
 def _points(surrounding, start):
