@@ -17,6 +17,7 @@ from pyomo.core.base import Objective, value
 from pyomo.core.base.objective import ScalarObjective
 from pyomo.core.expr.numeric_expr import LinearExpression
 from pyomo.core.expr.visitor import identify_variables, replace_expressions
+from pyomo.gdp import Disjunct
 from pyomo.repn import generate_standard_repn
 
 from pyomo_relu.transaction import on_rollback
@@ -138,7 +139,7 @@ class RewrittenRows(AutoSlots.Mixin):
             if not repn.is_linear():
                 continue
             factor = _multiple(repn, sizes, _HUGE) or 1.0
-            if factor == 1.0 and all(copy_of(v) is None for v in repn.linear_vars):
+            if factor == 1.0 and all(_lasting_copy(v) is None for v in repn.linear_vars):
                 continue
             before, ends = row.expr, (row.lower, row.body, row.upper)
             lower, body, upper = _ends_over_copies(*ends, factor)
@@ -188,6 +189,16 @@ def _add_beside(multiple):
     block.add_component(name, multiple)
 
 
+def _lasting_copy(var):
+    """``copy_of``, but None on a Disjunct: without it the link to the Var is gone."""
+    found, block = copy_of(var), var.parent_block()
+    while found is not None and block is not None:
+        if block.ctype is Disjunct:
+            return None
+        block = block.parent_block()
+    return found
+
+
 def _ends_over_copies(lower, body, upper, factor):
     """``factor`` times a linear row, over the copies of Vars that have one."""
     variables = list(identify_variables(body, include_fixed=True))
@@ -195,7 +206,7 @@ def _ends_over_copies(lower, body, upper, factor):
         # they may be unfixed later, and are then no constants
         places = {}
         for var in variables:
-            found = copy_of(var)
+            found = _lasting_copy(var)
             if found is not None:
                 places[id(var)] = found[2] * found[0] + found[1]
         body, constant = factor * replace_expressions(body, places), 0.0
@@ -221,7 +232,7 @@ def _over_copies(expr, factor):
         return None
     constant, coefs, variables = factor * repn.constant, [], []
     for coef, var in zip(repn.linear_coefs, repn.linear_vars):
-        found = copy_of(var)
+        found = _lasting_copy(var)
         if found is None:
             coefs.append(factor * coef)
         else:

@@ -355,7 +355,7 @@ def protected_vars(block):
     ):
         if id(c) in inside:
             continue
-        read = {id(v) for v in identify_variables(c.expr)} & own.keys()
+        read = {id(own[id(v)]) for v in identify_variables(c.expr) if id(v) in own}
         if read - found:
             logger.warning(
                 f"'{c.name}' reads '{own[min(read)].name}', and '{block.name}' lies in "

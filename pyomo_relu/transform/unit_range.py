@@ -18,6 +18,7 @@ from pyomo.core.base.set_types import Any
 from pyomo_relu import bounds as bounds_
 from pyomo_relu import network as network_
 from pyomo_relu.affine_rows import affine_rows
+from pyomo_relu.declared_bounds import ends
 from pyomo_relu.transform.encoding import Encoding
 from pyomo_relu.unit_copies import (
     copies_beside,
@@ -39,8 +40,8 @@ _FAR = 2.0**10
 #: Weights between copies are between this and its inverse.
 _WEIGHT = 2.0**14
 
-#: Factors stay within these powers of two; what lies beyond is left to the solver.
-_LARGEST_EXPONENT = 60
+#: Factors stay within this and its inverse; what lies beyond is left to the solver.
+_LARGEST_FACTOR = 2.0**60
 
 #: Bounds are moved outward by this share of what shifting them rounded.
 _ROUNDING = 2.0**-51
@@ -161,7 +162,7 @@ class CopiedVars(AutoSlots.Mixin):
     def _limits(bounds, end, protected=()):
         """Bounds of a copy: the Var's, and those proven for the network."""
         side, j, var, offset, factor = end
-        lower, upper = ((end - offset) / factor for end in _declared(var))
+        lower, upper = ((limit - offset) / factor for limit in ends(var, {}))
         if side == "input":
             proven = bounds.input_lower[j], bounds.input_upper[j]
         else:
@@ -184,7 +185,7 @@ class CopiedVars(AutoSlots.Mixin):
             if side == "input":
                 continue  # the encoding's own box tells
             lower, upper = self._limits(bounds, end)
-            low, high = _declared(copy_of(var)[0])
+            low, high = ends(copy_of(var)[0], {})
             if low > lower or high < upper:
                 return f"the bounds of '{var.name}' were widened"
         return None
@@ -212,9 +213,9 @@ class UnitRangeView(Encoding):
         copied = CopiedVars(units, columns.inputs, columns.pre[-1])
         copies = copied.make(self.bounds, protected)
         encoding.copied = copied
-        ends = {"input": columns.inputs, "output": columns.pre[-1]}
+        places = {"input": columns.inputs, "output": columns.pre[-1]}
         for (side, j), copy in copies.items():
-            ends[side][j] = copy
+            places[side][j] = copy
 
     def add_affine_rows(self):
         """The network's rows between the copies, where the block's are in force."""
@@ -241,10 +242,9 @@ def in_unit_range(encoding, protected):
 
 def _units(odd, offset, size, variables):
     """Offsets and factors; those of copies that are there, and for odd units."""
-    exponent = np.ceil(np.log2(np.where(size > 0, size, 1.0)))
-    exponent = np.clip(exponent, -_LARGEST_EXPONENT, _LARGEST_EXPONENT)
+    (factor,) = network_.power_of_two([np.where(odd, size, 1.0)], up=True)
+    factor = np.clip(factor, 1.0 / _LARGEST_FACTOR, _LARGEST_FACTOR)
     offset = np.where(odd, offset, 0.0)
-    factor = np.where(odd, np.exp2(exponent), 1.0)
     for j, var in enumerate(variables):
         found = copy_of(var)
         if found is not None:
@@ -279,12 +279,3 @@ def _row_maxima(layer):
 
 def _dense(values):
     return np.ravel(values.toarray() if hasattr(values, "toarray") else values)
-
-
-def _declared(var):
-    """A Var's bounds, infinite where there is none."""
-    lower, upper = var.bounds
-    return (
-        -np.inf if lower is None else float(lower),
-        np.inf if upper is None else float(upper),
-    )

@@ -6,6 +6,7 @@ import pickle
 import numpy as np
 import pyomo.environ as pyo
 import pytest
+from pyomo.gdp import Disjunct, Disjunction
 
 from pyomo_relu import Network, ReLUNetworkBlock
 from tests.thinned import thinned
@@ -267,3 +268,33 @@ def test_loose_bounds_are_no_units():
     assert m.nn.neuron_bounds().upper[-1][0] > 2**11
     pyo.TransformationFactory("relu.bigm").apply_to(m)
     assert not any("unit" in c.name for c in m.component_objects(descend_into=True))
+
+
+@pytest.mark.parametrize("apply_twice", [False, True])
+def test_rows_that_read_a_network_on_a_disjunct(apply_twice):
+    """Without its Disjunct the network says nothing of an output that a row reads."""
+
+    def optimum(out):
+        m = pyo.ConcreteModel()
+        m.x = pyo.Var(range(3), bounds=(-1, 1))
+        m.d = Disjunct([0, 1])
+        units = {"output_scaling": ([0], [out])}
+        m.d[0].nn = ReLUNetworkBlock(network=network(3), inputs=m.x, **units)
+        m.d[1].never = pyo.Constraint(expr=m.x[0] <= 2)
+        y = m.d[0].nn.outputs[0]
+        y.setlb(-100 * out)
+        y.setub(100 * out)
+        m.either = Disjunction(expr=[m.d[0], m.d[1]])
+        m.other = ReLUNetworkBlock(network=network(4), inputs=m.x, **units)
+        m.row = pyo.Constraint(expr=y + m.other.outputs[0] <= 50 * out)
+        m.o = pyo.Objective(expr=y - m.other.outputs[0], sense=pyo.maximize)
+        bigm = pyo.TransformationFactory("relu.bigm")
+        if apply_twice:
+            bigm.apply_to(m, targets=m.other)
+        bigm.apply_to(m)
+        pyo.TransformationFactory("gdp.bigm").apply_to(m)
+        found = solve(m, "appsi_highs")
+        assert y.value + m.other.outputs[0].value <= 50.001 * out
+        return found / out
+
+    assert optimum(1e-7) == pytest.approx(optimum(1.0), rel=1e-4)
