@@ -86,7 +86,7 @@ def plot(found, path):
     colors = plt.cm.viridis([i / max(1, len(found) - 1) for i in range(len(found))])
     for k, ax in enumerate(axes[:-1]):
         for (name, r), color, size in zip(
-            found.items(), colors, range(len(found), 0, -1)
+            found.items(), colors, range(len(found), 0, -1), strict=True
         ):
             lower, upper = r["bounds"].lower[k], r["bounds"].upper[k]
             ax.vlines(

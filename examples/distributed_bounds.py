@@ -65,7 +65,8 @@ def main():
             found[name] = m.nn.neuron_bounds()
             print(f"{name:<9} {time.perf_counter() - start:6.2f} s  {found[name]}")
     same = all(
-        (a == b).all() for a, b in zip(found["alone"].lower, found["executor"].lower)
+        (a == b).all()
+        for a, b in zip(found["alone"].lower, found["executor"].lower, strict=True)
     )
     print("the same bounds" if same else "the bounds differ: please report this")
 

@@ -20,7 +20,7 @@ import pyomo.environ as pyo
 from pyomo_relu import ReLUNetworkBlock, load_onnx
 from pyomo_relu.analysis import critical_neurons, lagrangian_bound, measure_effort
 from pyomo_relu.bounds import tighten
-from pyomo_relu.bounds.milp import milp_obbt
+from pyomo_relu.bounds.obbt.milp import milp_obbt
 
 NETWORKS = Path(__file__).parent / "networks"
 FILES = [NETWORKS / f"peaks_2x10_seed{seed}.onnx" for seed in range(3)]
@@ -89,7 +89,7 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     networks = [load_onnx(path) for path in FILES]
     bounds = tighten_members(networks, solver=options.solver)
-    for network, record in zip(networks, bounds):
+    for network, record in zip(networks, bounds, strict=True):
         exact = sum(int(np.sum(s == "milp")) for s in record.source)
         print(
             f"{network.name}: {record.n_unstable} of {network.n_neurons} neurons "

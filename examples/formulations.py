@@ -113,9 +113,9 @@ def plot(rows, names, path):
         ("encoding and solving, seconds", [row.seconds for row in rows]),
     )
     fig, axes = plt.subplots(1, 2, sharey=True, figsize=(9, 3.6), layout="constrained")
-    for ax, (title, values) in zip(axes, panels):
+    for ax, (title, values) in zip(axes, panels, strict=True):
         bars = ax.barh(labels, [max(v, 1e-3) for v in values], color="tab:blue")
-        for bar, row in zip(bars, rows):
+        for bar, row in zip(bars, rows, strict=True):
             if not row.outcome.proven:
                 bar.set(hatch="//", facecolor="lightgrey", edgecolor="grey")
         ax.bar_label(bars, [f"{v:.3g}" for v in values], padding=3)
@@ -123,7 +123,9 @@ def plot(rows, names, path):
         ax.xaxis.set_minor_formatter("")
         ax.margins(x=0.15)
     axes[0].invert_yaxis()
-    fig.suptitle(" + ".join(names) + "   (grey: not proven within the time limit or the licence)")
+    fig.suptitle(
+        " + ".join(names) + "   (grey: not proven within the time limit or the licence)"
+    )
     fig.savefig(path, dpi=150)
     plt.close(fig)
 

@@ -16,8 +16,8 @@ import numpy as np
 import pyomo.environ as pyo
 
 from pyomo_relu import ReLUNetworkBlock
-from pyomo_relu.search.branch import branch
-from pyomo_relu.search.branch_model import read_model
+from pyomo_relu.branch.branch import branch
+from pyomo_relu.branch.read import read_model
 
 NETWORKS = Path(__file__).resolve().parent / "networks"
 
@@ -37,7 +37,7 @@ def visited_boxes(m):
     """All boxes that branching looked at: lower and upper ends, shapes (N, 2)."""
     boxes = []
     branch(read_model(m).problem, visited=lambda *ends: boxes.append(ends))
-    return [np.concatenate(ends) for ends in zip(*boxes)]
+    return [np.concatenate(ends) for ends in zip(*boxes, strict=True)]
 
 
 def draw(m, path):
@@ -58,7 +58,8 @@ def draw(m, path):
     levels = axes.contourf(X, Y, Z, 24, cmap="viridis")
     figure.colorbar(levels, label="network output")
     rectangles = [
-        Rectangle(corner, *(end - corner)) for corner, end in zip(lower, upper)
+        Rectangle(corner, *(end - corner))
+        for corner, end in zip(lower, upper, strict=True)
     ]
     axes.add_collection(
         PatchCollection(rectangles, facecolor="none", edgecolor="white", linewidth=0.6)

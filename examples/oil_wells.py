@@ -61,7 +61,7 @@ def train_tables(folder=FOLDER, hidden=(16,), options=None, seed=0):
     trained = []
     for net, box in boxes.items():
         name = net.removesuffix(".onnx")
-        table = read_table(folder / "data" / f"{name}.csv", *zip(*box))
+        table = read_table(folder / "data" / f"{name}.csv", *zip(*box, strict=True))
         sizes = (max(2, hidden[0] // 2),) if table.dimension == 1 else hidden
         # few rows make few steps per epoch
         steps_per_epoch = math.ceil(0.8 * len(table.y) / options["batch"])

@@ -39,7 +39,7 @@ model = torch.nn.Sequential(
 epochs, batch = 300, 100
 optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
 schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
-for epoch in range(epochs):
+for _epoch in range(epochs):
     for rows in torch.randperm(len(X_train)).split(batch):
         loss = torch.nn.functional.mse_loss(model(X_train[rows]), y_train[rows])
         optimizer.zero_grad()

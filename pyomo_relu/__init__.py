@@ -6,7 +6,7 @@ transformations.
 
 from pyomo_relu import plugins  # noqa: F401  (registers)
 from pyomo_relu.block import ReLUNetworkBlock
-from pyomo_relu.lazy import lazy_exports
+from pyomo_relu.common.lazy import lazy_exports
 from pyomo_relu.version import __version__
 
 __all__ = [

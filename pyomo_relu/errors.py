@@ -1,4 +1,4 @@
-"""The exceptions of pyomo_relu; nothing but exception classes lives here.
+"""The exceptions of pyomo_relu.
 
 Every exception derives from :class:`ReLUError` and from the builtin a caller would
 catch without knowing this package.  Messages name the file, node, neuron or variable

@@ -3,8 +3,9 @@
 
 def load():
     """Register ReLUNetworkBlock, the ``relu.*`` transformations and solver."""
-    import pyomo_relu.block
-    import pyomo_relu.branch_solver
+    import pyomo_relu.block.block
+    import pyomo_relu.branch.solver
+    import pyomo_relu.search.warmstart
     import pyomo_relu.transform  # noqa: F401
 
 

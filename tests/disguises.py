@@ -4,8 +4,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from pyomo_relu.network.onnx_branches import names_read
-from pyomo_relu.network.onnx_functions import model_nodes
+from pyomo_relu.network.onnx.branches import names_read
+from pyomo_relu.network.onnx.functions import model_nodes
 
 #: Names given inside every function and branch, so that they clash wherever they can.
 INNER = ["a", "b", "c", "d", "e", "f", "g"]
@@ -86,7 +86,7 @@ def as_function(d):
     else:
         letters = [str(n) for n in d.rng.permutation(INNER)]
         formal, results = letters[: len(inputs)], letters[len(inputs) :]
-        known = dict(zip(inputs, formal))
+        known = dict(zip(inputs, formal, strict=True))
         inside.input[:] = [known.get(n, "") for n in inside.input]
     outputs = list(inside.output)
     inside.output[:] = results[: len(outputs)]
@@ -121,7 +121,7 @@ def as_function(d):
         formal,
         list(inside.output),
         body,
-        [o for o in d.model.opset_import],
+        list(d.model.opset_import),
         [v.name for v in given if v.name not in {x.name for x in defaults}],
     )
     function.attribute_proto.extend(defaults)

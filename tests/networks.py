@@ -1,5 +1,7 @@
 """Small networks with known structure for tests; no test logic here."""
 
+import itertools
+
 import numpy as np
 
 from pyomo_relu import Layer, Network
@@ -9,7 +11,7 @@ from pyomo_relu.network import INPUT, Source
 def chain(sizes, seed=0, ceilings=None, scale=1.4):
     """A dense ReLU network of the given layer sizes with random weights."""
     rng = np.random.default_rng(seed)
-    pairs = list(zip(sizes, sizes[1:]))
+    pairs = list(itertools.pairwise(sizes))
     return Network.sequential(
         [rng.normal(size=(b, a)) / np.sqrt(a) * scale for a, b in pairs],
         [0.3 * rng.normal(size=b) for _, b in pairs],

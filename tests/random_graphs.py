@@ -186,7 +186,7 @@ def pooling(g):
     grid = g.shapes[x][2:]
     kernel = [g.integer(1, min(3, n)) for n in grid]
     strides = [g.integer(1, 2) for _ in grid]
-    out = [(n - k) // s + 1 for n, k, s in zip(grid, kernel, strides)]
+    out = [(n - k) // s + 1 for n, k, s in zip(grid, kernel, strides, strict=True)]
     op_type = ["MaxPool", "AveragePool"][g.integer(0, 1)]
     shape = (*g.shapes[x][:2], *out)
     g.add(op_type, [x], shape, kernel_shape=kernel, strides=strides)

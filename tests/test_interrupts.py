@@ -179,9 +179,7 @@ def test_bound_methods(name, options):
 @bound_methods
 def test_reversed_bound_methods(name, options):
     t = pyo.TransformationFactory(name)
-    check(
-        lambda: applied(name, **options), lambda m: t.apply_to(m, reverse=m.token)
-    )
+    check(lambda: applied(name, **options), lambda m: t.apply_to(m, reverse=m.token))
 
 
 def test_warm_start():
@@ -197,7 +195,9 @@ def test_warm_start():
 
 def test_find_point():
     for methods in ("samples", "ascent", "walk"):
-        check(linked, lambda m, by=methods: find_point(m, by, time_limit=None, rounds=1))
+        check(
+            linked, lambda m, by=methods: find_point(m, by, time_limit=None, rounds=1)
+        )
 
 
 def test_bounds_that_are_void():
@@ -265,7 +265,7 @@ def test_ctrl_c_that_another_package_turns_into_an_error():
 
     from pyomo.common.config import ConfigValue
 
-    from pyomo_relu.transaction import transaction
+    from pyomo_relu.common.transaction import transaction
 
     @transaction
     def configure():
@@ -276,7 +276,7 @@ def test_ctrl_c_that_another_package_turns_into_an_error():
 
 
 def test_ctrl_c_while_rolling_back_waits():
-    from pyomo_relu.transaction import on_rollback, transaction
+    from pyomo_relu.common.transaction import on_rollback, transaction
 
     done = []
 

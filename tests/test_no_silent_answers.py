@@ -11,10 +11,10 @@ from pyomo.gdp import Disjunct, Disjunction
 from pyomo.mpec import Complementarity, complements
 
 from pyomo_relu import Network, ReLUNetworkBlock
+from pyomo_relu.block.var_bounds import TightenedVars
+from pyomo_relu.common.model_reading import answer_once, model_read_once
 from pyomo_relu.errors import ReLUError
-from pyomo_relu.model_reading import answer_once, model_read_once
 from pyomo_relu.search import find_point
-from pyomo_relu.var_bounds import TightenedVars
 from tests.networks import chain, two_two_one
 
 

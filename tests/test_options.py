@@ -136,9 +136,7 @@ def test_unknown_options_of_the_solver():
 @pytest.mark.parametrize("option", ["guided", "tolerance", "drop_neurons", "scope"])
 def test_none_is_no_value_where_it_is_not_the_default(option):
     with pytest.raises(TransformationError, match=f"{option}=None is no value"):
-        pyo.TransformationFactory("relu.cells").apply_to(
-            box_model(), **{option: None}
-        )
+        pyo.TransformationFactory("relu.cells").apply_to(box_model(), **{option: None})
 
 
 def test_none_has_a_meaning_where_that_is_documented():

@@ -13,14 +13,27 @@ import pytest
 from tests.paths import ROOT
 
 PACKAGE = ROOT / "pyomo_relu"
-OPTIONAL = (
-    "onnx onnxruntime numpy scipy gurobipy highspy tqdm matplotlib torch sklearn"
-).split()
+OPTIONAL = [
+    "onnx",
+    "onnxruntime",
+    "numpy",
+    "scipy",
+    "gurobipy",
+    "highspy",
+    "tqdm",
+    "matplotlib",
+    "torch",
+    "sklearn",
+]
 
 
 def run(code):
     return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=True,
     ).stdout.strip()
 
 

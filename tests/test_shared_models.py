@@ -34,7 +34,7 @@ def test_every_file_loads_and_agrees_or_is_refused(path):
     rng = np.random.default_rng(0)
     X = rng.uniform(-1, 1, (20, network.n_inputs))
     Y = network.forward(X)
-    for x, y in zip(X, Y):
+    for x, y in zip(X, Y, strict=True):
         truth = run_onnx(path, x)
         # float32 inputs and arithmetic on onnxruntime's side
         scale = max(1.0, np.max(np.abs(truth)))

@@ -89,7 +89,9 @@ def test_analysis_takes_blocks():
     assert str(stability(m.nn)) == str(stability({"in force": bounds}))
     assert str(stability(bounds)) == str(stability(m.nn))
     assert str(big_m_statistics({"a": m.nn})) == str(big_m_statistics({"a": bounds}))
-    for block, record in zip(critical_neurons(m.nn), critical_neurons(bounds)):
+    for block, record in zip(
+        critical_neurons(m.nn), critical_neurons(bounds), strict=True
+    ):
         assert (block == record).all()
     counted = count_regions(m.nn)
     assert counted.lower_bound == count_regions(NETWORK, -1, 1).lower_bound

@@ -6,8 +6,8 @@ import numpy as np
 import onnxruntime
 import pyomo.environ as pyo
 
-import pyomo_relu  # noqa: F401  (registers)
-from pyomo_relu.block import ReLUNetworkBlockData
+import pyomo_relu
+from pyomo_relu.block.block import ReLUNetworkBlockData
 
 
 @functools.lru_cache(maxsize=32)
@@ -80,10 +80,13 @@ def optimise(network, box, sense, output=0, formulation="relu.bigm", solver="hig
     """
     m = pyo.ConcreteModel()
     m.nn = pyomo_relu.ReLUNetworkBlock(network=network)
-    lower, upper = np.broadcast_to(box[0], m.nn.network.n_inputs), np.broadcast_to(
-        box[1], m.nn.network.n_inputs
+    lower, upper = (
+        np.broadcast_to(box[0], m.nn.network.n_inputs),
+        np.broadcast_to(box[1], m.nn.network.n_inputs),
     )
-    for var, lo, hi in zip(m.nn.input_vars(), lower.tolist(), upper.tolist()):
+    for var, lo, hi in zip(
+        m.nn.input_vars(), lower.tolist(), upper.tolist(), strict=True
+    ):
         var.setlb(lo)
         var.setub(hi)
     m.objective = pyo.Objective(expr=m.nn.output_vars()[output], sense=sense)

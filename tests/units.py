@@ -151,7 +151,7 @@ def _same_bounds(scope):
         X = rng.uniform(-1, 1, (2000, 3))
         if kind.endswith("row"):
             X = X[X @ [1.0, 1.0, -1.0] <= 0.4]
-        for a, b in zip(unit, found):
+        for a, b in zip(unit, found, strict=True):
             values = a.network.propagate(X)[0]
             for k in range(len(a.lower)):
                 factor = out if k == len(a.lower) - 1 else 1.0
@@ -176,9 +176,12 @@ def relaxations(seed, scale, out, kind):
     The first does; later ones rest on duals that need not be unique, but bound the
     same optimum, and end where they end in unit range.
     """
-    unit, found = _values(model(seed, kind=kind)), _values(model(seed, scale, out, kind))
+    unit, found = (
+        _values(model(seed, kind=kind)),
+        _values(model(seed, scale, out, kind)),
+    )
     best, width = truth(seed, kind)
-    for a, b in zip(unit, found):
+    for a, b in zip(unit, found, strict=True):
         if not b or abs(b[0] / out - a[0]) > 1e-6 * width:
             return False
         if max(b) / out > -best + 1e-6 * width or b[-1] / out < a[-1] - 0.02 * width:
@@ -193,22 +196,24 @@ def _values(m):
         CutRounds,
         crown_bounds,
     )
-    from pyomo_relu.surrounding import read_surrounding
+    from pyomo_relu.model.surrounding import read_surrounding
 
     blocks = [m.first] + ([m.second] if hasattr(m, "second") else [])
     s = read_surrounding(m, blocks)
-    ends = list(zip(s.input_columns, s.output_columns))
+    ends = list(zip(s.input_columns, s.output_columns, strict=True))
     bounds = [
         crown_bounds(b.network, s.linear.lower[i], s.linear.upper[i])
-        for b, (i, _) in zip(blocks, ends)
+        for b, (i, _) in zip(blocks, ends, strict=True)
     ]
     lower, upper = s.linear.lower.copy(), s.linear.upper.copy()
-    for b, (_, o) in zip(bounds, ends):
+    for b, (_, o) in zip(bounds, ends, strict=True):
         lower[o], upper[o] = b.lower[-1], b.upper[-1]
     linear = s.linear.replace(lower=lower, upper=upper)
-    cuts = CutRounds(linear, s.costs, [(b, *e) for b, e in zip(bounds, ends)])
+    cuts = CutRounds(
+        linear, s.costs, [(b, *e) for b, e in zip(bounds, ends, strict=True)]
+    )
     cuts.run()
-    networks = [(CellPartition(b), *e, 16) for b, e in zip(bounds, ends)]
+    networks = [(CellPartition(b), *e, 16) for b, e in zip(bounds, ends, strict=True)]
     cells = CellRefinement(linear, s.costs, networks)
     cells.run()
     return cuts.values, cells.values

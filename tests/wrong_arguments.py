@@ -8,7 +8,7 @@ from scipy import sparse
 
 from pyomo_relu import Network, ReLUNetworkBlock
 from pyomo_relu.bounds import EmbeddedNetwork, LinearModel, interval_bounds, tighten
-from pyomo_relu.bounds.cells import CellPartition
+from pyomo_relu.bounds.cells.partition import CellPartition
 from pyomo_relu.network.rescale import clip_network
 from tests.networks import chain
 
@@ -92,7 +92,9 @@ def _batch(**more):
 
 
 def _lines(**more):
-    lists = [[np.tile(a, (2, 1)) for a in side] for side in (LAYERS.lower, LAYERS.upper)]
+    lists = [
+        [np.tile(a, (2, 1)) for a in side] for side in (LAYERS.lower, LAYERS.upper)
+    ]
     return _batch(lowers=lists[0], uppers=lists[1], **more)
 
 

@@ -76,7 +76,7 @@ def _best_points(m, j, sets, lowest):
         low, high = np.where(same, middle, low), np.where(same, high, middle)
     value, flow, allowed = _excess(m, j, sets[which], high, lowest)
     bounds = [m.flow[j, r].bounds for r in RATES]
-    for (lo, hi), rate in zip(bounds, flow.T):
+    for (lo, hi), rate in zip(bounds, flow.T, strict=True):
         allowed &= (lo <= rate) & (rate <= hi)
     allowed &= np.abs(value) <= 1e-9
     for n in np.flatnonzero(allowed):
@@ -102,7 +102,10 @@ def _plans(m, wells, lines, sets, best):
         used = np.sum([key for key, _ in choice], axis=0)
         if np.all(used <= 1) and set(np.flatnonzero(used == 0)) <= off:
             total = sum(rate for _, (rate, _) in choice)
-            yield total, {j: (key, p) for j, (key, (_, p)) in zip(lines, choice)}
+            yield (
+                total,
+                {j: (key, p) for j, (key, (_, p)) in zip(lines, choice, strict=True)},
+            )
 
 
 def _can_shut(m, i):

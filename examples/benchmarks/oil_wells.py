@@ -43,7 +43,7 @@ def oil_well_model(folder, nets="shallow", wells=None, lines=None):
     """
     folder = Path(folder)
     problem = json.loads((folder / "problem.json").read_text())
-    data = {i: w for i, w in enumerate(problem["wells"], 1)}
+    data = dict(enumerate(problem["wells"], 1))
     flowlines = {f["name"]: f for f in problem["flowlines"]}
     m = pyo.ConcreteModel("oil wells")
     m.wells = pyo.Set(initialize=sorted(wells or data))
@@ -100,8 +100,10 @@ def _add_routing(m, data, gas_capacity):
     m.choke = pyo.Constraint(
         m.wells,
         m.lines,
-        rule=lambda m, i, j: m.upstream[j] - m.pressure[i]
-        <= (m.upstream[j].ub - m.pressure[i].lb) * (1 - m.open[i, j]),
+        rule=lambda m, i, j: (
+            m.upstream[j] - m.pressure[i]
+            <= (m.upstream[j].ub - m.pressure[i].lb) * (1 - m.open[i, j])
+        ),
     )
     # a well's gas and water come in proportion to its oil, on whichever line it feeds
     share = {i: (1.0, data[i]["gor"], data[i]["wor"]) for i in m.wells}
@@ -109,8 +111,10 @@ def _add_routing(m, data, gas_capacity):
     m.mix = pyo.Constraint(
         m.lines,
         RATES,
-        rule=lambda m, j, r: m.flow[j, r]
-        == sum(share[i][RATES.index(r)] * m.routed[i, j] for i in m.wells),
+        rule=lambda m, j, r: (
+            m.flow[j, r]
+            == sum(share[i][RATES.index(r)] * m.routed[i, j] for i in m.wells)
+        ),
     )
     # implied by the mix; stated because relu.cells applies rows among a network's own
     # inputs and outputs cell by cell

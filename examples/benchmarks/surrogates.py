@@ -43,7 +43,9 @@ def surrogate_model(names, share=0.4):
     )
     for n, block in m.nn.items():
         box = boxes[names[n]]
-        for var, lower, upper in zip(block.input_vars(), box["lower"], box["upper"]):
+        for var, lower, upper in zip(
+            block.input_vars(), box["lower"], box["upper"], strict=True
+        ):
             var.setlb(lower)
             var.setub(upper)
     if len(names) > 1:

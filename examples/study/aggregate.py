@@ -180,7 +180,7 @@ def power_law(x, y):
     """Fit of positive numbers; None with fewer than three points or no spread."""
     from scipy.stats import spearmanr
 
-    pairs = [(a, b) for a, b in zip(x, y) if a and b and a > 0 and b > 0]
+    pairs = [(a, b) for a, b in zip(x, y, strict=True) if a and b and a > 0 and b > 0]
     if len(pairs) < 3 or len({a for a, _ in pairs}) < 2:
         return None
     a, b = np.log(np.array(pairs)).T

@@ -106,7 +106,7 @@ class FunctionBenchmark:
         from pyomo_relu import ReLUNetworkBlock
 
         m = pyo.ConcreteModel(self.target.name)
-        ends = list(zip(self.target.lower, self.target.upper))
+        ends = list(zip(self.target.lower, self.target.upper, strict=True))
         m.x = pyo.Var(range(self.target.dimension), bounds=lambda m, j: ends[j])
         m.surrogate = ReLUNetworkBlock(
             network=networks["surrogate"], inputs=[m.x[j] for j in m.x]

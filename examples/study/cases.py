@@ -99,7 +99,7 @@ def _network_figures(net, limits, seed):
     for method, record in bounds.items():
         states = stability({method: record}).layers[method]
         sizes = big_m_statistics({method: record}).layers[method]
-        for state, size in zip(states, sizes):
+        for state, size in zip(states, sizes, strict=True):
             rows.append(
                 {
                     "network_name": net.name,
@@ -118,9 +118,9 @@ def run_solve(task, networks):
     """Encode and solve; figures of effort, and the truth at the solution."""
     import pyomo.environ as pyo
 
-    import pyomo_relu  # noqa: F401  (registers the transformations)
+    import pyomo_relu  # noqa: F401  (registers)
     from pyomo_relu.analysis import measure_effort
-    from pyomo_relu.block import ReLUNetworkBlockData
+    from pyomo_relu.block.block import ReLUNetworkBlockData
 
     target = benchmark(task["problem"])
     model = target.model(networks)

@@ -198,7 +198,7 @@ def _add_grid(where, grid, settings, cases):
     _check_names(where, "training", axes["training"], trainings)
     _check_names(where, "bounds", axes["bounds"], BOUND_METHODS)
     for point in itertools.product(*axes.values()):
-        at = dict(zip(axes, point))
+        at = dict(zip(axes, point, strict=True))
         task = NetworkTask(
             at["problem"],
             tuple(at["hidden"]),

@@ -65,7 +65,7 @@ def region_partitions(panels):
     )
     for axis in axes.flat[len(panels) :]:
         axis.set_axis_off()
-    for axis, (title, count, lower, upper) in zip(axes.flat, panels):
+    for axis, (title, count, lower, upper) in zip(axes.flat, panels, strict=False):
         slopes = np.array([r.weights[0] for r in count.regions])
         size = np.linalg.norm(slopes, axis=1)
         angle = np.arctan2(slopes[:, 1], slopes[:, 0]) / (2 * np.pi) % 1
@@ -113,8 +113,8 @@ def regions_against_penalty(networks):
     figure, axes = plt.subplots(
         1, len(curves), figsize=(2.4 * len(curves), 3), sharey=True, squeeze=False
     )
-    for axis, (family, points) in zip(axes.flat, curves.items()):
-        x, y = zip(*points)
+    for axis, (family, points) in zip(axes.flat, curves.items(), strict=False):
+        x, y = zip(*points, strict=False)
         axis.plot(x, y, "o-", color=_colour(family))
         axis.axhline(1, color="grey", linewidth=0.8)
         _logarithmic(axis, "x", "y")
@@ -178,7 +178,7 @@ def profiles(solves):
     figure, axes = plt.subplots(
         1, len(panels), figsize=(5 * len(panels), 3.8), squeeze=False
     )
-    for axis, (title, curves) in zip(axes.flat, panels):
+    for axis, (title, curves) in zip(axes.flat, panels, strict=False):
         for (bounds, formulation), (x, y) in curves.items():
             style = "--" if formulation != "relu.bigm" else "-"
             label = f"{bounds}, {formulation}"
@@ -200,7 +200,7 @@ def accuracy_against_effort(solves):
         1, len(problems), figsize=(4.2 * len(problems), 3.8), squeeze=False
     )
     column = effort_column(solves)
-    for axis, (name,) in zip(axes.flat, problems):
+    for axis, (name,) in zip(axes.flat, problems, strict=False):
         rows = select(solves, problem=name)
         for family in FAMILIES:
             runs = group(select(rows, family=family), "training", "hidden").values()
@@ -227,7 +227,7 @@ def growth_with_depth(layers):
     figure, axes = plt.subplots(
         1, len(shapes), figsize=(3.6 * len(shapes), 3.6), sharey=True, squeeze=False
     )
-    for axis, hidden in zip(axes.flat, shapes):
+    for axis, hidden in zip(axes.flat, shapes, strict=False):
         for method in METHODS:
             members = select(rows, hidden=hidden, bounds=method)
             by_layer = sorted(group(members, "layer").items())

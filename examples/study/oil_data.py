@@ -80,7 +80,7 @@ def problem_data():
 def write_table(path, names, columns):
     """A CSV file with row numbers in the first column, six decimals."""
     lines = ["," + ",".join(names)]
-    for number, row in enumerate(zip(*columns)):
+    for number, row in enumerate(zip(*columns, strict=True)):
         lines.append(f"{number}," + ",".join(f"{value:.6f}" for value in row))
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
@@ -97,7 +97,9 @@ def main(folder=FOLDER):
         rate = np.maximum(well_rate(well["name"], pressure), 0.0)
         write_table(tables / f"{well['name']}.csv", ["PWH", "QOIL"], [pressure, rate])
     ends = [FLOW_BOX[key] for key in FLOW_BOX]
-    axes = [np.linspace(lo, hi, n) for (lo, hi), n in zip(ends, (7, 6, 6, 9))]
+    axes = [
+        np.linspace(lo, hi, n) for (lo, hi), n in zip(ends, (7, 6, 6, 9), strict=True)
+    ]
     oil, gas, water, up = (a.ravel() for a in np.meshgrid(*axes, indexing="ij"))
     down = flowline_pressure(oil, gas, water, up)
     known = np.isfinite(down)

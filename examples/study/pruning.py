@@ -41,7 +41,7 @@ def _largest(weights, share):
     keep = np.ones(sizes.size, dtype=bool)
     keep[np.argsort(sizes, kind="stable")[: round(share * sizes.size)]] = False
     parts = np.split(keep, np.cumsum([np.size(w) for w in weights])[:-1])
-    return [part.reshape(np.shape(w)) for part, w in zip(parts, weights)]
+    return [part.reshape(np.shape(w)) for part, w in zip(parts, weights, strict=True)]
 
 
 def prune(problem, network, share, fine_tune_epochs=0, scope="network", data=None):

@@ -29,7 +29,7 @@ def interval_bounds(weights, biases, ceilings, midpoint, radius):
         One pair of tensors of shape (layer size,) per hidden layer.
     """
     bounds = []
-    for w, b, ceiling in zip(weights, biases, ceilings):
+    for w, b, ceiling in zip(weights, biases, ceilings, strict=False):
         centre = w @ midpoint + b
         spread = w.abs() @ radius
         lower, upper = centre - spread, centre + spread
@@ -54,7 +54,7 @@ def stability(bounds, ceilings):
     ``min(max(0, U), max(-L, U - c, 0), max(0, c - L))`` (our extension).
     """
     distances = []
-    for (lower, upper), ceiling in zip(bounds, ceilings):
+    for (lower, upper), ceiling in zip(bounds, ceilings, strict=False):
         inactive, active = upper.clamp(min=0), (-lower).clamp(min=0)
         if ceiling is None:
             distances.append(torch.minimum(active, inactive))

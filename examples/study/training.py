@@ -272,7 +272,7 @@ def finish(problem_name, options, weights, biases, data):
 
 def evaluate(x, weights, biases, ceilings, dropout=0.0, generator=None):
     """Network outputs (N,) for normalised inputs (N, n); dropout while training."""
-    for w, b, ceiling in zip(weights[:-1], biases[:-1], ceilings):
+    for w, b, ceiling in zip(weights[:-1], biases[:-1], ceilings, strict=True):
         x = torch.addmm(b, x, w.T)
         x = x.relu() if ceiling is None else x.clamp(0, ceiling)
         if dropout:
@@ -328,7 +328,7 @@ def _descend(weights, biases, data, options, generator, masks):
 def _mask(weights, masks):
     if masks is not None:
         with torch.no_grad():
-            for w, mask in zip(weights, masks):
+            for w, mask in zip(weights, masks, strict=True):
                 w.mul_(mask)
 
 

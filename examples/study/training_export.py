@@ -48,7 +48,7 @@ def onnx_model(weights, biases, ceilings=None, name="network"):
         return label
 
     previous = "x"
-    for k, (w, b) in enumerate(zip(weights, biases)):
+    for k, (w, b) in enumerate(zip(weights, biases, strict=True)):
         pre = "y" if k == n - 1 else f"pre{k}"
         arguments = [previous, constant(f"W{k}", w), constant(f"b{k}", b)]
         nodes.append(
@@ -66,7 +66,7 @@ def onnx_model(weights, biases, ceilings=None, name="network"):
     sizes = np.shape(weights[0])[1], np.shape(weights[-1])[0]
     x, y = (
         helper.make_tensor_value_info(label, TensorProto.FLOAT, ["batch", size])
-        for label, size in zip("xy", sizes)
+        for label, size in zip("xy", sizes, strict=True)
     )
     model = helper.make_model(
         helper.make_graph(nodes, name, [x], [y], constants),

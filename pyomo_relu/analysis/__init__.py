@@ -2,10 +2,10 @@
 
 from pyomo_relu.analysis.big_m import BigMReport, LayerBigM, big_m_statistics
 from pyomo_relu.analysis.critical import critical_neurons
-from pyomo_relu.analysis.effort import Effort, measure_effort
-from pyomo_relu.analysis.lagrangian import LagrangianBound, lagrangian_bound
-from pyomo_relu.analysis.regions import RegionCount, count_regions
-from pyomo_relu.analysis.regions_cells import Region
+from pyomo_relu.analysis.effort.effort import Effort, measure_effort
+from pyomo_relu.analysis.lagrangian.bound import LagrangianBound, lagrangian_bound
+from pyomo_relu.analysis.regions.cells import Region
+from pyomo_relu.analysis.regions.count import RegionCount, count_regions
 from pyomo_relu.analysis.stability import LayerStability, StabilityReport, stability
 
 __all__ = [

@@ -1,12 +1,12 @@
-"""Statistics of big-M coefficients per layer; computes no bounds itself."""
+"""Statistics of big-M coefficients per layer."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from pyomo_relu.analysis.blocks import records_of
+from pyomo_relu.analysis.arguments import records_of
 from pyomo_relu.analysis.stability import common_network
-from pyomo_relu.analysis.table import format_table
+from pyomo_relu.common.table import format_table
 
 
 @dataclass(frozen=True)

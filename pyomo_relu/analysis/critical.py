@@ -1,12 +1,12 @@
-"""Which neurons matter most to an output's relaxation; tightens nothing itself."""
+"""Which neurons matter most to an output's relaxation."""
 
 import numpy as np
 
-from pyomo_relu.analysis.blocks import record_of
-from pyomo_relu.arguments import checked, numbers, real
+from pyomo_relu.analysis.arguments import record_of
+from pyomo_relu.common.arguments import checked, numbers, real
+from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import BoundsError
 from pyomo_relu.network.network import INPUT
-from pyomo_relu.wording import counted
 
 
 @checked(BoundsError, bounds=record_of, share=real)
@@ -56,7 +56,7 @@ def critical_neurons(bounds, weights=None, share=0.5):
     c = np.broadcast_to(weights, (network.n_outputs,))
     scores = [np.zeros(layer.size) for layer in network.layers]
     output = network.layers[-1]
-    for (layer, post), w in zip(output.sources, output.weights):
+    for (layer, post), w in zip(output.sources, output.weights, strict=True):
         if layer == INPUT or not post:
             continue  # no relaxation is involved
         width = bounds.upper[layer] - bounds.lower[layer]

@@ -1,9 +1,9 @@
-"""How many neurons each bound method proves stable; computes no bounds itself."""
+"""How many neurons each bound method proves stable."""
 
 from dataclasses import dataclass
 
-from pyomo_relu.analysis.blocks import records_of
-from pyomo_relu.analysis.table import format_table
+from pyomo_relu.analysis.arguments import records_of
+from pyomo_relu.common.table import format_table
 from pyomo_relu.errors import BoundsError
 
 

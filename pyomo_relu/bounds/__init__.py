@@ -1,28 +1,28 @@
-"""What the neurons can reach: bounds and the record of them; no Pyomo in here."""
+"""What the neurons can reach: bounds and the record of them."""
 
-from pyomo_relu.lazy import lazy_exports
+from pyomo_relu.common.lazy import lazy_exports
 
 _MODULES = {
-    "crown": ["crown_batch", "crown_bounds", "layer_lines", "output_lines"],
-    "splitting": ["split_bounds"],
-    "cell_pieces": ["affine_pieces"],
-    "cells": ["CellPartition"],
-    "cells_model": ["output_terms"],
-    "cells_refinement": ["CellRefinement"],
-    "cuts": ["CutRounds"],
-    "deadline": ["Deadline"],
+    "pyomo_relu.common.deadline": ["Deadline"],
+    "pyomo_relu.linear.model": ["LinearModel"],
+    "crown.crown": ["crown_batch", "crown_bounds", "layer_lines", "output_lines"],
+    "crown.splitting": ["split_bounds"],
+    "cells.pieces": ["affine_pieces"],
+    "cells.partition": ["CellPartition"],
+    "cells.relaxation": ["output_terms"],
+    "cells.refinement": ["CellRefinement"],
+    "relaxation.cuts": ["CutRounds"],
     "neuron_bounds": ["NeuronBounds"],
-    "progressive": ["tighten", "tighten_model"],
+    "tightening": ["tighten", "tighten_model"],
     "refute": ["attained_range"],
-    "relaxation_model": ["EmbeddedNetwork"],
-    "relaxation_linear": ["LinearModel"],
+    "relaxation.model": ["EmbeddedNetwork"],
     "clipping": ["clipped_bounds", "difference_network", "output_movement"],
-    "interval": ["interval_batch", "interval_bounds"],
+    "crown.interval": ["interval_batch", "interval_bounds"],
 }
 _INTERNAL = {
     "infeasibility": ["infeasible_subset"],
     "resolution": ["largest_leak", "unresolved_rows"],
 }
 
-__all__ = [name for names in _MODULES.values() for name in names]  # noqa: PLE0605
+__all__ = [name for names in _MODULES.values() for name in names]
 __getattr__, __dir__ = lazy_exports(__name__, _MODULES, _INTERNAL)

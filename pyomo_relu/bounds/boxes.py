@@ -1,8 +1,8 @@
-"""Checks of input boxes; what is computed on a box lives elsewhere."""
+"""Checks of input boxes."""
 
 import numpy as np
 
-from pyomo_relu.arguments import instance
+from pyomo_relu.common.arguments import instance
 from pyomo_relu.errors import BoundsError, NetworkError
 from pyomo_relu.network.network import Network
 

@@ -5,13 +5,13 @@ Choosing ceilings and encoding them lives elsewhere.
 
 import numpy as np
 
-from pyomo_relu.arguments import a_network, bounds_record, checked
-from pyomo_relu.bounds.affine import times
-from pyomo_relu.bounds.crown import crown_bounds
-from pyomo_relu.bounds.interval import interval_bounds
+from pyomo_relu.bounds.crown.affine import times
+from pyomo_relu.bounds.crown.crown import crown_bounds
+from pyomo_relu.bounds.crown.interval import interval_bounds
 from pyomo_relu.bounds.neuron_bounds import NeuronBounds
-from pyomo_relu.bounds.rounding import TINY, UNIT, slack
+from pyomo_relu.common.arguments import a_network, bounds_record, checked
 from pyomo_relu.errors import BoundsError, NetworkError
+from pyomo_relu.linear.rounding import TINY, UNIT, slack
 from pyomo_relu.network.layer import INPUT, Layer, Source
 from pyomo_relu.network.network import Network
 from pyomo_relu.network.rescale import clip_network
@@ -87,7 +87,9 @@ def difference_network(first, second):
     Both must have the same layers up to ceilings.
     """
     layers, at = [], {INPUT: (INPUT, INPUT)}
-    for k, (one, two) in enumerate(zip(first.layers[:-1], second.layers[:-1])):
+    for k, (one, two) in enumerate(
+        zip(first.layers[:-1], second.layers[:-1], strict=True)
+    ):
         sources = [_placed(one.sources, at, side) for side in (0, 1)]
         layers.append(_at(one, sources[0]))
         mine = len(layers) - 1
@@ -98,7 +100,9 @@ def difference_network(first, second):
     last = first.layers[-1]
     weights = {}
     for side, sign in ((0, -1.0), (1, 1.0)):
-        for source, w in zip(_placed(last.sources, at, side), last.weights):
+        for source, w in zip(
+            _placed(last.sources, at, side), last.weights, strict=True
+        ):
             weights[source] = (
                 weights[source] + sign * w if source in weights else sign * w
             )
@@ -149,7 +153,7 @@ def _movements(bounds, clipped):
     for k, layer in enumerate(network.layers):
         mid, radius = np.zeros(layer.size), _rounding(bounds, clipped, k)
         moving = np.zeros(layer.size, dtype=bool)
-        for (source, is_post), w in zip(layer.sources, layer.weights):
+        for (source, is_post), w in zip(layer.sources, layer.weights, strict=True):
             if source == INPUT:
                 continue
             absolute = abs(w)
@@ -168,7 +172,7 @@ def _rounding(bounds, clipped, k):
     """What both forward passes may err by in layer k, and a sum of their difference."""
     layer = bounds.network.layers[k]
     size, terms = np.abs(layer.bias), 1
-    for (source, is_post), w in zip(layer.sources, layer.weights):
+    for (source, is_post), w in zip(layer.sources, layer.weights, strict=True):
         size = size + _apply(abs(w), _magnitude(bounds, clipped, source, is_post))
         terms += 1 + w.shape[1]
     return 2.0 * slack(2 * terms) * size + TINY

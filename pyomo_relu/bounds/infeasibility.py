@@ -10,14 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pyomo_relu.bounds.certificate import Certifier
-from pyomo_relu.bounds.crown import crown_bounds
-from pyomo_relu.bounds.interval import interval_bounds
-from pyomo_relu.bounds.obbt_model import ModelTightening, make_run
-from pyomo_relu.bounds.relaxation_model import propagate, relax_model
-from pyomo_relu.bounds.session import INFEASIBLE, ask
-from pyomo_relu.bounds.session_highs import HighsSession
+from pyomo_relu.bounds.crown.crown import crown_bounds
+from pyomo_relu.bounds.crown.interval import interval_bounds
+from pyomo_relu.bounds.obbt.whole_model import ModelTightening, make_run
+from pyomo_relu.bounds.relaxation.model import propagate, relax_model
 from pyomo_relu.errors import InfeasibleError, ReLUError
+from pyomo_relu.linear.certificate import Certifier
+from pyomo_relu.linear.sessions.highs import HighsSession
+from pyomo_relu.linear.sessions.session import INFEASIBLE, ask
 
 ROW, COLUMN, NETWORK = "row", "column", "network"
 

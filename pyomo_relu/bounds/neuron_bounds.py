@@ -1,11 +1,11 @@
-"""The record of pre-activation bounds; how bounds are computed lives beside it."""
+"""The record of pre-activation bounds."""
 
 import numpy as np
 
-from pyomo_relu.arguments import instance
+from pyomo_relu.common.arguments import instance
+from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import BoundsError, NetworkError
 from pyomo_relu.network.network import Network
-from pyomo_relu.wording import counted
 
 
 class NeuronBounds:
@@ -58,7 +58,7 @@ class NeuronBounds:
                     f"{network.name}: bounds of shapes {[a.shape for a in arrays]} "
                     f"do not fit layers of shapes {sizes}."
                 )
-        for k, (lo, hi) in enumerate(zip(self.lower, self.upper)):
+        for k, (lo, hi) in enumerate(zip(self.lower, self.upper, strict=True)):
             bad = np.flatnonzero(~(lo <= hi))
             if bad.size:
                 i = bad[0]

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from pyomo_relu.arguments import (
+from pyomo_relu.bounds.tightening import tighten
+from pyomo_relu.common.arguments import (
     bounds_record,
     checked,
     instance,
@@ -16,7 +17,6 @@ from pyomo_relu.arguments import (
     optional,
     seconds,
 )
-from pyomo_relu.bounds.progressive import tighten
 from pyomo_relu.errors import BoundsError
 
 _MAX_CORNERS = 1024
@@ -92,7 +92,7 @@ def _points(bounds):
     rng = np.random.default_rng(0)
     points = [0.5 * (low + high)[None], rng.uniform(low, high, (_N_SAMPLES, low.size))]
     if 2**low.size <= _MAX_CORNERS:
-        points.append(np.array(list(itertools.product(*zip(low, high)))))
+        points.append(np.array(list(itertools.product(*zip(low, high, strict=True)))))
     return np.vstack(points)
 
 

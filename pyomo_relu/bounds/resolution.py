@@ -24,7 +24,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pyomo_relu.network.layer import ACTIVE, INPUT
-from pyomo_relu.network.onnx_points import points_near_kinks
+from pyomo_relu.network.onnx.points import points_near_kinks
 
 #: From here on solvers take no coefficient, and no value has a digit behind its point.
 LARGEST = 1e15
@@ -204,7 +204,7 @@ def _slopes(network, points, outputs):
             passed = through if passed is None else passed + through
         if passed is None:
             continue
-        for (source, is_post), w in zip(layer.sources, layer.weights):
+        for (source, is_post), w in zip(layer.sources, layer.weights, strict=True):
             if source != INPUT:
                 part = (w.T @ passed.reshape(-1, layer.size).T).T.reshape(*shape, -1)
                 key = (source, is_post)

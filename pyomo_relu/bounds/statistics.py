@@ -1,8 +1,8 @@
-"""Records of what a tightening run did and did not do; nothing is computed in here."""
+"""Records of what a tightening run did and did not do."""
 
 from dataclasses import asdict, dataclass, field
 
-from pyomo_relu.wording import counted
+from pyomo_relu.common.wording import counted
 
 #: Reasons why a bound of a neuron got no LP or MILP.
 STABLE = "stable"
@@ -155,7 +155,10 @@ class TighteningStatistics:
                 )
             )
         widths = [max(len(line[i]) for line in table) for i in range(len(head))]
-        lines = ["  ".join(c.ljust(w) for c, w in zip(line, widths)) for line in table]
+        lines = [
+            "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True))
+            for line in table
+        ]
         lines.insert(1, "  ".join("-" * w for w in widths))
         lines.append(f"{counted(self.solves, 'solve')}, {self.seconds:.3f} seconds")
         if self.interrupted:

@@ -1,9 +1,9 @@
-"""Networks as mathematical objects and how they are read; no Pyomo in here."""
+"""Networks as mathematical objects and how they are read."""
 
-from pyomo_relu.lazy import lazy_exports
+from pyomo_relu.common.lazy import lazy_exports
 
 _MODULES = {
-    "budget": ["Budget"],
+    "onnx.budget": ["Budget"],
     "layer": ["ACTIVE", "AT_CEILING", "INACTIVE", "INPUT", "Layer", "Source", "Tensor"],
     "network": ["Network"],
     "reduce": ["Reduction", "reduce_network"],
@@ -15,13 +15,13 @@ _MODULES = {
         "power_of_two",
         "rescale_network",
     ],
-    "onnx_reader": ["load_onnx", "register_operator"],
+    "onnx.reader": ["load_onnx", "register_operator"],
 }
 _INTERNAL = {
-    "onnx_digest": ["content_digest"],
-    "onnx_registry": ["registry_state"],
+    "onnx.digest": ["content_digest"],
+    "onnx.registry": ["registry_state"],
     "rescale": ["LARGEST_FACTOR", "neurons_that_matter"],
 }
 
-__all__ = [name for names in _MODULES.values() for name in names]  # noqa: PLE0605
+__all__ = [name for names in _MODULES.values() for name in names]
 __getattr__, __dir__ = lazy_exports(__name__, _MODULES, _INTERNAL)

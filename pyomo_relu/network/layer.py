@@ -1,4 +1,4 @@
-"""Layers and the names of tensors: what a network is made of; no graph in here."""
+"""Layers and the names of tensors: what a network is made of."""
 
 import itertools
 from numbers import Integral
@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
+from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import NetworkError
-from pyomo_relu.wording import counted
 
 #: ``Source.layer`` of the network's inputs.
 INPUT = -1
@@ -96,7 +96,7 @@ class Layer:
             raise NetworkError(f"{label}: the bias must be a vector, not {bias.shape}.")
         if len(sources) != len(weights) or len(set(sources)) != len(sources):
             raise NetworkError(f"{label}: one weight matrix per distinct source.")
-        for source, w in zip(sources, weights):
+        for source, w in zip(sources, weights, strict=True):
             if w.ndim != 2 or w.shape[0] != bias.size:
                 raise NetworkError(
                     f"{label}: weights of {source} have shape {w.shape}, "
@@ -182,7 +182,7 @@ class Layer:
         pre, post : sequence of numpy.ndarray, shapes (N, layer size)
         """
         v = np.broadcast_to(self.bias, (x0.shape[0], self.size))
-        for (layer, is_post), w in zip(self.sources, self.weights):
+        for (layer, is_post), w in zip(self.sources, self.weights, strict=True):
             t = x0 if layer == INPUT else (post if is_post else pre)[layer]
             v = v + (w @ t.T).T
         return np.array(v) if not self.sources else v

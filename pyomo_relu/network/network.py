@@ -9,7 +9,8 @@ import operator
 import numpy as np
 from scipy import sparse
 
-from pyomo_relu.arguments import each, instance, is_sequence
+from pyomo_relu.common.arguments import each, instance, is_sequence
+from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import NetworkError
 from pyomo_relu.network.layer import (
     ACTIVE,
@@ -20,7 +21,6 @@ from pyomo_relu.network.layer import (
     Tensor,
 )
 from pyomo_relu.network.scaling import scaled_layers
-from pyomo_relu.wording import counted
 
 
 class Network:
@@ -102,7 +102,7 @@ class Network:
     @classmethod
     def _sequential(cls, weights, biases, ceilings, name):
         n, layers = len(weights), []
-        for k, (w, b) in enumerate(zip(weights, biases)):
+        for k, (w, b) in enumerate(zip(weights, biases, strict=True)):
             if k == n - 1:
                 activation, ceiling = "identity", None
             else:
@@ -116,7 +116,9 @@ class Network:
 
     def _tensors(self, side, given):
         try:
-            return tuple(Tensor(str(n), tuple(map(operator.index, s))) for n, s in given)
+            return tuple(
+                Tensor(str(n), tuple(map(operator.index, s))) for n, s in given
+            )
         except (TypeError, ValueError):
             raise NetworkError(
                 f"{self.name}: {side} must be a sequence of (name, shape), shapes of "
@@ -137,7 +139,7 @@ class Network:
                 f"{[tuple(t.shape) for t in self.outputs]}."
             )
         for k, layer in enumerate(self.layers):
-            for (source, post), w in zip(layer.sources, layer.weights):
+            for (source, post), w in zip(layer.sources, layer.weights, strict=True):
                 if not INPUT <= source < k or (source == INPUT and not post):
                     raise NetworkError(
                         f"{self.name}: layer {k} ('{layer.name}') cannot read "
@@ -197,7 +199,7 @@ class Network:
         """Which inputs have a nonzero weight somewhere, bool of shape (n_inputs,)."""
         read = np.zeros(self.n_inputs, dtype=bool)
         for layer in self.layers:
-            for source, w in zip(layer.sources, layer.weights):
+            for source, w in zip(layer.sources, layer.weights, strict=True):
                 if source.layer == INPUT:
                     read |= np.asarray(abs(w).sum(axis=0)).ravel() > 0
         return read
@@ -245,7 +247,9 @@ class Network:
         """States of all neurons at ``X``: one int8 (N, size) array per layer."""
         return [
             layer.pattern(v)
-            for layer, v in zip(self.activation_layers, self.pre_activations(X))
+            for layer, v in zip(
+                self.activation_layers, self.pre_activations(X), strict=True
+            )
         ]
 
     def linear_piece(self, pattern):
@@ -266,7 +270,7 @@ class Network:
         for k, layer in enumerate(self.layers):
             C = np.zeros((layer.size, self.n_inputs))
             d = np.array(layer.bias)
-            for (source, is_post), w in zip(layer.sources, layer.weights):
+            for (source, is_post), w in zip(layer.sources, layer.weights, strict=True):
                 if source == INPUT:
                     C += w.toarray() if sparse.issparse(w) else w
                 else:
@@ -354,7 +358,9 @@ def _transpose(weights, biases):
     def fits(shape, size, before):
         return len(shape) == 2 and shape[0] == size and before in (None, shape[1])
 
-    layers = list(zip(shapes, sizes, [None, *sizes]))  # any number of inputs will do
+    layers = list(
+        zip(shapes, sizes, [None, *sizes], strict=True)
+    )  # any number of inputs will do
     turned = [k for k, layer in enumerate(layers) if not fits(*layer)]
     if not turned or not all(fits(layers[k][0][::-1], *layers[k][1:]) for k in turned):
         return ""

@@ -1,4 +1,4 @@
-"""Smaller networks that compute the same function on an input box; no Pyomo in here.
+"""Smaller networks that compute the same function on an input box.
 
 Every tensor of the network is written as an affine function of what is kept.  A neuron
 is left out if, on the box,
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from pyomo_relu.arguments import a_network, bounds_record, checked
+from pyomo_relu.common.arguments import a_network, bounds_record, checked
 from pyomo_relu.errors import NetworkError
 from pyomo_relu.network.layer import INPUT, Layer, Source
 from pyomo_relu.network.network import Network
@@ -135,7 +135,7 @@ class _Reducer:
     def _rows(self, layer):
         """The layer's pre-activations as a form."""
         parts, constant = {}, layer.bias.copy()
-        for source, w in zip(layer.sources, layer.weights):
+        for source, w in zip(layer.sources, layer.weights, strict=True):
             form, offset = self.forms[source]
             w = sparse.csr_array(w)
             constant += w @ offset
@@ -172,7 +172,10 @@ class _Reducer:
         close = np.abs(cosine.data) > 1.0 - 1e-9
         found = {}
         for a, b, sign in zip(
-            cosine.row[close], cosine.col[close], np.sign(cosine.data[close])
+            cosine.row[close],
+            cosine.col[close],
+            np.sign(cosine.data[close]),
+            strict=True,
         ):
             i, j = int(unstable[b]), int(unstable[a])
             if i in found or j in found:
@@ -306,7 +309,7 @@ def _constant_rows(rows):
 
 
 def _matrix(entries, n_rows, n_columns):
-    row, column, data = zip(*entries)
+    row, column, data = zip(*entries, strict=True)
     return sparse.csr_array((data, (row, column)), shape=(n_rows, n_columns))
 
 

@@ -12,7 +12,7 @@ every layer that reads neuron j, be it before or after the activation, divides b
 import numpy as np
 from scipy import sparse
 
-from pyomo_relu.arguments import (
+from pyomo_relu.common.arguments import (
     a_network,
     checked,
     each,
@@ -49,7 +49,7 @@ def clip_network(network, ceilings):
     """
     sizes = [layer.size for layer in network.activation_layers]
     ceilings = each(numbers)("clip_network: ceilings", ceilings, NetworkError)
-    fits = [c.shape in ((), (n,)) for c, n in zip(ceilings, sizes)]
+    fits = [c.shape in ((), (n,)) for c, n in zip(ceilings, sizes, strict=True)]
     if len(ceilings) != len(sizes) or not all(fits):
         raise NetworkError(
             f"{network.name}: ceilings must be numbers or arrays, one per activation "
@@ -58,7 +58,9 @@ def clip_network(network, ceilings):
     if all(np.all(np.isinf(c)) for c in ceilings):
         return network
     layers = list(network.layers)
-    for k, (layer, ceiling) in enumerate(zip(network.activation_layers, ceilings)):
+    for k, (layer, ceiling) in enumerate(
+        zip(network.activation_layers, ceilings, strict=True)
+    ):
         if layer.ceiling is not None:
             ceiling = np.minimum(ceiling, layer.ceiling)
         elif np.all(np.isinf(ceiling)):
@@ -96,7 +98,7 @@ def rescale_network(network, factors):
         own = factors[k]
         weights = [
             _scaled(w, own, np.ones(w.shape[1]) if s == INPUT else factors[s])
-            for (s, _), w in zip(layer.sources, layer.weights)
+            for (s, _), w in zip(layer.sources, layer.weights, strict=True)
         ]
         ceiling = None if layer.ceiling is None else own * layer.ceiling
         layers.append(
@@ -188,7 +190,7 @@ def neurons_that_matter(network, reach):
         layer, rows = network.layers[k], np.flatnonzero(masks[k])
         parts = [
             (source, abs(w)[rows])
-            for (source, _), w in zip(layer.sources, layer.weights)
+            for (source, _), w in zip(layer.sources, layer.weights, strict=True)
             if source != INPUT
         ]
         total = np.abs(layer.bias[rows])
@@ -229,7 +231,7 @@ def _balance(network, combine, with_bias, max_sweeps):
         for k, layer in enumerate(network.layers[:-1]):
             incoming = [
                 _rows(w if s == INPUT else _scaled(w, None, factors[s]), combine)
-                for (s, _), w in zip(layer.sources, weights[k])
+                for (s, _), w in zip(layer.sources, weights[k], strict=True)
             ]
             if with_bias:
                 incoming.append(np.abs(layer.bias))

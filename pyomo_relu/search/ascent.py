@@ -1,4 +1,4 @@
-"""Projected gradient descent on networks, many starts at once; numpy only, no Pyomo.
+"""Projected gradient descent on networks, many starts at once.
 
 A ReLU network is affine on each linear region, so its gradient is exact almost
 everywhere and one batched forward and backward pass moves all starts together
@@ -9,13 +9,13 @@ programmes).
 import numpy as np
 from scipy.stats import qmc
 
-from pyomo_relu.arguments import a_network, checked, numbers, vector, whole
 from pyomo_relu.bounds.boxes import check_box
+from pyomo_relu.common.arguments import a_network, checked, numbers, vector, whole
+from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import NetworkError
 from pyomo_relu.network.layer import INPUT
 from pyomo_relu.search.problem import box_problem
-from pyomo_relu.search.relax_walk import walk
-from pyomo_relu.wording import counted
+from pyomo_relu.search.walk import walk
 
 #: First and last step of a descent, in widths of the box.
 _FIRST_STEP, _LAST_STEP = 0.1, 1e-3
@@ -73,7 +73,7 @@ def value_and_gradient(network, X, costs):
             total = through if total is None else total + through
         if total is None:
             continue
-        for (source, is_post), w in zip(layer.sources, layer.weights):
+        for (source, is_post), w in zip(layer.sources, layer.weights, strict=True):
             back = (w.T @ total.T).T
             if source == INPUT:
                 gradient += back

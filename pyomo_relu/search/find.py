@@ -8,24 +8,24 @@ from dataclasses import dataclass, field
 import numpy as np
 from pyomo.common.collections import ComponentMap
 
-from pyomo_relu.arguments import checked, flag, is_sequence, names, real, whole
-from pyomo_relu.block_values import point
-from pyomo_relu.bounds_runs import release_void_bounds
-from pyomo_relu.contradiction import SECONDS, contradiction
+from pyomo_relu.block.bounds_runs import release_void_bounds
+from pyomo_relu.block.values import point
+from pyomo_relu.common.arguments import checked, flag, is_sequence, names, real, whole
 from pyomo_relu.errors import InfeasibleError, ModelError
-from pyomo_relu.search.linear_solve import solve_linear
-from pyomo_relu.search.methods import METHODS
-from pyomo_relu.search.points import check_linear, problem_of, with_points
-from pyomo_relu.search.problem import Clock
-from pyomo_relu.search.project import with_reachable_outputs
-from pyomo_relu.search.relax_walk import solve_region
-from pyomo_relu.search.searcher import Searcher, check_rows
-from pyomo_relu.surrounding import read_surrounding
-from pyomo_relu.transform.targets import (
+from pyomo_relu.linear.solve import solve_linear
+from pyomo_relu.model.blocks import (
     check_function_kept,
     network_blocks,
     refuse_disjuncts,
 )
+from pyomo_relu.model.contradiction import SECONDS, contradiction
+from pyomo_relu.model.surrounding import read_surrounding
+from pyomo_relu.search.methods import METHODS
+from pyomo_relu.search.points import check_linear, problem_of, with_points
+from pyomo_relu.search.problem import Clock
+from pyomo_relu.search.project import with_reachable_outputs
+from pyomo_relu.search.searcher import Searcher, check_rows
+from pyomo_relu.search.walk import solve_region
 
 logger = logging.getLogger("pyomo.relu.search")
 
@@ -232,7 +232,7 @@ def _points(surrounding, start):
             f"({len(blocks)} here)."
         )
     try:
-        return [point(block, x) for block, x in zip(blocks, start)]
+        return [point(block, x) for block, x in zip(blocks, start, strict=True)]
     except ModelError as error:
         raise ModelError(f"start: {error}") from None
 
@@ -251,10 +251,12 @@ def _result(surrounding, searcher, units, objective):
     value = objective(searcher.value)
     return SearchResult(
         value,
-        ComponentMap(zip(surrounding.variables, best.tolist())),
+        ComponentMap(zip(surrounding.variables, best.tolist(), strict=True)),
         ComponentMap(
             (block, best[columns])
-            for block, columns in zip(surrounding.blocks, surrounding.input_columns)
+            for block, columns in zip(
+                surrounding.blocks, surrounding.input_columns, strict=True
+            )
         ),
         method,
         seconds,

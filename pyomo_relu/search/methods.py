@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from pyomo_relu.linear.solve import solve_linear
 from pyomo_relu.search.ascent import descend, latin_hypercube
-from pyomo_relu.search.linear_solve import solve_linear
 from pyomo_relu.search.mixed_integer import improve_by_mip, restart_points
-from pyomo_relu.search.relax_walk import solve_region, walk
 from pyomo_relu.search.trust_region import approach, sample_scales
+from pyomo_relu.search.walk import solve_region, walk
 
 #: Points per round where inputs decide everything, and where each costs a programme.
 _MANY, _FEW = 2000, 6

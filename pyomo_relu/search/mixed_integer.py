@@ -15,10 +15,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pyomo_relu.bounds.crown import crown_bounds
-from pyomo_relu.bounds.relaxation_linear import ModelBuilder
+from pyomo_relu.bounds.crown.crown import crown_bounds
+from pyomo_relu.linear.model import ModelBuilder
+from pyomo_relu.linear.solve import solve_linear
 from pyomo_relu.network.layer import ACTIVE, AT_CEILING, INPUT
-from pyomo_relu.search.linear_solve import solve_linear
 
 #: Sample-and-MIP frees this many neurons at most.
 _FREED = 20
@@ -76,7 +76,7 @@ class BigMModel:
         layers = []
         for k, layer in enumerate(network.layers):
             blocks = []
-            for (source, is_post), w in zip(layer.sources, layer.weights):
+            for (source, is_post), w in zip(layer.sources, layer.weights, strict=True):
                 if source == INPUT:
                     blocks.append((inputs, -w))
                 else:
@@ -101,7 +101,9 @@ class BigMModel:
         """Activation patterns of all networks at column values of the problem."""
         return [
             [s[0] for s in network.activation_pattern(columns[inputs])]
-            for network, inputs in zip(self.problem.networks, self.problem.inputs)
+            for network, inputs in zip(
+                self.problem.networks, self.problem.inputs, strict=True
+            )
         ]
 
 

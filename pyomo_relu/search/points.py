@@ -2,16 +2,18 @@
 
 import numpy as np
 
-from pyomo_relu.arguments import checked, kind, optional, seconds
+from pyomo_relu.common.arguments import checked, kind, optional, seconds
+from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import ModelError
+from pyomo_relu.model.surrounding import check_domains
 from pyomo_relu.search.problem import Problem
-from pyomo_relu.search.relax_walk import solve_region
-from pyomo_relu.surrounding import check_domains
-from pyomo_relu.wording import counted
+from pyomo_relu.search.walk import solve_region
 
 
 @checked(
-    ModelError, surrounding=kind("surrounding", "Surrounding"), time_limit=optional(seconds)
+    ModelError,
+    surrounding=kind("surrounding", "Surrounding"),
+    time_limit=optional(seconds),
 )
 def polish(surrounding, points, time_limit=None):
     """The best feasible point with every network in the linear region of its point.
@@ -68,7 +70,9 @@ def with_points(problem, points):
             f"{counted(len(problem.networks), 'network')}; "
             "give one per network block, in the model's order."
         )
-    for network, inputs, point in zip(problem.networks, problem.inputs, points):
+    for network, inputs, point in zip(
+        problem.networks, problem.inputs, points, strict=True
+    ):
         point = np.ravel(np.asarray(point, dtype=float))
         if point.size != inputs.size:
             raise ModelError(

@@ -1,4 +1,4 @@
-"""A search problem: linear rows around networks, as arrays; no Pyomo in here."""
+"""A search problem: linear rows around networks, as arrays."""
 
 import time
 from dataclasses import dataclass, field

@@ -4,10 +4,10 @@ import numpy as np
 from scipy import sparse
 
 from pyomo_relu.bounds import LinearModel
-from pyomo_relu.bounds.interval import interval_bounds
-from pyomo_relu.bounds.session import INFEASIBLE
+from pyomo_relu.bounds.crown.interval import interval_bounds
 from pyomo_relu.errors import InfeasibleError, ModelError
-from pyomo_relu.search.linear_solve import solve_linear
+from pyomo_relu.linear.sessions.session import INFEASIBLE
+from pyomo_relu.linear.solve import solve_linear
 
 #: Bounds beyond this count as none.
 _LARGE = 1e8

@@ -1,4 +1,4 @@
-"""Linear regions as rows of a linear programme; no solver in here."""
+"""Linear regions as rows of a linear programme."""
 
 import numpy as np
 from scipy import sparse
@@ -67,7 +67,7 @@ def joint_region(problem, columns):
     linear = problem.linear
     blocks, lower, upper = [linear.matrix], [linear.row_lower], [linear.row_upper]
     for network, inputs, outputs in zip(
-        problem.networks, problem.inputs, problem.outputs
+        problem.networks, problem.inputs, problem.outputs, strict=True
     ):
         rows, lo, hi, C, d = region_rows(network, columns[inputs])
         blocks.append(spread(rows, inputs, problem.n_columns))

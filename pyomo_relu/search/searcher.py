@@ -1,4 +1,4 @@
-"""The state of one search: problem, incumbent, trajectory; arrays only, no Pyomo."""
+"""The state of one search: problem, incumbent, trajectory."""
 
 from functools import cached_property
 

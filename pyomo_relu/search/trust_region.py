@@ -23,7 +23,7 @@ import numpy as np
 from scipy import sparse
 
 from pyomo_relu.bounds import LinearModel
-from pyomo_relu.search.linear_solve import solve_linear
+from pyomo_relu.linear.solve import solve_linear
 from pyomo_relu.search.regions import output_rows, region_rows
 
 #: First and largest radius of the trust region in widths of the input box, and where
@@ -142,7 +142,7 @@ def _step(problem, scales, columns, radius, mu, clock):
     upper[moving] = np.minimum(upper[moving], columns[moving] + reach)
     rows, rhs = [], []
     for network, inputs, outputs in zip(
-        problem.networks, problem.inputs, problem.outputs
+        problem.networks, problem.inputs, problem.outputs, strict=True
     ):
         *_, C, d = region_rows(network, columns[inputs])
         rows.append(output_rows(C, inputs, outputs, n))

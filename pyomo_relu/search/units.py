@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pyomo_relu.bounds.relaxation_model import propagate
-from pyomo_relu.bounds.unit_range import BAND, UnitRange, range_sizes
+from pyomo_relu.bounds.relaxation.model import propagate
 from pyomo_relu.errors import InfeasibleError
+from pyomo_relu.linear.unit_range import BAND, UnitRange, range_sizes
 from pyomo_relu.network.network import Network
 from pyomo_relu.network.scaling import scaled_layers
 
@@ -57,7 +57,7 @@ class Units:
     def networks(self, networks, inputs, outputs):
         """The networks between columns in unit range; exact, for powers of two."""
         found = []
-        for network, read, written in zip(networks, inputs, outputs):
+        for network, read, written in zip(networks, inputs, outputs, strict=True):
             c, d = self.columns[read], self.columns[written]
             if np.any(c != 1.0) or np.any(d != 1.0):
                 layers = scaled_layers(network, (0.0, 1.0 / c), (0.0, 1.0 / d))
@@ -94,7 +94,7 @@ class Units:
             worst = np.maximum(worst, of_rows)
         whole = points[:, linear.integer]
         off = [np.abs(whole - np.round(whole))]
-        for network, read, written in zip(networks, inputs, outputs):
+        for network, read, written in zip(networks, inputs, outputs, strict=True):
             error = np.abs(network.forward(points[:, read]) - points[:, written])
             off.append(error / (self.columns + far)[:, written])
         for part in off:
@@ -150,7 +150,7 @@ def network_sizes(linear, networks, inputs, outputs):
     ended = np.isfinite(lower) & np.isfinite(upper)
     low, high = np.where(ended, lower, 0.0), np.where(ended, upper, 0.0)
     points = low + rng.random((_SAMPLES, low.size)) * (high - low)
-    for network, read, written in zip(networks, inputs, outputs):
+    for network, read, written in zip(networks, inputs, outputs, strict=True):
         box = read[ended[read] & np.isnan(given[read])]
         given[box] = range_sizes(lower[box], upper[box])
         if not ended[read].all():

@@ -6,17 +6,16 @@ from pyomo_relu.transform.bigm import BigM
 from pyomo_relu.transform.bounds import Bounds
 from pyomo_relu.transform.cells import Cells
 from pyomo_relu.transform.clipped import Clipped
+from pyomo_relu.transform.complementarity import Complementarity
 from pyomo_relu.transform.cuts import Cuts
 from pyomo_relu.transform.gdp import Gdp
-from pyomo_relu.transform.native_complementarity import Complementarity
-from pyomo_relu.transform.native_gurobi import use_native_constraints
-from pyomo_relu.transform.native_sos import Sos1
+from pyomo_relu.transform.gurobi_native import use_native_constraints
 from pyomo_relu.transform.obbt import OBBT
 from pyomo_relu.transform.partition import Partition
 from pyomo_relu.transform.reduce import Reduce
 from pyomo_relu.transform.refresh import Refresh
 from pyomo_relu.transform.scaled import Scaled
-from pyomo_relu.transform.warmstart import WarmStart
+from pyomo_relu.transform.sos1 import Sos1
 
 __all__ = [
     "OBBT",
@@ -34,6 +33,5 @@ __all__ = [
     "Refresh",
     "Scaled",
     "Sos1",
-    "WarmStart",
     "use_native_constraints",
 ]

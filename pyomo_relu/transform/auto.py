@@ -34,15 +34,15 @@ from pyomo.common.config import (
 from pyomo.common.dependencies import numpy as np
 from pyomo.core.base import ReverseTransformationToken, TransformationFactory
 
-from pyomo_relu.applications import current_application, describe_application
-from pyomo_relu.block_report import CHOICE
+from pyomo_relu.block.applications import current_application, describe_application
+from pyomo_relu.block.report import CHOICE
+from pyomo_relu.common.options import non_negative, read_options, solver_name
+from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import TransformationError
-from pyomo_relu.options import non_negative, read_options, solver_name
+from pyomo_relu.model.blocks import in_order
 from pyomo_relu.transform.base import NetworkFormulation, crown_on_block
-from pyomo_relu.transform.chained import outputs_bounded
-from pyomo_relu.transform.given_m import declare_given_m
-from pyomo_relu.transform.targets import in_order
-from pyomo_relu.wording import counted
+from pyomo_relu.transform.parts.chained import outputs_bounded
+from pyomo_relu.transform.parts.given_m import declare_given_m
 
 logger = logging.getLogger("pyomo.relu")
 

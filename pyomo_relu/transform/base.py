@@ -22,25 +22,25 @@ from pyomo.core.expr.visitor import identify_variables
 from pyomo.gdp import Disjunct
 
 from pyomo_relu import bounds as bounds_
-from pyomo_relu.applications import application, describe_application
-from pyomo_relu.block import ReLUNetworkBlockData
-from pyomo_relu.bounds_runs import release_void_bounds
+from pyomo_relu.block.applications import application, describe_application
+from pyomo_relu.block.block import ReLUNetworkBlockData
+from pyomo_relu.block.bounds_runs import release_void_bounds
+from pyomo_relu.block.encoding import Encoding
+from pyomo_relu.common.documentation import show_module_docstring
+from pyomo_relu.common.model_building import pause_garbage_collection
+from pyomo_relu.common.model_reading import model_read_once
+from pyomo_relu.common.options import read_options
+from pyomo_relu.common.transaction import transaction
+from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import TransformationError
-from pyomo_relu.model_building import pause_garbage_collection
-from pyomo_relu.model_reading import model_read_once
-from pyomo_relu.options import read_options
-from pyomo_relu.surrounding import modellers_rows
-from pyomo_relu.transaction import transaction
-from pyomo_relu.transform.ceilings import check_ceilings
-from pyomo_relu.transform.documentation import show_module_docstring
-from pyomo_relu.transform.encoding import Encoding
+from pyomo_relu.model.blocks import in_disjunct, network_blocks
+from pyomo_relu.model.surrounding import modellers_rows
+from pyomo_relu.model.unit_copies import copy_of
+from pyomo_relu.model.unit_rows import RewrittenRows
 from pyomo_relu.transform.options import declare_fixed_inputs, declare_targets
-from pyomo_relu.transform.resolution import leave_out_unresolved, warn_of_leak
-from pyomo_relu.transform.targets import in_disjunct, network_blocks
-from pyomo_relu.transform.unit_range import in_unit_range
-from pyomo_relu.unit_copies import copy_of
-from pyomo_relu.unit_rows import RewrittenRows
-from pyomo_relu.wording import counted
+from pyomo_relu.transform.parts.ceilings import check_ceilings
+from pyomo_relu.transform.parts.resolution import leave_out_unresolved, warn_of_leak
+from pyomo_relu.transform.parts.unit_range import in_unit_range
 
 logger = logging.getLogger("pyomo.relu")
 
@@ -311,7 +311,7 @@ def _rewrite_rows(encodings):
     for encoding in encodings:
         ends = encoding.bounds.lower[-1], encoding.bounds.upper[-1]
         largest = np.maximum(np.abs(ends[0]), np.abs(ends[1])).tolist()
-        sizes.update(zip(encoding.block.output_vars(), largest))
+        sizes.update(zip(encoding.block.output_vars(), largest, strict=True))
     rewritten = encodings[-1].rewritten = RewrittenRows()
     model = encodings[-1].block.model()
     rewritten.multiply_objective(model, sizes)

@@ -19,7 +19,7 @@ from pyomo.common.config import document_class_CONFIG
 from pyomo.core.base import TransformationFactory
 
 from pyomo_relu.transform.base import NetworkFormulation
-from pyomo_relu.transform.given_m import declare_given_m, tightened_by_given_m
+from pyomo_relu.transform.parts.given_m import declare_given_m, tightened_by_given_m
 
 
 def encode_big_m(encoding, k, i):
@@ -76,7 +76,7 @@ class BigM(NetworkFormulation):
     HANDLES_CEILINGS = True
 
     def _bounds(self, block, config):
-        bounds, given = super()._bounds(block, config)
+        bounds, _given = super()._bounds(block, config)
         return tightened_by_given_m(block, bounds, config.bigM)
 
     def _encode_neuron(self, encoding, k, i, config):

@@ -11,8 +11,6 @@ Sources: Plate et al., arXiv 2502.03016, eqs. (6)-(7); Zhang et al., NeurIPS 201
 (CROWN).
 """
 
-from collections.abc import Mapping
-
 from pyomo.common.config import (
     ConfigValue,
     NonNegativeInt,
@@ -21,17 +19,8 @@ from pyomo.common.config import (
 )
 from pyomo.core.base import TransformationFactory
 
-from pyomo_relu.transform.tightening import BoundTransformation
-
-
-def method_names(value):
-    """Domain of the option ``methods``: a list of names."""
-    if isinstance(value, str):
-        return (value,)
-    names = tuple(value)
-    if isinstance(value, Mapping) or not all(isinstance(n, str) for n in names):
-        raise ValueError("give a list of method names")
-    return names
+from pyomo_relu.common.options import method_names
+from pyomo_relu.transform.parts.tightening import BoundTransformation
 
 
 def declare_solver_free(config, default):

@@ -52,24 +52,24 @@ from pyomo.common.dependencies import numpy as np
 from pyomo.core.base import TransformationFactory
 
 from pyomo_relu import bounds as bounds_
+from pyomo_relu.common.options import non_negative, relaxation_solver
+from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import TransformationError
-from pyomo_relu.model_conditions import ModelConditions
-from pyomo_relu.options import non_negative, relaxation_solver
-from pyomo_relu.surrounding import read_surrounding, warn_of_left_out
+from pyomo_relu.model.conditions import ModelConditions
+from pyomo_relu.model.reads import (
+    absent_neuron_read,
+    neurons_read,
+    variables_read,
+)
+from pyomo_relu.model.surrounding import read_surrounding, warn_of_left_out
 from pyomo_relu.transform.base import (
     NetworkFormulation,
     check_encoded,
     crown_on_block,
 )
-from pyomo_relu.transform.cells_rows import encode_cells, set_cell_start
-from pyomo_relu.transform.chained import outputs_bounded
-from pyomo_relu.transform.given_m import declare_given_m, tightened_by_given_m
-from pyomo_relu.transform.reads import (
-    absent_neuron_read,
-    neurons_read,
-    variables_read,
-)
-from pyomo_relu.wording import counted
+from pyomo_relu.transform.parts.cell_rows import encode_cells, set_cell_start
+from pyomo_relu.transform.parts.chained import outputs_bounded
+from pyomo_relu.transform.parts.given_m import declare_given_m, tightened_by_given_m
 
 logger = logging.getLogger("pyomo.relu")
 

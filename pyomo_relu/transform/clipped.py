@@ -29,13 +29,13 @@ from pyomo.common.dependencies import numpy as np
 from pyomo.core.base import TransformationFactory
 
 from pyomo_relu import bounds as bounds_
-from pyomo_relu.declared_bounds import pieces_in_force
+from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import TransformationError
+from pyomo_relu.model.declared_bounds import pieces_in_force
 from pyomo_relu.transform.base import NetworkFormulation, check_encoded
 from pyomo_relu.transform.bigm import encode_big_m
-from pyomo_relu.transform.given_m import declare_given_m, tightened_by_given_m
-from pyomo_relu.transform.per_neuron import per_neuron_values
-from pyomo_relu.wording import counted
+from pyomo_relu.transform.parts.given_m import declare_given_m, tightened_by_given_m
+from pyomo_relu.transform.parts.per_neuron import per_neuron_values
 
 logger = logging.getLogger("pyomo.relu")
 

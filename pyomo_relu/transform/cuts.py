@@ -36,13 +36,13 @@ from pyomo.core.base import TransformationFactory
 
 from pyomo_relu import bounds as bounds_
 from pyomo_relu import network as network_
-from pyomo_relu.options import non_negative, relaxation_solver
-from pyomo_relu.surrounding import read_surrounding
+from pyomo_relu.common.options import non_negative, relaxation_solver
+from pyomo_relu.common.wording import counted
+from pyomo_relu.model.surrounding import read_surrounding
 from pyomo_relu.transform.base import NetworkFormulation, check_encoded
 from pyomo_relu.transform.bigm import encode_big_m
-from pyomo_relu.transform.chained import outputs_bounded
-from pyomo_relu.transform.given_m import declare_given_m, tightened_by_given_m
-from pyomo_relu.wording import counted
+from pyomo_relu.transform.parts.chained import outputs_bounded
+from pyomo_relu.transform.parts.given_m import declare_given_m, tightened_by_given_m
 
 logger = logging.getLogger("pyomo.relu")
 
@@ -120,7 +120,10 @@ class Cuts(NetworkFormulation):
             [
                 (self._found[id(block)][0], inputs, outputs)
                 for block, inputs, outputs in zip(
-                    blocks, surrounding.input_columns, surrounding.output_columns
+                    blocks,
+                    surrounding.input_columns,
+                    surrounding.output_columns,
+                    strict=True,
                 )
             ],
             config.solver,
@@ -128,7 +131,7 @@ class Cuts(NetworkFormulation):
         reason = rounds.run(
             config.max_rounds, config.tolerance, time_limit=config.time_limit
         )
-        self._cuts = {id(b): cuts for b, cuts in zip(blocks, rounds.cuts)}
+        self._cuts = {id(b): cuts for b, cuts in zip(blocks, rounds.cuts, strict=True)}
         ends = [f"{v:.6g}" for v in (rounds.values or [float("nan")])]
         logger.info(
             f"{self.NAME}: {counted(sum(map(len, rounds.cuts)), 'row')} after "
@@ -173,7 +176,7 @@ def _of_copies(units, layer, cut):
         np.concatenate(
             [
                 part if s.layer == network_.INPUT else np.full(w.shape[1], other)
-                for s, w in zip(layer.sources, layer.weights)
+                for s, w in zip(layer.sources, layer.weights, strict=True)
             ]
         )[cut.terms]
         for part, other in ((units.input_offset, 0.0), (units.input_factor, 1.0))

@@ -40,7 +40,7 @@ from pyomo.gdp.util import is_child_of
 
 from pyomo_relu.errors import TransformationError
 from pyomo_relu.transform.base import NetworkFormulation, encoding_of, source_of
-from pyomo_relu.transform.given_m import declare_given_m, tightened_by_given_m
+from pyomo_relu.transform.parts.given_m import declare_given_m, tightened_by_given_m
 
 
 class GuardedDisjunctionData(DisjunctionData):

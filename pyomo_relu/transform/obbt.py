@@ -29,16 +29,16 @@ from pyomo.common.dependencies import numpy as np
 from pyomo.core.base import TransformationFactory
 
 from pyomo_relu import bounds as bounds_
-from pyomo_relu.contradiction import SECONDS, contradiction
+from pyomo_relu.common.options import executor, non_negative, number
+from pyomo_relu.common.progress import progress_bars
 from pyomo_relu.errors import BoundsError, InfeasibleError, TransformationError
-from pyomo_relu.model_conditions import ModelConditions
-from pyomo_relu.options import executor, non_negative, number
-from pyomo_relu.progress import progress_bars
-from pyomo_relu.surrounding import read_surrounding, warn_of_left_out
+from pyomo_relu.model.blocks import network_blocks
+from pyomo_relu.model.conditions import ModelConditions
+from pyomo_relu.model.contradiction import SECONDS, contradiction
+from pyomo_relu.model.surrounding import read_surrounding, warn_of_left_out
 from pyomo_relu.transform.base import in_disjunct
 from pyomo_relu.transform.bounds import declare_solver_free
-from pyomo_relu.transform.targets import network_blocks
-from pyomo_relu.transform.tightening import BoundTransformation
+from pyomo_relu.transform.parts.tightening import BoundTransformation
 
 logger = logging.getLogger("pyomo.relu")
 
@@ -215,7 +215,7 @@ class OBBT(BoundTransformation):
                     found.lower[j].item(),
                     found.upper[j].item(),
                 )
-        for block, bounds in zip(everywhere, found.networks):
+        for block, bounds in zip(everywhere, found.networks, strict=True):
             if any(block is b for b in blocks):
                 self._record_model(block, bounds, found, saved, config)
 
@@ -223,7 +223,10 @@ class OBBT(BoundTransformation):
         embedded = [
             bounds_.EmbeddedNetwork(b.encoded_network, inputs, outputs, b.name)
             for b, inputs, outputs in zip(
-                blocks, surrounding.input_columns, surrounding.output_columns
+                blocks,
+                surrounding.input_columns,
+                surrounding.output_columns,
+                strict=True,
             )
         ]
         cutoff = _cutoff(surrounding, config.objective_cutoff)
@@ -254,7 +257,9 @@ class OBBT(BoundTransformation):
         if bounds is None:
             names = [
                 v.name
-                for v, lo, hi in zip(block.input_vars(), *block.input_box())
+                for v, lo, hi in zip(
+                    block.input_vars(), *block.input_box(), strict=True
+                )
                 if not np.isfinite(hi - lo)
             ]
             raise BoundsError(

@@ -27,12 +27,12 @@ from pyomo.common.dependencies import numpy as np
 from pyomo.core.base import TransformationFactory, Var, value
 from pyomo.core.base.set_types import Any
 
+from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import TransformationError
 from pyomo_relu.transform.base import NetworkFormulation
 from pyomo_relu.transform.bigm import encode_big_m
-from pyomo_relu.transform.given_m import declare_given_m, tightened_by_given_m
-from pyomo_relu.transform.partition_split import SourceTerms, split_terms
-from pyomo_relu.wording import counted
+from pyomo_relu.transform.parts.given_m import declare_given_m, tightened_by_given_m
+from pyomo_relu.transform.parts.partition_split import SourceTerms, split_terms
 
 # sums of part bounds this much looser than the bounds on v are looser by rounding only
 _ROUNDING = 1e-9
@@ -141,9 +141,11 @@ def _parts_per_layer(encoding, n_parts):
             f"'hull', or one such number per layer: '{name}' has "
             f"{counted(len(layers), 'activation layer')}."
         )
-    for k, (n, limit) in enumerate(zip(counts, limits)):
+    for k, (n, limit) in enumerate(zip(counts, limits, strict=True)):
         if n > max(limit, 1):
-            fitting = [min(m, max(most, 1)) for m, most in zip(counts, limits)]
+            fitting = [
+                min(m, max(most, 1)) for m, most in zip(counts, limits, strict=True)
+            ]
             raise TransformationError(
                 f"relu.partition: {n} parts, but the neurons of layer {k} of '{name}' "
                 f"have at most {counted(limit, 'nonzero weight')}. Use "

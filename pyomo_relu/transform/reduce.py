@@ -32,20 +32,20 @@ from pyomo.core.base.set_types import Any
 
 from pyomo_relu import bounds as bounds_
 from pyomo_relu import network as network_
-from pyomo_relu.affine_rows import affine_rows
+from pyomo_relu.block.encoding import Encoding
+from pyomo_relu.block.rows import affine_rows
+from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import TransformationError
-from pyomo_relu.surrounding import read_surrounding
-from pyomo_relu.transform.base import NetworkFormulation, in_disjunct, source_of
-from pyomo_relu.transform.bigm import encode_big_m
-from pyomo_relu.transform.chained import outputs_bounded
-from pyomo_relu.transform.encoding import Encoding
-from pyomo_relu.transform.given_m import declare_given_m, tightened_by_given_m
-from pyomo_relu.transform.reads import (
+from pyomo_relu.model.reads import (
     absent_neuron_read,
     neurons_read,
     variables_read,
 )
-from pyomo_relu.wording import counted
+from pyomo_relu.model.surrounding import read_surrounding
+from pyomo_relu.transform.base import NetworkFormulation, in_disjunct, source_of
+from pyomo_relu.transform.bigm import encode_big_m
+from pyomo_relu.transform.parts.chained import outputs_bounded
+from pyomo_relu.transform.parts.given_m import declare_given_m, tightened_by_given_m
 
 
 def _declare_reduce(config):
@@ -238,7 +238,7 @@ class _ReducedView(Encoding):
         read = {s.layer for layer in layers[:-1] for s in layer.sources}
         read |= {s.layer for s in layers[-1].sources if not s.post}
         found = set()
-        for source, w in zip(layers[-1].sources, layers[-1].weights):
+        for source, w in zip(layers[-1].sources, layers[-1].weights, strict=True):
             k = source.layer
             if k == network_.INPUT or k in read:
                 continue
@@ -317,6 +317,6 @@ def _other_reader(surrounding, at, bounds):
 
 
 def _network_blocks(surrounding):
-    from pyomo_relu.transform.targets import network_blocks
+    from pyomo_relu.model.blocks import network_blocks
 
     return network_blocks(surrounding.blocks[0].model(), None, Reduce.NAME)

@@ -28,18 +28,18 @@ from pyomo.common.config import ConfigDict, document_class_CONFIG
 from pyomo.core.base import Transformation, TransformationFactory
 from pyomo.gdp.util import is_child_of
 
-from pyomo_relu.applications import application
-from pyomo_relu.block_bounds import input_box, use_bounds
-from pyomo_relu.bounds_runs import GIVEN, BoundsRun
-from pyomo_relu.declared_bounds import ends, pieces_in_force
+from pyomo_relu.block.applications import application
+from pyomo_relu.block.bounds_in_force import input_box, use_bounds
+from pyomo_relu.block.bounds_runs import GIVEN, BoundsRun
+from pyomo_relu.common.documentation import show_module_docstring
+from pyomo_relu.common.model_reading import model_read_once, read_again
+from pyomo_relu.common.options import read_options
+from pyomo_relu.common.transaction import transaction
 from pyomo_relu.errors import TransformationError
-from pyomo_relu.model_reading import model_read_once, read_again
-from pyomo_relu.options import read_options
-from pyomo_relu.surrounding import in_force
-from pyomo_relu.transaction import transaction
-from pyomo_relu.transform.documentation import show_module_docstring
+from pyomo_relu.model.blocks import in_disjunct, network_blocks
+from pyomo_relu.model.declared_bounds import ends, pieces_in_force
+from pyomo_relu.model.surrounding import in_force
 from pyomo_relu.transform.options import declare_targets
-from pyomo_relu.transform.targets import in_disjunct, network_blocks
 
 logger = logging.getLogger("pyomo.relu")
 
@@ -153,7 +153,7 @@ def _changed_reason(source, sides):
     fixed = source.application is None or source.application.fixed_permanent
     for block, box in _boxes(source):
         now = input_box(block, fixed, lambda var: ends(var, sides))
-        if any((a != b).any() for a, b in zip(now, box)):
+        if any((a != b).any() for a, b in zip(now, box, strict=True)):
             return f"the inputs of '{block.name}' have other bounds or fixed values"
     if isinstance(source, BoundsRun):
         return None if source.conditions is None else source.conditions.changed(fixed)
@@ -163,7 +163,7 @@ def _changed_reason(source, sides):
 def _boxes(source):
     """(block, input box that the run or encoding was made for)."""
     if isinstance(source, BoundsRun):
-        return list(zip(source.blocks, source.boxes))
+        return list(zip(source.blocks, source.boxes, strict=True))
     bounds = source.bounds
     return [(source.block, (bounds.input_lower, bounds.input_upper))]
 

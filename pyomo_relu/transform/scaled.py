@@ -45,13 +45,13 @@ from pyomo.repn import generate_standard_repn
 
 from pyomo_relu import bounds as bounds_
 from pyomo_relu import network as network_
-from pyomo_relu.affine_rows import affine_rows
+from pyomo_relu.block.encoding import Encoding
+from pyomo_relu.block.rows import affine_rows
 from pyomo_relu.errors import TransformationError
 from pyomo_relu.transform.base import NetworkFormulation, check_encoded
 from pyomo_relu.transform.bigm import encode_big_m
-from pyomo_relu.transform.encoding import Encoding
-from pyomo_relu.transform.given_m import declare_given_m, tightened_by_given_m
-from pyomo_relu.transform.per_neuron import per_neuron_values
+from pyomo_relu.transform.parts.given_m import declare_given_m, tightened_by_given_m
+from pyomo_relu.transform.parts.per_neuron import per_neuron_values
 
 # bounds in other units are moved outward by this much where the product is not exact
 _RELATIVE = 4.0 * 2.0**-52
@@ -151,7 +151,8 @@ class Scaled(NetworkFormulation):
                 )
             return factors
         reach = [
-            np.maximum(-low, high) for low, high in zip(bounds.lower, bounds.upper)
+            np.maximum(-low, high)
+            for low, high in zip(bounds.lower, bounds.upper, strict=True)
         ]
         matters = network_.neurons_that_matter(network, reach)
         if config.criterion == "unit":
@@ -165,7 +166,7 @@ class Scaled(NetworkFormulation):
             wanted = balance[config.criterion](network)
         wanted = [
             np.where(m, np.clip(s, 1.0 / most, most), 1.0)
-            for s, m in zip(wanted, matters)
+            for s, m in zip(wanted, matters, strict=True)
         ]
         limit = _coefficients(bounds).ratio * (1 + 1e-12)
         for power in (1.0, 0.5, 0.25, 0.125, 0.0):
@@ -288,7 +289,7 @@ def _replace_affine_rows(encoding, scaled, factors):
     for k, layer in enumerate(scaled.network.layers):
         last = k == len(factors)
         changed = np.zeros(layer.size, dtype=bool) if last else factors[k] != 1.0
-        for source, w in zip(layer.sources, layer.weights):
+        for source, w in zip(layer.sources, layer.weights, strict=True):
             if source.layer != network_.INPUT:
                 changed |= (w != 0) @ (factors[source.layer] != 1.0)
         if not changed.any():

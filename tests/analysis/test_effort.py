@@ -5,7 +5,7 @@ import pytest
 
 from pyomo_relu import ReLUNetworkBlock
 from pyomo_relu.analysis import measure_effort
-from pyomo_relu.analysis.effort import apply_transformations
+from pyomo_relu.analysis.effort.effort import apply_transformations
 from pyomo_relu.errors import ModelError, SolverError
 from tests.networks import chain
 

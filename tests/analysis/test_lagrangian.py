@@ -7,7 +7,7 @@ import pytest
 
 from pyomo_relu.analysis import critical_neurons, lagrangian_bound
 from pyomo_relu.bounds import interval_bounds, tighten
-from pyomo_relu.bounds.milp import milp_obbt
+from pyomo_relu.bounds.obbt.milp import milp_obbt
 from pyomo_relu.errors import BoundsError, InfeasibleError
 from tests.networks import chain, residual, two_two_one
 
@@ -20,7 +20,9 @@ def ensemble(seed, count=3, sizes=(2, 5, 5, 1)):
 
 def truth(networks, weights=None, points=GRID):
     weights = [1 / len(networks)] * len(networks) if weights is None else weights
-    values = sum(w * n.forward(points)[:, 0] for n, w in zip(networks, weights))
+    values = sum(
+        w * n.forward(points)[:, 0] for n, w in zip(networks, weights, strict=True)
+    )
     return values.min()
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyomo_relu.analysis import count_regions
-from pyomo_relu.bounds.interval import interval_bounds
+from pyomo_relu.bounds.crown.interval import interval_bounds
 from pyomo_relu.errors import BoundsError, NetworkError
 from pyomo_relu.network import Network, load_onnx
 from tests.analysis.networks import (
@@ -33,7 +33,7 @@ PLANAR = [
 
 
 def grid(lower, upper, n):
-    axes = [np.linspace(a, b, n + 2)[1:-1] for a, b in zip(lower, upper)]
+    axes = [np.linspace(a, b, n + 2)[1:-1] for a, b in zip(lower, upper, strict=True)]
     return np.stack(np.meshgrid(*axes), axis=-1).reshape(-1, len(axes))
 
 
@@ -63,7 +63,7 @@ def test_polygons_tile_the_box_and_carry_the_network(network):
     points = np.array([r.point for r in result.regions])
     outputs = network.forward(points)
     states = np.concatenate(network.activation_pattern(points), axis=1)
-    for region, y, state in zip(result.regions, outputs, states):
+    for region, y, state in zip(result.regions, outputs, states, strict=True):
         assert region.weights @ region.point + region.offset == pytest.approx(y)
         assert np.array_equal(np.concatenate(region.pattern), state)
         corners = network.forward(region.vertices)
@@ -78,7 +78,7 @@ def lines_in_open_box(network, half):
     b = [Fraction(float(v)) for v in network.layers[0].bias]
     corners = list(itertools.product((-half, half), repeat=2))
     cutting = []
-    for (p, q), r in zip(w, b):
+    for (p, q), r in zip(w, b, strict=True):
         values = [p * x + q * y + r for x, y in corners]
         if min(values) < 0 < max(values):
             cutting.append((p, q, r))
@@ -288,7 +288,7 @@ def serra(n_inputs, sizes):
     total = 0
     for js in itertools.product(*(range(n + 1) for n in sizes)):
         d, product = n_inputs, 1
-        for n, j in zip(sizes, js):
+        for n, j in zip(sizes, js, strict=True):
             product = product * comb(n, j) if j <= d else 0
             d = min(d, n - j)
         total += product

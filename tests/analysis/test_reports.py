@@ -7,7 +7,7 @@ import pytest
 
 from pyomo_relu.analysis import big_m_statistics, stability
 from pyomo_relu.bounds import NeuronBounds
-from pyomo_relu.bounds.interval import interval_bounds
+from pyomo_relu.bounds.crown.interval import interval_bounds
 from pyomo_relu.errors import BoundsError
 from pyomo_relu.network import Network
 from tests.analysis.networks import chain
@@ -21,7 +21,10 @@ NETWORK = Network.sequential(
 
 def record(first, second):
     """Bounds of the two hidden layers, as lists of (L, U)."""
-    lower, upper = zip(*(zip(*layer) for layer in (first, second, [(-9, 9)])))
+    lower, upper = zip(
+        *(zip(*layer, strict=True) for layer in (first, second, [(-9, 9)])),
+        strict=False,
+    )
     return NeuronBounds(NETWORK, lower, upper, "given", [-1.0], [1.0])
 
 

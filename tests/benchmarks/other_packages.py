@@ -9,7 +9,10 @@ def omlt_definition(network, lower, upper):
     from omlt.neuralnet import NetworkDefinition
     from omlt.neuralnet.layer import DenseLayer, InputLayer
 
-    bounds = {i: (float(lo), float(hi)) for i, (lo, hi) in enumerate(zip(lower, upper))}
+    bounds = {
+        i: (float(lo), float(hi))
+        for i, (lo, hi) in enumerate(zip(lower, upper, strict=True))
+    }
     definition = NetworkDefinition(scaled_input_bounds=bounds)
     previous = InputLayer([network.n_inputs])
     definition.add_layer(previous)

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from pyomo_relu.bounds import interval_batch, interval_bounds
-from pyomo_relu.bounds.crown import crown_batch, crown_bounds
-from pyomo_relu.bounds.splitting import split_bounds
+from pyomo_relu.bounds.crown.crown import crown_batch, crown_bounds
+from pyomo_relu.bounds.crown.splitting import split_bounds
 from tests.random_networks import random_network
 
 SHAPES = {"784, 2x256": (784, (256, 256), 10), "10, 3x200": (10, (200,) * 3, 1)}

@@ -53,7 +53,7 @@ def instance(name):
     )
     outputs, shares = [], []
     for i, one in enumerate(names):
-        for var, lo, hi in zip(m.nn[i].input_vars(), *box(one)):
+        for var, lo, hi in zip(m.nn[i].input_vars(), *box(one), strict=True):
             var.setlb(lo)
             var.setub(hi)
             shares.append(var / hi)

@@ -6,6 +6,7 @@ floats, the big-M rows, vectorised interval bounds, garbage collection paused.
 """
 
 import gc
+import itertools
 import time
 
 import numpy as np
@@ -15,7 +16,7 @@ from pyomo.core.expr.numeric_expr import LinearExpression
 
 from pyomo_relu import Network, ReLUNetworkBlock
 from pyomo_relu.bounds import interval_bounds
-from pyomo_relu.model_building import pause_garbage_collection
+from pyomo_relu.common.model_building import pause_garbage_collection
 from tests.benchmarks.other_packages import omlt_definition
 
 SIZES = [
@@ -27,7 +28,7 @@ SIZES = [
 
 def network(sizes):
     rng = np.random.default_rng(0)
-    pairs = list(zip(sizes, sizes[1:]))
+    pairs = list(itertools.pairwise(sizes))
     return Network.sequential(
         [rng.normal(size=(b, a)) * np.sqrt(2 / a) for a, b in pairs],
         [0.1 * rng.normal(size=b) for _, b in pairs],
@@ -83,7 +84,7 @@ def _floor_layer(m, k, layer, previous, bounds, activation):
 def _vars(m, name, n, low, high):
     var = pyo.Var(n)
     m.add_component(name, var)
-    for v, lo, hi in zip(var.values(), low, high):
+    for v, lo, hi in zip(var.values(), low, high, strict=True):
         v.setlb(lo)
         v.setub(hi)
     return list(var.values())

@@ -13,9 +13,9 @@ import numpy as np
 import pyomo.environ as pyo
 import pytest
 
-from pyomo_relu.bounds.crown import crown_bounds
-from pyomo_relu.bounds.obbt import lp_obbt
-from pyomo_relu.bounds.session_highs import HighsSession
+from pyomo_relu.bounds.crown.crown import crown_bounds
+from pyomo_relu.bounds.obbt.layerwise import lp_obbt
+from pyomo_relu.linear.sessions.highs import HighsSession
 from pyomo_relu.network import Network, load_onnx
 from tests.paths import SHARED_MODELS, needs_shared_models
 

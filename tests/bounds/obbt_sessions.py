@@ -7,9 +7,9 @@ import signal
 import numpy as np
 from scipy.optimize import linprog
 
-from pyomo_relu.bounds.session import INFEASIBLE, OPTIMAL, TIME_LIMIT, Answer
-from pyomo_relu.bounds.session_gurobi import GurobiSession
-from pyomo_relu.bounds.session_highs import HighsSession
+from pyomo_relu.linear.sessions.gurobi import GurobiSession
+from pyomo_relu.linear.sessions.highs import HighsSession
+from pyomo_relu.linear.sessions.session import INFEASIBLE, OPTIMAL, TIME_LIMIT, Answer
 from pyomo_relu.network import INPUT
 
 
@@ -122,19 +122,19 @@ def linprog_range(network, bounds, layer, neuron):
     """
     sizes = [lay.size for lay in network.layers[:layer]]
     n = network.n_inputs + 2 * sum(sizes)
-    box = list(zip(bounds.input_lower, bounds.input_upper))
+    box = list(zip(bounds.input_lower, bounds.input_upper, strict=True))
     v_at, x_at, at = [], [], network.n_inputs
     for k, size in enumerate(sizes):
         v_at.append(at + np.arange(size))
         x_at.append(at + size + np.arange(size))
         at += 2 * size
-        box += list(zip(bounds.lower[k], bounds.upper[k]))
-        box += list(zip(*bounds.post_bounds(k)))
+        box += list(zip(bounds.lower[k], bounds.upper[k], strict=True))
+        box += list(zip(*bounds.post_bounds(k), strict=True))
     equal, equal_rhs, less, rhs = [], [], [], []
 
     def affine_row(lay, i):
         row = np.zeros(n)
-        for (source, post), w in zip(lay.sources, lay.weights):
+        for (source, post), w in zip(lay.sources, lay.weights, strict=True):
             w = w.toarray() if hasattr(w, "toarray") else w
             where = np.arange(network.n_inputs)
             if source != INPUT:

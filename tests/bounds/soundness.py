@@ -18,7 +18,7 @@ def assert_sound(network, bounds, points):
 def assert_within(values, lowers, uppers):
     """``lowers[k] <= values[k] <= uppers[k]``, shapes (N, size) and (size,) or same."""
     assert len(values) == len(lowers) == len(uppers)
-    for k, (v, lo, hi) in enumerate(zip(values, lowers, uppers)):
+    for k, (v, lo, hi) in enumerate(zip(values, lowers, uppers, strict=True)):
         if not (np.all(v >= lo) and np.all(v <= hi)):
             worst = np.max(np.maximum(lo - v, v - hi))
             raise AssertionError(f"layer {k}: a value lies outside by {worst}")

@@ -6,9 +6,9 @@ from scipy import sparse
 
 from pyomo_relu import Network
 from pyomo_relu.bounds import CellPartition, LinearModel, affine_pieces, interval_bounds
-from pyomo_relu.bounds.cell_pieces import breakpoints
-from pyomo_relu.bounds.cells_model import CellRelaxation
-from pyomo_relu.bounds.cells_refinement import CellRefinement
+from pyomo_relu.bounds.cells.pieces import breakpoints
+from pyomo_relu.bounds.cells.refinement import CellRefinement
+from pyomo_relu.bounds.cells.relaxation import CellRelaxation
 from pyomo_relu.errors import BoundsError, InfeasibleError
 from tests.networks import chain, residual
 
@@ -20,12 +20,14 @@ def check_cells(partition, lower, upper, n=2000):
     pre = network.propagate(X)[0]
     A_low, c_low, A_high, c_high = partition.lines
     slack = 1e-9
-    for point, *values in zip(X, *pre):
+    for point, *values in zip(X, *pre, strict=True):
         inside = (partition.lower <= point) & (point <= partition.upper)
         cells = np.flatnonzero(inside.all(axis=1))
         assert cells.size
         for c in cells:
-            for lo, hi, v in zip(partition.lowers, partition.uppers, values):
+            for lo, hi, v in zip(
+                partition.lowers, partition.uppers, values, strict=True
+            ):
                 assert np.all(lo[c] - slack <= v) and np.all(v <= hi[c] + slack)
             y = values[-1]
             assert np.all(A_low[c] @ point + c_low[c] <= y + slack)

@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from pyomo_relu.bounds import NeuronBounds, interval_bounds
-from pyomo_relu.bounds.crown import (
+from pyomo_relu.bounds.crown.crown import (
     crown_batch,
     crown_bounds,
     layer_lines,
     output_lines,
 )
-from pyomo_relu.bounds.lines import activation_lines
+from pyomo_relu.bounds.crown.lines import activation_lines
 from pyomo_relu.errors import BoundsError
 from pyomo_relu.network import INPUT, Layer, Network, Source
 from tests.bounds.soundness import (
@@ -160,8 +160,11 @@ def _exact_pass(network, point):
     t = [Fraction(float(x)) for x in point]
     for layer in network.layers:
         v = [
-            sum((Fraction(float(w)) * s for w, s in zip(row, t)), Fraction(float(b)))
-            for row, b in zip(layer.weights[0], layer.bias)
+            sum(
+                (Fraction(float(w)) * s for w, s in zip(row, t, strict=True)),
+                Fraction(float(b)),
+            )
+            for row, b in zip(layer.weights[0], layer.bias, strict=True)
         ]
         yield np.array(v)
         t = [max(Fraction(0), s) for s in v]
@@ -292,7 +295,9 @@ def test_start_is_used_and_recorded():
     network = random_network(2, 2, (10, 10), 1, scale=1.4)
     crown = crown_bounds(network, -1.0, 1.0)
     assert "crown" in crown.source[1] and set(crown.source[0]) == {"interval"}
-    tight = [0.5 * (lo + hi) for lo, hi in zip(crown.lower[:1], crown.upper[:1])]
+    tight = [
+        0.5 * (lo + hi) for lo, hi in zip(crown.lower[:1], crown.upper[:1], strict=True)
+    ]
     given_bounds = NeuronBounds(
         network,
         [tight[0] - 0.1, *crown.lower[1:]],

@@ -7,7 +7,7 @@ import pytest
 from scipy import sparse
 
 from pyomo_relu.bounds import CutRounds, LinearModel, crown_bounds
-from pyomo_relu.bounds.cuts import NeuronCuts, _Columns
+from pyomo_relu.bounds.relaxation.cuts import NeuronCuts, _Columns
 from tests.networks import chain, residual
 from tests.random_networks import random_network
 

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyomo_relu.bounds import interval_batch, interval_bounds
-from pyomo_relu.bounds.rounding import gamma, slack
 from pyomo_relu.errors import BoundsError
+from pyomo_relu.linear.rounding import gamma, slack
 from pyomo_relu.network import INPUT, Layer, Network, Source
 from tests.bounds.soundness import (
     assert_sound,
@@ -71,7 +71,7 @@ def test_rounding_is_covered_with_784_inputs(scale):
         assert_sound(network, bounds, centre[None])
         batch = np.tile(centre, (7, 1))
         assert_sound(network, bounds, batch)
-        for lo, hi in zip(bounds.lower[0:1], bounds.upper[0:1]):
+        for lo, hi in zip(bounds.lower[0:1], bounds.upper[0:1], strict=True):
             size = np.abs(network.layers[0].weights[0]) @ np.abs(centre)
             assert np.all(hi - lo <= 2 * slack(784 + 24) * (size + 1.0 * scale))
         ends = centre - 1e-9, centre + 1e-9
@@ -92,10 +92,13 @@ def test_first_layer_is_exact_to_rounding():
     for i in range(20):
         corners = [
             sum(
-                (Fraction(float(a)) * Fraction(float(x)) for a, x in zip(w[i], corner)),
+                (
+                    Fraction(float(a)) * Fraction(float(x))
+                    for a, x in zip(w[i], corner, strict=True)
+                ),
                 Fraction(float(network.layers[0].bias[i])),
             )
-            for corner in itertools.product(*zip(lower, upper))
+            for corner in itertools.product(*zip(lower, upper, strict=True))
         ]
         lo, hi = bounds.lower[0][i], bounds.upper[0][i]
         assert lo <= min(corners) and max(corners) <= hi
@@ -166,8 +169,8 @@ def test_batch_equals_single_boxes():
 
 def _around(arrays, i):
     pad = [1e-12 * (1.0 + np.abs(a[i])) for a in arrays]
-    return [a[i] - p for a, p in zip(arrays, pad)], [
-        a[i] + p for a, p in zip(arrays, pad)
+    return [a[i] - p for a, p in zip(arrays, pad, strict=True)], [
+        a[i] + p for a, p in zip(arrays, pad, strict=True)
     ]
 
 

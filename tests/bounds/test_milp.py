@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyomo_relu.bounds.interval import interval_bounds
-from pyomo_relu.bounds.milp import milp_obbt
-from pyomo_relu.bounds.obbt import lp_obbt
+from pyomo_relu.bounds.crown.interval import interval_bounds
+from pyomo_relu.bounds.obbt.layerwise import lp_obbt
+from pyomo_relu.bounds.obbt.milp import milp_obbt
 from pyomo_relu.errors import BoundsError
 from tests.bounds import obbt_sessions
 from tests.bounds.soundness import assert_sound

@@ -97,6 +97,6 @@ def test_pickles(network):
     b = bounds(network, [-2.0] * 4, [2.0] * 4, "lp")
     again = pickle.loads(pickle.dumps(b))
     assert again.network == network
-    for a, c in zip(again.lower + again.upper, b.lower + b.upper):
+    for a, c in zip(again.lower + again.upper, b.lower + b.upper, strict=True):
         assert np.array_equal(a, c)
     assert again.source[0].tolist() == ["lp"] * 4

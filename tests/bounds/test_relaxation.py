@@ -8,15 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from pyomo_relu.bounds.interval import interval_bounds
-from pyomo_relu.bounds.relaxation import relax_layer, relax_window
-from pyomo_relu.bounds.relaxation_linear import LinearModel, power_of_two
-from pyomo_relu.bounds.relaxation_model import (
+from pyomo_relu.bounds.crown.interval import interval_bounds
+from pyomo_relu.bounds.relaxation.model import (
     EmbeddedNetwork,
     propagate,
     relax_model,
 )
+from pyomo_relu.bounds.relaxation.network import relax_layer, relax_window
 from pyomo_relu.errors import BoundsError, InfeasibleError
+from pyomo_relu.linear.model import LinearModel, power_of_two
 from pyomo_relu.network import INPUT, Layer, Network, Source
 from tests.random_networks import boxes, networks, random_network, sample
 
@@ -146,7 +146,9 @@ def test_bad_models_are_refused():
     ):
         LinearModel(sparse.csr_array([[np.inf]]), [0.0], [1.0], [0.0], [1.0])
     network = random_network(0, 2, (3,), 1)
-    with pytest.raises(BoundsError, match="2 inputs and 1 output, but got columns for 1 and 1"):
+    with pytest.raises(
+        BoundsError, match="2 inputs and 1 output, but got columns for 1 and 1"
+    ):
         EmbeddedNetwork(network, [0], [1], "surrogate")
 
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyomo_relu.bounds.crown import crown_bounds
-from pyomo_relu.bounds.splitting import split_bounds
+from pyomo_relu.bounds.crown.crown import crown_bounds
+from pyomo_relu.bounds.crown.splitting import split_bounds
 from pyomo_relu.errors import BoundsError
 from pyomo_relu.network import Network, load_onnx
 from tests.bounds.soundness import assert_sound

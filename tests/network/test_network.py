@@ -30,7 +30,7 @@ def by_hand(network, x):
     pre, post = [], []
     for layer in network.layers:
         v = [float(b) for b in layer.bias]
-        for (source, is_post), w in zip(layer.sources, layer.weights):
+        for (source, is_post), w in zip(layer.sources, layer.weights, strict=True):
             t = x if source == INPUT else (post if is_post else pre)[source]
             rows = w.toarray() if sparse.issparse(w) else w
             for i in range(layer.size):
@@ -41,7 +41,9 @@ def by_hand(network, x):
         elif layer.ceiling is None:
             post.append([max(0.0, a) for a in v])
         else:
-            post.append([min(max(0.0, a), c) for a, c in zip(v, layer.ceiling)])
+            post.append(
+                [min(max(0.0, a), c) for a, c in zip(v, layer.ceiling, strict=True)]
+            )
     return pre, post
 
 
@@ -56,7 +58,7 @@ def test_forward_is_the_sum_over_sources(network, seed):
         v, t = by_hand(network, list(x))
         scale = 1 + max(abs(a) for row in v for a in row)
         np.testing.assert_allclose(Y[n], t[-1], rtol=0, atol=1e-12 * scale)
-        for ours, theirs in zip(pre, v):
+        for ours, theirs in zip(pre, v, strict=True):
             np.testing.assert_allclose(ours[n], theirs, rtol=0, atol=1e-12 * scale)
 
 
@@ -84,7 +86,9 @@ def test_linear_piece_is_the_derivative(network, seed):
         step[j] = h
         near = [network.activation_pattern((x + s)[None]) for s in (step, -step)]
         same = all(
-            np.array_equal(p[0], q) for other in near for p, q in zip(other, pattern)
+            np.array_equal(p[0], q)
+            for other in near
+            for p, q in zip(other, pattern, strict=True)
         )
         if same:
             slope = (network.forward(x + step) - network.forward(x - step)) / (2 * h)
@@ -95,7 +99,9 @@ def test_linear_piece_of_inner_layers():
     network = random_network(8, 3, (4, 4), residual=True, pre=True)
     x = np.array([[0.3, -0.7, 0.2]])
     pattern = [p[0] for p in network.activation_pattern(x)]
-    for (C, d), v in zip(network.linear_piece(pattern), network.propagate(x)[0]):
+    for (C, d), v in zip(
+        network.linear_piece(pattern), network.propagate(x)[0], strict=True
+    ):
         np.testing.assert_allclose(C @ x[0] + d, v[0], atol=1e-12)
 
 

@@ -17,7 +17,9 @@ def surrogate(name):
     entry = json.loads((NETWORKS / "manifest.json").read_text())[name]
     m = pyo.ConcreteModel()
     m.nn = ReLUNetworkBlock(network=str(NETWORKS / f"{name}.onnx"))
-    for var, lo, hi in zip(m.nn.input_vars(), entry["lower"], entry["upper"]):
+    for var, lo, hi in zip(
+        m.nn.input_vars(), entry["lower"], entry["upper"], strict=True
+    ):
         var.setlb(lo)
         var.setub(hi)
     m.cost = pyo.Objective(expr=m.nn.output_vars()[0])

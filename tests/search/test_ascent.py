@@ -19,7 +19,7 @@ def test_gradient_is_the_slope_of_the_linear_piece(network, seed):
     X = rng.normal(size=(5, network.n_inputs))
     costs = rng.normal(size=(5, network.n_outputs))
     values, gradient = value_and_gradient(network, X, costs)
-    for x, c, value, slope in zip(X, costs, values, gradient):
+    for x, c, value, slope in zip(X, costs, values, gradient, strict=True):
         C, _ = network.linear_piece([s[0] for s in network.activation_pattern(x)])[-1]
         assert value == pytest.approx(c @ network.forward(x), abs=1e-9)
         assert np.allclose(slope, c @ C, atol=1e-9)

@@ -6,11 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyomo_relu.errors import ModelError
+from pyomo_relu.model.surrounding import read_surrounding
 from pyomo_relu.search import polish
 from pyomo_relu.search.problem import TOLERANCE, box_problem
 from pyomo_relu.search.regions import region_rows
-from pyomo_relu.search.relax_walk import solve_region, walk
-from pyomo_relu.surrounding import read_surrounding
+from pyomo_relu.search.walk import solve_region, walk
 from tests.networks import chain
 from tests.random_networks import networks
 from tests.search.models import level_set, two_networks
@@ -30,7 +30,7 @@ def test_rows_hold_exactly_on_the_region(network, seed):
         margin = np.minimum(activity - lower, upper - activity).min(initial=np.inf)
         same = all(
             np.array_equal(a, b[0])
-            for a, b in zip(own, network.activation_pattern(point))
+            for a, b in zip(own, network.activation_pattern(point), strict=True)
         )
         if margin > 1e-9:
             assert same
@@ -55,7 +55,7 @@ def test_polish_completes_integers_and_links():
     m = two_networks()
     surrounding = read_surrounding(m, [m.first, m.second])
     objective, columns = polish(surrounding, [[0.1, 0.2]] * 2)
-    for var, value in zip(surrounding.variables, columns):
+    for var, value in zip(surrounding.variables, columns, strict=True):
         var.set_value(value, skip_validation=True)
     assert m.first.forward_error() <= 1e-9 and m.second.forward_error() <= 1e-9
     assert abs(m.on_outputs.body() - m.on_outputs.upper) <= TOLERANCE

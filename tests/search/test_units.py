@@ -6,12 +6,12 @@ import pytest
 from scipy import sparse
 
 from pyomo_relu.bounds import LinearModel
+from pyomo_relu.branch.branch import BranchOptions, branch
+from pyomo_relu.branch.joint import build_problem
+from pyomo_relu.branch.read import read_model
+from pyomo_relu.linear.box_rows import BoxRows, RowPattern
 from pyomo_relu.network import Network
 from pyomo_relu.network.scaling import scaled_layers
-from pyomo_relu.search.branch import BranchOptions, branch
-from pyomo_relu.search.branch_joint import build_problem
-from pyomo_relu.search.branch_model import read_model
-from pyomo_relu.search.branch_rows import BoxRows, RowPattern
 from pyomo_relu.search.problem import TOLERANCE, box_problem
 from tests import units
 
@@ -265,7 +265,7 @@ def _least(m, y):
         sign = 1.0 if row.upper is None else -1.0
         repn = generate_standard_repn(sign * (row.body - level))
         coefficients, rest = np.zeros(4), repn.constant
-        for var, c in zip(repn.linear_vars, repn.linear_coefs):
+        for var, c in zip(repn.linear_vars, repn.linear_coefs, strict=True):
             if id(var) in place:
                 coefficients[place[id(var)]] = c
             else:

@@ -18,7 +18,7 @@ pytest.importorskip("torch")
 from examples.study.config import parse_config
 from examples.study.records import RunFolder
 from examples.study.runner import make_executor, run_study
-from tests.bounds.test_executor import OPEN_MPI
+from tests.common.test_executor import OPEN_MPI
 from tests.paths import ROOT
 
 #: Wall clock, and what depends on it.

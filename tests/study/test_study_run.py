@@ -213,9 +213,10 @@ def test_processes_give_the_same_records(tmp_path):
 
 def test_executors_by_name_need_a_callable():
     wrong = make_executor(factory="concurrent.futures")
-    with pytest.raises(
-        ValueError, match="write it as 'package.module:callable'"
-    ), wrong:
+    with (
+        pytest.raises(ValueError, match="write it as 'package.module:callable'"),
+        wrong,
+    ):
         pass
 
 

@@ -56,7 +56,7 @@ def test_pruned_weights_stay_zero_and_fine_tuning_repairs(trained, scope):
     raw = prune(himmelblau(), network, 0.5, scope=scope, data=data)
     tuned = prune(himmelblau(), network, 0.5, 15, scope=scope, data=data)
     assert raw.n_weights == tuned.n_weights == network.n_weights // 2
-    for before, after in zip(raw.weights, tuned.weights):
+    for before, after in zip(raw.weights, tuned.weights, strict=True):
         assert np.all(after[before == 0] == 0)
     assert network.nrmse < raw.nrmse
     assert tuned.nrmse < raw.nrmse
@@ -65,7 +65,9 @@ def test_pruned_weights_stay_zero_and_fine_tuning_repairs(trained, scope):
 def test_pruning_nothing_changes_nothing(trained):
     network, data = trained
     same = prune(himmelblau(), network, 0.0, data=data)
-    assert all(np.array_equal(a, b) for a, b in zip(same.weights, network.weights))
+    assert all(
+        np.array_equal(a, b) for a, b in zip(same.weights, network.weights, strict=True)
+    )
     assert same.nrmse == network.nrmse
 
 

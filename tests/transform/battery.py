@@ -13,7 +13,7 @@ import pyomo.environ as pyo
 from pyomo.gdp import Disjunct, Disjunction
 
 from pyomo_relu import ReLUNetworkBlock
-from pyomo_relu.block import ReLUNetworkBlockData
+from pyomo_relu.block.block import ReLUNetworkBlockData
 from tests.networks import chain, residual
 from tests.random_networks import random_network
 from tests.truth import solve
@@ -261,7 +261,7 @@ def row_numbers(block):
     numbers = {}
     for index, row in new.rows.items():
         expr = row.body
-        terms = zip(expr.linear_vars, expr.linear_coefs)
+        terms = zip(expr.linear_vars, expr.linear_coefs, strict=True)
         names = {v.name.replace(prefix, ""): c for v, c in terms}
         numbers[index] = names, row.lb, row.ub
     return numbers

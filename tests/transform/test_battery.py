@@ -204,7 +204,9 @@ def test_neutral_options_give_big_m_row_for_row(formulation, name):
     formulation.apply(other)
     assert row_numbers(other.nn) == row_numbers(big_m.nn)
     for one, two in zip(
-        big_m.component_data_objects(pyo.Var), other.component_data_objects(pyo.Var)
+        big_m.component_data_objects(pyo.Var),
+        other.component_data_objects(pyo.Var),
+        strict=True,
     ):
         assert one.bounds == two.bounds
     assert other.nn.encoded_network is other.nn.network

@@ -34,7 +34,9 @@ def state(model):
         (c.name, c.ctype, getattr(c, "active", None))
         for c in model.component_objects(descend_into=True)
     ]
-    bounds = [(v.name, v.bounds, v.fixed) for v in model.component_data_objects(pyo.Var)]
+    bounds = [
+        (v.name, v.bounds, v.fixed) for v in model.component_data_objects(pyo.Var)
+    ]
     rows = [
         (c.name, c.active, str(c.expr))
         for c in model.component_data_objects(pyo.Constraint, active=None)
@@ -87,7 +89,9 @@ def test_clipped_neurons_in_every_position(ceiling, shift):
         assert found == pytest.approx(best(values), abs=1e-7)
 
 
-@pytest.mark.parametrize("network", [residual(), chain([3, 5, 5, 2], ceilings=[0.5, 1])])
+@pytest.mark.parametrize(
+    "network", [residual(), chain([3, 5, 5, 2], ceilings=[0.5, 1])]
+)
 @pytest.mark.parametrize("sense", [pyo.minimize, pyo.maximize])
 def test_optimum_is_not_beaten_by_samples(network, sense):
     found, _ = optimise(network, (-1, 1), sense)
@@ -112,7 +116,7 @@ def test_big_m_at_a_box_corner_with_784_inputs_and_large_float32_weights():
             var.setub(1)
         m.objective = pyo.Objective(expr=m.nn.outputs[0], sense=pyo.maximize)
         transformation().apply_to(m)
-        for var, value in zip(m.nn.input_vars(), corner.tolist()):
+        for var, value in zip(m.nn.input_vars(), corner.tolist(), strict=True):
             var.fix(value)
         assert solve(m) == pytest.approx(np.abs(w).sum(), rel=1e-9)
 
@@ -256,9 +260,7 @@ def two_networks():
 
 def encoded(m):
     return [
-        b.name
-        for b in (m.b.nn, m.many[1], m.many[2])
-        if b.record.encoding is not None
+        b.name for b in (m.b.nn, m.many[1], m.many[2]) if b.record.encoding is not None
     ]
 
 

@@ -199,7 +199,9 @@ def test_bound_methods_and_analysis(name):
         method: count_regions(network, LOW, HIGH, method=method, n_samples=2000)
         for method in ("auto", "lp", "sampling")
     }
-    assert counts["auto"].exact and counts["lp"].lower_bound == counts["auto"].lower_bound
+    assert (
+        counts["auto"].exact and counts["lp"].lower_bound == counts["auto"].lower_bound
+    )
     assert counts["sampling"].lower_bound <= counts["auto"].lower_bound
     found = lagrangian_bound([network, network], LOW, HIGH, weights=[-0.5, -0.5])
     assert found.bound <= -best + 1e-6 and found.gap <= 1e-3 * max(1.0, abs(best))

@@ -7,7 +7,7 @@ from onnx import TensorProto
 
 from pyomo_relu import ReLUNetworkBlock, load_onnx
 from pyomo_relu.errors import NetworkError, ReLUError
-from tests.network.graphs import build, node, run, single
+from tests.network.onnx.graphs import build, node, run, single
 
 LARGEST = float(np.finfo(np.float32).max)
 SIZES = [1e3, 1e5, 3e6, 1e9, 1e12, 1e16, 1e20, 1e30, 3e38, LARGEST]

@@ -100,7 +100,7 @@ def test_where_cells_took_the_value_from():
     T("relu.cells").apply_to(m, bigM={row: (low, high)}, max_cells=4)
     sources = [source for _, source, _ in T("relu.cells").get_M_value_src(row)]
     values = T("relu.cells").get_M_value(row)
-    for source, value, given in zip(sources, values, (low, high)):
+    for source, value, given in zip(sources, values, (low, high), strict=True):
         assert (source == "argument") == (value == pytest.approx(given, rel=1e-12))
 
 

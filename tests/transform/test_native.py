@@ -4,8 +4,8 @@ import pyomo.environ as pyo
 import pytest
 
 from pyomo_relu.errors import ModelError, SolverError, TransformationError
-from pyomo_relu.transform.native_gurobi import use_native_constraints
-from pyomo_relu.transform.native_paths import PATHS
+from pyomo_relu.transform.gurobi_native import use_native_constraints
+from pyomo_relu.transform.parts.solver_paths import PATHS
 from tests.networks import chain, residual
 from tests.transform.battery import box_model, snapshot
 from tests.truth import solve

@@ -34,7 +34,9 @@ def box_model(network=NETWORK):
 
 
 def width(bounds):
-    return sum(np.sum(hi - lo) for lo, hi in zip(bounds.lower, bounds.upper))
+    return sum(
+        np.sum(hi - lo) for lo, hi in zip(bounds.lower, bounds.upper, strict=True)
+    )
 
 
 def contains_samples(bounds, n=20000):
@@ -44,7 +46,7 @@ def contains_samples(bounds, n=20000):
     pre = bounds.network.propagate(X)[0]
     return all(
         np.all(lo <= v) and np.all(v <= hi)
-        for lo, v, hi in zip(bounds.lower, pre, bounds.upper)
+        for lo, v, hi in zip(bounds.lower, pre, bounds.upper, strict=True)
     )
 
 
@@ -59,7 +61,9 @@ def test_recorded_bounds_are_tighter_and_a_formulation_uses_them(name, network):
     assert set(np.unique(np.concatenate(tight.source))) - {"interval"}
     TRANSFORM("relu.bigm").apply_to(m)
     used = TRANSFORM("relu.bigm").get_neuron_bounds(m.nn)
-    assert all(np.array_equal(a, b) for a, b in zip(used.lower, tight.lower))
+    assert all(
+        np.array_equal(a, b) for a, b in zip(used.lower, tight.lower, strict=True)
+    )
     plain = box_model(network)
     TRANSFORM("relu.bigm").apply_to(plain)
     assert solve(m) == pytest.approx(solve(plain), abs=1e-6)
@@ -335,7 +339,7 @@ def test_full_milp_is_exact():
     axis = np.linspace(-1, 1, 801)
     X = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)
     pre = NETWORK.propagate(X)[0]
-    for v, lo, hi in zip(pre, bounds.lower, bounds.upper):
+    for v, lo, hi in zip(pre, bounds.lower, bounds.upper, strict=True):
         assert np.all(v.max(0) <= hi) and np.all(hi <= v.max(0) + 0.03)
         assert np.all(v.min(0) >= lo) and np.all(lo >= v.min(0) - 0.03)
 
@@ -358,10 +362,12 @@ def test_processes_and_executors_give_the_same_bounds():
             TRANSFORM("relu.obbt").apply_to(m, **options, **more)
             found = m.nn.neuron_bounds()
             assert all(
-                np.array_equal(a, b) for a, b in zip(found.lower, expected.lower)
+                np.array_equal(a, b)
+                for a, b in zip(found.lower, expected.lower, strict=True)
             )
             assert all(
-                np.array_equal(a, b) for a, b in zip(found.upper, expected.upper)
+                np.array_equal(a, b)
+                for a, b in zip(found.upper, expected.upper, strict=True)
             )
 
 
@@ -372,7 +378,7 @@ def test_gurobi_and_highs_agree():
         m = box_model()
         TRANSFORM("relu.obbt").apply_to(m, methods=["interval", "lp"], solver=solver)
         found.append(m.nn.neuron_bounds())
-    for a, b in zip(found[0].lower, found[1].lower):
+    for a, b in zip(found[0].lower, found[1].lower, strict=True):
         assert a == pytest.approx(b, abs=1e-6)
     with pytest.raises(ValueError):
         TRANSFORM("relu.obbt").apply_to(box_model(), solver="cplex")

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyomo_relu import Network
+from pyomo_relu.block.encoding import Encoding
 from pyomo_relu.errors import TransformationError
-from pyomo_relu.transform.encoding import Encoding
 from pyomo_relu.transform.partition import Partition
-from pyomo_relu.transform.partition_split import SourceTerms, split_terms
+from pyomo_relu.transform.parts.partition_split import SourceTerms, split_terms
 from tests.networks import chain, residual
 from tests.random_networks import networks
 from tests.transform.battery import box_model, lp_bound, samples, snapshot
@@ -62,7 +62,7 @@ def test_one_part_per_weight_is_the_convex_hull_of_a_neuron(seed):
         for n_parts in (1, 2, "hull"):
             m = box_model(neuron(weights, bias), pyo.maximize)
             partition().apply_to(m, n_parts=n_parts)
-            for var, value in zip(m.nn.input_vars(), x):
+            for var, value in zip(m.nn.input_vars(), x, strict=True):
                 var.fix(float(value))
             found[n_parts] = lp_bound(m)
         expected = hull_bound(weights, bias, x, 0.0)

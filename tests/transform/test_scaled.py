@@ -47,7 +47,10 @@ def test_powers_of_two_keep_the_function_bit_for_bit(network, seed):
     same = rescale_network(network, factors)
     assert np.array_equal(same.forward(points), network.forward(points))
     for one, two, s in zip(
-        same.pre_activations(points), network.pre_activations(points), factors
+        same.pre_activations(points),
+        network.pre_activations(points),
+        factors,
+        strict=True,
     ):
         assert np.array_equal(one, s * two)
 

@@ -43,9 +43,7 @@ def model(seed, scale, out, offset=0.0, hidden=16):
     m.raw = pyo.Constraint(
         expr=m.x[1] / scale[1] * scale[2] + m.x[2] <= (0.2 + 2 * offset) * scale[2]
     )
-    m.o = pyo.Objective(
-        expr=m.a.outputs[0] + 0.5 * m.b.outputs[0], sense=pyo.maximize
-    )
+    m.o = pyo.Objective(expr=m.a.outputs[0] + 0.5 * m.b.outputs[0], sense=pyo.maximize)
     return m
 
 
@@ -258,7 +256,7 @@ def test_loose_bounds_are_no_units():
     m = pyo.ConcreteModel()
     m.nn = ReLUNetworkBlock(
         network=Network.sequential(
-            [r.normal(size=(b, a)) / 2 for a, b in zip(sizes, sizes[1:])],
+            [r.normal(size=(b, a)) / 2 for a, b in itertools.pairwise(sizes)],
             [r.normal(size=b) for b in sizes[1:]],
         )
     )

@@ -1,0 +1,66 @@
+"""Network blocks where analysis takes networks, boxes and bounds."""
+
+from collections.abc import Mapping
+
+from pyomo_relu.bounds.neuron_bounds import NeuronBounds
+from pyomo_relu.common.arguments import each, instance
+from pyomo_relu.errors import BoundsError
+from pyomo_relu.network.network import Network
+
+#: Name of the bounds that ``block.neuron_bounds()`` gives.
+IN_FORCE = "in force"
+
+
+def is_block(given):
+    """Whether ``given`` is a network block; of an indexed one, only a member is."""
+    return hasattr(given, "neuron_bounds") and hasattr(given, "input_box")
+
+
+def network_of(what, given, error=BoundsError):
+    """A Network, or the network of a block."""
+    return instance(what, given.network if is_block(given) else given, Network, error)
+
+
+def box_of(what, given, lower, upper):
+    """The ends of an input box; by default those of the inputs of a block.
+
+    Parameters
+    ----------
+    given : Network or ReLUNetworkBlock
+    lower, upper : array_like, or None
+    """
+    if lower is not None and upper is not None:
+        return lower, upper
+    if not is_block(given):
+        raise BoundsError(
+            f"{what} needs the input box: give lower and upper with a Network, or a "
+            "network block, whose inputs have bounds."
+        )
+    ends = given.input_box()
+    return tuple(
+        e if own is None else own for own, e in zip((lower, upper), ends, strict=True)
+    )
+
+
+def record_of(what, given, error=BoundsError):
+    """A NeuronBounds, or the bounds in force on a block."""
+    record = given.neuron_bounds() if is_block(given) else given
+    return instance(what, record, NeuronBounds, error)
+
+
+def records_of(what, given):
+    """{method: NeuronBounds} of such a dict, of one record or of one block."""
+    if is_block(given) or isinstance(given, NeuronBounds):
+        given = {IN_FORCE: given}
+    return {
+        str(method): record_of(f"{what}[{method!r}]", record)
+        for method, record in instance(what, given, Mapping, BoundsError).items()
+    }
+
+
+def members_of(what, given):
+    """A list of networks and blocks; an indexed block stands for its members."""
+    if hasattr(given, "values") and hasattr(given, "index_set"):
+        given = list(given.values())
+    each(network_of)(what, given, BoundsError)
+    return list(given)

@@ -1,0 +1,1 @@
+"""The computational effort of one solve."""

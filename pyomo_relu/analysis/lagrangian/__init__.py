@@ -1,0 +1,1 @@
+"""Proven bounds for ensembles of networks."""

@@ -1,0 +1,1 @@
+"""Counting the linear regions of a network."""

@@ -1,0 +1,373 @@
+"""ReLUNetworkBlock: what the modeller holds."""
+
+from pyomo.common.dependencies import numpy as np
+from pyomo.core.base import TransformationFactory
+from pyomo.core.base.block import BlockData, declare_custom_block
+from pyomo.core.base.component import ModelComponentFactory
+from pyomo.core.base.set_types import Reals
+from pyomo.core.base.var import Var
+
+from pyomo_relu.block.bounds_in_force import bounds_in_force, input_box, use_bounds
+from pyomo_relu.block.bounds_runs import warn_of_restricted_outputs
+from pyomo_relu.block.containers import block_keywords, complete_containers
+from pyomo_relu.block.given_network import per_index, resolve_network
+from pyomo_relu.block.given_vars import GivenVars, index_set, match_vars
+from pyomo_relu.block.neurons import add_neurons
+from pyomo_relu.block.record import block_record
+from pyomo_relu.block.report import summary_text
+from pyomo_relu.block.validity import check_up_to_date
+from pyomo_relu.block.values import assign, point
+from pyomo_relu.common.model_building import pause_garbage_collection
+from pyomo_relu.common.transaction import transaction
+from pyomo_relu.common.wording import meant
+from pyomo_relu.errors import MissingPartError, ModelError
+
+#: What a block consists of besides its record.
+_PARTS = ("inputs", "outputs", "pre", "post", "affine", "activation")
+
+
+@declare_custom_block(name="ReLUNetworkBlock", rule="build")
+class ReLUNetworkBlockData(BlockData):
+    r"""A trained ReLU network between Pyomo variables.
+
+    ``ReLUNetworkBlock(network=..., inputs=..., outputs=...)`` holds, with layers l,
+    neurons i, sources s of layer l (inputs or earlier activations) and outputs y::
+
+        affine[l, i]      pre[l, i] = sum_s W_s[i, :] t_s + b[i]     (y for the last l)
+        activation[l, i]  post[l, i] = (pre[l, i] + |pre[l, i]|) / 2
+
+    or, for a neuron with ceiling c, ``post = (|pre| - |pre - c| + c) / 2``.  The
+    activation rows are exact and nonlinear: MINLP solvers solve the block as it is,
+    LP and MILP solvers refuse it until a transformation such as ``relu.bigm``
+    replaces them.
+
+    On a Disjunct the order is ``relu.*``, then ``gdp.*``: pre- and post-activations have
+    no bounds of their own, so gdp, applied first, finds no M ("Cannot estimate M",
+    "Missing bound for nn.pre[0,0]").  ``relu.bounds`` alone gives it what it asks for
+    and keeps the exact rows.
+
+    Parameters
+    ----------
+    network : path, bytes, onnx.ModelProto, Network, dict or callable
+        The network; for an indexed block one for all indices, or a dict by index, or
+        a function: ``lambda t: ...`` or, as a Pyomo rule, ``lambda m, t: ...``.
+    inputs, outputs : Var, sequence or mapping of Vars, or function, optional
+        The modeller's own variables; any Var, Reference, indexed Var, sequence in
+        flat order or mapping from the network's index.  Default: the block declares
+        Vars ``inputs`` and ``outputs``, indexed by int for a tensor with one axis
+        (the batch axis does not count), by tuple for more axes, with the tensor's
+        name in front if there are several tensors.  Networks compute with plain
+        numbers: Vars with units work, but fail Pyomo's units check; where that
+        matters leave them out and link, ``m.nn.inputs[0] * units.K == m.T``.
+    input_scaling, output_scaling : (offset, factor), optional
+        The network sees ``(x - offset) / factor``; outputs are
+        ``offset + factor * y``.
+    output : str or sequence of str, optional
+        Inner ONNX tensors to use as outputs, e.g. the logits before a Softmax.
+
+    Attributes
+    ----------
+    inputs, outputs : IndexedVar
+        Own Vars, or References to the modeller's.
+    pre, post : IndexedVar
+        Pre- and post-activations, indexed by (layer, neuron).
+    affine, activation : IndexedConstraint
+
+    Methods (of an indexed block too, for all of its members)
+    -------
+    initialize(x=None), forward_error(), summary()
+        Set values by a forward pass; check a solution; print. See
+        ``help(pyomo_relu.block.ReLUNetworkBlockData)`` for these and others.
+
+    Raises
+    ------
+    NetworkError
+        If the network cannot be read (see ``load_onnx``).
+    ModelError
+        If keywords, variables or their number do not fit.  The model is then as it
+        was before.
+    """
+
+    def build(self, *index, **kwds):
+        """Fill the block; called by Pyomo when the block is constructed."""
+        index = tuple(i for i in index if i is not None)
+        try:
+            with pause_garbage_collection():
+                self._build(index, kwds)
+        except BaseException:
+            self._withdraw()
+            raise
+
+    def _build(self, index, kwds):
+        allowed = block_keywords()
+        for key in kwds:
+            if key not in allowed:
+                raise ModelError(
+                    f"{self.name}: unknown keyword '{key}'.{meant(key, allowed)} "
+                    f"ReLUNetworkBlock takes {', '.join(allowed)}."
+                )
+        given = allowed(kwds)
+        if given.network is None:
+            raise ModelError(
+                f"{self.name}: no network given. Pass network=<path to an ONNX file>, "
+                "a ModelProto or a pyomo_relu Network."
+            )
+        scalings = [
+            per_index(self, key, given[key], index)
+            for key in ("input_scaling", "output_scaling")
+        ]
+        network = resolve_network(self, given.network, index, given.output)
+        network = network.with_scaling(*scalings)
+        match = {
+            side: match_vars(self, side, given[side], index, tensors, keys)
+            for side, tensors, keys in (
+                ("inputs", network.inputs, network.input_index()),
+                ("outputs", network.outputs, network.output_index()),
+            )
+        }
+        # everything that can be wrong with the arguments is settled by now
+        self._network = network
+        self._given = {}
+        for side, matched in match.items():
+            keys = getattr(network, side[:-1] + "_index")()
+            if matched is None:
+                self.add_component(side, Var(index_set(keys), domain=Reals))
+            else:
+                self._given[side] = GivenVars(dict(zip(keys, matched, strict=True)))
+        add_neurons(self)
+
+    def _withdraw(self):
+        """Take a block that could not be built off its model again."""
+        container = self.parent_component()
+        parent = container.parent_block()
+        if parent is not None:
+            parent.del_component(container)
+
+    # -- what the block is ---------------------------------------------------------
+
+    @property
+    def network(self):
+        """The Network between this block's inputs and outputs, scaling included."""
+        return self._network
+
+    @property
+    def encoded_network(self):
+        """The Network that the rows in force describe.
+
+        It is ``network``, unless a formulation was told to change the function
+        (``relu.clipped`` with ``allow_function_change=True``); ``initialize()`` follows
+        it, ``forward_error()`` stays with ``network``.
+        """
+        encoding = self.record.encoding
+        return self._network if encoding is None else encoding.network
+
+    def __getattr__(self, name):
+        # reached only where the block has no own Var of that name
+        given = self.__dict__.get("_given", {})
+        if name in given:
+            return given[name].reference()
+        if name in _PARTS and "_given" in self.__dict__:
+            raise MissingPartError(
+                f"{self.name}: '{name}' is no longer there: a transformation such as "
+                "core.scale_model renamed it (apply relu.* first), or it was deleted."
+            )
+        return super().__getattr__(name)
+
+    def __dir__(self):
+        return sorted({*super().__dir__(), *self.__dict__.get("_given", ())})
+
+    def deactivate(self):
+        """Deactivate the block; Var bounds that rest on its network stay in force."""
+        super().deactivate()
+        warn_of_restricted_outputs(self)
+
+    @property
+    def record(self):
+        """Recorded bounds and encoding; for transformations, not for modellers."""
+        return block_record(self)
+
+    def input_vars(self):
+        """The input VarData in flat order."""
+        return [self.inputs[key] for key in self._network.input_index()]
+
+    def output_vars(self):
+        """The output VarData in flat order."""
+        return [self.outputs[key] for key in self._network.output_index()]
+
+    def owns(self, side):
+        """True if the Vars of ``side`` ("inputs", "outputs") are the block's own."""
+        return self.component(side) is not None
+
+    # -- bounds --------------------------------------------------------------------
+
+    def input_box(self, assume_fixed_vars_permanent=True):
+        """Lower and upper bounds of the inputs as the model has them now.
+
+        Parameters
+        ----------
+        assume_fixed_vars_permanent : bool
+            If True a fixed input is a point; if False its bounds count, because it
+            may be unfixed later.
+
+        Returns
+        -------
+        lower, upper : numpy.ndarray, shape (n_inputs,)
+            Infinite where a Var has no bound.
+
+        Raises
+        ------
+        BoundsError
+            If a lower bound exceeds the upper bound, or a fixed input is outside.
+        """
+        return input_box(self, assume_fixed_vars_permanent)
+
+    def neuron_bounds(self, assume_fixed_vars_permanent=True):
+        """The pre-activation bounds in force for the inputs' present bounds.
+
+        Interval arithmetic over the present input box, intersected with what
+        ``relu.bounds``, ``relu.obbt`` or ``use_bounds`` recorded if that was proven on
+        a box that contains the present one.  ``source`` tells where each bound came from.
+
+        Returns
+        -------
+        NeuronBounds
+
+        Raises
+        ------
+        BoundsError
+            If an input has no finite bounds.
+        """
+        return bounds_in_force(self, assume_fixed_vars_permanent)
+
+    @transaction
+    def use_bounds(self, bounds):
+        """Let formulations use proven bounds that the modeller brings.
+
+        They are recorded as those of ``relu.bounds`` and ``relu.obbt`` are, and
+        intersected with what is recorded already: ``neuron_bounds()``, bound methods
+        and formulations applied later use them as long as the inputs' bounds stay
+        within the box that the bounds carry.  Once the inputs' bounds are wider, the
+        next transformation drops them with a warning.  No Var's bounds are changed.
+        Clones and pickles keep the record.
+
+        The caller vouches for the proof: formulations cut off what lies outside.
+        Only contradictions are found here: the bounds are tried at 256 points of the
+        input box and compared with what is recorded.
+
+        Parameters
+        ----------
+        bounds : NeuronBounds or None
+            Proven for ``network`` (scaling included), on a box that contains the
+            inputs' present bounds; for example from ``pyomo_relu.bounds.tighten`` or
+            ``pyomo_relu.bounds.obbt.milp.milp_obbt``.  None takes back what earlier calls
+            recorded, and what bound methods then built on it.
+
+        Raises
+        ------
+        BoundsError
+            If the bounds belong to another network, were proven on a box that does
+            not contain the present one, or are wrong at some point.
+        TransformationError
+            If the block is encoded: reverse the formulation first.
+        """
+        use_bounds(self, bounds)
+
+    # -- values --------------------------------------------------------------------
+
+    def initialize(self, x=None):
+        """Set all variables of the block to the network's values at a point.
+
+        Pre- and post-activations, outputs and, once a formulation has been applied,
+        its indicators are set: together a MIP start.  The values are those of
+        ``encoded_network``, so that they satisfy the rows in force.
+
+        Parameters
+        ----------
+        x : sequence or mapping of float, optional
+            The inputs, in flat order or by index.  Default: the input Vars' present
+            values.
+
+        Raises
+        ------
+        ModelError
+            If an input has no value, or ``x`` has the wrong length.
+        """
+        x = point(self, x)
+        pre, post = self.encoded_network.propagate(x)
+        assign(self.input_vars(), x, skip_fixed=True)
+        for k, layer in enumerate(self._network.layers[:-1]):
+            keys = [(k, i) for i in range(layer.size)]
+            assign((self.pre[key] for key in keys), pre[k][0])
+            assign((self.post[key] for key in keys), post[k][0])
+        assign(self.output_vars(), post[-1][0], skip_fixed=True)
+        encoding = self.record.encoding
+        if encoding is not None:
+            encoding.set_start(x, [v[0] for v in pre], [v[0] for v in post])
+
+    def forward_error(self):
+        """Largest ``|outputs - f(inputs)|`` over the outputs, at the present values.
+
+        A solution of the model satisfies the network up to the solver's tolerances;
+        this is the check that it does.  f is always ``network`` as it was given: where
+        a formulation changed the function, the change shows here.
+
+        Raises
+        ------
+        ModelError
+            If a Var has no value, or if the model was changed after a formulation was
+            applied so that its rows no longer fit: the inputs' bounds were widened, an
+            input was unfixed, or what the formulation assumed of the model is gone.
+            The answer cannot be trusted then.
+        """
+        check_up_to_date(self)
+        y = self._network.forward(point(self, None))
+        values = []
+        for var in self.output_vars():
+            if var.value is None:
+                raise ModelError(
+                    f"{self.name}: output '{var.name}' has no value. Solve the model "
+                    "or call initialize() first."
+                )
+            values.append(var.value)
+        return float(np.max(np.abs(np.asarray(values) - y)))
+
+    def refresh(self):
+        """Apply what is in force on this block again, to the model as it is now.
+
+        Formulations and bound methods are undone and applied with the options that
+        they were given, where the model was changed so that they would now find
+        something else: bounds of inputs, fixed inputs, mutable Params in bounds and
+        rows, domains; see ``relu.refresh``.  Nothing is done where all is as it was.
+        An indexed block refreshes its members.
+
+        Returns
+        -------
+        bool
+            True if something was applied again.
+
+        Raises
+        ------
+        ReLUError
+            If it cannot be applied any more.  The model is then as it was before.
+        """
+        refreshed = TransformationFactory("relu.refresh").apply_to(
+            self.model(), targets=self
+        )
+        return bool(refreshed)
+
+    # -- report --------------------------------------------------------------------
+
+    def summary(self):
+        """One screen of text: network, sizes, bounds in force, formulation."""
+        return summary_text(self)
+
+
+ModelComponentFactory.register("A trained ReLU network between variables")(
+    ReLUNetworkBlock  # noqa: F821  (made by declare_custom_block)
+)
+complete_containers(
+    ReLUNetworkBlock,  # noqa: F821
+    ScalarReLUNetworkBlock,  # noqa: F821
+    IndexedReLUNetworkBlock,  # noqa: F821
+    ReLUNetworkBlockData,
+)

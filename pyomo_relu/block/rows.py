@@ -1,0 +1,123 @@
+"""The rows of a network block before any formulation, straight from the weights."""
+
+import itertools
+import math
+
+from pyomo.common.dependencies import numpy as np
+from pyomo.common.dependencies import scipy
+from pyomo.core.expr.numeric_expr import LinearExpression
+
+from pyomo_relu import network
+
+
+class NetworkColumns:
+    """The VarData of a network block by role, looked up once.
+
+    Attributes
+    ----------
+    inputs : list of VarData
+    pre, post : list of list of VarData
+        One list per layer; ``pre`` ends with the outputs, ``post`` does without them.
+    """
+
+    def __init__(self, block):
+        sizes = [layer.size for layer in block.network.activation_layers]
+        self.inputs = block.input_vars()
+        self.pre = [*_by_layer(block.pre, sizes), block.output_vars()]
+        self.post = _by_layer(block.post, sizes)
+
+    def copy(self):
+        """The same VarData in lists of its own."""
+        other = object.__new__(NetworkColumns)
+        other.inputs = list(self.inputs)
+        other.pre = [list(layer) for layer in self.pre]
+        other.post = [list(layer) for layer in self.post]
+        return other
+
+    def of(self, source):
+        """The VarData that a Source of a layer stands for."""
+        if source.layer == network.INPUT:
+            return self.inputs
+        return (self.post if source.post else self.pre)[source.layer]
+
+
+def _by_layer(var, sizes):
+    """The VarData of ``var[layer, neuron]`` in one list per layer."""
+    # values() of a Var comes in the order of its index, without a look-up per neuron
+    found, start = list(var.values()), 0
+    layers = []
+    for size in sizes:
+        layers.append(found[start : start + size])
+        start += size
+    return layers
+
+
+def affine_rows(layer, columns, results):
+    """Rows ``sum_s W_s t_s - result == -b``, one (expression, rhs) pair per neuron.
+
+    LinearExpression from Python floats is what Pyomo reads fastest; exact zeros are
+    left out because Pyomo would carry them into every writer.
+    """
+    variables = [var for source in layer.sources for var in columns.of(source)]
+    ids = {id(v) for v in variables}
+    repeated = len(ids) < len(variables) or any(id(v) in ids for v in results)
+    matrix = _joined(layer.weights)
+    rhs = (-layer.bias).tolist()
+    for i, (coefs, at) in enumerate(_matrix_rows(matrix, layer.size)):
+        terms = variables if at is None else [variables[j] for j in at]
+        coefs, terms = [*coefs, -1.0], [*terms, results[i]]
+        if repeated:
+            coefs, terms = _merge(coefs, terms)
+        yield LinearExpression(linear_coefs=coefs, linear_vars=terms), rhs[i]
+
+
+def _joined(weights):
+    if not weights:
+        return None
+    if len(weights) == 1:
+        return weights[0]
+    if any(scipy.sparse.issparse(w) for w in weights):
+        return scipy.sparse.hstack(
+            [scipy.sparse.csr_array(w) for w in weights], format="csr"
+        )
+    return np.hstack(weights)
+
+
+def _matrix_rows(matrix, size):
+    """(coefficients, columns) per row as lists; columns None means all of them."""
+    if matrix is None:
+        yield from (([], []) for _ in range(size))
+    elif scipy.sparse.issparse(matrix):
+        data, at = matrix.data.tolist(), matrix.indices.tolist()
+        ends = matrix.indptr.tolist()
+        for start, end in itertools.pairwise(ends):
+            yield data[start:end], at[start:end]
+    elif np.all(matrix):
+        yield from ((row, None) for row in matrix.tolist())
+    else:
+        for row in matrix:
+            at = np.flatnonzero(row)
+            yield row[at].tolist(), at.tolist()
+
+
+def _merge(coefs, terms):
+    """Add up coefficients of variables that occur more than once."""
+    total, first = {}, {}
+    for c, v in zip(coefs, terms, strict=True):
+        total[id(v)] = total.get(id(v), 0.0) + c
+        first.setdefault(id(v), v)
+    return list(total.values()), list(first.values())
+
+
+def ceilings(layer):
+    """A layer's ceilings as floats; inf where there is none."""
+    if layer.ceiling is None:
+        return [math.inf] * layer.size
+    return layer.ceiling.tolist()
+
+
+def exact_activation(v, x, ceiling):
+    """The exact nonlinear row of one neuron, as a Pyomo expression."""
+    if math.isfinite(ceiling):
+        return x == 0.5 * (abs(v) - abs(v - ceiling) + ceiling)
+    return x == 0.5 * (v + abs(v))

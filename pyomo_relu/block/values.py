@@ -1,0 +1,98 @@
+"""Values of a network block's Vars: reading points, writing forward passes."""
+
+from pyomo.common.dependencies import numpy as np
+from pyomo.core.base import Block, BooleanVar, Var
+from pyomo.gdp import Disjunct
+
+from pyomo_relu.common.wording import counted
+from pyomo_relu.errors import ModelError
+
+
+def point(block, x):
+    """The flat input values that ``x`` means: a sequence, a mapping, or None.
+
+    Raises
+    ------
+    ModelError
+        If an input has no value, or keys or length do not fit.
+    """
+    keys = block.network.input_index()
+    if x is None:
+        values = _present_values(block)
+    elif hasattr(x, "keys"):
+        if set(x.keys()) != set(keys):
+            raise ModelError(
+                f"{block.name}: the point's keys must be the inputs' {keys[:5]}"
+                f"{'...' if len(keys) > 5 else ''}."
+            )
+        values = [x[key] for key in keys]
+    else:
+        values = x
+    try:
+        values = np.ravel(np.asarray(values, dtype=float))
+    except (TypeError, ValueError):
+        values = np.full(1, np.nan)
+    if not np.all(np.isfinite(values)):
+        raise ModelError(
+            f"{block.name}: the point must be {counted(len(keys), 'finite number')}, "
+            f"not {x!r}."
+        )
+    if len(values) != len(keys):
+        raise ModelError(
+            f"{block.name}: the point has {counted(len(values), 'entry')}, the network "
+            f"{counted(len(keys), 'input')}."
+        )
+    return values
+
+
+def _present_values(block):
+    """Values of the input Vars; where the rows in force ignore an input, any will do."""
+    values, used = [], None
+    for j, var in enumerate(block.input_vars()):
+        value = var.value
+        if value is None:
+            used = _inputs_read(block) if used is None else used
+            if used[j]:
+                raise ModelError(
+                    f"{block.name}: input '{var.name}' has no value. Set one, pass "
+                    "the point to initialize(x), or solve the model first."
+                )
+            low, high = var.bounds
+            value = 0.0 if high is None else min(high, 0.0)
+            value = value if low is None else max(low, value)
+        values.append(value)
+    return values
+
+
+def saved_values(blocks, variables=()):
+    """What ``put_back`` needs for some Vars and all that lie in ``blocks``."""
+    found = {id(v): v for v in variables}
+    for block in blocks:
+        for var in block.component_data_objects(
+            (Var, BooleanVar), descend_into=(Block, Disjunct)
+        ):
+            found[id(var)] = var
+    return [(v, v.value, v.stale) for v in found.values()]
+
+
+def put_back(saved):
+    """Give Vars the values that they had at ``saved_values``."""
+    for var, value, _ in saved:
+        var.set_value(value, skip_validation=True)
+    # a Disjunct's two indicator Vars set each other
+    for var, _, stale in saved:
+        var.stale = stale
+
+
+def _inputs_read(block):
+    """Inputs in the rows in force: a reduced network may have fewer than the network."""
+    encoding = block.record.encoding
+    read = None if encoding is None else encoding.details.get("inputs_read")
+    return block.network.inputs_read() if read is None else read
+
+
+def assign(variables, values, skip_fixed=False):
+    """Set Var values without validation; fixed Vars only if asked to."""
+    for var, value in zip(variables, np.asarray(values).tolist(), strict=True):
+        if not (skip_fixed and var.fixed):
+            var.set_value(value, skip_validation=True)

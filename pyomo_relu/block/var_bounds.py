@@ -1,0 +1,99 @@
+"""Tightening Var bounds so that they can be put back exactly."""
+
+from pyomo.common.autoslots import AutoSlots
+from pyomo.common.numeric_types import native_numeric_types
+from pyomo.core.base.set_types import Reals
+
+from pyomo_relu.common.model_reading import read_again
+from pyomo_relu.common.transaction import on_rollback
+
+_INFINITY, _MINUS_INFINITY = float("inf"), -float("inf")
+
+
+class TightenedVars(AutoSlots.Mixin):
+    """Sides of Var bounds that were tightened, with what the modeller had declared.
+
+    Only a side that gets tighter is touched.  A side that the modeller declared by an
+    expression (a mutable Param) is left alone: a number would freeze it.  A transaction
+    that fails takes back what was tightened within it.
+    """
+
+    __slots__ = ("_sides",)
+
+    def __init__(self):
+        self._sides = []
+        on_rollback(self.restore)
+
+    def tighten(self, var, lower, upper):
+        """Tighten one Var; fixed Vars are left alone."""
+        if var.fixed:
+            return
+        # var.lower and var.bounds would mix in the domain, which is no declared bound,
+        # and cost more than the rest of encoding a neuron
+        low, high = var._lb, var._ub
+        if var.domain is not Reals:
+            least, most = var.domain.bounds()
+            lower = None if least is not None and lower <= least else lower
+            upper = None if most is not None and upper >= most else upper
+        if (
+            lower is not None
+            and lower != _MINUS_INFINITY
+            and (low is None or (low.__class__ in native_numeric_types and lower > low))
+        ):
+            self._sides.append((var, 0, low, lower))
+            var.setlb(lower)
+        if (
+            upper is not None
+            and upper != _INFINITY
+            and (
+                high is None
+                or (high.__class__ in native_numeric_types and upper < high)
+            )
+        ):
+            self._sides.append((var, 1, high, upper))
+            var.setub(upper)
+
+    def __iter__(self):
+        """(var, side, declared bound) of every side; side 0 is the lower one."""
+        return ((var, side, declared) for var, side, declared, _ in self._sides)
+
+    def restricted(self):
+        """Vars that still carry a bound set here."""
+        return (v for v, side, _, bound in self._sides if (v._lb, v._ub)[side] == bound)
+
+    def modellers(self, var_sides):
+        """Fill {(id(var), side): bound} with what the modeller has in force.
+
+        Called on the newest entries first: a side that still carries the bound set
+        here has the declared one behind it, any other has been changed since.
+        """
+        for var, side, declared, bound in reversed(self._sides):
+            current = var_sides.get((id(var), side), (var._lb, var._ub)[side])
+            var_sides[id(var), side] = declared if current == bound else current
+
+    def in_force(self):
+        """[(var, side, declared, bound)] of the sides that still carry the bound."""
+        return [entry for entry in self._sides if _side(entry[0], entry[1]) == entry[3]]
+
+    def restore(self):
+        """Put the declared bounds back, last change first.
+
+        A side that somebody changed since then stays as it is.
+        """
+        restored = []
+        on_rollback(self._tighten_again, self._sides, restored)
+        for var, side, declared, bound in reversed(self._sides):
+            if (var._lb, var._ub)[side] == bound:
+                restored.append((var, side, bound))
+                (var.setlb, var.setub)[side](declared)
+        self._sides = []
+        read_again()
+
+    def _tighten_again(self, sides, restored):
+        for var, side, bound in reversed(restored):
+            (var.setlb, var.setub)[side](bound)
+        self._sides = sides
+
+
+def _side(var, side):
+    return var._ub if side else var._lb

@@ -1,0 +1,1 @@
+"""Cells of the input box with linear bounds of the outputs on each."""

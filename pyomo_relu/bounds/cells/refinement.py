@@ -1,0 +1,159 @@
+"""Refining cells where a linear model's relaxation needs it.
+
+Everything in here decides which cells there are, never whether they are valid.
+"""
+
+import time
+
+import numpy as np
+
+from pyomo_relu.bounds.cells.partition import CellPartition
+from pyomo_relu.bounds.cells.relaxation import CellRelaxation
+from pyomo_relu.bounds.relaxation.model import checked_networks
+from pyomo_relu.common.arguments import checked, kind, vector
+from pyomo_relu.errors import BoundsError
+
+#: Most cells of one network that are halved together, and rounds of halving for each
+#: relaxation that is solved.  These and the tolerances below are measured: two inputs,
+#: networks of 2x25 to 5x25, alone and coupled, HiGHS and Gurobi.
+_TOGETHER = 8
+_ROUNDS = 3
+
+#: While refining there may be so many times the cells that are kept in the end.
+_GENEROUS = 4
+
+#: A cell with less than this share of the weight counts as unused.
+_SHARE = 1e-3
+
+#: Reduced costs above this, relative to the objective, are positive.
+_POSITIVE = 1e-9
+
+#: Where several cells are in use the solver has to branch whatever their lines are: so
+#: many times the tolerance is close enough.
+_DIVIDED = 100.0
+
+
+class CellRefinement:
+    """Splits the cells that the relaxation of the whole model uses, or soon would.
+
+    In each round the cells of least reduced cost whose lines are not yet close are
+    halved, several rounds by the duals of one relaxation, until the lines are close at
+    the relaxation's solution.  There may be more cells in between than wanted: in the
+    end halvings are undone, those first that the relaxation has the least use for.  If
+    it uses a single cell of each network, also those that it has no use for at all.
+
+    Parameters
+    ----------
+    linear : LinearModel
+        The model around the networks; integer columns are relaxed.
+    costs : numpy.ndarray, shape (linear.n_columns,)
+        To be minimised.
+    networks : list of (CellPartition, inputs, outputs, max_cells)
+        Each with its input and output columns and the most cells it may have.
+    solver : str or Session class
+        For the relaxation.
+
+    Attributes
+    ----------
+    values : list of float
+        The relaxations' values.
+    """
+
+    @checked(BoundsError, linear=kind("linear.model", "LinearModel"))
+    def __init__(self, linear, costs, networks, solver="highs"):
+        self.linear = linear
+        self.costs = vector("costs", costs, linear.n_columns, BoundsError)
+        self.networks = checked_networks(networks, CellPartition, linear, 4)
+        self.solver = solver
+        self.values = []
+
+    def run(self, tolerance=1e-4, time_limit=None):
+        """Refine until the bound is tight, or there are as many cells as allowed.
+
+        Parameters
+        ----------
+        tolerance : float
+            Distance of the lines at the relaxation's solution, relative to the output's
+            range, that is as good as none.  If the relaxation uses several cells of
+            some network, 100 times as much will do.
+        time_limit : float, optional
+            Seconds.
+
+        Returns
+        -------
+        str
+            Why it ended: "tolerance", "cells", "time", "no optimum".
+        """
+        deadline = np.inf if time_limit is None else time.monotonic() + time_limit
+        while True:
+            relaxation = self._relaxation()
+            solved = relaxation.solve()
+            if solved is None:
+                return "no optimum"
+            self.values.append(solved[0])
+            if self._finished(solved[1], tolerance):
+                reason = "tolerance"
+                break
+            if time.monotonic() > deadline:
+                reason = "time"
+                break
+            if not self._grow(solved[1], tolerance):
+                reason = "cells"
+                break
+        value = relaxation.unit + abs(solved[0])
+        idle = np.inf if _divided(solved[1]) else _POSITIVE * value
+        for (partition, _, _, limit), use in zip(self.networks, solved[1], strict=True):
+            partition.merge(limit, use.prices.reduced_costs, idle)
+        return reason
+
+    def _relaxation(self):
+        networks = [network[:3] for network in self.networks]
+        return CellRelaxation(self.linear, self.costs, networks, self.solver)
+
+    def _finished(self, uses, tolerance):
+        """Whether the lines are close enough at the relaxation's solution."""
+        if _divided(uses):
+            tolerance *= _DIVIDED
+        return self._largest_error(uses) <= tolerance
+
+    def _gain(self, uses):
+        """What the objective rises by, at most, if all used cells' lines met."""
+        return sum(
+            float(use.weight @ partition.gaps_at(use.point) @ use.prices.outputs)
+            for (partition, *_), use in zip(self.networks, uses, strict=True)
+        )
+
+    def _largest_error(self, uses):
+        return max(
+            (use.weight * (partition.gaps_at(use.point) @ partition.weight)).max()
+            for (partition, *_), use in zip(self.networks, uses, strict=True)
+        )
+
+    def _grow(self, uses, tolerance):
+        """Split cells by the duals of one relaxation; how many."""
+        gain = self._gain(uses)
+        return sum(
+            _split_used(partition, _GENEROUS * limit, use, gain, tolerance)
+            for (partition, _, _, limit), use in zip(self.networks, uses, strict=True)
+        )
+
+
+def _divided(uses):
+    return any(use.weight.max() < 1.0 - _SHARE for use in uses)
+
+
+def _split_used(partition, limit, use, gain, tolerance):
+    """Halve cells that the relaxation could use before it has gained ``gain``."""
+    # outputs without a price may be what is wrong: cells in use count in any case
+    in_use = use.weight > _SHARE
+    total = 0
+    for _ in range(0 if partition.exact else _ROUNDS):
+        reduced = np.where(in_use, -np.inf, use.prices.reduced_costs(partition.cells))
+        live = np.flatnonzero((partition.gaps() > tolerance) & (reduced < gain))
+        live = live[np.argsort(reduced[live], kind="stable")]
+        n = partition.split(live[: max(0, min(_TOGETHER, limit - len(partition)))])
+        in_use = False
+        total += n
+        if not n:
+            break
+    return total

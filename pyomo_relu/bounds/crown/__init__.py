@@ -1,0 +1,1 @@
+"""Bounds by propagation: interval arithmetic and CROWN, over batches of boxes."""

@@ -1,0 +1,234 @@
+"""A layer's affine map prepared for bounding."""
+
+from functools import cached_property
+
+import numpy as np
+from scipy import sparse
+
+from pyomo_relu.linear.rounding import TINY, slack
+from pyomo_relu.network.layer import INPUT
+
+#: Sparse weights with at most this many entries are handled as dense ones.
+_DENSE_ENTRIES = 1 << 16
+
+#: Entries of a temporary array in the correction of paired sources.
+_CHUNK = 1 << 21
+
+
+class AffineMap:
+    """One layer's ``v = sum_s W_s t_s + b``, with what interval arithmetic needs.
+
+    Parameters
+    ----------
+    network : Network
+    k : int
+        Position of the layer.
+
+    Attributes
+    ----------
+    weights : list of numpy.ndarray or scipy.sparse.csr_array
+        As the layer's, small sparse matrices made dense.
+    terms : int
+        A bound on the number of terms that a row sums: products, sources and bias.
+    """
+
+    def __init__(self, network, k):
+        layer = network.layers[k]
+        self.layer = layer
+        self.sources = layer.sources
+        self.bias = layer.bias
+        self.size = layer.size
+        self.weights = [_maybe_dense(w) for w in layer.weights]
+        terms = [_row_terms(w) for w in self.weights]
+        self.pairs = self._find_pairs(network)
+        # Splitting a pair sums up to three times its scale (a v+, b v-, overlap).
+        in_pairs = sum(terms[i] + terms[j] + 16 for i, j in self.pairs)
+        self.terms = 1 + len(terms) + sum(terms) + in_pairs
+
+    def _find_pairs(self, network):
+        """Positions (pre, post) of sources that are one plain ReLU layer's both."""
+        at = {source: i for i, source in enumerate(self.sources)}
+        return [
+            (at[layer, False], i)
+            for (layer, post), i in at.items()
+            if post and (layer, False) in at and network.layers[layer].ceiling is None
+        ]
+
+    @cached_property
+    def abs_weights(self):
+        """|W_s| of each source."""
+        return [abs(w) for w in self.weights]
+
+    def _is_zero(self, tensors, scale):
+        """Rows without bias that read nothing but zeros (pruned ones), (B, size)."""
+        zero = scale == 0
+        for source, w in zip(self.sources, self.weights, strict=True):
+            lo, hi = tensors[source]
+            reads = times(((lo != 0) | (hi != 0)).astype(float), (w != 0).astype(float))
+            zero &= reads == 0
+        return zero
+
+    @cached_property
+    def pair_terms(self):
+        """Per pair: coefficients of max(0, v), of max(0, -v), and their overlap."""
+        return [_PairedWeights(self.weights[i], self.weights[j]) for i, j in self.pairs]
+
+    def interval(self, tensors):
+        """Interval arithmetic through this map, rounded outward.
+
+        A source range is split as ``v = max(0, v) - max(0, -v)`` where the layer reads
+        both v and max(0, v); leaky ReLUs and absolute values lose nothing.
+
+        Parameters
+        ----------
+        tensors : TensorRanges
+            Ranges of everything earlier.
+
+        Returns
+        -------
+        lower, upper, scale : numpy.ndarray, shapes (B, size)
+            ``scale`` bounds ``sum_s |W_s| |t_s| + |b|`` up to rounding.
+        """
+        with np.errstate(invalid="ignore", over="ignore"):
+            mid = np.tile(self.bias, (tensors.batch, 1))
+            scale = np.tile(np.abs(self.bias), (tensors.batch, 1))
+            radius = np.zeros_like(mid)
+            paired = {i for pair in self.pairs for i in pair}
+            for i, source in enumerate(self.sources):
+                lo, hi = tensors[source]
+                size = np.maximum(np.abs(lo), np.abs(hi))
+                if i in paired:
+                    scale += times(size, self.abs_weights[i])
+                    continue
+                c, r = _centre_radius(lo, hi)
+                mid += times(c, self.weights[i])
+                both = times(np.concatenate([r, size]), self.abs_weights[i])
+                radius += both[: tensors.batch]
+                scale += both[tensors.batch :]
+            cut_lo = cut_hi = 0.0
+            for (i, _), pair in zip(self.pairs, self.pair_terms, strict=True):
+                lo, hi = tensors[self.sources[i]]
+                c, r, less_lo, less_hi = pair.centre_radius(lo, hi)
+                mid, radius = mid + c, radius + r
+                cut_lo, cut_hi = cut_lo + less_lo, cut_hi + less_hi
+            radius += slack(self.terms) * scale + TINY
+            if not scale.all():
+                radius[self._is_zero(tensors, scale)] = 0.0
+            lower = mid - radius + cut_lo
+            upper = mid + radius - cut_hi
+        # Overflow proves nothing.
+        lower[~np.isfinite(lower)] = -np.inf
+        upper[~np.isfinite(upper)] = np.inf
+        return lower, upper, scale
+
+
+class _PairedWeights:
+    """``W_pre v + W_post max(0, v)`` as ``a v+ + b v-``, v+ and v- nonnegative.
+
+    Only one of v+ = max(0, v) and v- = max(0, -v) is positive.  Where a and b have one
+    sign, the sum of both terms' extremes is too wide by the lesser of the two.
+    """
+
+    def __init__(self, w_pre, w_post):
+        a, b = w_pre + w_post, -w_pre
+        if sparse.issparse(a) != sparse.issparse(b):
+            a, b = (m.toarray() if sparse.issparse(m) else m for m in (a, b))
+        self.a, self.b = a, b
+        self.abs_a, self.abs_b = abs(a), abs(b)
+        rows, self.columns, self.a_entries, self.b_entries = _same_sign(a, b)
+        entries = np.arange(rows.size)
+        positive = self.a_entries > 0
+        shape = (a.shape[0], rows.size)
+        self.sum_upper, self.sum_lower = (
+            sparse.csr_array((sign.astype(float), (rows, entries)), shape=shape)
+            for sign in (positive, ~positive)
+        )
+
+    def centre_radius(self, lo, hi):
+        """Centre, radius and what lower and upper may be moved inward by."""
+        c, r = _centre_radius(np.maximum(0.0, lo), np.maximum(0.0, hi))
+        mid, radius = times(c, self.a), times(r, self.abs_a)
+        c, r = _centre_radius(np.maximum(0.0, -hi), np.maximum(0.0, -lo))
+        mid, radius = mid + times(c, self.b), radius + times(r, self.abs_b)
+        cut_lo, cut_hi = np.zeros_like(mid), np.zeros_like(mid)
+        if self.columns.size:
+            step = max(1, _CHUNK // self.columns.size)
+            for at in range(0, len(lo), step):
+                part = slice(at, at + step)
+                both = np.minimum(
+                    np.abs(self.a_entries) * np.maximum(0.0, hi[part])[:, self.columns],
+                    np.abs(self.b_entries)
+                    * np.maximum(0.0, -lo[part])[:, self.columns],
+                )
+                cut_lo[part] = times(both, self.sum_lower)
+                cut_hi[part] = times(both, self.sum_upper)
+        return mid, radius, cut_lo, cut_hi
+
+
+class TensorRanges:
+    """Ranges of the inputs and of the layers bounded so far, by ``Source``."""
+
+    def __init__(self, network, lower, upper):
+        self.network = network
+        self.batch = len(lower)
+        self.box = lower, upper
+        self.lowers, self.uppers = [], []
+
+    def append(self, lower, upper):
+        """Add the pre-activation bounds of the next layer, shapes (B, size)."""
+        self.lowers.append(lower)
+        self.uppers.append(upper)
+
+    def __getitem__(self, source):
+        layer, post = source
+        if layer == INPUT:
+            return self.box
+        lower, upper = self.lowers[layer], self.uppers[layer]
+        if not post:
+            return lower, upper
+        activate = self.network.layers[layer].activate
+        return activate(lower), activate(upper)
+
+
+def _same_sign(a, b):
+    """Rows, columns and both values of the entries where a and b have one sign."""
+    if not sparse.issparse(a):
+        rows, columns = np.nonzero(np.sign(a) * np.sign(b) > 0)
+        return rows, columns, a[rows, columns], b[rows, columns]
+    same = sparse.csr_array(a.sign().multiply(b.sign()))
+    same.data = np.maximum(same.data, 0.0)
+    same.eliminate_zeros()
+    picked = [sparse.csr_array(same.multiply(m)) for m in (a, b)]
+    for m in picked:
+        m.sort_indices()
+    where = picked[0].tocoo()
+    return where.row, where.col, picked[0].data, picked[1].data
+
+
+def affine_maps(network):
+    """The affine maps of all layers, in graph order."""
+    return [AffineMap(network, k) for k in range(len(network.layers))]
+
+
+def times(rows, matrix):
+    """``rows @ matrix.T`` for dense rows and a dense or sparse matrix."""
+    if sparse.issparse(matrix):
+        return (matrix @ rows.T).T
+    return rows @ matrix.T
+
+
+def _centre_radius(lo, hi):
+    centre = 0.5 * lo + 0.5 * hi
+    return centre, np.maximum(hi - centre, centre - lo)
+
+
+def _maybe_dense(w):
+    if sparse.issparse(w) and w.shape[0] * w.shape[1] <= _DENSE_ENTRIES:
+        return w.toarray()
+    return w
+
+
+def _row_terms(w):
+    if sparse.issparse(w):
+        return int(np.diff(w.indptr).max(initial=0))
+    return w.shape[1]

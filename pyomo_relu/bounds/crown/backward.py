@@ -1,0 +1,397 @@
+r"""CROWN's backward pass over a batch of boxes.
+
+For a target ``y = C t + d`` the pass keeps lower bounds ``y >= sum_s A_s t_s + c`` and
+walks the graph from the target to the inputs.  At an activation layer with lines
+``sl v + tl <= x <= su v + tu`` positive coefficients take the lower line, negative ones
+the upper:
+
+    A x >= (A sl + N (su - sl)) v + A tl + N (tu - tl),    N = min(A, 0),
+
+then ``v = W t + b`` is put in for v.  Upper bounds are lower bounds of -y: all rows are
+stacked as [C; -C].  Coefficients are arrays (B, R, n), of leading length 1 while they do
+not depend on the box, or, for a single box and sparse weights, sparse (R, n).
+"""
+
+import numpy as np
+from scipy import sparse
+
+from pyomo_relu.bounds.crown.affine import TensorRanges, affine_maps, times
+from pyomo_relu.bounds.crown.lines import activation_lines
+from pyomo_relu.linear.rounding import TINY, UNDERFLOW, slack
+from pyomo_relu.network.layer import INPUT, Source
+
+#: Entries of the largest temporary array; about the second-level cache for many boxes.
+_CACHED = 1 << 16
+_LARGEST = 1 << 22
+
+#: Fewest neurons passed backwards together.
+_ROWS = 32
+
+#: Up to this many columns, products avoid temporaries of the coefficients' size.
+_FEW = 12
+
+#: Sparse coefficients denser than this are made dense.
+_DENSE = 0.15
+
+
+class BoxState:
+    """What is known on a batch of boxes: ranges, and lines of each bounded layer.
+
+    Parameters
+    ----------
+    kernel : BackwardPass
+    lower, upper : numpy.ndarray, shape (B, n_inputs)
+
+    Attributes
+    ----------
+    ranges : TensorRanges
+    lines : list of ActivationLines
+    slack : list of numpy.ndarray, shapes (B, size)
+        Per layer, what a coefficient of 1 may lose by rounding.
+    magnitude : numpy.ndarray, shape (B,)
+        Sum of the magnitudes of everything so far.
+    influence : numpy.ndarray, shape (B, n_inputs)
+        Weighted sum of the inputs' coefficients; see ``BackwardPass.bounds``.
+    tightened : bool
+        A single box's backward pass was beaten by interval arithmetic or known bounds.
+    plain : list of (lower, upper)
+        What backward passes alone give, up to the first layer where they were beaten.
+    """
+
+    def __init__(self, kernel, lower, upper):
+        self.kernel = kernel
+        self.ranges = TensorRanges(kernel.network, lower, upper)
+        self.lines = []
+        self.slack = []
+        self.magnitude = np.maximum(np.abs(lower), np.abs(upper)).sum(axis=1)
+        self.influence = np.zeros_like(lower)
+        self.tightened = False
+        self.plain = []
+
+    def __len__(self):
+        return self.ranges.batch
+
+    def interval(self):
+        """Interval arithmetic of the next layer: lower, upper and error scale."""
+        return self.kernel.maps[len(self.lines)].interval(self.ranges)
+
+    def append(self, lower, upper, scale):
+        """Settle the next layer's bounds; see ``AffineMap.interval`` for ``scale``."""
+        k = len(self.lines)
+        layer = self.kernel.network.layers[k]
+        self.ranges.append(lower, upper)
+        self.slack.append(self.kernel.factors[k] * scale + TINY)
+        self.magnitude = self.magnitude + scale.sum(axis=1)
+        last = layer.activation == "identity"
+        self.lines.append(None if last else activation_lines(layer, lower, upper))
+
+
+class BackwardPass:
+    """CROWN's backward substitution for one network.
+
+    Parameters
+    ----------
+    network : Network
+    """
+
+    def __init__(self, network):
+        self.network = network
+        self.maps = affine_maps(network)
+        depth = len(self.maps)
+        self.factors = [slack(m.terms + 2 * m.size + 2 * depth) for m in self.maps]
+        self.sparse = any(sparse.issparse(w) for m in self.maps for w in m.weights)
+
+    def bounds(self, state, k, scale, rows=None, importance=None):
+        """Lower and upper bounds of layer k's pre-activations, shapes (B, rows).
+
+        Parameters
+        ----------
+        state : BoxState
+            With at least the layers before k settled.
+        k : int
+        scale : numpy.ndarray, shape (B, size)
+            Error scale of layer k, from ``AffineMap.interval``.
+        rows : numpy.ndarray of int, optional
+            Neurons to bound; all by default.
+        importance : numpy.ndarray, shape (2, size), optional
+            Weights of the lower and upper bounds, with which the magnitudes of the
+            inputs' coefficients are added to ``state.influence``.
+        """
+        rows = np.arange(self.maps[k].size) if rows is None else rows
+        low, high = np.empty((2, len(state), rows.size))
+        for boxes, some in self._parts(state, k, rows.size):
+            A, c = self.lines(state, k, scale, rows[some], boxes)
+            if importance is not None:
+                weight = importance[:, rows[some]].ravel()
+                state.influence[boxes] += _weighted_sum(A, weight)
+            value = self.least(state, A, c, boxes)
+            # Overflow proves nothing.
+            value[~np.isfinite(value)] = -np.inf
+            half = value.shape[1] // 2
+            low[boxes, some] = value[:, :half]
+            high[boxes, some] = -value[:, half:]
+        return low, high
+
+    def line_pairs(self, state, k, scale):
+        """Lines below and above layer k, errors absorbed in the constants.
+
+        Returns A_low, c_low, A_high, c_high; see ``crown.layer_lines``.
+        """
+        m = self.maps[k].size
+        coefficients = np.empty((len(state), 2 * m, self.network.n_inputs))
+        constants = np.empty((len(state), 2 * m))
+        for boxes, some in self._parts(state, k, m):
+            rows = np.arange(m)[some]
+            A, c = self.lines(state, k, scale, rows, boxes)
+            A = A.toarray()[None] if sparse.issparse(A) else A
+            eps = self.input_slack(*(a[boxes] for a in state.ranges.box))
+            both = np.concatenate([rows, rows + m])
+            coefficients[boxes, both] = A
+            constants[boxes, both] = c - _dot(np.abs(A), eps)
+        return (
+            coefficients[:, :m],
+            constants[:, :m],
+            -coefficients[:, m:],
+            -constants[:, m:],
+        )
+
+    def lines(self, state, k, scale, rows, boxes, slopes=None, trace=None):
+        """Lines below [v; -v] of layer k in the inputs: (B, 2 rows, n) and (B, 2 rows).
+
+        Parameters
+        ----------
+        slopes : dict of int to numpy.ndarray, shapes (B, 2 rows, size), optional
+            Lower slopes per target row, for the layers that have them.
+        trace : list, optional
+            Receives ``(layer, A)`` at each activation layer passed.
+        """
+        amap = self.maps[k]
+        coefficients = {}
+        for source, w in zip(amap.sources, amap.weights, strict=True):
+            first = self._first(w, rows)
+            # these rows may not read the source at all
+            if first.nnz if sparse.issparse(first) else first.any():
+                _add(coefficients, source, first)
+        b = amap.bias[rows]
+        error = slack(amap.terms + 2 * k) * scale[boxes][:, rows] + TINY
+        error += UNDERFLOW * (1.0 + state.magnitude[boxes, None])
+        c = np.concatenate([b - error, -b - error], axis=1)
+        for j in range(k - 1, -1, -1):
+            post = coefficients.pop(Source(j, True), None)
+            pre = coefficients.pop(Source(j, False), None)
+            if post is None and pre is None:
+                continue
+            if trace is not None:
+                trace.append((j, post, pre))
+            slope = None if slopes is None else slopes.get(j)
+            c = c + self._through(state, j, post, pre, boxes, coefficients, slope)
+        A = coefficients.get(Source(INPUT))
+        if A is None:
+            A = np.zeros((1, 2 * rows.size, self.network.n_inputs))
+        return A, c
+
+    def _first(self, w, rows):
+        w = w if rows.size == w.shape[0] else w[rows]
+        if not sparse.issparse(w):
+            return np.concatenate([w, -w])[None]
+        if self.sparse:
+            return _thin(sparse.vstack([w, -w], format="csr"))
+        return np.concatenate([w.toarray(), -w.toarray()])[None]
+
+    def _parts(self, state, k, n_rows):
+        """Slices of boxes and of rows that keep temporary arrays small."""
+        widest = max([m.size for m in self.maps[:k]] + [self.network.n_inputs])
+        n_boxes, n_some = 1, n_rows
+        if len(state) == 1 or self.sparse:
+            n_some = max(_ROWS, _CACHED // widest)
+        elif self._one_step(k):
+            n_boxes = max(1, 4 * _CACHED // (widest * (_FEW + 1)))
+        else:
+            n_some = max(_ROWS, _LARGEST // (2 * widest))
+            n_boxes = max(1, _CACHED // (2 * min(n_some, n_rows) * widest))
+        for i in range(0, len(state), n_boxes):
+            for j in range(0, n_rows, n_some):
+                yield slice(i, i + n_boxes), slice(j, min(n_rows, j + n_some))
+
+    def _one_step(self, k):
+        """True if layer k is one step from the inputs and these are few."""
+        return self.network.n_inputs <= _FEW and all(
+            s == INPUT or (post and all(t == INPUT for t, _ in self.maps[s].sources))
+            for s, post in self.maps[k].sources
+        )
+
+    def _through(self, state, j, post, pre, boxes, coefficients, slope):
+        """Substitute layer j; adds to ``coefficients``, returns the constants."""
+        amap, b = self.maps[j], self.maps[j].bias
+        sl, tl, su, tu = (a[boxes] for a in state.lines[j][:4])
+        eps = state.slack[j][boxes]
+        weights = amap.weights
+        c = 0.0
+        if pre is not None:
+            c = _dot(pre, b[None]) - _dot(abs(pre), eps)
+        if post is None:
+            through = pre
+        else:
+            dead = (su == 0) & (tu == 0)
+            eps = np.where(dead, 0.0, eps)
+            if pre is None and dead.all(axis=0).mean() > 0.1 and slope is None:
+                alive = np.flatnonzero(~dead.all(axis=0))
+                if not alive.size:
+                    return c
+                sl, tl, su, tu, eps = (a[:, alive] for a in (sl, tl, su, tu, eps))
+                post, b = post[..., alive], b[alive]
+                weights = [w[alive] for w in weights]
+            if slope is not None:
+                post = post.toarray()[None] if sparse.issparse(post) else post
+                c_post, through = _relax_rows(post, slope, tl, su, tu, b, eps)
+            elif sparse.issparse(post):
+                c_post, through = _relax_sparse(post, sl, tl, su, tu, b, eps)
+            elif self._skinny(amap, pre, eps):
+                return self._through_few(
+                    amap, post, weights, (sl, tl, su, tu, b, eps), coefficients
+                )
+            else:
+                c_post, through = _relax(post, sl, tl, su, tu, b, eps)
+            c = c + c_post
+            through = through if pre is None else _sum(through, pre)
+        for source, w in zip(amap.sources, weights, strict=True):
+            _add(coefficients, source, _product(through, w))
+        return c
+
+    def _skinny(self, amap, pre, eps):
+        return (
+            pre is None
+            and len(eps) > 1
+            and sum(w.shape[1] for w in amap.weights) <= _FEW
+        )
+
+    def _through_few(self, amap, post, weights, parts, coefficients):
+        """As ``_relax`` and the product with W, by two products with few columns."""
+        sl, tl, su, tu, b, eps = parts
+        gap = su - sl
+        negative = np.minimum(post, 0.0)
+        columns = [w.T[:, None, :] for w in weights]
+        first = [col * sl for col in columns] + [(sl * b + tl - eps)[None]]
+        second = [col * gap for col in columns]
+        second.append((gap * b + (tu - tl) + 2.0 * eps)[None])
+        first, second = np.concatenate(first), np.concatenate(second)
+        if len(post) == 1:
+            both = np.concatenate([first, second], axis=2)
+            stacked = np.concatenate([post[0], negative[0]], axis=1)
+            out = (both.reshape(-1, both.shape[2]) @ stacked.T).reshape(
+                *both.shape[:2], -1
+            )
+            out = np.moveaxis(out, 0, 2)
+        else:
+            out = post @ np.moveaxis(first, 0, 2)
+            out += negative @ np.moveaxis(second, 0, 2)
+        at = 0
+        for source, w in zip(amap.sources, weights, strict=True):
+            _add(coefficients, source, out[..., at : at + w.shape[1]])
+            at += w.shape[1]
+        return out[..., -1]
+
+    def least(self, state, A, c, boxes):
+        """The least value of ``A x + c`` on each box, rounded downward."""
+        lower, upper = (a[boxes] for a in state.ranges.box)
+        centre = 0.5 * lower + 0.5 * upper
+        radius = np.maximum(upper - centre, centre - lower)
+        radius = radius + self.input_slack(lower, upper)
+        n = A.shape[-1]
+        if sparse.issparse(A) or n > _FEW:
+            return c + _dot(A, centre) - _dot(abs(A), radius)
+        value = 0.0
+        for i in range(n):
+            value = value + A[..., i] * centre[:, i, None]
+            value -= np.abs(A[..., i]) * radius[:, i, None]
+        return c + value
+
+    def input_slack(self, lower, upper):
+        """Per input, what a coefficient of 1 may lose by rounding, shape (B, n)."""
+        size = np.maximum(np.abs(lower), np.abs(upper))
+        return slack(2 * self.network.n_inputs) * size + TINY
+
+
+def _dot(A, vectors):
+    """``A @ vector`` per box: A (1 or B, R, n) or sparse (R, n), vectors (B, n)."""
+    if sparse.issparse(A):
+        return times(vectors, A)
+    if len(A) == 1:
+        return vectors @ A[0].T
+    return np.matmul(A, vectors[:, :, None])[:, :, 0]
+
+
+def _weighted_sum(A, weight):
+    """Sum of the rows of |A|, shape (B, n)."""
+    if sparse.issparse(A):
+        return (abs(A).T @ weight)[None]
+    return np.einsum("brn,r->bn", np.abs(A), weight)
+
+
+def _relax(post, sl, tl, su, tu, b, eps):
+    """Constants (B, R) and coefficients of v (B, R, n); errors charged at eps."""
+    gap = su - sl
+    negative = np.minimum(post, 0.0)
+    c = _dot(post, sl * b + tl - eps)
+    c += _dot(negative, gap * b + (tu - tl) + 2.0 * eps)
+    if len(post) == len(sl):
+        negative *= gap[:, None, :]
+        through = post * sl[:, None, :]
+        through += negative
+    else:
+        through = post * sl[:, None, :]
+        through += negative * gap[:, None, :]
+    return c, through
+
+
+def _relax_rows(post, slope, tl, su, tu, b, eps):
+    """As ``_relax`` for dense coefficients with a lower slope per row of its own."""
+    positive, negative = np.maximum(post, 0.0), np.minimum(post, 0.0)
+    through = positive * slope + negative * su[:, None, :]
+    c = _dot(through, np.broadcast_to(b, su.shape))
+    c += _dot(positive, tl - eps) + _dot(negative, tu + eps)
+    return c, through
+
+
+def _relax_sparse(post, sl, tl, su, tu, b, eps):
+    """As ``_relax`` for the sparse coefficients of a single box."""
+    at, data = post.indices, post.data
+    negative = data < 0
+    slopes = data * np.where(negative, su[0, at], sl[0, at])
+    consts = data * np.where(negative, tu[0, at], tl[0, at])
+    consts += slopes * b[at] - np.abs(data) * eps[0, at]
+    rows = sparse.csr_array((consts, at, post.indptr), shape=post.shape)
+    c = (rows @ np.ones(post.shape[1]))[None]
+    through = sparse.csr_array((slopes, at, post.indptr), shape=post.shape)
+    through.eliminate_zeros()
+    return c, through
+
+
+def _product(A, w):
+    """``A @ w`` for coefficients A and dense or sparse weights w (n, q)."""
+    if sparse.issparse(A):
+        out = A @ w
+        return _thin(out) if sparse.issparse(out) else out[None]
+    flat = A.reshape(-1, A.shape[-1])
+    out = times(flat, w.T) if sparse.issparse(w) else flat @ w
+    return np.ascontiguousarray(out).reshape(*A.shape[:-1], w.shape[1])
+
+
+def _thin(A):
+    """Sparse coefficients, dense with a leading axis once that is cheaper."""
+    if A.nnz > _DENSE * A.shape[0] * A.shape[1]:
+        return A.toarray()[None]
+    return sparse.csr_array(A)
+
+
+def _sum(a, b):
+    if sparse.issparse(a) and sparse.issparse(b):
+        return _thin(a + b)
+    a, b = (m.toarray()[None] if sparse.issparse(m) else m for m in (a, b))
+    return a + b
+
+
+def _add(coefficients, source, A):
+    if source in coefficients:
+        A = _sum(coefficients[source], A)
+    coefficients[source] = A

@@ -1,0 +1,1 @@
+"""Optimization-based bound tightening."""

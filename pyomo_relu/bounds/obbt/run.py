@@ -1,0 +1,198 @@
+"""One layer's LPs: cut into chunks, run on an executor, merged."""
+
+import logging
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pyomo_relu.bounds.obbt.chunk import Chunk, ChunkResult, solve_chunk
+from pyomo_relu.bounds.obbt.milp_chunk import MilpChunk, solve_milp_chunk
+from pyomo_relu.bounds.statistics import (
+    INTERRUPTED,
+    NO_TIME,
+    WORKER_LOST,
+)
+from pyomo_relu.common.executor import run_tasks
+from pyomo_relu.errors import SolverError
+from pyomo_relu.linear.model import power_of_two
+from pyomo_relu.linear.sessions.choice import session_class
+
+logger = logging.getLogger("pyomo.relu.bounds")
+
+
+@dataclass
+class Targets:
+    """Quantities ``costs x + bias`` over a model's columns whose range is wanted.
+
+    Shapes (K, n) for ``costs`` (csr) and (K,) or (K, 2) for the others; see Chunk.
+    """
+
+    costs: object
+    bias: np.ndarray
+    pad: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+    wanted: np.ndarray
+    ceiling: np.ndarray
+    influence: np.ndarray
+    attained: np.ndarray = None
+
+
+@dataclass
+class OBBTRun:
+    """Options of LP-based bound tightening and the state that layers share.
+
+    Parameters
+    ----------
+    solver : {"highs", "gurobi", "auto"} or Session class, optional
+        Default HiGHS for LPs, "auto" for MILPs.
+    stop_at_sign, filter_tolerance, aggressive_filter
+        See Chunk.
+    executor : concurrent.futures.Executor, optional
+    chunk_size : int
+        Neurons per task; results depend on it in the last digits, on the number of
+        workers not at all.
+    recompute_lost : bool
+        Whether chunks of dead workers are done in the main process.
+    deadline : float, optional
+        ``time.time()`` at which to stop.
+    progress : callable, optional
+    solve_limit : float, optional
+        Seconds per MILP.
+    milp : bool
+        Whether models keep their binaries.
+    """
+
+    solver: object = None
+    stop_at_sign: bool = False
+    filter_tolerance: float = 1e-8
+    aggressive_filter: bool = False
+    executor: object = None
+    chunk_size: int = 16
+    recompute_lost: bool = True
+    deadline: float = None
+    progress: object = None
+    solve_limit: float = None
+    milp: bool = False
+    interrupted: bool = False
+    notes: list = field(default_factory=list)
+
+    def __post_init__(self):
+        if self.solver is None:
+            self.solver = "auto" if self.milp else "highs"
+        session_class(self.solver)
+        if self.chunk_size < 1:
+            raise SolverError(f"chunk_size must be at least 1, not {self.chunk_size}.")
+
+    def out_of_time(self):
+        """True once the deadline has passed."""
+        return self.deadline is not None and time.time() >= self.deadline
+
+    def tighten(self, model, targets, row, deadline=None):
+        """Proven bounds of the targets; counts go to ``row`` (LayerStatistics).
+
+        Returns
+        -------
+        lower, upper : numpy.ndarray, shape (K,)
+            Never looser than the targets' own.
+        infeasible : bool
+            A certificate proves that ``model`` has no point.
+        """
+        scaled, scale = model.equilibrated()
+        costs = targets.costs.copy()
+        costs.data = costs.data * scale[costs.indices]
+        factor = power_of_two(abs(costs).max(axis=1).toarray().ravel())
+        costs.data = costs.data / np.repeat(factor, np.diff(costs.indptr))
+        wanted = targets.wanted.any(axis=1)
+        order = np.argsort(-targets.influence[wanted], kind="stable")
+        order = np.flatnonzero(wanted)[order]
+        pieces = _pieces(order, self.chunk_size)
+        deadline = self.deadline if deadline is None else deadline
+        chunks = [
+            self._chunk(scaled, costs, factor, targets, piece, deadline)
+            for piece in pieces
+        ]
+        results = self._run(chunks, row)
+        return self._merge(targets, pieces, results, row)
+
+    def _chunk(self, model, costs, factor, targets, piece, deadline):
+        common = (
+            model,
+            costs[piece],
+            factor[piece],
+            targets.bias[piece],
+            targets.pad[piece],
+            targets.lower[piece],
+            targets.upper[piece],
+            targets.wanted[piece],
+            targets.ceiling[piece],
+            self.solver,
+            self.stop_at_sign,
+            self.filter_tolerance,
+            self.aggressive_filter,
+            deadline,
+        )
+        if self.milp:
+            return MilpChunk(*common, self.solve_limit, targets.attained[piece])
+        return Chunk(*common)
+
+    def _run(self, chunks, row):
+        done = None
+        if self.progress is not None:
+
+            def done(finished):
+                self.progress(row.method, row.layer, finished, len(chunks))
+
+        deadline = chunks[0].deadline if chunks else None
+        task = solve_milp_chunk if self.milp else solve_chunk
+        run = run_tasks(
+            task, chunks, self.executor, deadline, self.recompute_lost, done
+        )
+        self.interrupted |= run.interrupted
+        self.notes.extend(run.notes)
+        if run.executor_broken:
+            self.executor = None
+            self.notes.append(
+                "the executor broke (a worker process died); later layers ran in the "
+                "main process"
+            )
+        results = []
+        for i, (chunk, result) in enumerate(zip(chunks, run.results, strict=True)):
+            if result is None:
+                lost = i in run.lost
+                reason = NO_TIME
+                if lost:
+                    reason = WORKER_LOST
+                elif self.interrupted:
+                    reason = INTERRUPTED
+                size = chunk.bias.size
+                result = ChunkResult(np.full(size, -np.inf), np.full(size, np.inf))
+                result.skipped[reason] = int(chunk.wanted.sum())
+            results.append(result)
+        return results
+
+    def _merge(self, targets, pieces, results, row):
+        lower, upper = np.array(targets.lower), np.array(targets.upper)
+        infeasible = False
+        for piece, result in zip(pieces, results, strict=True):
+            lower[piece] = np.maximum(lower[piece], result.lower)
+            upper[piece] = np.minimum(upper[piece], result.upper)
+            row.solves += result.solves
+            row.solver_seconds += result.seconds
+            row.fail(result.failures)
+            for reason, count in result.skipped.items():
+                row.skip(reason, count)
+            infeasible |= result.infeasible
+            self.interrupted |= result.interrupted
+        row.tightened += int(np.sum(lower > targets.lower))
+        row.tightened += int(np.sum(upper < targets.upper))
+        return lower, upper, infeasible
+
+
+def _pieces(order, size):
+    """Equal pieces of up to ``size``, of a number that few workers share evenly."""
+    count = -(-order.size // size)
+    even = 4 if count > 4 else 2 if count > 1 else 1
+    count = -(-count // even) * even
+    return np.array_split(order, count) if count else []

@@ -1,0 +1,1 @@
+"""Networks as linear models: relaxations, MILPs, cuts."""

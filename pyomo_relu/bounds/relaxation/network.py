@@ -1,0 +1,283 @@
+"""Networks' relaxations and MILPs as linear models.
+
+An unstable ReLU neuron with ``L <= v <= U`` is split as ``v = x - s`` with ``x, s >= 0``
+(Grimstad and Andersson 2019, arXiv 1907.03140).  Its convex hull, the triangle
+``x >= 0, x >= v, x <= U (v - L) / (U - L)``, is then the single row
+``x / U + s / (-L) <= 1``: two columns and two rows per neuron.
+
+Every row is valid in exact arithmetic: coefficients are the network's own numbers, and
+where a quotient must be rounded it is rounded so that the row only gets weaker.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from pyomo_relu.errors import BoundsError
+from pyomo_relu.linear.model import ModelBuilder
+from pyomo_relu.network.layer import INPUT
+
+
+@dataclass
+class NetworkColumns:
+    """Where a network's tensors are among a model's columns; -1 means constant zero.
+
+    ``pre[k]`` is None where no layer reads the pre-activation of layer k.
+    """
+
+    inputs: np.ndarray
+    pre: dict
+    post: dict
+
+
+def ancestors(network, layer):
+    """Layers that layer ``layer`` depends on, in graph order, without itself."""
+    needed, stack = set(), [layer]
+    while stack:
+        for source, _ in network.layers[stack.pop()].sources:
+            if source != INPUT and source not in needed:
+                needed.add(source)
+                stack.append(source)
+    return sorted(needed)
+
+
+def add_network(builder, network, bounds, input_columns, layers, window=None):
+    """Add the relaxation of ``layers`` (graph order) to the builder.
+
+    Parameters
+    ----------
+    bounds : NeuronBounds
+        Must be finite on the layers added.
+    input_columns : numpy.ndarray of int, shape (n_inputs,)
+    layers : sequence of int
+        Activation layers, closed under ancestors unless ``window`` is given.
+    window : (set of int, set of int), optional
+        Layers modelled exactly with binaries, and layers of which only the box of the
+        values is kept (their defining rows are left out).
+
+    Returns
+    -------
+    NetworkColumns
+    """
+    exact, boxed = window if window is not None else (set(), set())
+    read_pre = {
+        s.layer for layer in network.layers for s in layer.sources if not s.post
+    }
+    columns = NetworkColumns(np.asarray(input_columns), {}, {})
+    for k in layers:
+        lower, upper = bounds.lower[k], bounds.upper[k]
+        if not (np.all(np.isfinite(lower)) and np.all(np.isfinite(upper))):
+            raise BoundsError(
+                f"{network.name}: layer {k} ('{network.layers[k].name}') has infinite "
+                "bounds; give every input finite bounds first."
+            )
+        part = _LayerPart(builder, network, bounds, columns, k, k not in boxed)
+        part.add(k in read_pre, k in exact)
+    return columns
+
+
+class _LayerPart:
+    """Adds one layer's columns and rows."""
+
+    def __init__(self, builder, network, bounds, columns, k, defined):
+        self.builder, self.network, self.columns = builder, network, columns
+        self.k, self.defined, self.layer = k, defined, network.layers[k]
+        self.lower, self.upper = bounds.lower[k], bounds.upper[k]
+        self.bounds = bounds
+        size = self.layer.size
+        self.ceiling = (
+            np.full(size, np.inf) if self.layer.ceiling is None else self.layer.ceiling
+        )
+
+    def add(self, with_pre, exact):
+        bounds, k, size = self.bounds, self.k, self.layer.size
+        active = np.flatnonzero(bounds.active(k))
+        unstable = bounds.unstable(k)
+        clipped = unstable & (self.upper > self.ceiling)
+        plain = np.flatnonzero(unstable & ~clipped)
+        clipped = np.flatnonzero(clipped)
+        fixed = np.flatnonzero(bounds.at_ceiling(k))
+        post = self.columns.post[k] = np.full(size, -1)
+        # A fixed column instead of a constant on the right: no sum to be rounded.
+        post[fixed] = self.builder.add_columns(self.ceiling[fixed], self.ceiling[fixed])
+        if with_pre:
+            pre = self.builder.add_columns(self.lower, self.upper)
+            self.columns.pre[k] = pre
+            self._define(np.arange(size), [(pre, 1.0)])
+            post[active] = self._box(active)
+            self.builder.add_rows(
+                [(post[active], 1.0), (pre[active], -1.0)],
+                np.zeros(active.size),
+                np.zeros(active.size),
+            )
+            self._triangle_on_pre(plain, pre[plain], exact)
+            self._clipped(clipped, pre[clipped], exact)
+            return
+        self.columns.pre[k] = None
+        post[active] = self._box(active)
+        self._define(active, [(post[active], 1.0)])
+        if not self.defined:
+            free = np.flatnonzero(unstable)
+            lo, hi = bounds.post_bounds(k)
+            post[free] = self.builder.add_columns(lo[free], hi[free])
+            return
+        self._split(plain, exact)
+        pre = self.builder.add_columns(self.lower[clipped], self.upper[clipped])
+        self._define(clipped, [(pre, 1.0)])
+        self._clipped(clipped, pre, exact)
+
+    def _box(self, neurons):
+        return self.builder.add_columns(self.lower[neurons], self.upper[neurons])
+
+    def _define(self, neurons, left):
+        if self.defined and neurons.size:
+            blocks = [(c, -m) for c, m in affine(self.layer, self.columns, neurons)]
+            bias = self.layer.bias[neurons]
+            self.builder.add_rows(left + blocks, bias, bias)
+
+    def _split(self, i, exact):
+        """v = x - s with x / U + s / (-L) <= 1, or x <= U z, s <= -L (1 - z)."""
+        lo, hi, b = self.lower[i], self.upper[i], self.builder
+        zero = np.zeros(i.size)
+        x, s = b.add_columns(zero, hi), b.add_columns(zero, -lo)
+        self.columns.post[self.k][i] = x
+        self._define(i, [(x, 1.0), (s, -1.0)])
+        none = np.full(i.size, -np.inf)
+        if exact:
+            z = b.add_columns(zero, zero + 1.0, integer=True)
+            b.add_rows([(x, 1.0), (z, -hi)], none, zero)
+            b.add_rows([(s, 1.0), (z, -lo)], none, -lo)
+            return
+        # Times the larger of U and -L: one coefficient is a quotient (rounded down,
+        # its column is nonnegative), the other is 1 and the right-hand side exact.
+        larger = np.maximum(hi, -lo)
+        down = np.nextafter(np.minimum(hi, -lo) / larger, 0.0)
+        wide = hi >= -lo
+        b.add_rows(
+            [(x, np.where(wide, down, 1.0)), (s, np.where(wide, 1.0, down))],
+            none,
+            np.where(wide, -lo, hi),
+        )
+
+    def _triangle_on_pre(self, i, v, exact):
+        lo, hi, b = self.lower[i], self.upper[i], self.builder
+        zero, none = np.zeros(i.size), np.full(i.size, -np.inf)
+        x = b.add_columns(zero, hi)
+        self.columns.post[self.k][i] = x
+        b.add_rows([(v, 1.0), (x, -1.0)], none, zero)
+        if exact:
+            z = b.add_columns(zero, zero + 1.0, integer=True)
+            b.add_rows([(x, 1.0), (z, -hi)], none, zero)
+            b.add_rows([(x, 1.0), (v, -1.0), (z, -lo)], none, -lo)
+            return
+        # (U - L) x <= U (v - L): the coefficient of x >= 0 is rounded down.
+        width = np.nextafter(hi - lo, 0.0)
+        b.add_rows([(x, width), (v, -hi)], none, np.nextafter(-hi * lo, np.inf))
+
+    def _clipped(self, i, v, exact):
+        """min(max(0, v), c) with U > c: the hull's two rows, or the exact rows."""
+        lo, hi, c, b = self.lower[i], self.upper[i], self.ceiling[i], self.builder
+        none, zero = np.full(i.size, -np.inf), np.zeros(i.size)
+        x = b.add_columns(np.maximum(lo, 0.0), c)
+        self.columns.post[self.k][i] = x
+        crosses = lo < 0
+        if exact:
+            a = b.add_columns(np.where(crosses, 0.0, 1.0), zero + 1.0, integer=True)
+            q = b.add_columns(zero, zero + 1.0, integer=True)
+            over = np.nextafter(hi - c, np.inf)
+            below = np.minimum(lo, 0.0)
+            b.add_rows([(q, 1.0), (a, -1.0)], none, zero)
+            b.add_rows([(x, 1.0), (a, -c)], none, zero)
+            b.add_rows([(q, c), (x, -1.0)], none, zero)
+            b.add_rows([(v, 1.0), (x, -1.0), (q, -over)], none, zero)
+            b.add_rows([(x, 1.0), (v, -1.0), (a, -below)], none, -below)
+            return
+        # Above: (c - L) x <= c (v - L) if L < 0, else x <= v.
+        left = np.where(crosses, np.nextafter(c - lo, 0.0), 1.0)
+        right = np.where(crosses, -c, -1.0)
+        above = np.where(crosses, np.nextafter(-c * lo, np.inf), 0.0)
+        b.add_rows([(x, left), (v, right)], none, above)
+        # Below: U x >= c v if L < 0, else (U - L) x >= (c - L) v + L (U - c).
+        left = np.where(crosses, -hi, -np.nextafter(hi - lo, np.inf))
+        right = np.where(crosses, c, np.nextafter(c - lo, 0.0))
+        offset = np.nextafter(lo * np.nextafter(hi - c, 0.0), -np.inf)
+        b.add_rows([(x, left), (v, right)], none, np.where(crosses, 0.0, -offset))
+
+
+def affine(layer, columns, neurons):
+    """Blocks (columns, matrix) of ``W x`` of a layer's ``neurons``, without the bias."""
+    blocks = []
+    for (source, post), w in zip(layer.sources, layer.weights, strict=True):
+        if source == INPUT:
+            at = columns.inputs
+        else:
+            at = (columns.post if post else columns.pre)[source]
+        present = np.flatnonzero(at >= 0)
+        w = w[neurons]
+        w = w[:, present] if present.size < at.size else w
+        blocks.append((at[present], w))
+    return blocks
+
+
+def affine_costs(layer, columns, neurons, n_columns):
+    """``W x`` of a layer's ``neurons`` as rows over all columns, csr (neurons, n)."""
+    row, col, data = [], [], []
+    for at, w in affine(layer, columns, neurons):
+        coo = sparse.coo_array(w)
+        row.append(coo.row)
+        col.append(at[coo.col])
+        data.append(coo.data)
+    if not row:
+        return sparse.csr_array((len(neurons), n_columns))
+    row, col, data = (np.concatenate(a) for a in (row, col, data))
+    return sparse.csr_array((data, (row, col)), shape=(len(neurons), n_columns))
+
+
+def relax_layer(network, bounds, layer):
+    """The relaxation of everything that layer ``layer`` depends on.
+
+    Returns
+    -------
+    model : LinearModel
+    columns : NetworkColumns
+    """
+    builder = ModelBuilder()
+    inputs = builder.add_columns(bounds.input_lower, bounds.input_upper)
+    columns = add_network(builder, network, bounds, inputs, ancestors(network, layer))
+    return builder.build(), columns
+
+
+def relax_window(network, bounds, layer, window):
+    """The MILP of the last ``window`` layers before layer ``layer``.
+
+    Layers within ``window`` steps (longest path) are exact, with a binary per unstable
+    neuron; of the layers that those read, only the box of values is kept (rolling
+    window, Zhao et al. 2024, arXiv 2401.05280).  A window of the network's depth gives
+    the exact range.
+
+    Returns
+    -------
+    model : LinearModel
+    columns : NetworkColumns
+    """
+    before = ancestors(network, layer)
+    distance = {layer: 0}
+    for k in [layer, *reversed(before)]:
+        for source, _ in network.layers[k].sources:
+            if source != INPUT:
+                distance[source] = max(distance.get(source, 0), distance[k] + 1)
+    exact = {k for k in before if distance[k] <= window}
+    read = {
+        source
+        for k in exact | {layer}
+        for source, _ in network.layers[k].sources
+        if source != INPUT
+    }
+    boxed = read - exact
+    builder = ModelBuilder()
+    inputs = builder.add_columns(bounds.input_lower, bounds.input_upper)
+    columns = add_network(
+        builder, network, bounds, inputs, sorted(exact | boxed), (exact, boxed)
+    )
+    return builder.build(), columns

@@ -1,0 +1,1 @@
+"""Global branch and bound on the networks' inputs."""

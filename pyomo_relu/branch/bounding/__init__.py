@@ -1,0 +1,1 @@
+"""Bounds over batches of boxes."""

@@ -1,0 +1,298 @@
+"""Bounding a batch of boxes: lines, propagation, dual bounds, LPs, where to branch."""
+
+import threading
+from dataclasses import dataclass
+
+import numpy as np
+
+from pyomo_relu.branch.bounding.bounder import MixedBounder
+from pyomo_relu.branch.bounding.function_rows import FunctionRows
+from pyomo_relu.branch.bounding.lines import LineBounder
+from pyomo_relu.branch.bounding.lps import LPS_INFEASIBLE, NodeLPs
+from pyomo_relu.branch.nodes import Nodes
+from pyomo_relu.linear.column_bounds import bound_free_columns
+
+#: An integer column counts as integer within this distance.
+INTEGRAL = 1e-6
+
+#: A box shrunk to less than this fraction of its edges' product is bounded again.
+_AGAIN = 0.6
+
+#: Edges shorter than this, relative to the numbers at their ends, are not split.
+_SHORTEST = 1e-13
+
+#: Where a box is split at its LP's minimiser, both parts keep this share of the edge.
+_INNER = 0.2
+
+
+@dataclass
+class Evaluated:
+    """What bounding a batch gave.
+
+    Attributes
+    ----------
+    nodes : Nodes
+        Those that remain, with bounds and a column to branch on.
+    points : numpy.ndarray, shape (N, n)
+        For each of them, the minimiser of its relaxation.
+    closed : float
+        Lower bound of the objective in what was dropped because of ``cutoff``, which
+        is at most ``cutoff``; infinite if nothing was dropped.
+    evaluated : int
+        Boxes that were bounded.
+    unbounded : bool
+        An LP was unbounded.
+    """
+
+    nodes: Nodes
+    points: np.ndarray
+    closed: float
+    evaluated: int
+    unbounded: bool = False
+
+
+class Relaxation:
+    """Bounds boxes of one problem; holds nothing that depends on a box.
+
+    Parameters
+    ----------
+    problem : BranchProblem
+    """
+
+    def __init__(self, problem):
+        self.problem = p = problem
+        #: of the whole network, for MILPs
+        self.bounder = LineBounder(p.network)
+        self._bounder = MixedBounder(p)
+        self.function_rows = FunctionRows(p, self._bounder.n_further)
+        self.n_rows = self.function_rows.n_rows
+        self._local = threading.local()
+
+    def __getstate__(self):
+        return {"problem": self.problem}
+
+    def __setstate__(self, state):
+        self.__init__(state["problem"])
+
+    def evaluate(self, nodes, cutoff, deadline=np.inf):
+        """Bound nodes, shrink and drop them, and choose where to branch.
+
+        Parameters
+        ----------
+        nodes : Nodes
+        cutoff : float
+            Only points with a smaller objective are of interest.
+        deadline : float
+            ``time.time()`` after which no LP is started.
+
+        Returns
+        -------
+        Evaluated
+        """
+        p = self.problem
+        nodes, evaluated = nodes[:], len(nodes)
+        nodes.lower, nodes.upper = nodes.lower.copy(), nodes.upper.copy()
+        closed = np.inf
+        if p.plain.shape[0]:
+            empty = self.function_rows.plain_rows(len(nodes)).tighten(
+                nodes.lower, nodes.upper, p.integer
+            )
+            nodes = nodes[~empty]
+        for _ in range(2):
+            if not len(nodes):
+                break
+            size = _size(nodes, p.n_inputs)
+            lines = self._lines(nodes)
+            rows, constants = self.function_rows.rows(
+                lines, nodes.lower, nodes.upper, cutoff
+            )
+            empty = rows.tighten(nodes.lower, nodes.upper, p.integer)
+            nodes, lines, rows = nodes[~empty], lines[~empty], rows[~empty]
+            constants = constants[~empty]
+            shrunk = _size(nodes, p.n_inputs) < _AGAIN * size[~empty]
+            closed = min(closed, cutoff) if empty.any() else closed
+            if shrunk.mean() < 0.5 if len(nodes) else True:
+                break
+        if not len(nodes):
+            return Evaluated(nodes, nodes.lower, min(closed, cutoff), evaluated)
+        lps = self.function_rows.lp_rows(rows)
+        costs = self.function_rows.costs(rows)
+        done = self._bound(nodes, lines, lps, costs, constants, cutoff, deadline)
+        done.closed, done.evaluated = min(done.closed, closed), evaluated
+        if len(done.nodes) < evaluated:
+            # boxes were shrunk to where the objective may be below the cutoff
+            done.closed = min(done.closed, cutoff)
+        return done
+
+    def _bound(self, nodes, lines, lps, costs, constants, cutoff, deadline):
+        """Dual bounds of all nodes, LPs where those do not suffice, branching."""
+        at_duals = lps.dual_bounds(
+            costs, constants, nodes.duals, nodes.lower, nodes.upper
+        )
+        nodes.bound = np.maximum(nodes.bound, at_duals)
+        points = np.where(costs > 0, nodes.lower, nodes.upper)
+        flat = costs == 0
+        points[flat] = _middle(nodes)[flat]
+        unbounded = not self.n_rows and not np.isfinite(points).all()
+        points[~np.isfinite(points)] = 0.0
+        closed = np.inf
+        keep = nodes.bound < cutoff
+        if self.n_rows and keep.any():
+            at = np.flatnonzero(keep)
+            answer = self._solver().solve(
+                lps[at],
+                costs[at],
+                constants[at],
+                nodes.lower[at],
+                nodes.upper[at],
+                deadline,
+            )
+            unbounded = answer.unbounded
+            nodes.duals[at] = answer.duals
+            nodes.bound[at] = np.maximum(nodes.bound[at], answer.bounds)
+            points[at] = np.where(answer.solved[:, None], answer.points, points[at])
+            if np.isfinite(cutoff):
+                self._shrink(nodes, at, lps[at], costs[at], answer, cutoff)
+                crossed = (nodes.lower > nodes.upper).any(axis=1)
+                nodes.bound[crossed] = np.maximum(nodes.bound[crossed], cutoff)
+            infeasible = answer.bounds == LPS_INFEASIBLE
+            keep[at[infeasible]] = False
+            dropped = nodes.bound >= cutoff
+            dropped[at[infeasible]] = False
+        else:
+            dropped = ~keep
+        if dropped.any():
+            closed = min(closed, float(nodes.bound[dropped].min()))
+        keep &= nodes.bound < cutoff
+        nodes, lines, points = nodes[keep], lines[keep], points[keep]
+        nodes.unstable, nodes.minimiser = lines.unstable, points
+        self._choose_branching(nodes, lines, points)
+        return Evaluated(nodes, points, closed, 0, unbounded)
+
+    def _shrink(self, nodes, at, lps, costs, answer, cutoff):
+        """Shrink some boxes to where the LPs' multipliers leave hope."""
+        lower, upper = nodes.lower[at], nodes.upper[at]
+        lps.tighten_by_duals(
+            costs,
+            answer.duals,
+            answer.bounds,
+            cutoff,
+            lower,
+            upper,
+            self.problem.integer,
+        )
+        nodes.lower[at], nodes.upper[at] = lower, upper
+
+    def _solver(self):
+        """This thread's NodeLPs."""
+        if not hasattr(self._local, "lps"):
+            self._local.lps = NodeLPs(self.function_rows.lp_pattern)
+        return self._local.lps
+
+    def root(self):
+        """The whole box as the only node."""
+        p = self.problem
+        return Nodes.root(p.lower, p.upper, self.n_rows)
+
+    def confined(self, cutoff, deadline):
+        """Ends of all columns in which points below ``cutoff`` must lie.
+
+        On a column without end a dual bound needs multipliers that leave no residual
+        at all.  Where the rows and the cutoff imply ends, the joint certificate of
+        ``bounds.obbt_columns`` finds some.
+
+        Returns
+        -------
+        lower, upper : numpy.ndarray, shape (n,)
+
+        Raises
+        ------
+        InfeasibleError
+            If it is proven that there are no such points.
+        """
+        root = self.root()
+        rows, _ = self.function_rows.rows(
+            self._lines(root), root.lower, root.upper, cutoff
+        )
+        model = self.function_rows.linear_model(rows, root.lower[0], root.upper[0])
+        lower, upper, _ = bound_free_columns(
+            model, np.flatnonzero(self.endless), deadline=deadline
+        )
+        return lower, upper
+
+    @property
+    def endless(self):
+        """Which columns have no end on some side."""
+        return ~(np.isfinite(self.problem.lower) & np.isfinite(self.problem.upper))
+
+    def _lines(self, nodes):
+        return self._bounder.lines(nodes.lower, nodes.upper)
+
+    # -- branching -----------------------------------------------------------------
+
+    def _choose_branching(self, nodes, lines, points):
+        """Fractional integers first, then the input that the lines' error is due to."""
+        p = self.problem
+        if not len(nodes):
+            return
+        weights = self.function_rows.line_weights(nodes.duals, p.network.n_outputs)
+        n = p.n_inputs
+        scores = np.zeros(nodes.lower.shape)
+        scores[:, :n] = np.matmul(weights[:, None, :], lines.errors)[:, 0]
+        width = nodes.upper - nodes.lower
+        size = np.maximum(np.abs(nodes.lower), np.abs(nodes.upper))
+        can = width > _SHORTEST * np.where(np.isfinite(size), size, 1.0)
+        can[:, n:] &= p.integer[n:]
+        # where no error is left every width counts: rounding or integers remain
+        exact = ~(np.where(can, scores, 0.0)[:, :n] > 0).any(axis=1)
+        scores = np.where(can, scores, -1.0)
+        column = scores[:, :n].argmax(axis=1)
+        rows = np.arange(len(nodes))
+        point = _middle(nodes)[rows, column]
+        if self.n_rows and p.factor[0] == 0.0:
+            # of a linear objective's LP the minimiser is worth separating
+            inner = _INNER * width[rows, column]
+            least = nodes.lower[rows, column] + inner
+            most = nodes.upper[rows, column] - inner
+            point = np.clip(points[rows, column], least, most)
+        column = np.where(exact | (scores[rows, column] <= 0), -1, column)
+        fraction = np.abs(points - np.round(points))
+        fraction[:, ~p.integer] = 0.0
+        fraction[~can] = 0.0
+        most = fraction.argmax(axis=1)
+        fractional = fraction[rows, most] > INTEGRAL
+        column = np.where(fractional, most, column)
+        point = np.where(fractional, points[rows, most], point)
+        # an exact box whose LP point is no solution: any integer left, the widest
+        stuck = (column < 0) & (can & p.integer).any(axis=1)
+        if stuck.any():
+            widest = np.where(can & p.integer, np.minimum(width, 1e6), -1).argmax(
+                axis=1
+            )
+            column = np.where(stuck, widest, column)
+            middle = _middle(nodes)[rows, widest]
+            ended = np.isfinite(nodes.upper - nodes.lower)[rows, widest]
+            middle = np.where(ended, middle, points[rows, widest])
+            point = np.where(stuck, middle, point)
+        whole = (column >= 0) & p.integer[column]
+        nodes.column, nodes.point = column, np.where(whole, np.floor(point), point)
+
+
+def _middle(nodes):
+    """Middles of boxes; where one end is missing the other one, or zero."""
+    lower = np.where(np.isfinite(nodes.lower), nodes.lower, nodes.upper)
+    upper = np.where(np.isfinite(nodes.upper), nodes.upper, nodes.lower)
+    endless = ~(np.isfinite(lower) & np.isfinite(upper))
+    lower[endless] = upper[endless] = 0.0
+    return 0.5 * (lower + upper)
+
+
+def _size(nodes, n):
+    """Mean edge of each box, relative to nothing; for comparing a box with itself."""
+    return (nodes.upper - nodes.lower)[:, :n].sum(axis=1)
+
+
+def evaluate_part(task):
+    """Bound a part of a batch; a task for any executor."""
+    relaxation, nodes, cutoff, deadline = task
+    return relaxation.evaluate(nodes, cutoff, deadline)

@@ -1,0 +1,258 @@
+"""Global branch and bound in the space of the networks' inputs.
+
+A node is a box of the inputs (and of integer columns).  Its bound comes from proven
+lines below and above the networks' row functions, so no neuron is a column of anything
+that is solved.  The tree is driven in ``branch_tree``.
+"""
+
+import time
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
+
+import numpy as np
+
+from pyomo_relu.branch.bounding.root import tightened_root
+from pyomo_relu.branch.joint import join
+from pyomo_relu.branch.tree import (
+    INFEASIBLE,
+    INTERRUPTED,
+    OPTIMAL,
+    STALLED,
+    TIME_LIMIT,
+    UNBOUNDED,
+    Tree,
+)
+from pyomo_relu.errors import BoundsError
+
+#: Absolute gap that counts as none, in unit range.
+_ABSOLUTE = 1e-6
+
+
+@dataclass
+class BranchOptions:
+    """Options of ``branch``.
+
+    Attributes
+    ----------
+    time_limit : float or None
+        Seconds.
+    mip_gap : float
+        Relative gap ``(value - bound) / |value|`` at which to stop.
+    abs_gap : float, optional
+        Absolute gap at which to stop; 1e-6 in unit range by default.
+    threads : int
+        Parts of a batch worked on at the same time.
+    executor : concurrent.futures.Executor, optional
+        Where they are worked on; threads of this process by default.
+    seed : int
+        Of random points.
+    batch : int
+        Most nodes split together.
+    milp_neurons : int
+        Boxes with at most this many unstable neurons may go to a MILP; 0 for never.
+    start : numpy.ndarray, shape (n_columns,), optional
+        Values of the modeller's columns to try first.
+    """
+
+    time_limit: float = None
+    mip_gap: float = 1e-4
+    abs_gap: float = None
+    threads: int = 1
+    executor: object = None
+    seed: int = 0
+    batch: int = 256
+    milp_neurons: int = 30
+    start: np.ndarray = None
+
+    def tolerance(self, value):
+        """Absolute gap at which an incumbent of this value counts as optimal."""
+        if not np.isfinite(value):
+            return 0.0
+        gap = _ABSOLUTE if self.abs_gap is None else self.abs_gap
+        # an infinite share of 0 is not a number
+        return max(gap, self.mip_gap * abs(value) if self.mip_gap < np.inf else np.inf)
+
+
+@dataclass
+class BranchResult:
+    """Outcome of ``branch``; objective values are of the minimisation.
+
+    Attributes
+    ----------
+    status : str
+        "optimal", "infeasible", "unbounded", "time limit", "interrupted" or "stalled"
+        (boxes were left that are too small to be split).
+    bound : float
+        Proven lower bound of the objective.
+    value : float
+        Objective of ``full``; infinite if no feasible point was found.
+    full : numpy.ndarray or None
+        Values of the modeller's columns.
+    nodes : int
+        Boxes bounded.
+    milps : int
+        Boxes handed to a MILP.
+    open : int
+        Boxes left.
+    seconds : float
+    """
+
+    status: str
+    bound: float
+    value: float
+    full: np.ndarray
+    nodes: int = 0
+    milps: int = 0
+    open: int = 0
+    seconds: float = 0.0
+
+    @property
+    def gap(self):
+        """``(value - bound) / |value|``, infinite without a feasible point."""
+        if not np.isfinite(self.value):
+            return np.inf
+        return max(0.0, self.value - self.bound) / max(abs(self.value), 1e-10)
+
+
+def branch(problem, options=None, progress=None, visited=None):
+    """Minimise a BranchProblem to proven global optimality.
+
+    Best-bound search over boxes.  A batch of boxes is split at once; the halves are
+    shrunk by the rows and by ``lower line <= cutoff``, bounded by CROWN lines (and an
+    LP over them where the model has rows), shrunk by the LP's reduced costs and dropped
+    where the bound reaches the cutoff.  Functions of one input are bounded by their
+    exact envelopes.  Where rows make inputs sums of the same columns, neurons are also
+    bounded over those columns' box.  A box is split along a fractional integer column
+    or else the input that most of its lines' error is due to.  Boxes with few unstable
+    neurons are solved by a MILP.  Points come from relaxations, dives, and successive
+    linear programmes with all integer columns fixed, next to the best point's values.
+
+    Parameters
+    ----------
+    problem : BranchProblem
+    options : BranchOptions, optional
+    progress : callable, optional
+        Called with the ``Tree`` after every batch.
+    visited : callable, optional
+        Called with the lower and upper ends, shapes (B, n), of the boxes of each batch
+        after they were shrunk.
+
+    Returns
+    -------
+    BranchResult
+
+    Raises
+    ------
+    BoundsError
+        If a network's input cannot be bounded.
+    """
+    options = options or BranchOptions()
+    units = problem.original.units
+    if units.identity:
+        return _branch(problem, options, progress, visited)
+    inner = join(problem.original.in_unit_range())
+    try:
+        found = _branch(
+            inner, *_in_unit_range(units, inner, options, progress, visited)
+        )
+    except BoundsError:
+        tightened_root(problem)  # the same message, with the modeller's numbers
+        raise
+    full = None if found.full is None else found.full * units.columns
+    bound, value = found.bound * units.objective, found.value * units.objective
+    return replace(found, bound=bound, value=value, full=full)
+
+
+def _in_unit_range(units, inner, options, progress, visited):
+    """Options and callbacks for a problem that was brought into unit range."""
+    start, gap = options.start, options.abs_gap
+    if start is not None:
+        start = start / units.columns[: start.size]
+    if gap is not None:
+        gap = gap / units.objective
+    size = units.columns[inner.columns]
+    return (
+        replace(options, start=start, abs_gap=gap),
+        None if progress is None else lambda tree: progress(_Progress(tree, units)),
+        None if visited is None else lambda lo, hi: visited(lo * size, hi * size),
+    )
+
+
+class _Progress:
+    """What a Tree in unit range tells, in the modeller's units."""
+
+    def __init__(self, tree, units):
+        self._tree, self._units = tree, units
+
+    def __getattr__(self, name):
+        return getattr(self._tree, name)
+
+    @property
+    def bound(self):
+        return self._tree.bound * self._units.objective
+
+    @property
+    def incumbent(self):
+        best = self._tree.incumbent
+        full = None if best.full is None else best.full * self._units.columns
+        return SimpleNamespace(value=best.value * self._units.objective, full=full)
+
+
+def _branch(problem, options, progress=None, visited=None):
+    began = time.perf_counter()
+    try:
+        root = tightened_root(problem)
+        if root is None:
+            return BranchResult(INFEASIBLE, np.inf, np.inf, None)
+        tree = Tree(root, options, began, progress, visited)
+    except KeyboardInterrupt:
+        return BranchResult(INTERRUPTED, -np.inf, np.inf, None)
+    status = tree.run()
+    if status == UNBOUNDED:
+        return _confirm_unbounded(root, options, began)
+    value, full = tree.incumbent.value, tree.incumbent.full
+    bound = np.inf if status == INFEASIBLE else tree.bound
+    return BranchResult(
+        status,
+        bound,
+        value,
+        full,
+        tree.nodes,
+        tree.milps,
+        len(tree.open),
+        time.perf_counter() - began,
+    )
+
+
+def _confirm_unbounded(problem, options, began):
+    """The relaxation has an improving ray; it is one of the model if that has a point.
+
+    Inputs are bounded, so the ray moves only columns outside the networks, along which
+    the model and its relaxation have the same rows.
+    """
+    limit = options.time_limit
+    if limit is not None:
+        limit = max(0.0, limit - (time.perf_counter() - began))
+    found = _branch(problem.without_objective(), replace(options, time_limit=limit))
+    if found.status == OPTIMAL:
+        value = float(problem.original.objective(found.full[None])[0])
+        return replace(found, status=UNBOUNDED, bound=-np.inf, value=value)
+    if found.status == INFEASIBLE:
+        return found
+    value = np.inf
+    if found.full is not None:
+        value = float(problem.original.objective(found.full[None])[0])
+    return replace(found, bound=-np.inf, value=value)
+
+
+__all__ = [
+    "INFEASIBLE",
+    "INTERRUPTED",
+    "OPTIMAL",
+    "STALLED",
+    "TIME_LIMIT",
+    "UNBOUNDED",
+    "BranchOptions",
+    "BranchResult",
+    "branch",
+]

@@ -1,0 +1,323 @@
+"""All networks of a model as one graph, and the rows in terms of it."""
+
+import numpy as np
+from scipy import sparse
+
+from pyomo_relu.branch.problem import BranchProblem, OriginalModel, clean
+from pyomo_relu.linear.model import power_of_two
+from pyomo_relu.network.network import INPUT, Layer, Network, Source
+
+
+def build_problem(linear, networks, input_columns, output_columns, costs, constant):
+    """The BranchProblem of a linear model around networks.
+
+    Parameters
+    ----------
+    linear : LinearModel
+        Columns include all networks' inputs and outputs.
+    networks : list of Network
+    input_columns, output_columns : list of array_like of int
+    costs : numpy.ndarray, shape (n_columns,)
+        Of a minimisation.
+    constant : float
+
+    Returns
+    -------
+    BranchProblem
+    """
+    order = _topological(input_columns, output_columns)
+    networks, input_columns, output_columns = (
+        [np.asarray(a[i], dtype=int) if ints else a[i] for i in order]
+        for a, ints in (
+            (networks, False),
+            (input_columns, True),
+            (output_columns, True),
+        )
+    )
+    return join(
+        OriginalModel(linear, networks, input_columns, output_columns, costs, constant)
+    )
+
+
+def join(original):
+    """The BranchProblem of an OriginalModel."""
+    joint = _JointNetwork(
+        original.linear,
+        original.networks,
+        original.input_columns,
+        original.output_columns,
+    )
+    return joint.problem(original)
+
+
+def _topological(input_columns, output_columns):
+    """An order in which networks come after those they read, as far as possible."""
+    remaining = list(range(len(input_columns)))
+    order = []
+    while remaining:
+        pending = set()
+        for i in remaining:
+            pending.update(int(j) for j in output_columns[i])
+        ready = [
+            i for i in remaining if not pending & {int(j) for j in input_columns[i]}
+        ]
+        take = ready or remaining[:1]
+        order += take
+        remaining = [i for i in remaining if i not in take]
+    return order
+
+
+class _Affine:
+    """Rows ``sum_s M_s t_s + c`` over tensors t_s of the joint network."""
+
+    def __init__(self, parts, constant):
+        self.parts = parts
+        self.constant = constant
+
+    def times(self, matrix):
+        """The rows ``matrix @ self``."""
+        return _Affine(
+            {s: matrix @ m for s, m in self.parts.items()}, matrix @ self.constant
+        )
+
+    def plus(self, other):
+        """The sum of two such lists of rows."""
+        parts = dict(self.parts)
+        for s, m in other.parts.items():
+            parts[s] = _dense_sum(parts[s], m) if s in parts else m
+        return _Affine(parts, self.constant + other.constant)
+
+    def layer(self, like, activation, ceiling):
+        """A layer with these rows as pre-activations."""
+        sources = sorted(self.parts)
+        return Layer(
+            sources,
+            [self.parts[s] for s in sources],
+            self.constant,
+            activation,
+            ceiling,
+            like,
+        )
+
+
+def _dense_sum(a, b):
+    if sparse.issparse(a) and sparse.issparse(b):
+        return a + b
+    a, b = (m.toarray() if sparse.issparse(m) else m for m in (a, b))
+    return a + b
+
+
+class _JointNetwork:
+    """All networks as one graph, with every output as a function of its layers."""
+
+    def __init__(self, linear, networks, input_columns, output_columns):
+        self.linear = linear
+        n = linear.n_columns
+        written, read = set(), set()
+        self.extra_rows = []
+        self.inputs = []
+        for reads, writes in zip(input_columns, output_columns, strict=True):
+            for j in map(int, reads):
+                # read before it is written: a cycle, so this column stays an input
+                if j not in written and j not in read:
+                    read.add(j)
+                    self.inputs.append(j)
+            for j in map(int, writes):
+                if j not in read and not linear.integer[j]:
+                    written.add(j)
+        self.position = {j: i for i, j in enumerate(self.inputs)}
+        self.layers = []
+        self.output_of = {}
+        self.all_outputs = []
+        for network, reads, writes in zip(
+            networks, input_columns, output_columns, strict=True
+        ):
+            outputs = self._append(network, reads)
+            self.all_outputs.append(outputs)
+            for i, j in enumerate(map(int, writes)):
+                if j in written and j not in self.output_of:
+                    self.output_of[j] = (outputs, i)
+                else:
+                    self.extra_rows.append((outputs, i, j))
+        outside = [
+            j for j in range(n) if j not in self.position and j not in self.output_of
+        ]
+        self.columns = np.array(self.inputs + outside, dtype=int)
+
+    def _append(self, network, reads):
+        """Add a network's hidden layers; returns its outputs as rows."""
+        offset = len(self.layers)
+        x = self._columns_as_rows(reads)
+        for k, layer in enumerate(network.layers):
+            rows = _Affine({}, np.array(layer.bias))
+            for (source, post), w in zip(layer.sources, layer.weights, strict=True):
+                if source == INPUT:
+                    part = x.times(w)
+                else:
+                    part = _Affine(
+                        {Source(source + offset, post): w}, np.zeros(layer.size)
+                    )
+                rows = rows.plus(part)
+            if k == len(network.layers) - 1:
+                return rows
+            name = f"{network.name}: {layer.name}"
+            self.layers.append(rows.layer(name, layer.activation, layer.ceiling))
+
+    def _columns_as_rows(self, columns):
+        """The values of some columns (inputs or outputs) as rows over the graph."""
+        n = len(self.inputs)
+        total = None
+        unit = np.zeros((len(columns), n))
+        for i, j in enumerate(map(int, columns)):
+            if j in self.position:
+                unit[i, self.position[j]] = 1.0
+                continue
+            outputs, k = self.output_of[j]
+            select = np.zeros((len(columns), outputs.constant.size))
+            select[i, k] = 1.0
+            part = outputs.times(select)
+            total = part if total is None else total.plus(part)
+        x = _Affine({Source(INPUT): unit}, np.zeros(len(columns)))
+        if total is None:
+            return x
+        return x.plus(total) if unit.any() else total
+
+    def problem(self, original):
+        """The BranchProblem over the joint network."""
+        linear = self.linear
+        n = linear.n_columns
+        is_output = np.zeros(n, dtype=bool)
+        is_output[list(self.output_of)] = True
+        at_outputs = (abs(linear.matrix) @ is_output.astype(float)) > 0
+        bounded = np.flatnonzero(
+            is_output & (np.isfinite(linear.lower) | np.isfinite(linear.upper))
+        )
+        unit = sparse.csr_array(
+            (np.ones(bounded.size), (np.arange(bounded.size), bounded)),
+            shape=(bounded.size, n),
+        )
+        rows = sparse.csr_array(
+            sparse.vstack(
+                [
+                    sparse.csr_array(original.costs[None]),
+                    linear.matrix[at_outputs],
+                    unit,
+                ],
+                format="csr",
+            )
+        )
+        outputs, rest = self._split(rows)
+        zeros = np.zeros(len(self.extra_rows))
+        lower = [linear.row_lower[at_outputs], linear.lower[bounded], zeros]
+        upper = [linear.row_upper[at_outputs], linear.upper[bounded], zeros]
+        directions, direction, factor = _directions(outputs)
+        plain = clean(linear.matrix[~at_outputs][:, self.columns])
+        return BranchProblem(
+            self._network(directions),
+            len(self.inputs),
+            linear.lower[self.columns],
+            linear.upper[self.columns],
+            linear.integer[self.columns],
+            direction,
+            factor,
+            clean(rest),
+            float(original.constant),
+            np.concatenate(lower).astype(float),
+            np.concatenate(upper).astype(float),
+            plain,
+            linear.row_lower[~at_outputs],
+            linear.row_upper[~at_outputs],
+            self.columns,
+            original,
+        )
+
+    def _split(self, rows):
+        """Rows over the modeller's columns as rows over all outputs and over (x, z).
+
+        The rows ``output - column = 0`` of outputs without a column of their own are
+        appended.
+        """
+        first, n_outputs = {}, 0
+        for outputs in self.all_outputs:
+            first[id(outputs)] = n_outputs
+            n_outputs += outputs.constant.size
+        place = {j: first[id(o)] + i for j, (o, i) in self.output_of.items()}
+        n = self.linear.n_columns
+        columns = np.array(list(place), dtype=int)
+        to_outputs = sparse.csr_array(
+            (np.ones(columns.size), (columns, list(place.values()))),
+            shape=(n, n_outputs),
+        )
+        entries = [
+            (r, first[id(outputs)] + i, j)
+            for r, (outputs, i, j) in enumerate(self.extra_rows)
+        ]
+        more = len(entries)
+        extra = sparse.csr_array(
+            (-np.ones(more), ([r for r, _, _ in entries], [j for _, _, j in entries])),
+            shape=(more, n),
+        )
+        extra_outputs = sparse.csr_array(
+            (np.ones(more), ([r for r, _, _ in entries], [k for _, k, _ in entries])),
+            shape=(more, n_outputs),
+        )
+        every = sparse.vstack([rows, extra], format="csr")
+        by_outputs = every @ to_outputs + sparse.vstack(
+            [sparse.csr_array((rows.shape[0], n_outputs)), extra_outputs], format="csr"
+        )
+        return clean(by_outputs), clean(every[:, self.columns])
+
+    def _network(self, directions):
+        """The joint network with these combinations of all outputs as outputs."""
+        size = directions.shape[0]
+        total, at = _Affine({}, np.zeros(size)), 0
+        for outputs in self.all_outputs:
+            m = outputs.constant.size
+            part = directions[:, at : at + m]
+            at += m
+            if part.nnz:
+                total = total.plus(outputs.times(part.toarray()))
+        layer = total.layer("directions", "identity", None)
+        return Network(
+            [*self.layers, layer],
+            [("x", (len(self.inputs),))],
+            [("u", (size,))],
+            "the model's networks",
+        )
+
+
+def _directions(outputs):
+    """Distinct combinations of outputs; each row's combination and factor.
+
+    Rows are multiples of one combination only if the quotient is free of rounding: a
+    single output times a number, or a power of two times the same numbers.
+    """
+    found, combinations = {}, []
+    direction = np.zeros(outputs.shape[0], dtype=int)
+    factor = np.zeros(outputs.shape[0])
+    for r in range(outputs.shape[0]):
+        entries = slice(outputs.indptr[r], outputs.indptr[r + 1])
+        at, values = outputs.indices[entries], outputs.data[entries]
+        if not at.size:
+            continue
+        scale = values[0]
+        if at.size > 1:
+            scale = np.copysign(power_of_two(np.abs(values).max()), values[0])
+        values = values / scale
+        key = at.tobytes() + values.tobytes()
+        if key not in found:
+            found[key] = len(combinations)
+            combinations.append((at, values))
+        direction[r], factor[r] = found[key], scale
+    if not combinations:
+        combinations.append((np.zeros(1, dtype=int), np.ones(1)))
+    counts = [at.size for at, _ in combinations]
+    matrix = sparse.csr_array(
+        (
+            np.concatenate([v for _, v in combinations]),
+            np.concatenate([at for at, _ in combinations]),
+            np.concatenate([[0], np.cumsum(counts)]),
+        ),
+        shape=(len(combinations), outputs.shape[1]),
+    )
+    return matrix, direction, factor

@@ -1,0 +1,174 @@
+"""Parts of a joint network and changes of its inputs."""
+
+import numpy as np
+
+from pyomo_relu.network.layer import INPUT, Layer
+from pyomo_relu.network.network import Network
+
+
+def only_outputs(network, outputs):
+    """The network with some outputs only, and only the neurons that these need.
+
+    Parameters
+    ----------
+    network : Network
+    outputs : array_like of int
+
+    Returns
+    -------
+    Network
+        Of the same inputs.
+    """
+    outputs = np.asarray(outputs, dtype=int)
+    last = network.layers[-1]
+    needed = [np.zeros(layer.size, dtype=bool) for layer in network.layers]
+    needed[-1][outputs] = True
+    for k in range(len(network.layers) - 1, -1, -1):
+        layer = network.layers[k]
+        for (source, _), w in zip(layer.sources, layer.weights, strict=True):
+            if source != INPUT:
+                rows = w[np.flatnonzero(needed[k])]
+                needed[source] |= np.asarray(abs(rows).sum(axis=0)).ravel() > 0
+    new, layers = {}, []
+    for k, layer in enumerate(network.layers):
+        rows = outputs if layer is last else np.flatnonzero(needed[k])
+        if not rows.size:
+            continue
+        sources, weights = [], []
+        for (source, post), w in zip(layer.sources, layer.weights, strict=True):
+            part = w[rows]
+            if source != INPUT:
+                if source not in new:
+                    continue
+                part = part[:, np.flatnonzero(needed[source])]
+            sources.append((INPUT if source == INPUT else new[source], post))
+            weights.append(part)
+        if not sources:
+            sources, weights = (
+                [(INPUT, True)],
+                [np.zeros((rows.size, network.n_inputs))],
+            )
+        ceiling = None if layer.ceiling is None else layer.ceiling[rows]
+        new[k] = len(layers)
+        layers.append(
+            Layer(
+                sources,
+                weights,
+                layer.bias[rows],
+                layer.activation,
+                ceiling,
+                layer.name,
+            )
+        )
+    return Network(
+        layers,
+        network.inputs,
+        [("outputs", (outputs.size,))],
+        network.name,
+    )
+
+
+def support(network):
+    """Which inputs each output depends on, bool (n_outputs, n_inputs)."""
+    found = []
+    for layer in network.layers:
+        reads = np.zeros((layer.size, network.n_inputs), dtype=bool)
+        for (source, _), w in zip(layer.sources, layer.weights, strict=True):
+            present = abs(w) > 0
+            inner = np.eye(network.n_inputs) if source == INPUT else found[source]
+            reads |= (present.astype(float) @ inner.astype(float)) > 0
+        found.append(reads)
+    return found[-1]
+
+
+class Substitution:
+    """Inputs replaced by the sums of other columns that rows make them.
+
+    A row ``x_k + sum_j a_j t_j = b`` makes input x_k a function of other columns t.
+    Over a box of t several such inputs form a zonotope that can be far smaller than the
+    box of x: two sums of the same columns are correlated.
+
+    Parameters
+    ----------
+    problem : BranchProblem
+    network : Network
+        Of the problem's inputs.
+
+    Attributes
+    ----------
+    useful : bool
+        Two inputs that the network reads depend on the same column.
+    columns : numpy.ndarray of int
+        The problem's columns t.
+    network : Network
+        The same outputs as functions of t. Its first layer is x, which is only read
+        before its activation; so rounding is accounted for like any layer's.
+    """
+
+    def __init__(self, problem, network):
+        sums = _defining_rows(problem, network)
+        n = network.n_inputs
+        read = np.flatnonzero(support(network).any(axis=0))
+        columns = [j for j in read if j not in sums]
+        for k in sums:
+            columns += [j for j in sums[k][0] if j not in columns]
+        self.columns = np.array(columns, dtype=int)
+        matrix, constant = np.zeros((n, self.columns.size)), np.zeros(n)
+        place = {j: i for i, j in enumerate(columns)}
+        for k in read:
+            others, values, constant[k] = sums.get(k, ([k], [1.0], 0.0))
+            matrix[k, [place[j] for j in others]] = values
+        self.useful = bool(sums) and bool((np.count_nonzero(matrix, 0) > 1).any())
+        self.network = (
+            self._composed(network, matrix, constant) if self.useful else None
+        )
+
+    def _composed(self, network, matrix, constant):
+        layers = [Layer([(INPUT, True)], [matrix], constant, name="sums")]
+        for layer in network.layers:
+            sources = [
+                (0, False) if source == INPUT else (source + 1, post)
+                for source, post in layer.sources
+            ]
+            layers.append(
+                Layer(
+                    sources,
+                    layer.weights,
+                    layer.bias,
+                    layer.activation,
+                    layer.ceiling,
+                    layer.name,
+                )
+            )
+        inputs = [("t", (self.columns.size,))]
+        return Network(layers, inputs, network.outputs, network.name)
+
+
+def _defining_rows(problem, network):
+    """{input: (columns, coefficients, constant)} from equality rows.
+
+    Only where no coefficient is rounded by it: that of the input is a power of two.
+    """
+    p = problem
+    read = support(network).any(axis=0)
+    found, used = {}, set()
+    for r in np.flatnonzero(p.plain_lower == p.plain_upper):
+        row = p.plain[[r]]
+        bounded = np.isfinite(p.lower[row.indices]) & np.isfinite(p.upper[row.indices])
+        if not bounded.all() or used & set(row.indices.tolist()):
+            continue
+        for k, a in zip(row.indices.tolist(), row.data, strict=True):
+            exact = np.frexp(abs(a))[0] == 0.5
+            if k >= network.n_inputs or not read[k] or k in found or not exact:
+                continue
+            others = [j for j in row.indices.tolist() if j != k]
+            if any(j in found for j in others):
+                continue
+            values = [
+                -v / a for j, v in zip(row.indices, row.data, strict=True) if j != k
+            ]
+            found[k] = others, values, p.plain_lower[r] / a
+            # a column that a sum stands for must not stand in another one
+            used.add(k)
+            break
+    return found

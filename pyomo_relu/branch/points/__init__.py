@@ -1,0 +1,1 @@
+"""Feasible points found while branching."""

@@ -1,0 +1,168 @@
+"""The best feasible point so far: candidates are completed, verified and improved."""
+
+import numpy as np
+
+from pyomo_relu.branch.points.region import RegionLP
+from pyomo_relu.errors import ReLUError
+from pyomo_relu.search.ascent import minimise_over_box
+from pyomo_relu.search.methods import METHODS
+from pyomo_relu.search.problem import Clock, Problem
+from pyomo_relu.search.searcher import Searcher
+from pyomo_relu.search.units import FEASIBILITY
+
+#: Random points evaluated before branching, and starts and steps of a descent.
+_SAMPLES = 2000
+_STARTS, _STEPS = 64, 40
+
+#: Most linear regions optimised over per batch while nothing feasible is known.
+REPAIRS = 4
+
+
+class Incumbent:
+    """Best verified point of a BranchProblem.
+
+    Parameters
+    ----------
+    problem : BranchProblem
+    """
+
+    def __init__(self, problem):
+        self.problem = problem
+        self._best = np.inf, None  # both at once: an interrupt leaves neither alone
+        self._region = self._searcher = None
+        self._searchable = True
+
+    @property
+    def value(self):
+        """Objective (minimisation) of ``full``; infinite while there is none."""
+        return self._best[0]
+
+    @property
+    def full(self):
+        """The best point as values of the modeller's columns, or None."""
+        return self._best[1]
+
+    def offer(self, points):
+        """Take the best of some points if it is feasible and better.
+
+        Parameters
+        ----------
+        points : numpy.ndarray, shape (N, n)
+            Values of the problem's columns.
+
+        Returns
+        -------
+        feasible : numpy.ndarray of bool, shape (N,)
+        values : numpy.ndarray, shape (N,)
+            Objective of each point, feasible or not.
+        """
+        p = self.problem
+        points = np.clip(points, p.lower, p.upper)
+        points[:, p.integer] = np.round(points[:, p.integer])
+        original = p.original
+        full = original.complete(p.columns, points)
+        values = original.objective(full)
+        feasible = original.violation(full) <= FEASIBILITY
+        best = np.where(feasible & np.isfinite(values), values, np.inf)
+        if best.size and best.min() < self.value:
+            at = int(best.argmin())
+            self._best = float(best[at]), full[at]
+        return feasible, values
+
+    def begin(self, seed, start=None):
+        """Random points, descended along gradients or from region to region.
+
+        Parameters
+        ----------
+        seed : int
+        start : numpy.ndarray, shape (n_columns,), optional
+            Values of the modeller's columns to try first.
+
+        Returns
+        -------
+        numpy.ndarray, shape (N, n)
+            Points in whose regions to look on, if none was feasible.
+        """
+        p = self.problem
+        n = p.n_inputs
+        if p.is_box:
+            costs = np.zeros(p.network.n_outputs)
+            costs[p.direction[0]] = p.factor[0]
+            x, _ = minimise_over_box(
+                p.network,
+                costs,
+                p.lower,
+                p.upper,
+                n_starts=_STARTS,
+                steps=_STEPS,
+                seed=seed,
+                input_costs=p.rest[[0]].toarray()[0],
+            )
+            self.offer(x[None])
+        rng = np.random.default_rng(seed)
+        points = np.zeros((_SAMPLES, p.n_columns))
+        points[:, :n] = rng.uniform(p.lower[:n], p.upper[:n], (_SAMPLES, n))
+        points[0, :n] = 0.5 * (p.lower[:n] + p.upper[:n])
+        if start is not None:
+            points[1] = np.nan_to_num(start[p.columns])
+            self.offer(points[1:2])
+        feasible, values = self.offer(points)
+        if feasible.any() and not p.is_box:
+            self.walk(self.full[p.columns])
+        if feasible.any() or p.is_box:
+            return points[:0]
+        return points[np.argsort(values)[:REPAIRS]]
+
+    def improve(self, point, time_limit=None):
+        """Optimise over the linear region around a point; True if that is better.
+
+        Integer columns are kept at their (rounded) values.
+        """
+        if self._region is None:
+            self._region = RegionLP(self.problem)
+        before = self.value
+        better = self._region.solve(point, time_limit)
+        if better is not None:
+            self.offer(better[None])
+        return self.value < before
+
+    def walk(self, point, steps=20, time_limit=None):
+        """``improve`` from region to region until nothing is gained."""
+        gained = False
+        for _ in range(steps):
+            if not self.improve(point, time_limit):
+                break
+            gained = True
+            point = self.full[self.problem.columns]
+        return gained
+
+    def search(self, seconds, seed):
+        """One round of ``search``'s successive linear programmes; True if better.
+
+        They move networks' outputs towards the modeller's rows from random points,
+        where a relaxation's minimiser is too far from any feasible point.
+        """
+        before = self.value
+        if not self._searchable:
+            return False
+        try:
+            if self._searcher is None:
+                o = self.problem.original
+                problem = Problem(
+                    o.linear,
+                    o.costs,
+                    tuple(o.networks),
+                    tuple(o.input_columns),
+                    tuple(o.output_columns),
+                    o.units,
+                )
+                self._searcher = Searcher(problem, Clock(seconds), seed)
+            self._searcher.clock = Clock(seconds)
+            METHODS["ascent"](self._searcher)
+        except ReLUError:
+            # proves nothing here: the tree decides whether the model is infeasible
+            self._searchable = False
+            return False
+        if self._searcher.best is not None:
+            self.offer(self._searcher.best[self.problem.columns][None])
+        return self.value < before

@@ -1,0 +1,207 @@
+"""The problem that branch and bound works on: matrices and one network.
+
+All networks are joined into one directed acyclic graph over the distinct inputs x (see
+``branch_joint``), and outputs y = f(x) are put into the modeller's rows and objective:
+
+    a'x + b'y + c'z in [l, u]   becomes   factor u_k(x) + a'x + c'z in [l, u]
+
+where ``u_k(x)`` is b'f(x) up to the factor.  These *directions* u are the outputs of the
+joint network, each once however many rows use it.  So CROWN bounds the sum that a row
+really needs rather than its terms one by one, and neither neurons nor outputs are
+columns of a relaxation; only x and the modeller's other variables z are.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from scipy import sparse
+
+from pyomo_relu.network.network import Network
+from pyomo_relu.search.units import Units, in_unit_range
+
+
+@dataclass
+class BranchProblem:
+    """``min g_0`` over rows g_1, g_2, ..., plain rows, column bounds and integrality.
+
+    A row function is ``g_i = factor[i] u_k(x) + rest[i] . (x, z)``, k = direction[i].
+
+    Parameters
+    ----------
+    network : Network
+        Inputs x, outputs u.
+    n_inputs : int
+        The first ``n_inputs`` columns are x, the others z.
+    lower, upper : numpy.ndarray, shape (n,)
+        Column bounds.
+    integer : numpy.ndarray of bool, shape (n,)
+    direction : numpy.ndarray of int, shape (F,)
+    factor : numpy.ndarray, shape (F,)
+    rest : scipy.sparse.csr_array, shape (F, n)
+        The objective's row is the first.
+    constant : float
+        Of the objective.
+    function_lower, function_upper : numpy.ndarray, shape (F - 1,)
+    plain : scipy.sparse.csr_array, shape (m, n)
+        Rows without any network output.
+    plain_lower, plain_upper : numpy.ndarray, shape (m,)
+    columns : numpy.ndarray of int, shape (n,)
+        Each column's number in the modeller's linear model.
+    original : OriginalModel
+        For verifying points; see ``OriginalModel.complete``.
+    """
+
+    network: Network
+    n_inputs: int
+    lower: np.ndarray
+    upper: np.ndarray
+    integer: np.ndarray
+    direction: np.ndarray
+    factor: np.ndarray
+    rest: sparse.csr_array
+    constant: float
+    function_lower: np.ndarray
+    function_upper: np.ndarray
+    plain: sparse.csr_array
+    plain_lower: np.ndarray
+    plain_upper: np.ndarray
+    columns: np.ndarray
+    original: "OriginalModel"
+
+    @property
+    def n_columns(self):
+        """Number of columns, x and z."""
+        return self.lower.size
+
+    @property
+    def is_box(self):
+        """True if there is nothing but an objective over a box of x."""
+        return (
+            self.n_columns == self.n_inputs
+            and self.function_lower.size == 0
+            and self.plain.shape[0] == 0
+            and not self.integer.any()
+        )
+
+    def functions(self, C, d):
+        """All g where ``u = C t + d`` for some tensor t, as rows over t.
+
+        Parameters
+        ----------
+        C : numpy.ndarray or scipy.sparse.csr_array, shape (n_directions, size)
+        d : numpy.ndarray, shape (n_directions,)
+
+        Returns
+        -------
+        matrix, constant : shapes (F, size) and (F,)
+            Without ``rest``.
+        """
+        matrix = sparse.diags_array(self.factor) @ C[self.direction]
+        constant = self.factor * d[self.direction]
+        constant[0] += self.constant
+        return matrix, constant
+
+    def without_objective(self):
+        """The same with the objective 0: any feasible point is optimal."""
+        changes = {
+            name: np.array(getattr(self, name)) for name in ("factor", "direction")
+        }
+        changes["factor"][0] = 0.0
+        rest = self.rest.tolil(copy=True)
+        rest[0, :] = 0.0
+        original = replace(
+            self.original, costs=np.zeros_like(self.original.costs), constant=0.0
+        )
+        return replace(
+            self,
+            rest=clean(rest),
+            constant=0.0,
+            original=original,
+            **changes,
+        )
+
+
+@dataclass
+class OriginalModel:
+    """The modeller's columns, rows and networks, as they were given.
+
+    Parameters
+    ----------
+    linear : LinearModel
+    networks : list of Network
+        In an order in which each comes after those whose outputs it reads.
+    input_columns, output_columns : list of numpy.ndarray of int
+    costs : numpy.ndarray, shape (n_columns,)
+    constant : float
+    known_units : Units, optional
+        If they have been determined already.
+    """
+
+    linear: object
+    networks: list
+    input_columns: list
+    output_columns: list
+    costs: np.ndarray
+    constant: float
+    known_units: Units = None
+
+    @cached_property
+    def units(self):
+        """Units of columns, rows and objective."""
+        return self._unit_range[0] if self.known_units is None else self.known_units
+
+    @cached_property
+    def _unit_range(self):
+        ends = self.input_columns, self.output_columns
+        return in_unit_range(self.linear, self.costs, self.networks, *ends)
+
+    def in_unit_range(self):
+        """The same model in unit range: points are divided by ``units.columns``."""
+        units, linear, costs = self._unit_range
+        ends = self.input_columns, self.output_columns
+        networks = units.networks(self.networks, *ends)
+        constant = self.constant / units.objective
+        return OriginalModel(
+            linear, networks, *ends, costs, constant, Units.ones(linear)
+        )
+
+    def complete(self, columns, values):
+        """All columns' values from those of x and z, by forward passes.
+
+        Parameters
+        ----------
+        columns : numpy.ndarray of int, shape (n,)
+        values : numpy.ndarray, shape (N, n)
+
+        Returns
+        -------
+        numpy.ndarray, shape (N, n_columns of the linear model)
+        """
+        full = np.zeros((len(values), self.linear.n_columns))
+        full[:, columns] = values
+        for network, read, written in zip(
+            self.networks, self.input_columns, self.output_columns, strict=True
+        ):
+            y = network.forward(full[:, read])
+            free = ~np.isin(written, columns)
+            full[:, written[free]] = y[:, free]
+        return full
+
+    def violation(self, full):
+        """Largest violation at each point, in unit range; see ``units``."""
+        return self.units.violation(
+            self.linear, self.networks, self.input_columns, self.output_columns, full
+        )
+
+    def objective(self, full):
+        """Objective at each point, shape (N,)."""
+        return full @ self.costs + self.constant
+
+
+def clean(matrix):
+    """The matrix as csr without stored zeros or duplicates."""
+    matrix = sparse.csr_array(matrix)
+    matrix.sum_duplicates()
+    matrix.eliminate_zeros()
+    return matrix

@@ -1,0 +1,395 @@
+"""The tree of a branch and bound: which boxes are worked on, pruned and handed over."""
+
+import concurrent.futures
+import time
+
+import numpy as np
+
+from pyomo_relu.branch.bounding.leaves import solve_leaf
+from pyomo_relu.branch.bounding.relaxation import Relaxation, evaluate_part
+from pyomo_relu.branch.handover import Handover
+from pyomo_relu.branch.nodes import OpenNodes
+from pyomo_relu.branch.points.assignment import Assignments
+from pyomo_relu.branch.points.budget import Budget
+from pyomo_relu.branch.points.dive import Dive
+from pyomo_relu.branch.points.incumbent import REPAIRS, Incumbent
+from pyomo_relu.common.executor import run_tasks
+from pyomo_relu.errors import InfeasibleError
+from pyomo_relu.search.problem import Clock
+
+OPTIMAL = "optimal"
+INFEASIBLE = "infeasible"
+UNBOUNDED = "unbounded"
+TIME_LIMIT = "time limit"
+INTERRUPTED = "interrupted"
+STALLED = "stalled"
+
+#: Seconds that one batch should take: short against a time limit, long against Python.
+_BATCH_SECONDS = 0.4
+
+#: Share of the time that may go into trying values of integer columns.
+_ASSIGNING = 0.15
+
+#: Open nodes whose integer values are tried after a batch.
+_ASSIGNED = 8
+
+#: Share of the time that may go into diving.
+_DIVING = 0.1
+
+#: Share of the time that may go into searching while nothing feasible is known.
+_SEARCHING = 0.3
+
+#: Seconds after which search goes on although something feasible is known.
+_PATIENCE = 5.0
+
+#: Most seconds for finding ends of columns without any.
+_CONFINING = 10.0
+
+#: A bound this much below the cutoff, relative, counts as having reached it: MILPs rest
+#: on tolerances.
+_REACHED = 1e-8
+
+
+class Tree:
+    """State of one run; see ``branch.branch``.
+
+    Parameters
+    ----------
+    problem : BranchProblem
+        With finite bounds on x.
+    options : BranchOptions
+    began : float
+        ``time.perf_counter()`` at the start.
+    progress, visited : callable, optional
+
+    Attributes
+    ----------
+    incumbent : Incumbent
+    open : OpenNodes
+    nodes, milps : int
+    """
+
+    def __init__(self, problem, options, began, progress=None, visited=None):
+        self.problem = problem
+        self.options = options
+        self.began = began
+        self.progress = progress
+        self.visited = visited
+        self.incumbent = Incumbent(problem)
+        self.relaxation = Relaxation(problem)
+        self.open = OpenNodes(self.relaxation.root())
+        self.nodes = self.milps = 0
+        self._closed = np.inf
+        self._unresolved = np.inf
+        self._at_work = np.inf
+        self._shrunk_to = np.inf
+        self._proven = -np.inf
+        self._per_batch = 8
+        self._diving, self._assigning = Budget(_DIVING), Budget(_ASSIGNING)
+        self._spent_searching = 0.0
+        self._assignments = Assignments(problem, self.incumbent, options.seed)
+        self._round = 0.5
+        self._handover = Handover(options.milp_neurons)
+        self._unconfined = bool(self.relaxation.endless.any())
+
+    # -- what is proven ------------------------------------------------------------
+
+    @property
+    def tolerance(self):
+        """Absolute gap at which the incumbent counts as optimal."""
+        return self.options.tolerance(self.incumbent.value)
+
+    @property
+    def cutoff(self):
+        """Boxes whose bound reaches this are dropped."""
+        return self.incumbent.value - self.tolerance
+
+    @property
+    def _wide(self):
+        """Whether the gap is wider than the objective: the cutoff is then no bound."""
+        return self.tolerance > max(1.0, abs(self.incumbent.value))
+
+    @property
+    def bound(self):
+        """Proven lower bound of the objective."""
+        least = min(
+            self._closed,
+            self._unresolved,
+            self._at_work,
+            self._shrunk_to,
+            self.open.bound,
+            self.incumbent.value,
+        )
+        return max(least, self._proven)
+
+    @property
+    def seconds(self):
+        """Seconds since the start."""
+        return time.perf_counter() - self.began
+
+    def _left(self):
+        limit = self.options.time_limit
+        return np.inf if limit is None else limit - self.seconds
+
+    # -- the run -------------------------------------------------------------------
+
+    def run(self):
+        """Work until a status is reached; returns it."""
+        pool = None
+        try:
+            if self.options.executor is None and self.options.threads > 1:
+                pool = concurrent.futures.ThreadPoolExecutor(self.options.threads)
+            return self._run(self.options.executor or pool)
+        except KeyboardInterrupt:
+            return INTERRUPTED
+        finally:
+            if pool is not None:
+                pool.shutdown(cancel_futures=True)
+
+    def _run(self, executor):
+        self._repair(self.incumbent.begin(self.options.seed, self.options.start))
+        self._confine()
+        if len(self.open) and self._root() == UNBOUNDED:
+            return UNBOUNDED
+        while True:
+            self._confine()
+            self._prune()
+            self._assign()
+            self._dive()
+            self._search()
+            if self.progress is not None:
+                self.progress(self)
+            self._prune()
+            if not len(self.open):
+                return self._conclusion()
+            if self._left() <= 0:
+                return TIME_LIMIT
+            self._at_work = self.open.bound
+            self._work(self.open.pop(self._per_batch), executor)
+            self._at_work = np.inf
+
+    def _root(self):
+        """Bound the whole box, whatever the time and the gap."""
+        cutoff = self._cut_at(self.incumbent.value if self._wide else self.cutoff)
+        self._at_work = -np.inf
+        done = self.relaxation.evaluate(self.open.pop(1), cutoff, np.inf)
+        if done.unbounded and not (
+            np.isfinite(cutoff) and np.isfinite(done.nodes.bound).all()
+        ):
+            return UNBOUNDED
+        self._take(done)
+        self._at_work = np.inf
+        return None
+
+    def _prune(self):
+        """Drop open nodes that are of no interest; an interrupt loses no bound."""
+        if self._wide:
+            self._proven = max(self._proven, self.bound)
+        self._at_work, cutoff = self.open.bound, self.cutoff
+        pruned = self.open.prune(cutoff)
+        if np.isfinite(pruned):
+            self._closed = min(self._closed, pruned, cutoff)
+        self._at_work = np.inf
+
+    def _cut_at(self, cutoff):
+        """``cutoff``, noted: below it boxes may be shrunk, so it is a bound too."""
+        self._shrunk_to = min(self._shrunk_to, cutoff)
+        return cutoff
+
+    def _confine(self):
+        """Ends for columns without any, once points of interest have a cutoff."""
+        cutoff = self.cutoff
+        if not (self._unconfined and np.isfinite(cutoff)):
+            return
+        self._unconfined = False
+        self._cut_at(cutoff)
+        deadline = time.time() + min(self._left(), _CONFINING)
+        try:
+            self.open.confine(*self.relaxation.confined(cutoff, deadline))
+        except InfeasibleError:
+            self.open = OpenNodes(self.relaxation.root()[:0])
+
+    def _conclusion(self):
+        if not self._reaches_cutoff(min(self._unresolved, self._closed)):
+            return STALLED
+        if np.isfinite(self.incumbent.value):
+            return OPTIMAL
+        return INFEASIBLE
+
+    def _reaches_cutoff(self, bound):
+        """Whether nothing in a box of this bound is of interest."""
+        cutoff = self.cutoff
+        if not np.isfinite(cutoff):
+            return bound >= cutoff
+        return bound >= cutoff - _REACHED * (1.0 + abs(cutoff))
+
+    def _deadline(self):
+        return time.time() + min(self._left(), 1e9)
+
+    def _work(self, batch, executor):
+        """Solve the small ones by MILPs, split and bound the others."""
+        small = batch.unstable <= self._handover.neurons
+        if small.any():
+            batch = self._leaves(batch, np.flatnonzero(small))
+        stuck = batch.column < 0
+        if stuck.any():
+            self._unresolve(batch[stuck])
+            batch = batch[~stuck]
+        if not len(batch):
+            return
+        started = time.perf_counter()
+        parts = self.options.threads
+        if self.options.executor is not None and parts == 1:
+            parts = getattr(executor, "_max_workers", None) or 2
+        cutoff = self._cut_at(self.cutoff)
+        chunks = [batch[i::parts] for i in range(min(parts, len(batch)))]
+        split = [c.split(self.problem.integer) for c in chunks]
+        tasks = [(self.relaxation, s, cutoff, self._deadline()) for s in split]
+        run = run_tasks(evaluate_part, tasks, executor if len(tasks) > 1 else None)
+        for chunk, done in zip(chunks, run.results, strict=True):
+            if done is None:
+                self.open.add(chunk)
+            else:
+                self._take(done)
+        if run.interrupted:
+            raise KeyboardInterrupt
+        seconds = time.perf_counter() - started
+        counted = 2 * int(batch.counted.sum())
+        self._handover.book_boxes(seconds, 2 * len(batch), counted)
+        self._adapt(seconds)
+
+    def _adapt(self, seconds):
+        """Batches that take about as long as they should."""
+        if seconds < 0.5 * _BATCH_SECONDS:
+            self._per_batch = min(self.options.batch, 2 * self._per_batch)
+        elif seconds > 2 * _BATCH_SECONDS:
+            self._per_batch = max(1, self._per_batch // 2)
+
+    def _take(self, done):
+        """Book what evaluating some boxes gave."""
+        self.nodes += done.evaluated
+        self._closed = min(self._closed, done.closed)
+        if self.visited is not None:
+            self.visited(done.nodes.lower, done.nodes.upper)
+        self._candidates(done)
+        self.open.add(done.nodes)
+
+    def _unresolve(self, nodes):
+        """Boxes that cannot be split: one last try, then they limit the bound."""
+        for lower, upper, bound in zip(
+            nodes.lower, nodes.upper, nodes.bound, strict=True
+        ):
+            if self._left() > 0:
+                bound = max(bound, self._leaf(lower, upper, 10.0, 10**6).bound)
+            self._unresolved = min(self._unresolved, bound)
+
+    # -- incumbents ----------------------------------------------------------------
+
+    def _candidates(self, done):
+        """Minimisers of relaxations as incumbents."""
+        if not len(done.nodes):
+            return
+        before = self.incumbent.value
+        feasible, _ = self.incumbent.offer(done.points)
+        if self.incumbent.value < before:
+            self.incumbent.walk(self.incumbent.full[self.problem.columns])
+        if not self.problem.is_box and not feasible.all():
+            promising = np.flatnonzero(~feasible)
+            order = np.argsort(done.nodes.bound[promising])
+            count = REPAIRS if not np.isfinite(self.incumbent.value) else 1
+            self._repair(done.points[promising[order[:count]]])
+
+    def _repair(self, points):
+        for point in points:
+            if self._left() > 0 and self.incumbent.improve(point, self._limit()):
+                self.incumbent.walk(self.incumbent.full[self.problem.columns])
+
+    def _assign(self):
+        """Integer values near the best point's and of the best nodes, then LPs."""
+        if not self._assignments.useful or not len(self.open):
+            return
+        seconds = min(self._assigning.seconds(self.seconds), self._left())
+        if seconds <= 0:
+            return
+        points = self.open.best(_ASSIGNED).minimiser
+        clock = Clock(seconds)
+        self._assigning.run(lambda: self._assignments.work(points, clock))
+
+    def _dive(self):
+        """Dive from the best node, often while nothing feasible is known."""
+        if self.problem.is_box or not len(self.open):
+            return
+        if not np.isfinite(self.incumbent.value):
+            self._diving.renew()
+        if self._diving.seconds(self.seconds) <= 0:
+            return
+        node = self.open.best(1)
+        dive = Dive(self.relaxation, self.incumbent, self._left, self._deadline)
+        self._diving.run(lambda: dive.run(node, self.cutoff))
+
+    def _search(self):
+        """Rounds of search: many until something feasible is known, few after that."""
+        known = np.isfinite(self.incumbent.value)
+        share = _SEARCHING / 6.0 if known else _SEARCHING
+        if self.problem.is_box or self._left() <= 0 or not len(self.open):
+            return
+        enough = self._spent_searching > share * self.seconds
+        if enough or (known and self.seconds < _PATIENCE):
+            return
+        started = time.perf_counter()
+        seconds = min(self._round, self._left())
+        self.incumbent.search(seconds, self.options.seed)
+        self._round *= 2.0
+        self._spent_searching += time.perf_counter() - started
+
+    def _limit(self):
+        left = self._left()
+        return None if np.isinf(left) else max(left, 0.0)
+
+    # -- leaves --------------------------------------------------------------------
+
+    def _leaves(self, batch, small):
+        """MILPs for some of the small boxes; returns those left to be split."""
+        settled = np.zeros(len(batch), dtype=bool)
+        still_open = self.open.counted + int(batch.counted.sum())
+        for i in small:
+            if self._left() <= 0 or batch.unstable[i] > self._handover.neurons:
+                continue
+            if not self._handover.prefers_milp(
+                batch.counted[i], still_open, self.nodes == 1
+            ):
+                batch.counted[i] = True
+                continue
+            if batch.bound[i] >= self.cutoff:
+                self._closed = min(self._closed, batch.bound[i])
+                settled[i] = True
+                continue
+            started = time.perf_counter()
+            answer = self._leaf(batch.lower[i], batch.upper[i], 1.0, 500)
+            self._handover.book_milp(time.perf_counter() - started, answer.finished)
+            batch.bound[i] = max(batch.bound[i], answer.bound)
+            # a solution of the MILP may be no point of the model, to its tolerance
+            if answer.finished and self._reaches_cutoff(answer.bound):
+                self._closed = min(self._closed, answer.bound)
+                settled[i] = True
+        return batch[~settled]
+
+    def _leaf(self, lower, upper, seconds, mip_nodes):
+        self.milps += 1
+        cutoff = self._cut_at(self.cutoff)
+        answer = solve_leaf(
+            self.problem,
+            self.relaxation.bounder,
+            lower,
+            upper,
+            cutoff,
+            0.1 * self.tolerance,
+            min(seconds, self._left()),
+            mip_nodes,
+        )
+        answer.bound = min(answer.bound, cutoff)
+        if answer.point is not None:
+            feasible, _ = self.incumbent.offer(answer.point[None])
+            if not feasible[0]:
+                self._repair([answer.point])
+        return answer

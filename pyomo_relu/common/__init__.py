@@ -1,0 +1,1 @@
+"""What all packages use and no mathematics needs: time, executors, options, messages."""

@@ -1,0 +1,110 @@
+"""How the options of one call are read."""
+
+import math
+from collections.abc import Mapping
+
+from pyomo_relu.common.wording import meant
+from pyomo_relu.errors import TransformationError
+
+
+def number(value):
+    """Domain of a number; Pyomo's own float and NonNegativeFloat take nan."""
+    converted = float(value)
+    if math.isnan(converted):
+        raise ValueError("nan is no number")
+    return converted
+
+
+def non_negative(value):
+    """Domain of a number of at least 0, infinity included."""
+    if not number(value) >= 0:
+        raise ValueError("the number must not be negative")
+    return float(value)
+
+
+def solver_name(value):
+    """Domain of a name that pyo.SolverFactory knows; any text, since users register."""
+    if isinstance(value, str):
+        return value
+    raise ValueError("give the name of a Pyomo solver")
+
+
+def method_names(value):
+    """Domain of the option ``methods``: a list of names."""
+    if isinstance(value, str):
+        return (value,)
+    names = tuple(value)
+    if isinstance(value, Mapping) or not all(isinstance(n, str) for n in names):
+        raise ValueError("give a list of method names")
+    return names
+
+
+def relaxation_solver(value):
+    """Domain of an option that names the solver of relaxations."""
+    if value in ("highs", "gurobi", "auto"):
+        return value
+    raise ValueError("choose 'highs', 'gurobi' or 'auto'")
+
+
+def executor(value):
+    """Domain of an option that takes a ``concurrent.futures.Executor``."""
+    if callable(getattr(value, "submit", None)):
+        return value
+    raise ValueError("an executor has a method submit(), as in concurrent.futures")
+
+
+def read_options(name, declared, given, *, none=(), error=TransformationError):
+    """The declared options with the values of one call.
+
+    Pyomo takes None for every option, and nan for numbers: both would surface later and
+    elsewhere.  Here None stands only where it is the default or has a meaning.
+
+    Parameters
+    ----------
+    name : str
+        Of the transformation or solver, for messages.
+    declared : ConfigDict
+    given : dict
+        Options by name; ``options``, if there, is a dict of more of them, which those
+        beside it override.
+    none : collection of str
+        Options for which None means something although it is not the default.
+    error : type
+        The ReLUError to raise.
+
+    Returns
+    -------
+    ConfigDict
+        A copy.
+
+    Raises
+    ------
+    ReLUError
+        If an option is unknown or its value is not what it takes; the message names it.
+    """
+    given = dict(given)
+    more = given.pop("options", None)
+    if not isinstance(more, (Mapping, type(None))):
+        raise error(
+            f"{name}: options= takes a dict of options, not {more!r:.80}; or give each "
+            "as a keyword of its own."
+        )
+    config = declared()
+    for key, value in {**(more or {}), **given}.items():
+        if key not in config:
+            raise error(
+                f"{name}: unknown option '{key}'.{meant(key, config)} It takes "
+                f"{', '.join(config)}."
+            )
+        option = config.get(key)
+        default = option.value(accessValue=False)
+        if value is None and default is not None and key not in none:
+            raise error(
+                f"{name}: {key}=None is no value; leave {key} out for its default, "
+                f"{default!r}."
+            )
+        try:
+            option.set_value(value)
+        except ValueError as reason:
+            raise error(f"{name}: {reason}") from None
+    return config

@@ -1,0 +1,38 @@
+"""Progress bars for long work, shown only when asked for."""
+
+import contextlib
+
+
+@contextlib.contextmanager
+def progress_bars(wanted, prefix=""):
+    """A callable ``progress(method, layer, done, total)`` that drives tqdm bars.
+
+    Parameters
+    ----------
+    wanted : bool
+        If False the callable is None and nothing is printed.
+    prefix : str
+        What the bars are about, for example a block's name.
+    """
+    if not wanted:
+        yield None
+        return
+    from tqdm.auto import tqdm
+
+    bars = {}
+
+    def progress(method, layer, done, total):
+        where = "inputs" if layer < 0 else f"layer {layer}"
+        label = f"{prefix} {method} {where}".strip()
+        if label not in bars:
+            for bar in bars.values():
+                bar.close()
+            bars[label] = tqdm(total=total, desc=label, leave=False)
+        bar = bars[label]
+        bar.update(done - bar.n)
+
+    try:
+        yield progress
+    finally:
+        for bar in bars.values():
+            bar.close()

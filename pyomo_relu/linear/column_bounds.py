@@ -1,0 +1,164 @@
+"""Bounds of a linear model's own columns, also where none were given.
+
+A safe dual bound needs a box.  For a column without one the multipliers leave a tiny
+residual ``d`` on other unbounded columns, so all they prove is
+
+    x_j  >=  beta_j - sum_k e_jk |x_k|        (k unbounded, e_jk >= |d_jk|).
+
+Taken together for a set of columns with ``e = max_j sum_k e_jk < 1``, a feasible point's
+largest entry M satisfies ``M <= max |beta| + e M``, hence ``M <= max |beta| / (1 - e)``:
+a box for all of them, with which the safe bounds are evaluated again.
+"""
+
+import time
+
+import numpy as np
+
+from pyomo_relu.errors import InfeasibleError
+from pyomo_relu.linear.certificate import Certifier
+from pyomo_relu.linear.sessions.choice import open_session
+from pyomo_relu.linear.sessions.session import INFEASIBLE, OPTIMAL, ask
+
+_ROUNDS = 5
+
+
+def bound_free_columns(model, columns, solver="highs", deadline=None):
+    """Find finite bounds of ``columns`` that lack them, where the rows imply any.
+
+    Parameters
+    ----------
+    model : LinearModel
+    columns : sequence of int
+    solver : str or Session class
+    deadline : float, optional
+        ``time.time()`` at which to stop.
+
+    Returns
+    -------
+    lower, upper : numpy.ndarray, shape (n,)
+        The model's bounds, tightened where something was proven.
+    solves : int
+    """
+    return _FreeColumns(model, solver, deadline).run(columns)
+
+
+class _FreeColumns:
+    def __init__(self, model, solver, deadline):
+        self.model, self.solver, self.deadline = model, solver, deadline
+        self.lower, self.upper = np.array(model.lower), np.array(model.upper)
+        self.certifier = Certifier(model)
+        self.free = ~(np.isfinite(model.lower) & np.isfinite(model.upper))
+        self.solves = 0
+        #: (column, sign) -> row duals of min sign * x_column, or None.
+        self.duals = {}
+
+    def run(self, columns):
+        wanted = [j for j in columns if self.free[j]]
+        if wanted:
+            with open_session(self.solver, self.model) as session:
+                self._collect(session, wanted)
+            self._joint_box()
+            self._certify()
+        return self.lower, self.upper, self.solves
+
+    def _collect(self, session, wanted):
+        """Duals of the wanted columns, and of those that their residuals touch."""
+        for _ in range(_ROUNDS):
+            for j in wanted:
+                for sign in (1.0, -1.0):
+                    if self.deadline is not None and time.time() >= self.deadline:
+                        return
+                    self.duals[j, sign] = self._solve(session, j, sign)
+            done = {j for j, _ in self.duals}
+            touched = set()
+            for (j, sign), y in self.duals.items():
+                if y is not None:
+                    _, errors = self._proven(j, sign, y)
+                    touched |= set(np.flatnonzero((errors > 0) & self.free))
+            wanted = sorted(touched - done)
+            if not wanted:
+                return
+
+    def _solve(self, session, j, sign):
+        left = None if self.deadline is None else self.deadline - time.time()
+        answer = ask(session, np.array([j]), np.array([sign]), left)
+        self.solves += 1
+        if answer.status == INFEASIBLE and self.certifier.proves_infeasible(answer.ray):
+            raise InfeasibleError(
+                "the model's bounds and constraints leave no feasible point "
+                f"(proven while bounding {self.model.name(j)})."
+            )
+        usable = answer.status == OPTIMAL and answer.duals is not None
+        if not usable or np.shape(answer.duals) != (self.model.n_rows,):
+            return None
+        return answer.duals
+
+    def _proven(self, j, sign, duals):
+        """beta and e with ``sign x_j >= beta - sum_k e_k |x_k|`` over free columns."""
+        cost = np.zeros((1, self.model.n_columns))
+        cost[0, j] = sign
+        y = self.certifier.project(duals)
+        d, error = self.certifier.residuals(cost, y)
+        low, high = d[0] - error[0], d[0] + error[0]
+        # A residual of the right sign on a half-bounded column needs no box: only its
+        # finite side counts.
+        right = (low >= 0) & np.isfinite(self.model.lower)
+        right |= (high <= 0) & np.isfinite(self.model.upper)
+        right |= ~self.free
+        clean = np.where(right, 0.0, 1.0)
+        boxed = self.model.replace(
+            lower=np.where(right, self.model.lower, 0.0),
+            upper=np.where(right, self.model.upper, 0.0),
+        )
+        beta = Certifier(boxed).lower_bounds(cost, y)[0]
+        exact_zero = (d[0] == 0) & (error[0] == 0)
+        errors = clean * np.maximum(np.abs(low), np.abs(high))
+        return beta, np.where(exact_zero, 0.0, errors)
+
+    def _joint_box(self):
+        """A box of one size M for all columns that the inequalities close over."""
+        known = {}
+        for (j, sign), y in self.duals.items():
+            if y is not None:
+                beta, errors = self._proven(j, sign, y)
+                if np.isfinite(beta):
+                    known[j, sign] = beta, errors
+        for j in {j for j, _ in self.duals}:
+            if np.isfinite(self.model.lower[j]):
+                known.setdefault((j, 1.0), (self.model.lower[j], None))
+            if np.isfinite(self.model.upper[j]):
+                known.setdefault((j, -1.0), (-self.model.upper[j], None))
+        closed = {j for j, _ in known if (j, 1.0) in known and (j, -1.0) in known}
+        while True:
+            outside = self.free.copy()
+            outside[list(closed)] = False
+            leaving = {
+                j
+                for (j, _), (_, errors) in known.items()
+                if j in closed and errors is not None and np.any(errors[outside] > 0)
+            }
+            if not leaving:
+                break
+            closed -= leaving
+        rows = [value for (j, _), value in known.items() if j in closed]
+        if not rows:
+            return
+        e = max(0.0 if errors is None else 1.01 * errors.sum() for _, errors in rows)
+        if e < 0.5:
+            size = 1.01 * max(abs(beta) for beta, _ in rows) / (1.0 - e) + 1e-300
+            for j in closed:
+                self.lower[j] = max(self.lower[j], -size)
+                self.upper[j] = min(self.upper[j], size)
+
+    def _certify(self):
+        certifier = Certifier(self.model.replace(lower=self.lower, upper=self.upper))
+        for (j, sign), y in self.duals.items():
+            if y is None:
+                continue
+            cost = np.zeros((1, self.model.n_columns))
+            cost[0, j] = sign
+            bound = certifier.lower_bounds(cost, y)[0]
+            if sign > 0:
+                self.lower[j] = max(self.lower[j], bound)
+            else:
+                self.upper[j] = min(self.upper[j], -bound)

@@ -1,0 +1,66 @@
+r"""A-priori bounds on float64 rounding errors.
+
+Derivation
+----------
+Write u = 2**-53 and gamma(n) = n u / (1 - n u).  A sum of n products computed in any
+order, with or without fused multiply-add, errs by at most gamma(n) times the sum of
+the products' magnitudes (Higham, *Accuracy and Stability of Numerical Algorithms*,
+2nd ed., section 3.1), plus 2**-1075 per product that underflows.
+
+*Forward pass.*  For a layer ``v = sum_s W_s t_s + b`` let ``scale >= sum_s |W_s| |t_s|
++ |b|`` on the whole box.  The pre-activation that floating-point evaluation gives
+differs from the exact affine map of the *computed* source values by at most
+``gamma(n) scale``, n being the number of terms of a row.  Activations are exact.  So a
+computed forward pass is the exact pass of a network whose biases are moved by at most
+that much, and bounds that allow for it at every layer hold for the exact and for the
+computed pre-activations.
+
+*Interval arithmetic* sums the same terms (centre and radius of each source interval,
+whose magnitudes add up to the source's own), so its error obeys the same bound.  Moving
+each end outward by ``slack(n) * scale + TINY`` with ``slack(n) = 2.2 gamma(n + 24)``
+covers both errors: 2 for the two of them, 24 for the additions of sources, of centre
+and radius and for the rounding of centre, radius and slack; the remaining 10% covers
+the rounding of ``scale``, itself a sum of at most n nonnegative terms.
+
+*CROWN* replaces, from the target backwards, ``A x`` by ``A' v + c`` with slopes s in
+[0, 1] and then v by its affine map.  The float coefficients A at each tensor are taken
+as given and what every step loses is charged, in units of value, to the layer v
+through which it passes.  With ``r`` neurons in that layer, ``n`` terms per row and at
+most ``d`` layers contributing to a tensor:
+
+- ``A' = A s + min(A, 0) (s' - s)`` errs by at most 8 u |A| per entry; times |v| <= scale;
+- the products with W and adding them to what other layers contributed: at most
+  gamma(2 r + 12 + d) |A| |W| per entry, times the magnitude of the sources;
+- the constants (bias, intercepts of at most |A| scale) and adding them to the running
+  constant: gamma(2 r + 18 + 2 d) |A| scale;
+- the forward pass's own error: gamma(n) |A| scale.
+
+Together ``|A| scale`` times at most ``2 gamma(n + 2 r + 2 d + 24)``; the slack
+subtracted is ``|A| (slack(n + 2 r + 2 d) scale + TINY)``; the target's own row is
+charged ``slack(n + 2 d) scale``.  At the inputs ``A x >= A centre - |A| radius``
+is treated like interval arithmetic with twice the terms.  Underflow inside a product
+moves a coefficient by at most r * 2**-1074, hence the value by that times the source's
+magnitude; ``UNDERFLOW`` times the sum of all magnitudes is far more.
+"""
+
+#: Unit roundoff of float64.
+UNIT = 2.0**-53
+
+#: Added wherever underflow could hide a rounding error: the least normal number.
+TINY = 2.0**-1022
+
+#: Relative to the sum of all magnitudes; covers underflow in products of matrices.
+UNDERFLOW = 2.0**-1000
+
+
+def gamma(n):
+    """Relative error bound ``n u / (1 - n u)`` of a sum of n products."""
+    return n * UNIT / (1.0 - n * UNIT)
+
+
+def slack(n):
+    """Factor of a sum's magnitude that covers two computations of its n terms.
+
+    One is ours, the other the forward pass's; see the module's derivation.
+    """
+    return 2.2 * gamma(n + 24)

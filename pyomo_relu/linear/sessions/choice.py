@@ -1,0 +1,68 @@
+"""Which solver session a name stands for."""
+
+import importlib
+import logging
+
+from pyomo_relu.errors import SolverError
+from pyomo_relu.linear.sessions.gurobi import GurobiSession
+from pyomo_relu.linear.sessions.highs import HighsSession
+from pyomo_relu.linear.sessions.session import Session
+
+logger = logging.getLogger("pyomo.relu.bounds")
+
+SOLVERS = ("highs", "gurobi")
+
+
+def session_class(solver):
+    """The session class of a solver's name; imports the solver.
+
+    Raises
+    ------
+    SolverError
+        If the name is unknown or the solver's Python package is missing.
+    """
+    if solver is automatic_session or (
+        isinstance(solver, type) and issubclass(solver, Session)
+    ):
+        return solver
+    if isinstance(solver, str) and solver == "auto":
+        return automatic_session
+    if not isinstance(solver, str) or solver not in SOLVERS:
+        raise SolverError(
+            f"unknown solver {solver!r} for bound tightening; use one of "
+            f"{', '.join(SOLVERS)}, or 'auto'."
+        )
+    package = {"highs": "highspy", "gurobi": "gurobipy"}[solver]
+    try:
+        importlib.import_module(package)
+    except ImportError as error:
+        raise SolverError(
+            f"solver '{solver}' needs the Python package {package}: {error}. "
+            f"Install it (pip install {package}) or choose another solver."
+        ) from error
+    return {"highs": HighsSession, "gurobi": GurobiSession}[solver]
+
+
+def automatic_session(model, integer=False):
+    """Gurobi where it is installed and licensed for the model's size, else HiGHS."""
+    try:
+        return session_class("gurobi")(model, integer)
+    except SolverError as error:
+        _log_once(f"using HiGHS for bound tightening: {error}")
+        return session_class("highs")(model, integer)
+
+
+_logged = set()
+
+
+def _log_once(message):
+    """One log line per run of the program, not one per solve."""
+    kind = message.split(":")[0]
+    if kind not in _logged:
+        _logged.add(kind)
+        logger.info(message)
+
+
+def open_session(solver, model, integer=False):
+    """A session on ``model``, by a solver's name, "auto" or any Session class."""
+    return session_class(solver)(model, integer)

@@ -1,0 +1,1 @@
+"""What the modeller's Pyomo model says around the networks."""

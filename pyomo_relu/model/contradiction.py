@@ -1,0 +1,101 @@
+"""Saying what in an infeasible Pyomo model contradicts each other."""
+
+from pyomo.common.dependencies import numpy as np
+
+from pyomo_relu import bounds as bounds_
+
+#: So many constraints, bounds and networks are named.
+_MOST = 8
+
+#: Seconds for finding out, if there is no other limit.
+SECONDS = 5.0
+
+
+def contradiction(surrounding, cutoff=None, seconds=SECONDS, proves=None):
+    """A sentence or two on which rows, bounds and networks contradict each other.
+
+    Parameters
+    ----------
+    surrounding : Surrounding
+        Of a model that was proven to be infeasible.
+    cutoff : (columns, coefficients, value), optional
+        Of the objective: a further row.
+    seconds : float
+    proves : callable, optional
+        ``proves(linear, seconds)``: see ``bounds.infeasible_subset``.
+
+    Returns
+    -------
+    str
+    """
+    linear, names = _declared(surrounding), [repr(n) for n in surrounding.row_names]
+    if cutoff is not None:
+        columns, coefficients, value = cutoff
+        linear = linear.with_row(columns, coefficients, -np.inf, value)
+        names.append("(the objective cutoff)")
+    networks = [
+        bounds_.EmbeddedNetwork(block.network, inputs, outputs, block.name)
+        for block, inputs, outputs in zip(
+            surrounding.blocks,
+            surrounding.input_columns,
+            surrounding.output_columns,
+            strict=True,
+        )
+    ]
+    found = bounds_.infeasible_subset(linear, networks, seconds, proves)
+    if found is None:
+        return (
+            f"Which of its rows contradict each other was not found in {seconds:.3g} "
+            "seconds."
+        )
+    parts = [
+        _listed("constraint", [names[i] for i in found.rows]),
+        _listed("bound", [_bound(linear, j) for j in found.columns]),
+        _listed("network", [repr(networks[k].name) for k in found.networks]),
+    ]
+    alone = len(found.rows) + len(found.columns) + len(found.networks) == 1
+    text = ", ".join(part for part in parts if part)
+    text += " cannot hold" if alone else " contradict each other"
+    if found.integer:
+        text += ", with integer Vars at integer values"
+    if not found.minimal:
+        text += " (perhaps some of them are not needed for that)"
+    if not found.networks:
+        return f"It has no solution even without the networks: {text}."
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _declared(surrounding):
+    """The linear model with Var bounds as the modeller declared them."""
+    declared = {}
+    for block in surrounding.blocks:
+        record = block.record
+        if record.encoding is not None:
+            record.encoding.saved.modellers(declared)
+        for run in reversed(record.runs):
+            run.variables.modellers(declared)
+    linear = surrounding.linear
+    ends = linear.lower.copy(), linear.upper.copy()
+    for j, var in enumerate(surrounding.variables):
+        for side, free in enumerate((-np.inf, np.inf)):
+            if (id(var), side) in declared and not var.fixed:
+                bound = declared[id(var), side]
+                end = var.domain.bounds()[side] if bound is None else bound
+                ends[side][j] = free if end is None else float(end)
+    return linear.replace(lower=ends[0], upper=ends[1])
+
+
+def _listed(what, items):
+    if not items:
+        return ""
+    more = f" and {len(items) - _MOST} more" if len(items) > _MOST else ""
+    plural = "s" if len(items) > 1 else ""
+    return f"{what}{plural} {', '.join(items[:_MOST])}{more}"
+
+
+def _bound(linear, j):
+    lower, upper, name = linear.lower[j], linear.upper[j], linear.name(j)
+    if lower == upper:
+        return f"{name} = {lower:.9g}"
+    low = f"{lower:.9g} <= " if np.isfinite(lower) else ""
+    return low + name + (f" <= {upper:.9g}" if np.isfinite(upper) else "")

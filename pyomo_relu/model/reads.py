@@ -1,0 +1,150 @@
+"""Which Vars a model reads outside its networks."""
+
+from pyomo.common.dependencies import numpy as np
+from pyomo.core.base import Constraint, Reals, SOSConstraint, value
+from pyomo.core.base.block import Block
+from pyomo.core.base.logical_constraint import LogicalConstraint
+from pyomo.core.expr.visitor import identify_variables
+from pyomo.gdp import Disjunct, Disjunction
+from pyomo.gdp.disjunct import DisjunctData, DisjunctionData
+from pyomo.mpec import Complementarity
+from pyomo.mpec.complementarity import ComplementarityData
+
+from pyomo_relu.block.block import ReLUNetworkBlockData
+from pyomo_relu.block.rows import NetworkColumns
+from pyomo_relu.model.surrounding import read_surrounding
+
+#: What Vars can be read in, besides rows and objectives of the linear model.
+_READERS = (Constraint, SOSConstraint, LogicalConstraint, Complementarity)
+
+
+def variables_read(surrounding, left_out_only=False):
+    """ids of the Vars that a model reads, apart from its networks' own rows.
+
+    Parameters
+    ----------
+    surrounding : Surrounding
+    left_out_only : bool
+        Only what is neither part of the linear model nor the end of a network:
+        nonlinear rows and objectives, SOS constraints, disjunctions with all that
+        their Disjuncts hold, logical constraints, complementarity conditions.
+        Otherwise the inputs and outputs of all active networks count too, in
+        Disjuncts as well.
+    """
+    read = set()
+    components = list(surrounding.left_out)
+    model = surrounding.blocks[0].model() if surrounding.blocks else None
+    if model is not None:
+        components += model.component_data_objects(
+            Complementarity, active=True, descend_into=(Block, Disjunct)
+        )
+    if not left_out_only:
+        linear = surrounding.linear
+        used = np.ravel(abs(linear.matrix).sum(axis=0)) > 0
+        if surrounding.costs is not None:
+            used = used | (surrounding.costs != 0)
+        read.update(
+            id(var)
+            for var, is_used in zip(surrounding.variables, used, strict=True)
+            if is_used
+        )
+        if model is not None:
+            read.update(_network_ends(model))
+    seen = set()
+    for component in components:
+        for expr in _expressions(component, seen):
+            read.update(id(var) for var in identify_variables(expr))
+    return read
+
+
+def _network_ends(model):
+    """ids of the inputs and outputs of all active networks of a model."""
+    for block in model.block_data_objects(active=True, descend_into=(Block, Disjunct)):
+        if isinstance(block, ReLUNetworkBlockData):
+            yield from map(id, block.input_vars())
+            yield from map(id, block.output_vars())
+
+
+def _expressions(component, seen):
+    """Everything that a component of a model is written with.
+
+    ``seen`` holds ids of Disjuncts that were walked already.
+    """
+    if isinstance(component, DisjunctionData):
+        for disjunct in component.disjuncts:
+            yield from _disjunct_expressions(disjunct, seen)
+    elif isinstance(component, ComplementarityData):
+        yield from component._args or ()
+    elif hasattr(component, "get_variables"):
+        yield from component.get_variables()
+    else:
+        expr = getattr(component, "body", None)
+        expr = getattr(component, "expr", None) if expr is None else expr
+        if expr is not None:
+            yield expr
+
+
+def _disjunct_expressions(disjunct, seen):
+    """What a Disjunct reads, nested Blocks, Disjuncts and Disjunctions included."""
+    if not isinstance(disjunct, DisjunctData) or id(disjunct) in seen:
+        return
+    seen.add(id(disjunct))
+    for ctype in (*_READERS, Disjunction):
+        # nested Disjunctions may choose between Disjuncts that lie elsewhere
+        for component in disjunct.component_data_objects(
+            ctype, active=True, descend_into=(Block, Disjunct)
+        ):
+            if not _in_network(component):
+                yield from _expressions(component, seen)
+
+
+def _in_network(component):
+    block = component.parent_block()
+    while block is not None and not isinstance(block, ReLUNetworkBlockData):
+        block = block.parent_block()
+    return block is not None
+
+
+def neurons_read(block, read):
+    """The first pre- or post-activation that is part of more than its network, or None.
+
+    That is one among the ids ``read``, or one that the modeller fixed or restricted by
+    a domain or by bounds tighter than the proven ones.
+    """
+    for part in (block.pre, block.post):
+        for var in part.values():
+            if id(var) in read:
+                return var
+    return _restricted_neuron(block)
+
+
+def _restricted_neuron(block):
+    record, declared = block.record, {}
+    if record.encoding is not None:
+        record.encoding.saved.modellers(declared)
+    for run in reversed(record.runs):
+        run.variables.modellers(declared)
+    bounds, columns = block.neuron_bounds(), NetworkColumns(block)
+    layers = [*zip(columns.pre[:-1], bounds.lower, bounds.upper, strict=False)]
+    layers += [(x, *bounds.post_bounds(k)) for k, x in enumerate(columns.post)]
+    for variables, *ends in layers:
+        for var, low, high in zip(
+            variables, *(end.tolist() for end in ends), strict=True
+        ):
+            if var.fixed or var.domain is not Reals:
+                return var
+            lower = value(declared.get((id(var), 0), var._lb))
+            upper = value(declared.get((id(var), 1), var._ub))
+            if (lower is not None and lower > low) or (
+                upper is not None and upper < high
+            ):
+                return var
+    return None
+
+
+def absent_neuron_read(block):
+    """Text if the model reads a neuron of ``block`` that its encoding left out."""
+    var = neurons_read(block, variables_read(read_surrounding(block.model(), [block])))
+    if var is None:
+        return None
+    return f"a row or objective that reads '{var.name}' was added"

@@ -1,0 +1,325 @@
+"""The modeller's own linear model around the network blocks, read as matrices.
+
+Reads a Pyomo model; changes nothing and solves nothing.
+"""
+
+import logging
+from dataclasses import dataclass, field
+
+from pyomo.common.collections import ComponentSet
+from pyomo.common.dependencies import numpy as np
+from pyomo.common.dependencies import scipy
+from pyomo.core.base import Constraint, Objective, SOSConstraint, minimize, value
+from pyomo.core.base.block import Block
+from pyomo.core.base.logical_constraint import LogicalConstraint
+from pyomo.core.expr.visitor import identify_variables
+from pyomo.gdp import Disjunct, Disjunction
+from pyomo.mpec import Complementarity
+from pyomo.repn import generate_standard_repn
+
+from pyomo_relu import bounds as bounds_
+from pyomo_relu.block.block import ReLUNetworkBlockData
+from pyomo_relu.errors import ModelError
+from pyomo_relu.model.unit_copies import UnitCopies
+from pyomo_relu.model.unit_rows import modellers_objective
+
+logger = logging.getLogger("pyomo.relu")
+
+#: So many components are named in a warning.
+_MOST_NAMES = 10
+
+
+@dataclass
+class Surrounding:
+    """A model without its networks: columns, rows, objective, and what was left out.
+
+    Attributes
+    ----------
+    linear : LinearModel
+        The modeller's active linear rows over ``variables``, with Var bounds and
+        integrality; a fixed Var is a column with equal bounds.
+    variables : list of VarData
+        One per column.
+    blocks : list of ReLUNetworkBlockData
+    input_columns, output_columns : list of numpy.ndarray of int
+        Per block, the columns of its inputs and outputs in flat order.
+    row_names : list of str
+        Name of the constraint behind each row.
+    costs : numpy.ndarray, shape (n_columns,), or None
+        Linear objective as a minimisation; None if there is none or it is nonlinear.
+    cost_constant : float
+    maximise : bool
+        True if the modeller's objective is ``-(costs x + cost_constant)``.
+    objective : ObjectiveData or None
+        The active objective, if there is exactly one.
+    left_out : list of components
+        Active rows and objectives that are not linear, SOS constraints,
+        disjunctions and logical constraints.
+    """
+
+    linear: object
+    variables: list
+    blocks: list
+    input_columns: list
+    output_columns: list
+    row_names: list = field(default_factory=list)
+    costs: object = None
+    cost_constant: float = 0.0
+    maximise: bool = False
+    objective: object = None
+    left_out: list = field(default_factory=list)
+
+    def column(self, var):
+        """Column of a Var, or None if the linear model does not contain it."""
+        return self._columns.get(id(var))
+
+    def __post_init__(self):
+        self._columns = {id(v): j for j, v in enumerate(self.variables)}
+
+
+def read_surrounding(model, blocks, assume_fixed_vars_permanent=True):
+    """Read everything of ``model`` but its networks' own rows.
+
+    Parameters
+    ----------
+    model : Block
+        The model (or block) whose active constraints count.
+    blocks : list of ReLUNetworkBlockData
+        Networks whose inputs and outputs become columns.  The rows of all network
+        blocks in ``model``, encoded or not, are left to the networks themselves.
+    assume_fixed_vars_permanent : bool
+        If False a fixed Var counts with its bounds instead of its value.
+
+    Returns
+    -------
+    Surrounding
+    """
+    reader = _Reader(assume_fixed_vars_permanent, _as_written(model))
+    ends = [
+        [reader.columns_of(b.input_vars()) for b in blocks],
+        [reader.columns_of(b.output_vars()) for b in blocks],
+    ]
+    own = _network_components(model)
+    left_out = [row for row in _rows(model, own) if not reader.add_row(row)]
+    for ctype in (SOSConstraint, Disjunction, LogicalConstraint, Complementarity):
+        left_out += (
+            c
+            for c in model.component_data_objects(ctype, active=True, descend_into=True)
+            if c.parent_block() not in own
+        )
+    objectives = [
+        modellers_objective(objective)
+        for objective in model.component_data_objects(
+            Objective, active=True, descend_into=True
+        )
+    ]
+    found = {}
+    if len(objectives) == 1:
+        found = reader.read_objective(objectives[0])
+    if objectives and found.get("costs") is None:
+        left_out += objectives
+    linear = reader.linear_model()
+    if found.get("costs") is not None:
+        costs = np.zeros(len(reader.variables))
+        for j, c in found["costs"]:
+            costs[j] += c
+        found["costs"] = costs
+    return Surrounding(
+        linear,
+        reader.variables,
+        list(blocks),
+        *ends,
+        reader.row_names,
+        left_out=left_out,
+        **found,
+    )
+
+
+def warn_of_left_out(surrounding, name):
+    """Name what a method that reads linear rows only does not see."""
+    left_out = surrounding.left_out
+    if not left_out:
+        return
+    names = ", ".join(f"'{c.name}'" for c in left_out[:_MOST_NAMES])
+    more = len(left_out) - _MOST_NAMES
+    what = " is not a linear constraint or objective and is"
+    if len(left_out) > 1:
+        names += f" and {more} more" if more > 0 else ""
+        what = " are not linear constraints or objectives and are"
+    logger.warning(
+        f"{name}: {names}{what} left out of the relaxation: bounds hold, but could be "
+        "tighter."
+    )
+
+
+def in_force(block):
+    """True if neither a block nor one that contains it is deactivated."""
+    while block is not None:
+        if not block.active:
+            return False
+        block = block.parent_block()
+    return True
+
+
+def check_domains(surrounding, name):
+    """Refuse Vars that are neither continuous nor integer.
+
+    Raises
+    ------
+    ModelError
+        Names ``name``, which cannot take them, the Var and its domain.
+    """
+    for var in surrounding.variables:
+        if not (var.is_continuous() or var.is_integer() or var.is_binary()):
+            raise ModelError(
+                f"{name}: '{var.name}' has the domain {var.domain}; it knows "
+                "continuous, integer and binary Vars. Encode other domains with "
+                "binaries."
+            )
+
+
+def modellers_rows(model):
+    """The active rows of a model that belong to no network, linear or not."""
+    return list(_rows(model, _network_components(model)))
+
+
+def _rows(model, own):
+    for row in model.component_data_objects(Constraint, active=True, descend_into=True):
+        block = row.parent_block()
+        if row.parent_component() in own or block in own:
+            continue
+        if not isinstance(block, UnitCopies):
+            yield row
+
+
+def _as_written(model):
+    """{id of row: (lower, body, upper)} of rows that are rewritten for solvers."""
+    found = {}
+    for block in _all_blocks(model.model()):
+        if isinstance(block, ReLUNetworkBlockData):
+            encoding = block.record.encoding
+            if encoding is not None and encoding.rewritten is not None:
+                found.update(encoding.rewritten.modellers_ends())
+    return found
+
+
+def _network_components(model):
+    """Affine rows, activation rows and reformulations of all network blocks."""
+    own = ComponentSet()
+    for block in _all_blocks(model):
+        if isinstance(block, ReLUNetworkBlockData):
+            own.add(block.affine)
+            own.add(block.activation)
+            encoding = block.record.encoding
+            if encoding is not None:
+                new = encoding.reformulation
+                own.add(new)
+                own.update(new.block_data_objects())
+    return own
+
+
+def _all_blocks(model):
+    return model.block_data_objects(active=None, descend_into=(Block, Disjunct))
+
+
+class _Reader:
+    """Collects columns and rows."""
+
+    def __init__(self, fixed_permanent, as_written):
+        self.fixed_permanent = fixed_permanent
+        self._as_written = as_written
+        self.variables = []
+        self._columns = {}
+        self._rows = []
+        self.row_names = []
+
+    def columns_of(self, variables):
+        return np.array([self._column(v) for v in variables], dtype=int)
+
+    def _column(self, var):
+        at = self._columns.get(id(var))
+        if at is None:
+            at = self._columns[id(var)] = len(self.variables)
+            self.variables.append(var)
+        return at
+
+    def _linear(self, expr):
+        """[(column, coefficient)] and constant of ``expr``; None if not linear."""
+        if not self.fixed_permanent and any(v.fixed for v in identify_variables(expr)):
+            return None, None
+        for var in identify_variables(expr):
+            if var.fixed and var.value is None:
+                raise _without_value(var)
+        # fixed Vars become part of the constant
+        repn = generate_standard_repn(expr, quadratic=False)
+        if not repn.is_linear():
+            return None, None
+        terms = [
+            (self._column(v), float(value(c)))
+            for v, c in zip(repn.linear_vars, repn.linear_coefs, strict=True)
+        ]
+        return terms, float(value(repn.constant))
+
+    def add_row(self, row):
+        lower, body, upper = self._as_written.get(
+            id(row), (row.lower, row.body, row.upper)
+        )
+        terms, constant = self._linear(body)
+        if terms is None:
+            return False
+        lower = -np.inf if lower is None else float(value(lower)) - constant
+        upper = np.inf if upper is None else float(value(upper)) - constant
+        self._rows.append((terms, lower, upper))
+        self.row_names.append(row.name)
+        return True
+
+    def read_objective(self, objective):
+        terms, constant = self._linear(objective.expr)
+        maximise = objective.sense != minimize
+        if terms is None:
+            return {"objective": objective, "maximise": maximise}
+        sign = -1.0 if maximise else 1.0
+        return {
+            "costs": [(j, sign * c) for j, c in terms],
+            "cost_constant": sign * constant,
+            "maximise": maximise,
+            "objective": objective,
+        }
+
+    def linear_model(self):
+        """The LinearModel of all that was added."""
+        counts = [len(terms) for terms, _, _ in self._rows]
+        at = [j for terms, _, _ in self._rows for j, _ in terms]
+        data = [c for terms, _, _ in self._rows for _, c in terms]
+        matrix = scipy.sparse.csr_array(
+            (data, at, np.concatenate([[0], np.cumsum(counts, dtype=int)])),
+            shape=(len(self._rows), len(self.variables)),
+        )
+        bounds = [self._bounds(v) for v in self.variables]
+        return bounds_.LinearModel(
+            matrix,
+            np.array([lo for _, lo, _ in self._rows], dtype=float),
+            np.array([hi for _, _, hi in self._rows], dtype=float),
+            np.array([lo for lo, _ in bounds], dtype=float),
+            np.array([hi for _, hi in bounds], dtype=float),
+            # rounding bounds to integers is wrong for other domains with gaps
+            np.array([v.is_integer() or v.is_binary() for v in self.variables], bool),
+            tuple(v.name for v in self.variables),
+        )
+
+    def _bounds(self, var):
+        if var.fixed and self.fixed_permanent:
+            if var.value is None:
+                raise _without_value(var)
+            return float(var.value), float(var.value)
+        lower, upper = var.bounds
+        return (
+            -np.inf if lower is None else float(lower),
+            np.inf if upper is None else float(upper),
+        )
+
+
+def _without_value(var):
+    return ModelError(
+        f"'{var.name}' is fixed but has no value. Give it a value or unfix it."
+    )

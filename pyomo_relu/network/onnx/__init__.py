@@ -1,0 +1,1 @@
+"""Reading ONNX files into networks."""

@@ -1,0 +1,1 @@
+"""What several formulations are made of."""

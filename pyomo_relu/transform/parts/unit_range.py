@@ -1,0 +1,281 @@
+r"""Encodings over copies of inputs and outputs whose units are far from 1.
+
+Inputs and outputs with ranges that solvers do not resolve get copies in unit range
+(``unit_copies``), and the network's rows are written between the copies::
+
+    x_j = offset_j + factor_j u_j        y_o = offset_o + factor_o w_o
+    network' : u -> w, the same network with offsets and factors folded in
+
+Factors are powers of two, so scaling rounds nothing.  Where all units are ordinary there
+are no copies and no further rows.
+"""
+
+from pyomo.common.autoslots import AutoSlots
+from pyomo.common.dependencies import numpy as np
+from pyomo.core.base import Constraint
+from pyomo.core.base.set_types import Any
+
+from pyomo_relu import bounds as bounds_
+from pyomo_relu import network as network_
+from pyomo_relu.block.encoding import Encoding
+from pyomo_relu.block.rows import affine_rows
+from pyomo_relu.model.declared_bounds import ends
+from pyomo_relu.model.unit_copies import (
+    copies_beside,
+    copy_of,
+    new_copies_beside,
+    release_copy,
+)
+
+#: Half-ranges of inputs, and sizes of outputs, of which a solver sees the Var itself.
+_INPUT_RANGE = 2.0**-4, 2.0**6
+_OUTPUT_RANGE = 2.0**-5, 2.0**10
+
+#: Weights of the last layer that do not change units.
+_OUTPUT_WEIGHT = 2.0**-5, 2.0**7
+
+#: An input's midpoint may be so many half-ranges away from zero.
+_FAR = 2.0**10
+
+#: Weights between copies are between this and its inverse.
+_WEIGHT = 2.0**14
+
+#: Factors stay within this and its inverse; what lies beyond is left to the solver.
+_LARGEST_FACTOR = 2.0**60
+
+#: Bounds are moved outward by this share of what shifting them rounded.
+_ROUNDING = 2.0**-51
+
+
+class UnitRange:
+    """Offsets and factors of a network's inputs and outputs; 0 and 1 without a copy.
+
+    Parameters
+    ----------
+    bounds : NeuronBounds
+    inputs, outputs : list of VarData
+        Vars that have a copy already keep its offset and factor.
+
+    Attributes
+    ----------
+    input_offset, input_factor : numpy.ndarray, shape (n_inputs,)
+    output_offset, output_factor : numpy.ndarray, shape (n_outputs,)
+    """
+
+    def __init__(self, bounds, inputs, outputs):
+        low, high = bounds.input_lower, bounds.input_upper
+        half, middle = 0.5 * high - 0.5 * low, 0.5 * low + 0.5 * high
+        odd = (half < _INPUT_RANGE[0]) | (half > _INPUT_RANGE[1])
+        odd |= np.abs(middle) > _FAR * half
+        odd &= (half > 0) & _ordinary(_largest_weights(bounds.network) * half)
+        self.input_offset, self.input_factor = _units(odd, middle, half, inputs)
+        size = np.maximum(np.abs(bounds.lower[-1]), np.abs(bounds.upper[-1]))
+        last = _row_maxima(bounds.network.layers[-1])
+        # bounds alone may be large because they are loose
+        odd = (size < _OUTPUT_RANGE[0]) & (last < _OUTPUT_WEIGHT[0])
+        odd |= (size > _OUTPUT_RANGE[1]) & (last > _OUTPUT_WEIGHT[1])
+        odd &= _ordinary(last / np.where(size > 0, size, np.inf))
+        zero = np.zeros(size.shape)
+        self.output_offset, self.output_factor = _units(odd, zero, size, outputs)
+
+    @property
+    def trivial(self):
+        """True if no copies are needed."""
+        parts = (
+            self.input_offset,
+            self.input_factor - 1.0,
+            self.output_offset,
+            self.output_factor - 1.0,
+        )
+        return not any(part.any() for part in parts)
+
+    def of_inputs(self, x):
+        """The inputs' copies at input values ``x``, along the last axis."""
+        return (x - self.input_offset) / self.input_factor
+
+    def of_outputs(self, y):
+        """The outputs' copies at output values ``y``, along the last axis."""
+        return (y - self.output_offset) / self.output_factor
+
+    def bounds(self, bounds):
+        """The same bounds, of the network between the copies."""
+        f, g = self.input_factor, self.output_factor
+        network = bounds.network.with_scaling(
+            (-self.input_offset / f, 1.0 / f), (-self.output_offset / g, 1.0 / g)
+        )
+        lower, upper = list(bounds.lower), list(bounds.upper)
+        wider = _ROUNDING * np.abs(self.output_offset) / g
+        lower[-1] = self.of_outputs(lower[-1]) - wider
+        upper[-1] = self.of_outputs(upper[-1]) + wider
+        wider = _ROUNDING * np.abs(self.input_offset) / f
+        return bounds_.NeuronBounds(
+            network,
+            lower,
+            upper,
+            bounds.source,
+            self.of_inputs(bounds.input_lower) - wider,
+            self.of_inputs(bounds.input_upper) + wider,
+        )
+
+
+class CopiedVars(AutoSlots.Mixin):
+    """The ends of an encoded network that have copies, with their units.
+
+    Parameters
+    ----------
+    units : UnitRange
+    inputs, outputs : list of VarData
+    """
+
+    __slots__ = ("ends", "units")
+
+    def __init__(self, units, inputs, outputs):
+        self.units = units
+        self.ends = [
+            (side, j, variables[j], float(offset[j]), float(factor[j]))
+            for side, variables, offset, factor in (
+                ("input", inputs, units.input_offset, units.input_factor),
+                ("output", outputs, units.output_offset, units.output_factor),
+            )
+            for j in np.flatnonzero((offset != 0) | (factor != 1)).tolist()
+        ]
+
+    def make(self, bounds, protected):
+        """{(side, number): copy}: one more user of each.
+
+        Parameters
+        ----------
+        bounds : NeuronBounds
+            Of the network between the copies.
+        protected : set of int
+            ids of output Vars to which the bounds do not apply.
+        """
+        found = {}
+        for end in self.ends:
+            side, j, var, offset, factor = end
+            limits = self._limits(bounds, end, protected)
+            copies = new_copies_beside(var)
+            found[side, j] = copies.add_user(var, offset, factor, *limits)
+        return found
+
+    @staticmethod
+    def _limits(bounds, end, protected=()):
+        """Bounds of a copy: the Var's, and those proven for the network."""
+        side, j, var, offset, factor = end
+        lower, upper = ((limit - offset) / factor for limit in ends(var, {}))
+        if side == "input":
+            proven = bounds.input_lower[j], bounds.input_upper[j]
+        else:
+            proven = bounds.lower[-1][j], bounds.upper[-1][j]
+        if id(var) in protected:
+            return lower, upper
+        return max(lower, float(proven[0])), min(upper, float(proven[1]))
+
+    def release(self):
+        """The copies have one user less."""
+        for _, _, var, _, _ in self.ends:
+            release_copy(var)
+
+    def outdated(self, bounds):
+        """Why the copies no longer stand for the Vars, or None."""
+        for end in self.ends:
+            side, _, var, _, _ = end
+            if not copies_beside(var).active:
+                return f"'{copies_beside(var).name}' was deactivated"
+            if side == "input":
+                continue  # the encoding's own box tells
+            lower, upper = self._limits(bounds, end)
+            low, high = ends(copy_of(var)[0], {})
+            if low > lower or high < upper:
+                return f"the bounds of '{var.name}' were widened"
+        return None
+
+    def set_start(self, x, y):
+        """Set the copies to the values that belong to a point."""
+        values = {"input": self.units.of_inputs(x), "output": self.units.of_outputs(y)}
+        for side, j, var, _, _ in self.ends:
+            copy_of(var)[0].set_value(float(values[side][j]), skip_validation=True)
+
+
+class UnitRangeView(Encoding):
+    """An encoding as seen by formulations: its ends are the copies in unit range."""
+
+    __slots__ = ("encoding",)
+
+    def __init__(self, encoding, units, protected):
+        self.encoding = encoding
+        for name in ("formulation", "block", "given", "replaced", "details"):
+            setattr(self, name, getattr(encoding, name))
+        self.reformulation = encoding.reformulation
+        self.units = units
+        self.bounds = units.bounds(encoding.bounds)
+        self.columns = columns = encoding.columns.copy()
+        copied = CopiedVars(units, columns.inputs, columns.pre[-1])
+        copies = copied.make(self.bounds, protected)
+        encoding.copied = copied
+        places = {"input": columns.inputs, "output": columns.pre[-1]}
+        for (side, j), copy in copies.items():
+            places[side][j] = copy
+
+    def add_affine_rows(self):
+        """The network's rows between the copies, where the block's are in force."""
+        new, block, columns = self.reformulation, self.block, self.columns
+        new.unit_affine = Constraint(Any)
+        gone = {id(row) for row in self.replaced}
+        last = len(self.network.layers) - 1
+        for k, layer in enumerate(self.network.layers):
+            reads = any(s.layer == network_.INPUT for s in layer.sources)
+            if not reads and k < last:
+                continue
+            for i, row in enumerate(affine_rows(layer, columns, columns.pre[k])):
+                if id(block.affine[k, i]) not in gone:
+                    new.unit_affine[k, i] = row
+                    self.replaced.append(block.affine[k, i])
+
+
+def in_unit_range(encoding, protected):
+    """What a formulation is to fill: the encoding, or its view in unit range."""
+    columns = encoding.columns
+    units = UnitRange(encoding.bounds, columns.inputs, columns.pre[-1])
+    return encoding if units.trivial else UnitRangeView(encoding, units, protected)
+
+
+def _units(odd, offset, size, variables):
+    """Offsets and factors; those of copies that are there, and for odd units."""
+    (factor,) = network_.power_of_two([np.where(odd, size, 1.0)], up=True)
+    factor = np.clip(factor, 1.0 / _LARGEST_FACTOR, _LARGEST_FACTOR)
+    offset = np.where(odd, offset, 0.0)
+    for j, var in enumerate(variables):
+        found = copy_of(var)
+        if found is not None:
+            _, offset[j], factor[j] = found
+    return offset, factor
+
+
+def _ordinary(weight):
+    """Where weights between copies are such that the copies serve: the network undoes
+    the units.  A network that works in them itself keeps its Vars."""
+    return (weight >= 1.0 / _WEIGHT) & (weight <= _WEIGHT)
+
+
+def _largest_weights(network):
+    """The largest absolute weight that reads each input, shape (n_inputs,)."""
+    largest = np.zeros(network.n_inputs)
+    for layer in network.layers:
+        for source, w in zip(layer.sources, layer.weights, strict=True):
+            if source.layer == network_.INPUT and w.shape[0]:
+                largest = np.maximum(largest, _dense(abs(w).max(axis=0)))
+    return largest
+
+
+def _row_maxima(layer):
+    """The largest absolute weight of each neuron of a layer, shape (size,)."""
+    largest = np.zeros(layer.size)
+    for w in layer.weights:
+        if w.shape[1]:
+            largest = np.maximum(largest, _dense(abs(w).max(axis=1)))
+    return largest
+
+
+def _dense(values):
+    return np.ravel(values.toarray() if hasattr(values, "toarray") else values)

@@ -1,0 +1,166 @@
+"""Certificates prove what they claim, in exact rational arithmetic."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import sparse
+from scipy.optimize import linprog
+
+from pyomo_relu.bounds.crown.interval import interval_bounds
+from pyomo_relu.errors import InfeasibleError
+from pyomo_relu.linear.certificate import Certifier, evaluation_errors
+from pyomo_relu.linear.column_bounds import bound_free_columns
+from pyomo_relu.linear.model import LinearModel
+from pyomo_relu.linear.sessions.choice import open_session
+from tests.random_networks import random_network
+
+
+def random_model(seed, m=6, n=5, scale=1.0):
+    rng = np.random.default_rng(seed)
+    A = rng.normal(size=(m, n)) * scale * (rng.random((m, n)) < 0.7)
+    inside = rng.uniform(-1.0, 1.0, n)
+    row_lower, row_upper = A @ inside - rng.random(m), A @ inside + rng.random(m)
+    kind = rng.integers(0, 4, m)
+    row_lower[kind == 0] = -np.inf
+    row_upper[kind == 1] = np.inf
+    equal = kind == 2
+    row_lower[equal] = row_upper[equal] = (A @ inside)[equal]
+    return LinearModel(
+        sparse.csr_array(A), row_lower, row_upper, -np.ones(n), np.ones(n)
+    )
+
+
+def exact_value(model, cost, y):
+    """The Neumaier-Shcherbina bound in rational arithmetic."""
+    y = [Fraction(v) for v in y]
+    A = model.matrix.toarray()
+    total = Fraction(0)
+    for i, v in enumerate(y):
+        if v != 0:
+            side = model.row_lower[i] if v > 0 else model.row_upper[i]
+            total += v * Fraction(side)
+    for j in range(model.n_columns):
+        d = Fraction(cost[j]) - sum(Fraction(A[i, j]) * v for i, v in enumerate(y))
+        total += min(d * Fraction(model.lower[j]), d * Fraction(model.upper[j]))
+    return total
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from([1e-6, 1.0, 1e6]))
+def test_float_bound_is_below_the_exact_one(seed, scale):
+    model = random_model(seed, scale=scale)
+    rng = np.random.default_rng(seed)
+    certifier = Certifier(model)
+    costs = rng.normal(size=(4, model.n_columns))
+    duals = rng.normal(size=(4, model.n_rows)) * 10.0 ** rng.integers(-8, 3)
+    bounds = certifier.lower_bounds(costs, duals)
+    for cost, y, bound in zip(costs, certifier.project(duals), bounds, strict=True):
+        exact = exact_value(model, cost, y)
+        assert Fraction(bound) <= exact
+        size = 1.0 + np.abs(y).sum() * scale * 10 + np.abs(cost).sum()
+        assert float(exact) - bound <= 1e-12 * size
+
+
+@pytest.mark.parametrize("solver", ["highs", "gurobi"])
+@pytest.mark.parametrize("seed", range(5))
+def test_optimal_duals_give_the_optimum(solver, seed):
+    model = random_model(seed)
+    rng = np.random.default_rng(seed)
+    with open_session(solver, model) as session:
+        for _ in range(4):
+            columns = rng.permutation(model.n_columns)[:3]
+            coefficients = rng.normal(size=3)
+            answer = session.minimize(columns, coefficients)
+            cost = np.zeros(model.n_columns)
+            cost[columns] = coefficients
+            A = model.matrix.toarray()
+            above, below = np.isfinite(model.row_upper), np.isfinite(model.row_lower)
+            expected = linprog(
+                cost,
+                np.vstack([A[above], -A[below]]),
+                np.concatenate([model.row_upper[above], -model.row_lower[below]]),
+                bounds=(-1, 1),
+            ).fun
+            bound = Certifier(model).lower_bounds(cost[None], answer.duals[None])[0]
+            assert answer.status == "optimal"
+            assert answer.objective == pytest.approx(expected, abs=1e-7)
+            assert bound <= expected + 1e-9
+            assert bound == pytest.approx(expected, abs=1e-7)
+
+
+@pytest.mark.parametrize("solver", ["highs", "gurobi"])
+def test_infeasibility_needs_a_proof(solver):
+    model = LinearModel(
+        sparse.csr_array([[1.0, 1.0], [1.0, -1.0]]),
+        [1.5, 1.0],
+        [np.inf, np.inf],
+        [0.0, 0.0],
+        [1.0, 1.0],
+    )
+    with open_session(solver, model) as session:
+        answer = session.minimize(np.array([0]), np.array([1.0]))
+    assert answer.status == "infeasible"
+    certifier = Certifier(model)
+    assert certifier.proves_infeasible(answer.ray)
+    feasible = Certifier(model.replace(row_lower=np.array([1.5, 0.4])))
+    assert not feasible.proves_infeasible(answer.ray)
+    for nonsense in (None, np.zeros(2), np.full(2, np.nan), np.ones(3)):
+        assert not certifier.proves_infeasible(nonsense)
+
+
+@pytest.mark.parametrize("solver", ["highs", "gurobi"])
+def test_unbounded_columns_get_bounds_where_rows_imply_them(solver):
+    rng = np.random.default_rng(1)
+    n = 4
+    A = np.hstack([rng.normal(size=(30, n)), np.zeros((30, 1))])
+    free = np.full(n + 1, np.inf)
+    model = LinearModel(
+        sparse.csr_array(A), -np.full(30, np.inf), np.ones(30), -free, free
+    )
+    lower, upper, solves = bound_free_columns(model, range(n + 1), solver)
+    assert solves == 2 * (n + 1)
+    for j in range(n):
+        for sign, end in ((1.0, lower[j]), (-1.0, -upper[j])):
+            cost = np.zeros(n + 1)
+            cost[j] = sign
+            best = linprog(cost, A, np.ones(30), bounds=(None, None)).fun
+            assert end <= best + 1e-12 and end == pytest.approx(best, abs=1e-7)
+    assert np.isinf(lower[n]) and np.isinf(upper[n])
+
+
+def test_contradicting_rows_without_bounds_are_proven_infeasible():
+    free = np.full(2, np.inf)
+    model = LinearModel(
+        sparse.csr_array([[1.0, 1.0], [1.0, 1.0]]),
+        [1.0, -np.inf],
+        [np.inf, 0.0],
+        -free,
+        free,
+    )
+    with pytest.raises(InfeasibleError, match="leave no feasible point"):
+        bound_free_columns(model, [0])
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+def test_evaluation_error_covers_float64(scale):
+    network = random_network(2, 3, (6, 6, 6), 2, scale=scale, residual=True)
+    bounds = interval_bounds(network, -1.0, 1.0)
+    errors = evaluation_errors(network, bounds)
+    x = np.random.default_rng(0).uniform(-1.0, 1.0, 3)
+    computed = network.propagate(x[None])[0]
+    exact_post = []
+    for k, layer in enumerate(network.layers):
+        exact = []
+        for i in range(layer.size):
+            v = Fraction(layer.bias[i])
+            for (source, _), w in zip(layer.sources, layer.weights, strict=True):
+                values = [Fraction(t) for t in x] if source < 0 else exact_post[source]
+                v += sum(Fraction(a) * t for a, t in zip(w[i], values, strict=True))
+            exact.append(v)
+        exact_post.append([max(Fraction(0), v) for v in exact])
+        for i, v in enumerate(exact):
+            assert abs(Fraction(computed[k][0, i]) - v) <= Fraction(errors[k][i])
+        assert np.all(errors[k] <= 1e-12 * (1e-300 + bounds.upper[k] - bounds.lower[k]))
