@@ -14,8 +14,8 @@ from pyomo_relu.bounds.statistics import (
     WORKER_LOST,
 )
 from pyomo_relu.common.executor import run_tasks
+from pyomo_relu.common.powers import power_of_two
 from pyomo_relu.errors import SolverError
-from pyomo_relu.linear.model import power_of_two
 from pyomo_relu.linear.sessions.choice import session_class
 
 logger = logging.getLogger("pyomo.relu.bounds")
