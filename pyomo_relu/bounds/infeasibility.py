@@ -13,8 +13,9 @@ import numpy as np
 from pyomo_relu.bounds.crown.crown import crown_bounds
 from pyomo_relu.bounds.crown.interval import interval_bounds
 from pyomo_relu.bounds.obbt.whole_model import ModelTightening, make_run
-from pyomo_relu.bounds.relaxation.model import propagate, relax_model
+from pyomo_relu.bounds.relaxation.model import relax_model
 from pyomo_relu.errors import InfeasibleError, ReLUError
+from pyomo_relu.linear.box_rows import propagate
 from pyomo_relu.linear.certificate import Certifier
 from pyomo_relu.linear.sessions.highs import HighsSession
 from pyomo_relu.linear.sessions.session import INFEASIBLE, ask

@@ -98,8 +98,7 @@ class _FreeColumns:
         cost = np.zeros((1, self.model.n_columns))
         cost[0, j] = sign
         y = self.certifier.project(duals)
-        d, error = self.certifier.residuals(cost, y)
-        low, high = d[0] - error[0], d[0] + error[0]
+        (low,), (high,) = self.certifier.residuals(cost, y)
         # A residual of the right sign on a half-bounded column needs no box: only its
         # finite side counts.
         right = (low >= 0) & np.isfinite(self.model.lower)
@@ -111,9 +110,7 @@ class _FreeColumns:
             upper=np.where(right, self.model.upper, 0.0),
         )
         beta = Certifier(boxed).lower_bounds(cost, y)[0]
-        exact_zero = (d[0] == 0) & (error[0] == 0)
-        errors = clean * np.maximum(np.abs(low), np.abs(high))
-        return beta, np.where(exact_zero, 0.0, errors)
+        return beta, clean * np.maximum(np.abs(low), np.abs(high))
 
     def _joint_box(self):
         """A box of one size M for all columns that the inequalities close over."""

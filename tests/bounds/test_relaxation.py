@@ -11,11 +11,11 @@ from scipy import sparse
 from pyomo_relu.bounds.crown.interval import interval_bounds
 from pyomo_relu.bounds.relaxation.model import (
     EmbeddedNetwork,
-    propagate,
     relax_model,
 )
 from pyomo_relu.bounds.relaxation.network import relax_layer, relax_window
 from pyomo_relu.errors import BoundsError, InfeasibleError
+from pyomo_relu.linear.box_rows import propagate
 from pyomo_relu.linear.model import LinearModel
 from pyomo_relu.network import INPUT, Layer, Network, Source
 from tests.random_networks import boxes, networks, random_network, sample

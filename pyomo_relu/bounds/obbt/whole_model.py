@@ -20,10 +20,11 @@ from pyomo_relu.bounds.obbt.layerwise import (
     replace_layer,
 )
 from pyomo_relu.bounds.obbt.run import OBBTRun, Targets
-from pyomo_relu.bounds.relaxation.model import propagate, relax_model, unit_costs
+from pyomo_relu.bounds.relaxation.model import relax_model, unit_costs
 from pyomo_relu.bounds.relaxation.network import affine_costs
 from pyomo_relu.bounds.statistics import LayerStatistics, TighteningStatistics
 from pyomo_relu.errors import BoundsError, InfeasibleError
+from pyomo_relu.linear.box_rows import propagate
 from pyomo_relu.linear.column_bounds import bound_free_columns
 
 logger = logging.getLogger("pyomo.relu.bounds")

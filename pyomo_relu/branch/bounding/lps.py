@@ -103,7 +103,9 @@ class NodeLPs:
         bounds = rows.dual_bounds(costs, constants, duals, lower, upper)
         if rays.any():
             bounds[rays] = -np.inf
-            bounds[self._proven(rows, duals, lower, upper, rays)] = LPS_INFEASIBLE
+            at = np.flatnonzero(rays)
+            proven = rows[at].proven_empty(duals[at], lower[at], upper[at])
+            bounds[at[proven]] = LPS_INFEASIBLE
             duals[rays] = 0.0
         return LPAnswers(bounds, duals, points, solved, unbounded)
 
@@ -139,22 +141,5 @@ class NodeLPs:
         _, exists, ray = call_highs(self._highs.getDualRay)
         if not exists:
             return False
-        ray = np.array(ray)
-        largest = np.abs(ray).max(initial=0.0)
-        if not (np.isfinite(largest) and largest > 0):
-            return False
-        duals[b] = ray / largest
+        duals[b] = ray
         return True
-
-    def _proven(self, rows, rays, lower, upper, which):
-        """Boxes whose ray, in either sign, proves that the rows have no solution."""
-        at = np.flatnonzero(which)
-        zero = np.zeros((at.size, self.pattern.n_columns))
-        none = np.zeros(at.size)
-        proven = np.zeros(at.size, dtype=bool)
-        for sign in (1.0, -1.0):
-            value = rows[at].dual_bounds(
-                zero, none, sign * rays[at], lower[at], upper[at]
-            )
-            proven |= value > 0
-        return at[proven]
