@@ -10,10 +10,9 @@ largest entry M satisfies ``M <= max |beta| + e M``, hence ``M <= max |beta| / (
 a box for all of them, with which the safe bounds are evaluated again.
 """
 
-import time
-
 import numpy as np
 
+from pyomo_relu.common.deadline import ENDLESS
 from pyomo_relu.errors import InfeasibleError
 from pyomo_relu.linear.certificate import Certifier
 from pyomo_relu.linear.sessions.choice import open_session
@@ -22,7 +21,7 @@ from pyomo_relu.linear.sessions.session import INFEASIBLE, OPTIMAL, ask
 _ROUNDS = 5
 
 
-def bound_free_columns(model, columns, solver="highs", deadline=None):
+def bound_free_columns(model, columns, solver="highs", deadline=ENDLESS):
     """Find finite bounds of ``columns`` that lack them, where the rows imply any.
 
     Parameters
@@ -30,8 +29,7 @@ def bound_free_columns(model, columns, solver="highs", deadline=None):
     model : LinearModel
     columns : sequence of int
     solver : str or Session class
-    deadline : float, optional
-        ``time.time()`` at which to stop.
+    deadline : Deadline, optional
 
     Returns
     -------
@@ -66,7 +64,7 @@ class _FreeColumns:
         for _ in range(_ROUNDS):
             for j in wanted:
                 for sign in (1.0, -1.0):
-                    if self.deadline is not None and time.time() >= self.deadline:
+                    if self.deadline.passed():
                         return
                     self.duals[j, sign] = self._solve(session, j, sign)
             done = {j for j, _ in self.duals}
@@ -80,8 +78,7 @@ class _FreeColumns:
                 return
 
     def _solve(self, session, j, sign):
-        left = None if self.deadline is None else self.deadline - time.time()
-        answer = ask(session, np.array([j]), np.array([sign]), left)
+        answer = ask(session, np.array([j]), np.array([sign]), self.deadline.left())
         self.solves += 1
         if answer.status == INFEASIBLE and self.certifier.proves_infeasible(answer.ray):
             raise InfeasibleError(

@@ -10,7 +10,6 @@ Source: the walk over an arrangement's cells is reverse search's neighbour relat
 of a ReLU network.
 """
 
-import time
 from collections import deque
 
 import numpy as np
@@ -75,8 +74,7 @@ def search(maps, max_regions, deadline, seed=0):
         In floating-point arithmetic, with at least one free input.
     max_regions : int
         Stop after so many regions.
-    deadline : float
-        Value of ``time.monotonic()`` at which to stop.
+    deadline : Deadline
     seed : int
         Of the directions that are tried before linear programmes.
 
@@ -245,10 +243,10 @@ class _Programme:
 
     def _solve(self):
         """Largest t and its s; -inf if infeasible."""
-        left = self.deadline - time.monotonic()
-        if left <= 0:
+        if self.deadline.passed():
             raise _OutOfTime
-        if np.isfinite(left):
+        left = self.deadline.left()
+        if left is not None:
             used = self.highs.getRunTime()  # HiGHS counts over all runs of a session
             self.highs.setOptionValue("time_limit", used + left)
         run_on_own_thread(self.highs)

@@ -17,6 +17,7 @@ from pyomo_relu.bounds.statistics import (
     NO_TIME,
     SIGN_KNOWN,
 )
+from pyomo_relu.common.deadline import ENDLESS, Deadline
 from pyomo_relu.linear.certificate import Certifier
 from pyomo_relu.linear.sessions.choice import open_session
 from pyomo_relu.linear.sessions.session import INFEASIBLE, OPTIMAL, TIME_LIMIT, ask
@@ -49,8 +50,7 @@ class Chunk:
         not worth an LP.
     aggressive_filter : bool
         Gleixner et al. 2017: LPs with summed objectives whose points filter many.
-    deadline : float, optional
-        ``time.time()`` at which to stop.
+    deadline : Deadline
     """
 
     model: object
@@ -66,7 +66,7 @@ class Chunk:
     stop_at_sign: bool = False
     filter_tolerance: float = 1e-8
     aggressive_filter: bool = False
-    deadline: float = None
+    deadline: Deadline = ENDLESS
 
 
 @dataclass
@@ -151,7 +151,7 @@ class _ChunkRun:
             if self.chunk.aggressive_filter:
                 values = self._filter_rounds(session)
             while self.left.any() and not self.result.infeasible:
-                if self._remaining() == 0:
+                if self.chunk.deadline.passed():
                     self._skip(NO_TIME, self.left)
                     return
                 i, side = self._next(values)
@@ -161,11 +161,6 @@ class _ChunkRun:
                     values = self._filter(point)
         except KeyboardInterrupt:
             self.result.interrupted = True
-
-    def _remaining(self):
-        if self.chunk.deadline is None:
-            return None
-        return max(self.chunk.deadline - time.time(), 0.0)
 
     def _next(self, values):
         """The wanted bound that the last point comes closest to."""
@@ -207,7 +202,7 @@ class _ChunkRun:
 
     def _ask(self, session, columns, coefficients):
         self.result.solves += 1
-        return ask(session, columns, coefficients, self._remaining())
+        return ask(session, columns, coefficients, self.chunk.deadline.left())
 
     def _check_sign(self, i, side):
         duals = self.collected[-1][2]

@@ -21,6 +21,7 @@ from pyomo_relu.bounds.statistics import (
     LayerStatistics,
     TighteningStatistics,
 )
+from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.errors import BoundsError, InfeasibleError
 from pyomo_relu.linear.certificate import Certifier, evaluation_errors
 from pyomo_relu.network.layer import INPUT
@@ -88,7 +89,6 @@ def lp_obbt(
     SolverError
         If the solver is missing or refuses the model's size.
     """
-    deadline = None if time_limit is None else time.time() + time_limit
     run = OBBTRun(
         solver,
         stop_at_sign,
@@ -97,7 +97,7 @@ def lp_obbt(
         executor,
         chunk_size,
         recompute_lost,
-        deadline,
+        Deadline(time_limit),
         progress,
     )
     check_bounds(network, bounds)
@@ -124,12 +124,8 @@ def _tighten_layer(network, bounds, k, targets, run, row):
     targets.costs = affine_costs(layer, columns, np.arange(layer.size), model.n_columns)
     if not model.n_rows:
         return exact_layer(network, bounds, k, model, targets, row)
-    left = len(network.layers) - k
-    deadline = run.deadline
-    if deadline is not None:
-        # Equal shares for the layers to come; what one saves goes to the next.
-        now = time.time()
-        deadline = now + max(deadline - now, 0.0) / left
+    # Equal shares for the layers to come; what one saves goes to the next.
+    deadline = run.deadline.part(len(network.layers) - k)
     lower, upper, infeasible = run.tighten(model, targets, row, deadline)
     if infeasible or np.any(lower > upper):
         raise InfeasibleError(

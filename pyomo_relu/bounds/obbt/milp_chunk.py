@@ -72,12 +72,11 @@ def _solve_all(chunk, session, left, result):
         for side in sides:
             if not left[i, side]:
                 continue
-            limit = _limit(chunk)
-            if limit is not None and limit <= 0:
+            if chunk.deadline.passed():
                 _count(result, NO_TIME, left.sum())
                 return
             left[i, side] = False
-            _solve(chunk, session, i, side, limit, result)
+            _solve(chunk, session, i, side, result)
             if chunk.stop_at_sign and left[i, 1 - side] and _decided(chunk, i, result):
                 left[i, 1 - side] = False
                 _count(result, SIGN_KNOWN, 1)
@@ -91,10 +90,12 @@ def _decided(chunk, i, result):
     return upper <= 0 or lower >= ceiling or (lower >= 0 and upper <= ceiling)
 
 
-def _solve(chunk, session, i, side, limit, result):
+def _solve(chunk, session, i, side, result):
     sign = 1.0 if side == LOWER else -1.0
     row = chunk.costs[[i]]
-    answer = ask(session, row.indices, sign * row.data, limit)
+    answer = ask(
+        session, row.indices, sign * row.data, chunk.deadline.left(chunk.solve_limit)
+    )
     result.solves += 1
     if answer.status != OPTIMAL:
         result.failures[answer.status] = result.failures.get(answer.status, 0) + 1
@@ -109,13 +110,6 @@ def _solve(chunk, session, i, side, limit, result):
         result.failures["contradicted"] = result.failures.get("contradicted", 0) + 1
         return
     (result.lower if side == LOWER else result.upper)[i] = value
-
-
-def _limit(chunk):
-    left = None if chunk.deadline is None else chunk.deadline - time.time()
-    if chunk.solve_limit is None:
-        return left
-    return chunk.solve_limit if left is None else min(left, chunk.solve_limit)
 
 
 def _count(result, reason, count):

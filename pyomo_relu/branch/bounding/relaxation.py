@@ -10,6 +10,7 @@ from pyomo_relu.branch.bounding.function_rows import FunctionRows
 from pyomo_relu.branch.bounding.lines import LineBounder
 from pyomo_relu.branch.bounding.lps import LPS_INFEASIBLE, NodeLPs
 from pyomo_relu.branch.nodes import Nodes
+from pyomo_relu.common.deadline import ENDLESS
 from pyomo_relu.linear.column_bounds import bound_free_columns
 
 #: An integer column counts as integer within this distance.
@@ -74,7 +75,7 @@ class Relaxation:
     def __setstate__(self, state):
         self.__init__(state["problem"])
 
-    def evaluate(self, nodes, cutoff, deadline=np.inf):
+    def evaluate(self, nodes, cutoff, deadline=ENDLESS):
         """Bound nodes, shrink and drop them, and choose where to branch.
 
         Parameters
@@ -82,8 +83,8 @@ class Relaxation:
         nodes : Nodes
         cutoff : float
             Only points with a smaller objective are of interest.
-        deadline : float
-            ``time.time()`` after which no LP is started.
+        deadline : Deadline
+            After it no LP is started.
 
         Returns
         -------
