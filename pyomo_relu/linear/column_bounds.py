@@ -15,6 +15,7 @@ import numpy as np
 from pyomo_relu.common.deadline import ENDLESS
 from pyomo_relu.errors import InfeasibleError
 from pyomo_relu.linear.certificate import Certifier
+from pyomo_relu.linear.rounding import NEGLIGIBLE
 from pyomo_relu.linear.sessions.choice import open_session
 from pyomo_relu.linear.sessions.session import INFEASIBLE, OPTIMAL, ask
 
@@ -139,7 +140,7 @@ class _FreeColumns:
             return
         e = max(0.0 if errors is None else 1.01 * errors.sum() for _, errors in rows)
         if e < 0.5:
-            size = 1.01 * max(abs(beta) for beta, _ in rows) / (1.0 - e) + 1e-300
+            size = 1.01 * max(abs(beta) for beta, _ in rows) / (1.0 - e) + NEGLIGIBLE
             for j in closed:
                 self.lower[j] = max(self.lower[j], -size)
                 self.upper[j] = min(self.upper[j], size)

@@ -12,6 +12,7 @@ from pyomo_relu.block.bounds_runs import release_void_bounds
 from pyomo_relu.block.values import point
 from pyomo_relu.common.arguments import checked, flag, is_sequence, names, real, whole
 from pyomo_relu.common.deadline import Deadline
+from pyomo_relu.common.progress import counting_bar
 from pyomo_relu.errors import InfeasibleError, ModelError
 from pyomo_relu.linear.solve import solve_linear
 from pyomo_relu.model.blocks import (
@@ -269,21 +270,11 @@ def _result(surrounding, searcher, units, objective):
 @contextlib.contextmanager
 def _report(progress, objective):
     """A callback for improvements: a log line each, and a progress line if wanted."""
-    bar = None
-    if progress:
-        from tqdm.auto import tqdm
+    with counting_bar(progress, "search", "improvements") as count:
 
-        bar = tqdm(desc="search", unit=" improvements")
+        def on_improvement(seconds, value, method):
+            value = objective(value)
+            logger.debug(f"{seconds:.3f} s: objective {value:.9g} by {method}")
+            count(objective=f"{value:.6g}", by=method)
 
-    def on_improvement(seconds, value, method):
-        value = objective(value)
-        logger.debug(f"{seconds:.3f} s: objective {value:.9g} by {method}")
-        if bar is not None:
-            bar.set_postfix(objective=f"{value:.6g}", by=method, refresh=False)
-            bar.update()
-
-    try:
         yield on_improvement
-    finally:
-        if bar is not None:
-            bar.close()

@@ -18,9 +18,6 @@ from pyomo_relu.linear.unit_range import BAND, UnitRange, range_sizes
 from pyomo_relu.network.network import Network
 from pyomo_relu.network.scaling import scaled_layers
 
-#: Largest violation of a feasible point, in unit range.
-FEASIBILITY = 1e-6
-
 #: Points at which networks are evaluated to see how far their outputs reach.
 _SAMPLES = 64
 

@@ -16,6 +16,7 @@ import numpy as np
 from scipy import sparse
 
 from pyomo_relu.errors import NetworkError, SolverError
+from pyomo_relu.linear.rounding import NEGLIGIBLE
 from pyomo_relu.linear.sessions.highs_runs import make_highs, run_on_own_thread
 
 #: Balls and facets of a smaller radius (the box being [-1, 1]^n) are not seen.
@@ -319,7 +320,7 @@ class _Programme:
         directions = np.vstack([-self.G, rng.normal(size=(2 * m, n))])
         slack, speed = self.G @ s + self.h, -directions @ self.G.T
         with np.errstate(divide="ignore"):
-            times = np.where(speed > 0, slack / np.maximum(speed, 1e-300), np.inf)
+            times = np.where(speed > 0, slack / np.maximum(speed, NEGLIGIBLE), np.inf)
             box = (1 - np.sign(directions) * s) / np.abs(directions)
         times = np.column_stack([times, box.min(axis=1)])
         first = np.argmin(times, axis=1)

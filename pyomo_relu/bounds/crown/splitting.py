@@ -13,6 +13,7 @@ from pyomo_relu.bounds.neuron_bounds import NeuronBounds
 from pyomo_relu.common.arguments import checked, optional, seconds
 from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.errors import BoundsError
+from pyomo_relu.linear.rounding import NEGLIGIBLE
 
 #: Multiply-adds of one round; a round bounds its cells in one batch.
 _ROUND = 2e8
@@ -226,7 +227,7 @@ class _Splitting:
         """Bounds that are good enough, and the range attained, per neuron."""
         low, high = self.attained_low, self.attained_high
         size = np.maximum(np.abs(low), np.abs(high))
-        width = np.maximum(high - low, np.maximum(1e-9 * size, 1e-300))
+        width = np.maximum(high - low, np.maximum(1e-9 * size, NEGLIGIBLE))
         slack = self.tolerance * width
         sign_low = (low >= 0) & (union_low < 0)
         sign_high = (high <= 0) & (union_high > 0)

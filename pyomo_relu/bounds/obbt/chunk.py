@@ -19,6 +19,7 @@ from pyomo_relu.bounds.statistics import (
 )
 from pyomo_relu.common.deadline import ENDLESS, Deadline
 from pyomo_relu.linear.certificate import Certifier
+from pyomo_relu.linear.rounding import NEGLIGIBLE, rounding
 from pyomo_relu.linear.sessions.choice import open_session
 from pyomo_relu.linear.sessions.session import INFEASIBLE, OPTIMAL, TIME_LIMIT, ask
 
@@ -103,12 +104,16 @@ def certified(chunk, certifier, costs, rows, sides, duals):
     """Proven bounds of neurons ``rows`` on ``sides`` from row duals; (p,) values."""
     sign = np.where(sides == LOWER, 1.0, -1.0)
     safe = certifier.lower_bounds(sign[:, None] * costs[rows], duals)
-    safe = safe * chunk.factor[rows]
-    value = sign * safe + chunk.bias[rows] - sign * chunk.pad[rows]
-    # Two roundings of numbers no larger than these.
-    error = 4e-16 * (np.abs(safe) + np.abs(chunk.bias[rows]) + chunk.pad[rows])
+    return neuron_bound(chunk, rows, sign, safe)
+
+
+def neuron_bound(chunk, rows, sign, bound):
+    """Bounds of neurons from those of ``sign * costs x``, rounded outward."""
+    bound = bound * chunk.factor[rows]
+    bias, pad = chunk.bias[rows], chunk.pad[rows]
+    error = rounding(bound, bias, pad)
     error = np.where(np.isfinite(error), error, 0.0)
-    return value - sign * error
+    return sign * bound + bias - sign * pad - sign * error
 
 
 class _ChunkRun:
@@ -119,7 +124,7 @@ class _ChunkRun:
         self.dense = chunk.costs[:, self.used].toarray()
         self.costs = chunk.costs.toarray()
         self.left = np.array(chunk.wanted, dtype=bool)
-        self.width = np.maximum(chunk.upper - chunk.lower, 1e-300)
+        self.width = np.maximum(chunk.upper - chunk.lower, NEGLIGIBLE)
         self.close = chunk.filter_tolerance * self.width
         self.result = ChunkResult(np.full(size, -np.inf), np.full(size, np.inf))
         self.certifier = Certifier(chunk.model)

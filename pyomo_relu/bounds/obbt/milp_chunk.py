@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pyomo_relu.bounds.obbt.chunk import LOWER, UPPER, Chunk, ChunkResult
+from pyomo_relu.bounds.obbt.chunk import LOWER, UPPER, Chunk, ChunkResult, neuron_bound
 from pyomo_relu.bounds.statistics import FILTERED, INTERRUPTED, NO_TIME, SIGN_KNOWN
 from pyomo_relu.linear.sessions.choice import open_session
 from pyomo_relu.linear.sessions.session import OPTIMAL, ask
@@ -101,10 +101,8 @@ def _solve(chunk, session, i, side, result):
         result.failures[answer.status] = result.failures.get(answer.status, 0) + 1
     if answer.dual_bound is None or not np.isfinite(answer.dual_bound):
         return
-    factor, bias = chunk.factor[i], chunk.bias[i]
     bound = answer.dual_bound - PADDING * (1.0 + abs(answer.dual_bound))
-    value = sign * factor * bound + bias
-    value -= sign * (chunk.pad[i] + 4e-16 * (abs(bias) + abs(factor * bound)))
+    value = float(neuron_bound(chunk, i, sign, bound))
     attained = chunk.attained[i, side]
     if sign * value > sign * attained:
         result.failures["contradicted"] = result.failures.get("contradicted", 0) + 1

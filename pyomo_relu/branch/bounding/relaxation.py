@@ -12,9 +12,7 @@ from pyomo_relu.branch.bounding.lps import LPS_INFEASIBLE, NodeLPs
 from pyomo_relu.branch.nodes import Nodes
 from pyomo_relu.common.deadline import ENDLESS
 from pyomo_relu.linear.column_bounds import bound_free_columns
-
-#: An integer column counts as integer within this distance.
-INTEGRAL = 1e-6
+from pyomo_relu.linear.tolerances import INTEGRALITY
 
 #: A box shrunk to less than this fraction of its edges' product is bounded again.
 _AGAIN = 0.6
@@ -261,7 +259,7 @@ class Relaxation:
         fraction[:, ~p.integer] = 0.0
         fraction[~can] = 0.0
         most = fraction.argmax(axis=1)
-        fractional = fraction[rows, most] > INTEGRAL
+        fractional = fraction[rows, most] > INTEGRALITY
         column = np.where(fractional, most, column)
         point = np.where(fractional, points[rows, most], point)
         # an exact box whose LP point is no solution: any integer left, the widest

@@ -11,9 +11,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from pyomo_relu.branch.bounding.relaxation import INTEGRAL
 from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.errors import ReLUError
+from pyomo_relu.linear.tolerances import INTEGRALITY
 from pyomo_relu.search.problem import Problem
 from pyomo_relu.search.project import nearest_linear_point
 from pyomo_relu.search.trust_region import approach, sample_scales
@@ -158,8 +158,8 @@ class Assignments:
         self._tried.add(key)
         linear = self._problem.linear
         lower, upper = linear.lower.copy(), linear.upper.copy()
-        if np.any(values < lower[self._integers] - INTEGRAL) or np.any(
-            values > upper[self._integers] + INTEGRAL
+        if np.any(values < lower[self._integers] - INTEGRALITY) or np.any(
+            values > upper[self._integers] + INTEGRALITY
         ):
             return
         lower[self._integers] = upper[self._integers] = values

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from pyomo_relu.branch.bounding.relaxation import INTEGRAL
 from pyomo_relu.branch.nodes import Nodes
+from pyomo_relu.linear.tolerances import INTEGRALITY
 
 #: Longest path, and how often the opposite half is tried on it.
 _DEPTH = 150
@@ -80,7 +80,7 @@ class Dive:
             return None
         whole = np.round(point)
         off = np.where(free, np.abs(point - whole), np.inf)
-        fixed = free & (off <= INTEGRAL)
+        fixed = free & (off <= INTEGRALITY)
         if fixed.sum() < free.sum():
             # one more, the least fractional of the others
             off[fixed] = np.inf
