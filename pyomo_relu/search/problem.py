@@ -7,7 +7,8 @@ import numpy as np
 from scipy import sparse
 
 from pyomo_relu.bounds import LinearModel
-from pyomo_relu.search.units import FEASIBILITY, Units, in_unit_range
+from pyomo_relu.linear.tolerances import FEASIBILITY
+from pyomo_relu.search.units import Units, in_unit_range
 
 #: How far rows, bounds, integers and networks may be violated, in unit range.
 TOLERANCE = FEASIBILITY

@@ -8,8 +8,8 @@ from pyomo_relu.linear.box_rows import BoxRows, RowPattern
 from pyomo_relu.linear.model import LinearModel
 from pyomo_relu.linear.rounding import rounding
 
-#: Covers forming a row's coefficients and constant, relative to their magnitudes.
-_ROUNDING = 2.0**-49
+#: Operations, at most, in which a row's coefficients and constant are formed.
+_OPERATIONS = 8
 
 
 class FunctionRows:
@@ -191,7 +191,7 @@ class _Part:
         coefficients = np.tile(self.rest, (len(A), 1))
         coefficients[:, self.at] += A
         size = (np.abs(A) + np.abs(self.rest[self.at])) * reach[:, self.inputs]
-        error = _ROUNDING * (size.sum(axis=1) + np.abs(c))
+        error = rounding(size.sum(axis=1), c, operations=_OPERATIONS)
         return coefficients, c - error if self.below else c + error
 
     def _given(self, lines):

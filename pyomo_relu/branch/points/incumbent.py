@@ -5,11 +5,11 @@ import numpy as np
 from pyomo_relu.branch.points.region import RegionLP
 from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.errors import ReLUError
+from pyomo_relu.linear.tolerances import FEASIBILITY
 from pyomo_relu.search.ascent import minimise_over_box
 from pyomo_relu.search.methods import METHODS
 from pyomo_relu.search.problem import Problem
 from pyomo_relu.search.searcher import Searcher
-from pyomo_relu.search.units import FEASIBILITY
 
 #: Random points evaluated before branching, and starts and steps of a descent.
 _SAMPLES = 2000
