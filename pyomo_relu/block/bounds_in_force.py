@@ -5,7 +5,6 @@ who brings proven ones of his own.
 """
 
 import logging
-import math
 
 from pyomo.common.dependencies import numpy as np
 
@@ -17,6 +16,7 @@ from pyomo_relu.block.bounds_runs import (
     release_void_bounds,
     take_back,
 )
+from pyomo_relu.block.var_bounds import ends
 from pyomo_relu.errors import BoundsError, TransformationError
 
 logger = logging.getLogger("pyomo.relu")
@@ -28,16 +28,14 @@ _INFINITE = 1e20
 _TRIALS = 256
 
 
-def input_box(block, assume_fixed_vars_permanent=True, bounds_of=None):
+def input_box(block, assume_fixed_vars_permanent=True, bounds_of=ends):
     """Lower and upper bounds of a block's inputs; see ``ReLUNetworkBlock.input_box``.
 
     ``bounds_of`` is a function of a Var that gives other bounds than it has.
     """
     lower, upper = np.empty((2, block.network.n_inputs))
     for j, var in enumerate(block.input_vars()):
-        lo, hi = var.bounds if bounds_of is None else bounds_of(var)
-        lower[j] = -math.inf if lo is None else lo
-        upper[j] = math.inf if hi is None else hi
+        lower[j], upper[j] = bounds_of(var)
         if var.fixed and assume_fixed_vars_permanent:
             if var.value is None:
                 raise BoundsError(

@@ -1,13 +1,35 @@
-"""Tightening Var bounds so that they can be put back exactly."""
+"""Var bounds as numbers, and tightening them so that they can be put back exactly."""
 
 from pyomo.common.autoslots import AutoSlots
 from pyomo.common.numeric_types import native_numeric_types
+from pyomo.core.base import value
 from pyomo.core.base.set_types import Reals
 
 from pyomo_relu.common.model_reading import read_again
 from pyomo_relu.common.transaction import on_rollback
 
 _INFINITY, _MINUS_INFINITY = float("inf"), -float("inf")
+
+
+def ends(var, sides=()):
+    """A Var's bounds as floats, its domain's included; infinite where it has none.
+
+    Parameters
+    ----------
+    var : VarData
+    sides : dict, optional
+        {(id(var), side): bound} in place of what it has; see ``TightenedVars.modellers``.
+    """
+    found = list(var.bounds)
+    for side, tightest in enumerate((max, min)):
+        if (id(var), side) in sides:
+            both = value(sides[id(var), side]), var.domain.bounds()[side]
+            found[side] = tightest((b for b in both if b is not None), default=None)
+    low, high = found
+    return (
+        _MINUS_INFINITY if low is None else float(low),
+        _INFINITY if high is None else float(high),
+    )
 
 
 class TightenedVars(AutoSlots.Mixin):

@@ -11,7 +11,7 @@ from pyomo_relu.bounds.crown.interval import interval_bounds
 from pyomo_relu.bounds.neuron_bounds import NeuronBounds
 from pyomo_relu.common.arguments import a_network, bounds_record, checked
 from pyomo_relu.errors import BoundsError, NetworkError
-from pyomo_relu.linear.rounding import TINY, UNIT, slack
+from pyomo_relu.linear.rounding import TINY, UNIT, down, slack, up
 from pyomo_relu.network.layer import INPUT, Layer, Source
 from pyomo_relu.network.network import Network
 from pyomo_relu.network.rescale import clip_network
@@ -135,8 +135,8 @@ def _bounds_of(network, bounds):
     lower, upper, source = [], [], []
     for k, (low, high) in enumerate(moved):
         still = (low == 0.0) & (high == 0.0)
-        lo = np.where(still, bounds.lower[k], _down(bounds.lower[k] + low))
-        hi = np.where(still, bounds.upper[k], _up(bounds.upper[k] + high))
+        lo = np.where(still, bounds.lower[k], down(bounds.lower[k] + low))
+        hi = np.where(still, bounds.upper[k], up(bounds.upper[k] + high))
         lower.append(np.where(still, lo, np.maximum(lo, clipped.lower[k])))
         upper.append(np.where(still, hi, np.minimum(hi, clipped.upper[k])))
         own = (lower[k] > clipped.lower[k]) | (upper[k] < clipped.upper[k])
@@ -216,11 +216,3 @@ def _magnitude(bounds, clipped, source, is_post):
 
 def _apply(matrix, vector):
     return times(vector[None], matrix)[0]
-
-
-def _down(a):
-    return np.nextafter(a, -np.inf)
-
-
-def _up(a):
-    return np.nextafter(a, np.inf)

@@ -5,7 +5,6 @@ left out (Chinneck and Dravnieks, ORSA Journal on Computing 3, 1991), many at a 
 first.  Proofs are those of propagation, of LPs' dual rays and of MILPs.
 """
 
-import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,8 +12,10 @@ import numpy as np
 from pyomo_relu.bounds.crown.crown import crown_bounds
 from pyomo_relu.bounds.crown.interval import interval_bounds
 from pyomo_relu.bounds.obbt.whole_model import ModelTightening, make_run
-from pyomo_relu.bounds.relaxation.model import propagate, relax_model
+from pyomo_relu.bounds.relaxation.model import relax_model
+from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.errors import InfeasibleError, ReLUError
+from pyomo_relu.linear.box_rows import propagate
 from pyomo_relu.linear.certificate import Certifier
 from pyomo_relu.linear.sessions.highs import HighsSession
 from pyomo_relu.linear.sessions.session import INFEASIBLE, ask
@@ -64,7 +65,7 @@ def infeasible_subset(model, networks=(), seconds=5.0, proves=None):
     InfeasibleSubset or None
         None if no proof of infeasibility was found.
     """
-    search = _Search(model, list(networks), time.perf_counter() + seconds)
+    search = _Search(model, list(networks), Deadline(seconds))
     inputs = {int(j) for net in networks for j in net.inputs}
     bounded = np.isfinite(model.lower) | np.isfinite(model.upper)
     # what is dropped without need is dropped first: rows say more than bounds
@@ -94,23 +95,20 @@ def _binary(model, j):
 class _Search:
     """The model, the time, and proofs that a part of it is infeasible."""
 
-    def __init__(self, model, networks, end):
-        self.model, self.networks, self.end = model, networks, end
+    def __init__(self, model, networks, deadline):
+        self.model, self.networks, self.deadline = model, networks, deadline
         self.kept_columns = set()
         self.proves = None
 
-    def left(self):
-        return max(0.0, self.end - time.perf_counter())
-
     def filter(self, parts, proof, integer=False):
         """The deletion filter; None if not even all parts are proven infeasible."""
-        if not self.left() or not proof(parts):
+        if self.deadline.passed() or not proof(parts):
             return None
         size, minimal = len(parts), False
-        while size > 1 and self.left():
+        while size > 1 and not self.deadline.passed():
             size = -(-size // 2)
             at = 0
-            while at < len(parts) and self.left():
+            while at < len(parts) and not self.deadline.passed():
                 fewer = parts[:at] + parts[at + size :]
                 if proof(fewer):
                     parts = fewer
@@ -147,12 +145,12 @@ class _Search:
         part = self.part(parts)
         with HighsSession(part, integer=True) as session:
             none = np.zeros(0, dtype=int), np.zeros(0)
-            return ask(session, *none, self.left()).status == INFEASIBLE
+            return ask(session, *none, self.deadline.left()).status == INFEASIBLE
 
     def by_relaxation(self, parts):
         part = self.part(parts)
         networks = [self.networks[k] for kind, k in parts if kind == NETWORK]
-        run = make_run(None, False, self.left(), None, None)
+        run = make_run(None, False, self.deadline.left(), None, None)
         tightening = ModelTightening(part, networks, run, _box_bounds)
         try:
             tightening.find_boxes()
@@ -165,7 +163,7 @@ class _Search:
 
     def by_caller(self, parts):
         try:
-            return self.proves(self.part(parts), self.left())
+            return self.proves(self.part(parts), self.deadline.left())
         except ReLUError:
             return False
 

@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pyomo_relu.linear.tolerances import INTEGRALITY
 from pyomo_relu.network.layer import ACTIVE, INPUT
 from pyomo_relu.network.onnx.points import points_near_kinks
 
@@ -32,9 +33,6 @@ LARGEST = 1e15
 #: From here on a big-M is beyond solvers: within their tolerances for integers an
 #: inactive neuron may be at 1e7, and float64 leaves sums of that size no 1e-3.
 LARGEST_BIG_M = 8e12
-
-#: How far from an integer solvers let an integer variable be.
-INTEGRALITY = 1e-6
 
 #: Derivatives are taken of so many outputs at most, at so many points, of so many pairs
 #: of both, and with arrays of so many entries.

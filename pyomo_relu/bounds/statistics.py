@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass, field
 
+from pyomo_relu.common.table import format_table
 from pyomo_relu.common.wording import counted
 
 #: Reasons why a bound of a neuron got no LP or MILP.
@@ -138,15 +139,15 @@ class TighteningStatistics:
             "seconds",
         )
         names = {row.network for row in self.layers}
-        table = [head]
+        table = []
         for row in self.layers:
             where = "inputs" if row.layer < 0 else str(row.layer)
             table.append(
                 (
                     row.method,
                     where if len(names) < 2 else f"{row.network}:{where}",
-                    str(row.neurons),
-                    str(row.solves),
+                    row.neurons,
+                    row.solves,
                     _counts(row.skipped),
                     _counts(row.failures),
                     f"{row.stable_before} -> {row.stable_after}",
@@ -154,19 +155,14 @@ class TighteningStatistics:
                     f"{row.seconds:.3f}",
                 )
             )
-        widths = [max(len(line[i]) for line in table) for i in range(len(head))]
-        lines = [
-            "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True))
-            for line in table
-        ]
-        lines.insert(1, "  ".join("-" * w for w in widths))
+        lines = [format_table(head, table, left=len(head))]
         lines.append(f"{counted(self.solves, 'solve')}, {self.seconds:.3f} seconds")
         if self.interrupted:
             lines.append("interrupted: the bounds proven until then are kept")
         if self.time_limit_reached:
             lines.append("time limit reached: the bounds proven until then are kept")
         lines.extend(f"note: {text}" for text in self.notes)
-        return "\n".join(line.rstrip() for line in lines)
+        return "\n".join(lines)
 
 
 def _summed(dicts):

@@ -31,6 +31,7 @@ from pyomo_relu.common.arguments import (
     seconds,
     whole,
 )
+from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.errors import BoundsError
 
 logger = logging.getLogger("pyomo.relu.bounds")
@@ -128,9 +129,7 @@ def tighten(
         If the solver is missing or refuses the model's size.
     """
     check_methods(methods)
-    begin = time.perf_counter()
-    statistics = TighteningStatistics()
-    deadline = None if time_limit is None else time.time() + time_limit
+    statistics, deadline = TighteningStatistics(), Deadline(time_limit)
     bounds = _first(network, lower, upper, start, statistics)
     options = {
         "solver": solver,
@@ -142,8 +141,8 @@ def tighten(
     for method in methods:
         if statistics.interrupted:
             break
-        left = None if deadline is None else deadline - time.time()
-        if left is not None and left <= 0 and method in ("split", "lp", "milp"):
+        left = deadline.left()
+        if deadline.passed() and method in ("split", "lp", "milp"):
             statistics.time_limit_reached = True
             statistics.note(f"method '{method}' was not started: time limit")
             continue
@@ -171,7 +170,7 @@ def tighten(
         except KeyboardInterrupt:
             statistics.interrupted = True
         logger.debug("%s: after %s %r", network.name, method, bounds)
-    statistics.seconds = time.perf_counter() - begin
+    statistics.seconds = deadline.elapsed()
     return bounds, statistics
 
 

@@ -5,7 +5,6 @@ lines below and above the networks' row functions, so no neuron is a column of a
 that is solved.  The tree is driven in ``branch_tree``.
 """
 
-import time
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
@@ -22,6 +21,7 @@ from pyomo_relu.branch.tree import (
     UNBOUNDED,
     Tree,
 )
+from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.errors import BoundsError
 
 #: Absolute gap that counts as none, in unit range.
@@ -199,17 +199,17 @@ class _Progress:
 
 
 def _branch(problem, options, progress=None, visited=None):
-    began = time.perf_counter()
+    deadline = Deadline(options.time_limit)
     try:
         root = tightened_root(problem)
         if root is None:
             return BranchResult(INFEASIBLE, np.inf, np.inf, None)
-        tree = Tree(root, options, began, progress, visited)
+        tree = Tree(root, options, deadline, progress, visited)
     except KeyboardInterrupt:
         return BranchResult(INTERRUPTED, -np.inf, np.inf, None)
     status = tree.run()
     if status == UNBOUNDED:
-        return _confirm_unbounded(root, options, began)
+        return _confirm_unbounded(root, options, deadline)
     value, full = tree.incumbent.value, tree.incumbent.full
     bound = np.inf if status == INFEASIBLE else tree.bound
     return BranchResult(
@@ -220,20 +220,18 @@ def _branch(problem, options, progress=None, visited=None):
         tree.nodes,
         tree.milps,
         len(tree.open),
-        time.perf_counter() - began,
+        deadline.elapsed(),
     )
 
 
-def _confirm_unbounded(problem, options, began):
+def _confirm_unbounded(problem, options, deadline):
     """The relaxation has an improving ray; it is one of the model if that has a point.
 
     Inputs are bounded, so the ray moves only columns outside the networks, along which
     the model and its relaxation have the same rows.
     """
-    limit = options.time_limit
-    if limit is not None:
-        limit = max(0.0, limit - (time.perf_counter() - began))
-    found = _branch(problem.without_objective(), replace(options, time_limit=limit))
+    options = replace(options, time_limit=deadline.left())
+    found = _branch(problem.without_objective(), options)
     if found.status == OPTIMAL:
         value = float(problem.original.objective(found.full[None])[0])
         return replace(found, status=UNBOUNDED, bound=-np.inf, value=value)

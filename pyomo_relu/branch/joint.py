@@ -4,7 +4,7 @@ import numpy as np
 from scipy import sparse
 
 from pyomo_relu.branch.problem import BranchProblem, OriginalModel, clean
-from pyomo_relu.linear.model import power_of_two
+from pyomo_relu.common.powers import power_of_two
 from pyomo_relu.network.network import INPUT, Layer, Network, Source
 
 

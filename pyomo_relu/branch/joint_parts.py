@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from pyomo_relu.common.powers import is_power_of_two
 from pyomo_relu.network.layer import INPUT, Layer
 from pyomo_relu.network.network import Network
 
@@ -158,7 +159,7 @@ def _defining_rows(problem, network):
         if not bounded.all() or used & set(row.indices.tolist()):
             continue
         for k, a in zip(row.indices.tolist(), row.data, strict=True):
-            exact = np.frexp(abs(a))[0] == 0.5
+            exact = is_power_of_two(abs(a))
             if k >= network.n_inputs or not read[k] or k in found or not exact:
                 continue
             others = [j for j in row.indices.tolist() if j != k]

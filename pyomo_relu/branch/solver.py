@@ -5,7 +5,6 @@ Options, log, results object and loading of solutions; the search is in ``search
 
 import logging
 import sys
-import time
 from collections.abc import Mapping
 
 from pyomo.common.collections import Bunch
@@ -29,6 +28,7 @@ from pyomo.opt import (
 from pyomo.opt.base.solvers import OptSolver
 from pyomo.opt.results.solution import Solution
 
+from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.common.options import executor, non_negative, read_options
 from pyomo_relu.common.transaction import transaction
 from pyomo_relu.common.wording import counted
@@ -184,17 +184,14 @@ class ReLUBranch(OptSolver):
                 "AbstractModel.create_instance(...)."
             )
         config = self._configured(kwds)
-        began = time.perf_counter()
+        deadline = Deadline(config.time_limit)
         from pyomo_relu.branch.branch import BranchOptions, branch
         from pyomo_relu.branch.read import read_model
         from pyomo_relu.model.contradiction import SECONDS
 
         read = read_model(model)
-        limit = config.time_limit
-        if limit is not None:
-            limit = max(0.0, limit - (time.perf_counter() - began))
         options = BranchOptions(
-            time_limit=limit,
+            time_limit=deadline.left(),
             mip_gap=config.mip_gap,
             abs_gap=config.abs_gap,
             threads=config.threads,
@@ -206,11 +203,10 @@ class ReLUBranch(OptSolver):
         )
         log = _Log(read, config.tee)
         result = branch(read.problem, options, log if config.tee else None)
-        result.seconds = seconds = time.perf_counter() - began
+        result.seconds = deadline.elapsed()
         message = result.status
         if result.status == "infeasible":
-            limit = config.time_limit
-            left = SECONDS if limit is None else min(limit - seconds, SECONDS)
+            left = deadline.left(SECONDS)
             if left > 0:
                 message += f". {read.contradiction(left)}"
         log.summary(result, message)

@@ -15,7 +15,6 @@ from pyomo_relu.branch.points.dive import Dive
 from pyomo_relu.branch.points.incumbent import REPAIRS, Incumbent
 from pyomo_relu.common.executor import run_tasks
 from pyomo_relu.errors import InfeasibleError
-from pyomo_relu.search.problem import Clock
 
 OPTIMAL = "optimal"
 INFEASIBLE = "infeasible"
@@ -58,8 +57,8 @@ class Tree:
     problem : BranchProblem
         With finite bounds on x.
     options : BranchOptions
-    began : float
-        ``time.perf_counter()`` at the start.
+    deadline : Deadline
+        Of the whole run.
     progress, visited : callable, optional
 
     Attributes
@@ -69,10 +68,10 @@ class Tree:
     nodes, milps : int
     """
 
-    def __init__(self, problem, options, began, progress=None, visited=None):
+    def __init__(self, problem, options, deadline, progress=None, visited=None):
         self.problem = problem
         self.options = options
-        self.began = began
+        self.deadline = deadline
         self.progress = progress
         self.visited = visited
         self.incumbent = Incumbent(problem)
@@ -125,11 +124,7 @@ class Tree:
     @property
     def seconds(self):
         """Seconds since the start."""
-        return time.perf_counter() - self.began
-
-    def _left(self):
-        limit = self.options.time_limit
-        return np.inf if limit is None else limit - self.seconds
+        return self.deadline.elapsed()
 
     # -- the run -------------------------------------------------------------------
 
@@ -162,7 +157,7 @@ class Tree:
             self._prune()
             if not len(self.open):
                 return self._conclusion()
-            if self._left() <= 0:
+            if self.deadline.passed():
                 return TIME_LIMIT
             self._at_work = self.open.bound
             self._work(self.open.pop(self._per_batch), executor)
@@ -172,7 +167,7 @@ class Tree:
         """Bound the whole box, whatever the time and the gap."""
         cutoff = self._cut_at(self.incumbent.value if self._wide else self.cutoff)
         self._at_work = -np.inf
-        done = self.relaxation.evaluate(self.open.pop(1), cutoff, np.inf)
+        done = self.relaxation.evaluate(self.open.pop(1), cutoff)
         if done.unbounded and not (
             np.isfinite(cutoff) and np.isfinite(done.nodes.bound).all()
         ):
@@ -203,7 +198,7 @@ class Tree:
             return
         self._unconfined = False
         self._cut_at(cutoff)
-        deadline = time.time() + min(self._left(), _CONFINING)
+        deadline = self.deadline.share(_CONFINING)
         try:
             self.open.confine(*self.relaxation.confined(cutoff, deadline))
         except InfeasibleError:
@@ -223,9 +218,6 @@ class Tree:
             return bound >= cutoff
         return bound >= cutoff - _REACHED * (1.0 + abs(cutoff))
 
-    def _deadline(self):
-        return time.time() + min(self._left(), 1e9)
-
     def _work(self, batch, executor):
         """Solve the small ones by MILPs, split and bound the others."""
         small = batch.unstable <= self._handover.neurons
@@ -244,7 +236,7 @@ class Tree:
         cutoff = self._cut_at(self.cutoff)
         chunks = [batch[i::parts] for i in range(min(parts, len(batch)))]
         split = [c.split(self.problem.integer) for c in chunks]
-        tasks = [(self.relaxation, s, cutoff, self._deadline()) for s in split]
+        tasks = [(self.relaxation, s, cutoff, self.deadline) for s in split]
         run = run_tasks(evaluate_part, tasks, executor if len(tasks) > 1 else None)
         for chunk, done in zip(chunks, run.results, strict=True):
             if done is None:
@@ -279,7 +271,7 @@ class Tree:
         for lower, upper, bound in zip(
             nodes.lower, nodes.upper, nodes.bound, strict=True
         ):
-            if self._left() > 0:
+            if not self.deadline.passed():
                 bound = max(bound, self._leaf(lower, upper, 10.0, 10**6).bound)
             self._unresolved = min(self._unresolved, bound)
 
@@ -301,18 +293,20 @@ class Tree:
 
     def _repair(self, points):
         for point in points:
-            if self._left() > 0 and self.incumbent.improve(point, self._limit()):
+            if self.deadline.passed():
+                break
+            if self.incumbent.improve(point, self.deadline.left()):
                 self.incumbent.walk(self.incumbent.full[self.problem.columns])
 
     def _assign(self):
         """Integer values near the best point's and of the best nodes, then LPs."""
         if not self._assignments.useful or not len(self.open):
             return
-        seconds = min(self._assigning.seconds(self.seconds), self._left())
-        if seconds <= 0:
+        seconds = self._assigning.seconds(self.seconds)
+        if seconds <= 0 or self.deadline.passed():
             return
         points = self.open.best(_ASSIGNED).minimiser
-        clock = Clock(seconds)
+        clock = self.deadline.share(seconds)
         self._assigning.run(lambda: self._assignments.work(points, clock))
 
     def _dive(self):
@@ -324,27 +318,22 @@ class Tree:
         if self._diving.seconds(self.seconds) <= 0:
             return
         node = self.open.best(1)
-        dive = Dive(self.relaxation, self.incumbent, self._left, self._deadline)
+        dive = Dive(self.relaxation, self.incumbent, self.deadline)
         self._diving.run(lambda: dive.run(node, self.cutoff))
 
     def _search(self):
         """Rounds of search: many until something feasible is known, few after that."""
         known = np.isfinite(self.incumbent.value)
         share = _SEARCHING / 6.0 if known else _SEARCHING
-        if self.problem.is_box or self._left() <= 0 or not len(self.open):
+        if self.problem.is_box or self.deadline.passed() or not len(self.open):
             return
         enough = self._spent_searching > share * self.seconds
         if enough or (known and self.seconds < _PATIENCE):
             return
         started = time.perf_counter()
-        seconds = min(self._round, self._left())
-        self.incumbent.search(seconds, self.options.seed)
+        self.incumbent.search(self.deadline.left(self._round), self.options.seed)
         self._round *= 2.0
         self._spent_searching += time.perf_counter() - started
-
-    def _limit(self):
-        left = self._left()
-        return None if np.isinf(left) else max(left, 0.0)
 
     # -- leaves --------------------------------------------------------------------
 
@@ -353,7 +342,7 @@ class Tree:
         settled = np.zeros(len(batch), dtype=bool)
         still_open = self.open.counted + int(batch.counted.sum())
         for i in small:
-            if self._left() <= 0 or batch.unstable[i] > self._handover.neurons:
+            if self.deadline.passed() or batch.unstable[i] > self._handover.neurons:
                 continue
             if not self._handover.prefers_milp(
                 batch.counted[i], still_open, self.nodes == 1
@@ -384,7 +373,7 @@ class Tree:
             upper,
             cutoff,
             0.1 * self.tolerance,
-            min(seconds, self._left()),
+            self.deadline.left(seconds),
             mip_nodes,
         )
         answer.bound = min(answer.bound, cutoff)

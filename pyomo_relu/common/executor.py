@@ -7,9 +7,9 @@ of workers.  A worker that dies costs its tasks, not the run.
 
 import concurrent.futures
 import logging
-import time
 from dataclasses import dataclass, field
 
+from pyomo_relu.common.deadline import ENDLESS
 from pyomo_relu.errors import ReLUError
 
 logger = logging.getLogger("pyomo.relu.bounds")
@@ -42,7 +42,9 @@ class TaskRun:
     executor_broken: bool = False
 
 
-def run_tasks(function, tasks, executor=None, deadline=None, recompute=True, done=None):
+def run_tasks(
+    function, tasks, executor=None, deadline=ENDLESS, recompute=True, done=None
+):
     """Run ``function`` on each task.
 
     Parameters
@@ -53,8 +55,8 @@ def run_tasks(function, tasks, executor=None, deadline=None, recompute=True, don
     executor : concurrent.futures.Executor, optional
         Threads, processes, ``mpi4py.futures.MPIPoolExecutor``, Dask's
         ``Client.get_executor()``.  It is used and left open.
-    deadline : float, optional
-        ``time.time()`` after which no task is started here.
+    deadline : Deadline, optional
+        After it no task is started here.
     recompute : bool
         Whether tasks of dead workers are done in this process.
     done : callable, optional
@@ -93,7 +95,7 @@ def _run_here(function, tasks, which, run, deadline, done):
     finished = sum(result is not None for result in run.results)
     try:
         for i in which:
-            if deadline is not None and time.time() >= deadline:
+            if deadline.passed():
                 break
             run.results[i] = function(tasks[i])
             finished += 1
@@ -108,7 +110,7 @@ def _run_here(function, tasks, which, run, deadline, done):
 
 
 def _run_there(function, tasks, executor, run, deadline, done):
-    futures = {}
+    futures, end = {}, deadline.later(GRACE)
     try:
         for i, task in enumerate(tasks):
             try:
@@ -117,11 +119,8 @@ def _run_there(function, tasks, executor, run, deadline, done):
                 _lose(run, i, error)
         pending = set(futures)
         while pending:
-            timeout = None
-            if deadline is not None:
-                timeout = max(deadline + GRACE - time.time(), 0.0)
             ready, pending = concurrent.futures.wait(
-                pending, timeout, concurrent.futures.FIRST_COMPLETED
+                pending, end.left(), concurrent.futures.FIRST_COMPLETED
             )
             if not ready:
                 break

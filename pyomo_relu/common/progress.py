@@ -17,8 +17,6 @@ def progress_bars(wanted, prefix=""):
     if not wanted:
         yield None
         return
-    from tqdm.auto import tqdm
-
     bars = {}
 
     def progress(method, layer, done, total):
@@ -27,7 +25,7 @@ def progress_bars(wanted, prefix=""):
         if label not in bars:
             for bar in bars.values():
                 bar.close()
-            bars[label] = tqdm(total=total, desc=label, leave=False)
+            bars[label] = _bar(total=total, desc=label, leave=False)
         bar = bars[label]
         bar.update(done - bar.n)
 
@@ -36,3 +34,34 @@ def progress_bars(wanted, prefix=""):
     finally:
         for bar in bars.values():
             bar.close()
+
+
+@contextlib.contextmanager
+def counting_bar(wanted, label, unit):
+    """A callable that counts one more ``unit`` and shows the values it is given.
+
+    Parameters
+    ----------
+    wanted : bool
+        If False the callable does nothing.
+    label, unit : str
+    """
+    if not wanted:
+        yield lambda **values: None
+        return
+    bar = _bar(desc=label, unit=f" {unit}")
+
+    def count(**values):
+        bar.set_postfix(refresh=False, **values)
+        bar.update()
+
+    try:
+        yield count
+    finally:
+        bar.close()
+
+
+def _bar(**options):
+    from tqdm.auto import tqdm
+
+    return tqdm(**options)

@@ -1,14 +1,15 @@
-"""Plain-text tables for the records of the analysis."""
+"""Plain-text tables for records."""
 
 
-def format_table(header, rows):
-    """Rows as text with aligned columns: the first one left, the others right.
+def format_table(header, rows, left=1):
+    """Rows as text with aligned columns: the first ``left`` to the left, others right.
 
     Parameters
     ----------
     header : sequence of str
     rows : sequence of sequences
         Floats are shown with four significant digits, None as "-".
+    left : int
 
     Returns
     -------
@@ -18,9 +19,8 @@ def format_table(header, rows):
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = []
     for row in cells:
-        first, *others = zip(row, widths, strict=True)
-        parts = [first[0].ljust(first[1])]
-        parts += [text.rjust(width) for text, width in others]
+        parts = [t.ljust(w) for t, w in zip(row[:left], widths[:left], strict=True)]
+        parts += [t.rjust(w) for t, w in zip(row[left:], widths[left:], strict=True)]
         lines.append("  ".join(parts).rstrip())
     lines.insert(1, "  ".join("-" * width for width in widths))
     return "\n".join(lines)

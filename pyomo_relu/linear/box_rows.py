@@ -4,13 +4,21 @@ Box b has the rows ``row_lower[b] <= A_b x <= row_upper[b]`` with one sparsity p
 for all boxes.  Everything that is concluded from them is rounded outward.
 """
 
-from fractions import Fraction
-
 import numpy as np
 
-from pyomo_relu.linear.rounding import TINY, slack
+from pyomo_relu.errors import InfeasibleError
+from pyomo_relu.linear.certificate import (
+    dual_bounds,
+    exact_residual,
+    proven_empty,
+    residual_ends,
+    residual_error,
+    usable_duals,
+)
+from pyomo_relu.linear.rounding import TINY, rounding, slack
+from pyomo_relu.linear.tolerances import whole
 
-#: A box is only moved by a bound that shortens an edge by more than this fraction.
+#: Another pass follows where an edge became shorter by more than this fraction.
 _WORTHWHILE = 1e-3
 
 
@@ -31,6 +39,13 @@ class BoxRows:
         self.data = data
         self.lower = lower
         self.upper = upper
+
+    @classmethod
+    def of_model(cls, model):
+        """The rows of a LinearModel, as those of a single box."""
+        m = model
+        pattern = RowPattern.of_matrix(m.matrix)
+        return cls(pattern, m.matrix.data[None], m.row_lower[None], m.row_upper[None])
 
     def __getitem__(self, boxes):
         return BoxRows(
@@ -73,57 +88,43 @@ class BoxRows:
 
     def _tighten_once(self, lower, upper, integer, empty):
         p = self.pattern
+        lo, hi = lower[:, p.column], upper[:, p.column]
         with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
-            lo, hi = lower[:, p.column], upper[:, p.column]
-            positive = self.data > 0
+            least = self.data * np.where(self.data > 0, lo, hi)
+            most = self.data * np.where(self.data > 0, hi, lo)
             zero = self.data == 0
-            least = self.data * np.where(positive, lo, hi)
-            most = self.data * np.where(positive, hi, lo)
             least[zero] = most[zero] = 0.0
-            size = np.maximum(np.abs(least), np.abs(most))
-            size[~np.isfinite(size)] = 0.0
-            error = p.slack * p.row_sum(size) + TINY
-            rest_least = _rest(p, least, -np.inf)
-            rest_most = _rest(p, most, np.inf)
-            sides = np.where(np.isfinite(self.lower), np.abs(self.lower), 0.0)
-            sides += np.where(np.isfinite(self.upper), np.abs(self.upper), 0.0)
-            error = error + 4e-16 * sides
-            least_sum = p.row_sum(np.where(np.isinf(least), 0.0, least))
-            most_sum = p.row_sum(np.where(np.isinf(most), 0.0, most))
-            least_sum[p.row_sum(np.isinf(least)) > 0] = -np.inf
-            most_sum[p.row_sum(np.isinf(most)) > 0] = np.inf
-            crossed = (least_sum - error > self.upper) | (most_sum + error < self.lower)
-            empty |= crossed.any(axis=1)
+            rest_least, least, error = p.sums(least, -np.inf)
+            above = self.upper + error + rounding(self.upper)
+            rest_most, most, error = p.sums(most, np.inf)
+            below = self.lower - error - rounding(self.lower)
+            empty |= ((least > above) | (most < below)).any(axis=1)
             # a_j x_j in [lower - rest_most, upper - rest_least]
-            down = (self.lower - error)[:, p.row] - rest_most
-            up = (self.upper + error)[:, p.row] - rest_least
+            new_lo = (below[:, p.row] - rest_most) / self.data
+            new_hi = (above[:, p.row] - rest_least) / self.data
             swap = self.data < 0
-            new_lo = np.where(swap, up, down) / self.data
-            new_hi = np.where(swap, down, up) / self.data
-            margin = 8e-16
-            new_lo = new_lo - margin * np.abs(new_lo)
-            new_hi = new_hi + margin * np.abs(new_hi)
+            new_lo, new_hi = np.where(swap, (new_hi, new_lo), (new_lo, new_hi))
+            new_lo, new_hi = new_lo - rounding(new_lo), new_hi + rounding(new_hi)
             new_lo[zero | ~np.isfinite(new_lo)] = -np.inf
             new_hi[zero | ~np.isfinite(new_hi)] = np.inf
         best_lo = p.column_reduce(np.maximum, new_lo, -np.inf)
         best_hi = p.column_reduce(np.minimum, new_hi, np.inf)
-        best_lo[:, integer] = np.ceil(best_lo[:, integer] - 1e-6)
-        best_hi[:, integer] = np.floor(best_hi[:, integer] + 1e-6)
+        best_lo[:, integer], best_hi[:, integer] = whole(
+            best_lo[:, integer], best_hi[:, integer]
+        )
         with np.errstate(invalid="ignore"):
-            step = _WORTHWHILE * np.where(np.isfinite(upper - lower), upper - lower, 0)
-        from_below = best_lo > lower + step
-        from_above = best_hi < upper - step
-        np.copyto(lower, best_lo, where=from_below)
-        np.copyto(upper, best_hi, where=from_above)
+            size = np.where(np.isfinite(upper - lower), upper - lower, 1.0)
+            moved = best_lo > lower + _WORTHWHILE * size
+            moved |= best_hi < upper - _WORTHWHILE * size
+        np.maximum(lower, best_lo, out=lower)
+        np.minimum(upper, best_hi, out=upper)
         empty |= (lower > upper).any(axis=1)
-        return bool(((from_below | from_above) & ~empty[:, None]).any())
+        return bool((moved & ~empty[:, None]).any())
 
     def dual_bounds(self, costs, constants, duals, lower, upper):
         """Proven lower bounds of ``min costs'x + constants`` from row multipliers.
 
-        ``costs'x >= sum_i min(y_i rl_i, y_i ru_i) + sum_j min(d_j l_j, d_j u_j)`` with
-        ``d = costs - A'y`` for any y (Neumaier and Shcherbina, Safe bounds in linear
-        and mixed-integer linear programming, 2004).
+        See ``certificate`` for the formula.
 
         Parameters
         ----------
@@ -137,22 +138,32 @@ class BoxRows:
         numpy.ndarray, shape (B,)
             ``-inf`` where nothing is proven.
         """
-        p = self.pattern
-        y = self._signed(duals)
+        y = usable_duals(duals, self.lower, self.upper)
         with np.errstate(invalid="ignore", over="ignore"):
-            d, d_error = self._reduced_costs(costs, y)
-            sides = y * np.where(y > 0, self.lower, np.where(y < 0, self.upper, 0.0))
-            sides[y == 0] = 0.0
-            sign = self._residual_signs(costs, y, d, d_error, lower, upper)
-            at_lo, at_hi = _times(d, sign, lower), _times(d, sign, upper)
-            columns = np.minimum(at_lo, at_hi)
-            ends = [np.where(np.isinf(a), 0.0, np.abs(a)) for a in (lower, upper)]
-            reach = np.maximum(*ends)
-            size = np.abs(sides).sum(axis=1) + np.abs(columns).sum(axis=1)
-            error = slack(p.n_rows + p.n_columns) * (size + np.abs(constants)) + TINY
-            error += (d_error * reach).sum(axis=1)
-            bound = sides.sum(axis=1) + columns.sum(axis=1) + constants - error
-        return np.where(np.isfinite(bound), bound, -np.inf)
+            d, error = self._residuals(costs, y)
+            endless = np.isinf(lower) | np.isinf(upper)
+            ends = residual_ends(
+                d, error, endless, lambda b, j: self._exact(costs, y, b, j)
+            )
+            rows, box = (self.lower, self.upper), (lower, upper)
+            return dual_bounds(ends, y, rows, box, constants)
+
+    def proven_empty(self, rays, lower, upper):
+        """Boxes whose multipliers, in either sign, prove that the rows have no point.
+
+        Parameters
+        ----------
+        rays : numpy.ndarray, shape (B, R)
+        lower, upper : numpy.ndarray, shape (B, n)
+
+        Returns
+        -------
+        numpy.ndarray of bool, shape (B,)
+        """
+        zero, none = np.zeros(lower.shape), np.zeros(len(lower))
+        return proven_empty(
+            rays, lambda y: self.dual_bounds(zero, none, y, lower, upper)
+        )
 
     def tighten_by_duals(self, costs, duals, bounds, cutoff, lower, upper, integer):
         """Shrink boxes to where the dual bound is below ``cutoff``, in place.
@@ -173,52 +184,34 @@ class BoxRows:
         integer : numpy.ndarray of bool, shape (n,)
         """
         with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
-            d, d_error = self._reduced_costs(costs, self._signed(duals))
-            steep = (np.abs(d) - d_error) * (1.0 - 1e-15)
-            # the margin covers the rounding of the difference and of the quotient
-            far = cutoff - bounds + 1e-15 * (abs(cutoff) + np.abs(bounds))
-            reach = far[:, None] / steep * (1.0 + 1e-15)
+            y = usable_duals(duals, self.lower, self.upper)
+            d, d_error = self._residuals(costs, y)
+            steep = np.abs(d) - d_error
+            steep -= rounding(steep)
+            far = cutoff - bounds
+            far += rounding(cutoff, bounds)
+            reach = far[:, None] / steep
+            reach += rounding(reach)
             use = (steep > 0) & np.isfinite(reach) & (reach >= 0)
-            margin = 1e-15 * (np.abs(lower) + np.abs(upper))
+            margin = rounding(lower, upper, reach)
             hi, lo = lower + reach + margin, upper - reach - margin
         hi = np.where(use & (d > 0) & np.isfinite(hi), hi, np.inf)
         lo = np.where(use & (d < 0) & np.isfinite(lo), lo, -np.inf)
-        hi[:, integer] = np.floor(hi[:, integer] + 1e-6)
-        lo[:, integer] = np.ceil(lo[:, integer] - 1e-6)
+        lo[:, integer], hi[:, integer] = whole(lo[:, integer], hi[:, integer])
         np.minimum(upper, hi, out=upper)
         np.maximum(lower, lo, out=lower)
 
-    def _signed(self, duals):
-        """Multipliers without those of sides that do not exist."""
-        y = np.where(np.isfinite(duals), duals, 0.0)
-        y[(y > 0) & ~np.isfinite(self.lower)] = 0.0
-        y[(y < 0) & ~np.isfinite(self.upper)] = 0.0
-        return y
-
-    def _reduced_costs(self, costs, y):
+    def _residuals(self, costs, y):
         """``costs - A'y`` and its error."""
         p = self.pattern
         terms = self.data * y[:, p.row]
         size = np.abs(costs) + p.column_sum(np.abs(terms))
-        return costs - p.column_sum(terms), slack(p.longest_column + 2) * size
+        return costs - p.column_sum(terms), residual_error(size, p.longest_column)
 
-    def _residual_signs(self, costs, y, d, d_error, lower, upper):
-        """Signs of ``costs - A'y``; certain, on columns without end."""
-        sign = np.sign(d)
-        endless = np.isinf(lower) | np.isinf(upper)
-        for b, j in np.argwhere(endless & (np.abs(d) <= d_error) & (d_error > 0)):
-            sign[b, j] = self._exact_sign(costs[b, j], y[b], b, j)
-        return sign
-
-    def _exact_sign(self, cost, y, b, j):
+    def _exact(self, costs, y, b, j):
         p = self.pattern
         at = p.by_column[p.column_ends[j] : p.column_ends[j + 1]]
-        total = Fraction(float(cost))
-        for a, dual in zip(
-            self.data[b, at].tolist(), y[p.row[at]].tolist(), strict=True
-        ):
-            total -= Fraction(a) * Fraction(dual)
-        return (total > 0) - (total < 0)
+        return exact_residual(costs[b, j], self.data[b, at], y[b, p.row[at]])
 
 
 class RowPattern:
@@ -245,6 +238,12 @@ class RowPattern:
         self.longest_column = int(per_column.max(initial=0))
         self.slack = slack(int(counts.max(initial=0)) + 4)
 
+    @classmethod
+    def of_matrix(cls, matrix):
+        """The pattern of a csr matrix, entries in its order."""
+        row = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+        return cls(row, matrix.indices, *matrix.shape)
+
     def row_sum(self, values):
         """Sums over each row's entries: (B, nnz) to (B, n_rows)."""
         out = np.zeros((len(values), self.n_rows))
@@ -266,21 +265,67 @@ class RowPattern:
             )
         return out
 
+    def sums(self, terms, infinite):
+        """Sums over rows of terms that may be infinite to one side.
 
-def _rest(p, terms, infinite):
-    """Each entry's row sum without the entry; ``infinite`` where another term is."""
-    finite = np.where(np.isinf(terms), 0.0, terms)
-    sums = p.row_sum(finite)[:, p.row] - finite
-    is_inf = np.isinf(terms)
-    others = p.row_sum(is_inf.astype(float))[:, p.row] - is_inf
-    sums[others > 0] = infinite
-    return sums
+        Parameters
+        ----------
+        terms : numpy.ndarray, shape (B, nnz)
+        infinite : float
+            What a sum with an infinite term is.
+
+        Returns
+        -------
+        rest : numpy.ndarray, shape (B, nnz)
+            Each entry's row sum without the entry.
+        total, error : numpy.ndarray, shape (B, n_rows)
+            The row sums, and what either kind of sum may be off by.
+        """
+        endless = np.isinf(terms)
+        finite = np.where(endless, 0.0, terms)
+        total = self.row_sum(finite)
+        error = self.slack * self.row_sum(np.abs(finite)) + TINY
+        rest = total[:, self.row] - finite
+        if endless.any():
+            count = self.row_sum(endless.astype(float))
+            rest[count[:, self.row] - endless > 0] = infinite
+            total[count > 0] = infinite
+        return rest, total, error
 
 
-def _times(d, sign, bound):
-    """``d * bound``; where the bound is infinite only d's certain sign counts."""
-    endless = np.isinf(bound)
-    product = d * np.where(endless, 0.0, bound)
-    at = endless & (sign != 0)
-    product[at] = sign[at] * bound[at]
-    return product
+def propagate(model, rounds=30):
+    """Bounds of a linear model's columns that single rows imply.
+
+    Parameters
+    ----------
+    model : LinearModel
+    rounds : int
+        Passes over all rows, while bounds still move.
+
+    Returns
+    -------
+    lower, upper : numpy.ndarray, shape (n,)
+
+    Raises
+    ------
+    InfeasibleError
+        If the bounds are proven to leave no point.
+    """
+    integer = model.integer
+    lower, upper = model.lower[None].copy(), model.upper[None].copy()
+    lower[:, integer], upper[:, integer] = whole(lower[:, integer], upper[:, integer])
+    empty = BoxRows.of_model(model).tighten(lower, upper, integer, rounds)[0]
+    lower, upper = lower[0], upper[0]
+    crossed = np.flatnonzero(lower > upper)
+    if crossed.size:
+        j = crossed[0]
+        raise InfeasibleError(
+            f"{model.name(j)} must lie in [{lower[j]}, {upper[j]}], which is empty: "
+            "the model's bounds and constraints leave no feasible point."
+        )
+    if empty:
+        raise InfeasibleError(
+            "the model's bounds and constraints leave no feasible point: a row cannot "
+            "hold within them."
+        )
+    return lower, upper

@@ -16,16 +16,120 @@ from fractions import Fraction
 import numpy as np
 from scipy import sparse
 
-from pyomo_relu.linear.rounding import gamma
+from pyomo_relu.linear.rounding import NEGLIGIBLE, gamma
 from pyomo_relu.network.layer import INPUT
 
 #: Error bounds are themselves computed in float64; this covers their rounding.
 _MARGIN = 1.0 + 1e-6
-_TINY = 1e-300
+
+#: Smaller multipliers are left out: their products underflow, and prove nothing.
+_LEAST_DUAL = 1e-100
+
+
+def usable_duals(duals, row_lower, row_upper):
+    """Multipliers without those of sides that do not exist, and without NaN.
+
+    Parameters
+    ----------
+    duals : array_like, shape (K, m)
+    row_lower, row_upper : numpy.ndarray, shape (m,) or (K, m)
+    """
+    y = np.array(duals, dtype=float, ndmin=2)
+    y[~(np.isfinite(y) & (np.abs(y) >= _LEAST_DUAL))] = 0.0
+    y[(y > 0) & ~np.isfinite(row_lower)] = 0.0
+    y[(y < 0) & ~np.isfinite(row_upper)] = 0.0
+    return y
+
+
+def residual_error(size, longest):
+    """Bound on the rounding error of ``c - A'y`` with up to ``longest`` products.
+
+    ``size`` is ``|c| + |A'| |y|``.
+    """
+    return _MARGIN * gamma(longest + 3) * size
+
+
+def residual_ends(d, error, endless, exact):
+    """Least and largest value that each residual ``c - A'y`` may truly have.
+
+    Parameters
+    ----------
+    d, error : numpy.ndarray, shape (K, n)
+        Computed residuals and bounds on their rounding errors.
+    endless : numpy.ndarray of bool, shape (n,) or (K, n)
+        Columns without a box: on them only the sign proves anything.
+    exact : callable
+        ``exact(k, j)`` gives a residual as a Fraction.
+    """
+    low, high = d - error, d + error
+    for k, j in np.argwhere(endless & (np.abs(d) <= error) & (error > 0)):
+        residual = exact(k, j)
+        if residual >= 0:
+            low[k, j] = 0.0
+        if residual <= 0:
+            high[k, j] = 0.0
+    return low, high
+
+
+def exact_residual(cost, coefficients, duals):
+    """``cost - coefficients . duals`` as a Fraction."""
+    used = duals != 0
+    terms = zip(coefficients[used].tolist(), duals[used].tolist(), strict=True)
+    return Fraction(float(cost)) - sum(Fraction(a) * Fraction(y) for a, y in terms)
+
+
+def dual_bounds(residuals, duals, rows, box, constants=0.0):
+    """Proven lower bounds of ``min c'x + constant``, shape (K,); -inf for nothing.
+
+    Parameters
+    ----------
+    residuals : pair of numpy.ndarray, shape (K, n)
+        See ``residual_ends``.
+    duals : numpy.ndarray, shape (K, m)
+        Usable ones.
+    rows, box : pairs of numpy.ndarray, shapes (m,) or (K, m), (n,) or (K, n)
+        Lower and upper sides of the rows, and bounds of the columns.
+    constants : numpy.ndarray, shape (K,), or float
+    """
+    terms = duals * np.where(duals == 0, 0.0, np.where(duals > 0, *rows))
+    # Over the interval of the residual and the box the smallest product is attained
+    # at one of four corners.
+    columns = None
+    for end in box:
+        for d in residuals:
+            product = _product(d, end)
+            columns = product if columns is None else np.minimum(columns, product)
+    size = np.abs(terms).sum(axis=1) + np.abs(columns).sum(axis=1) + np.abs(constants)
+    # Beside the sums, one rounding in each end of a residual and in each product.
+    n = terms.shape[1] + columns.shape[1]
+    error = _MARGIN * ((gamma(n + 4) + gamma(4)) * size + NEGLIGIBLE)
+    bound = terms.sum(axis=1) + columns.sum(axis=1) + constants - error
+    return np.where(np.isfinite(bound), bound, -np.inf)
+
+
+def proven_empty(rays, bounds_at):
+    """Which multipliers prove that there is no point, shape (K,).
+
+    With zero costs every feasible point has objective 0; a proven lower bound above 0
+    leaves none (Farkas).  Both signs are tried: solvers disagree on them.
+
+    Parameters
+    ----------
+    rays : numpy.ndarray, shape (K, m)
+    bounds_at : callable
+        Dual bounds at zero costs and given multipliers.
+    """
+    rays = np.where(np.isfinite(rays), rays, 0.0)
+    largest = np.abs(rays).max(axis=1, initial=0.0)[:, None]
+    rays = rays / np.where(largest > 0, largest, 1.0)
+    return (bounds_at(rays) > 0) | (bounds_at(-rays) > 0)
 
 
 class Certifier:
-    """Evaluates safe bounds over one linear model.
+    """Evaluates safe bounds over one linear model, for many costs at once.
+
+    ``BoxRows`` does over many boxes, each with its own coefficients; one matrix is
+    shared here, so that products are those of sparse matrices.
 
     Parameters
     ----------
@@ -38,27 +142,15 @@ class Certifier:
         self.model = model
         self._transposed = sparse.csr_array(model.matrix.T)
         self._absolute = abs(self._transposed)
-        longest = np.diff(self._transposed.indptr).max(initial=0)
-        self._gamma_column = gamma(int(longest) + 3)
-        self._unboxed = ~(np.isfinite(model.lower) & np.isfinite(model.upper))
-        self._gamma_sum = gamma(model.n_rows + model.n_columns + 3)
+        self._longest = int(np.diff(self._transposed.indptr).max(initial=0))
+        self._endless = ~(np.isfinite(model.lower) & np.isfinite(model.upper))
 
     def project(self, duals):
-        """Multipliers with the wrong sign for a one-sided row set to zero.
-
-        Parameters
-        ----------
-        duals : array_like, shape (K, m)
-        """
-        y = np.array(duals, dtype=float, ndmin=2)
-        y[~np.isfinite(y)] = 0.0
-        wrong = (y > 0) & ~np.isfinite(self.model.row_lower)
-        wrong |= (y < 0) & ~np.isfinite(self.model.row_upper)
-        y[wrong] = 0.0
-        return y
+        """Multipliers of sides that exist, (K, m); see ``usable_duals``."""
+        return usable_duals(duals, self.model.row_lower, self.model.row_upper)
 
     def residuals(self, costs, duals):
-        """``c - A'y`` and a bound on its rounding error, both (K, n).
+        """Ends of ``c - A'y``, both (K, n); see ``residual_ends``.
 
         Parameters
         ----------
@@ -68,26 +160,16 @@ class Certifier:
         y = duals.T
         d = costs - (self._transposed @ y).T
         size = np.abs(costs) + (self._absolute @ np.abs(y)).T
-        error = _MARGIN * self._gamma_column * size
-        for j in np.flatnonzero(self._unboxed):
-            for i in np.flatnonzero(np.abs(d[:, j]) <= error[:, j]):
-                # Without a box only an exact zero proves anything.
-                exact = self._exact_residual(costs[i, j], duals[i], j)
-                if exact == 0:
-                    d[i, j] = error[i, j] = 0.0
-        return d, error
 
-    def _exact_residual(self, cost, duals, j):
-        at = slice(self._transposed.indptr[j], self._transposed.indptr[j + 1])
-        rows, a = self._transposed.indices[at], self._transposed.data[at]
-        used = duals[rows] != 0
-        terms = zip(a[used].tolist(), duals[rows[used]].tolist(), strict=True)
-        return Fraction(float(cost)) - sum(Fraction(p) * Fraction(q) for p, q in terms)
+        def exact(k, j):
+            at = slice(self._transposed.indptr[j], self._transposed.indptr[j + 1])
+            rows = self._transposed.indices[at]
+            return exact_residual(
+                costs[k, j], self._transposed.data[at], duals[k, rows]
+            )
 
-    def row_terms(self, duals):
-        """``min(y_i rl_i, y_i ru_i)`` per row, (K, m)."""
-        side = np.where(duals > 0, self.model.row_lower, self.model.row_upper)
-        return duals * np.where(duals == 0, 0.0, side)
+        error = residual_error(size, self._longest)
+        return residual_ends(d, error, self._endless, exact)
 
     def lower_bounds(self, costs, duals):
         """Proven lower bounds of ``min c'x``, one per row of ``costs``.
@@ -104,52 +186,28 @@ class Certifier:
         numpy.ndarray, shape (K,)
             ``-inf`` where nothing is proven.
         """
-        y = self.project(duals)
+        m, y = self.model, self.project(duals)
         with np.errstate(over="ignore", invalid="ignore"):
-            d, error = self.residuals(costs, y)
-            rows = self.row_terms(y)
-            # The true residual lies in [d - error, d + error]: the smallest product
-            # over that interval and the box is attained at one of four corners.
-            low, high = d - error, d + error
-            lower, upper = self.model.lower, self.model.upper
-            columns = np.minimum(
-                np.minimum(_product(low, lower), _product(high, lower)),
-                np.minimum(_product(low, upper), _product(high, upper)),
-            )
-            # One more rounding in d -+ error and in each product.
-            size = np.abs(rows).sum(axis=1) + np.abs(columns).sum(axis=1)
-            slack = _MARGIN * ((self._gamma_sum + gamma(4)) * size + _TINY)
-            bound = rows.sum(axis=1) + columns.sum(axis=1) - slack
-        return np.where(np.isfinite(bound), bound, -np.inf)
+            residuals = self.residuals(costs, y)
+            rows, box = (m.row_lower, m.row_upper), (m.lower, m.upper)
+            return dual_bounds(residuals, y, rows, box)
 
     def proves_infeasible(self, ray):
-        """True if the multipliers ``ray`` prove that the model has no point.
-
-        With zero costs every feasible point has objective 0; a proven lower bound
-        above 0 leaves none (Farkas).  Both signs are tried: solvers disagree on them.
-        """
-        if ray is None:
+        """True if the multipliers ``ray`` prove that the model has no point."""
+        if np.shape(ray) != (self.model.n_rows,):
             return False
-        ray = np.asarray(ray, dtype=float)
-        if ray.shape != (self.model.n_rows,) or not np.any(np.isfinite(ray)):
-            return False
-        largest = np.abs(ray[np.isfinite(ray)]).max()
-        if not largest > 0:
-            return False
-        both = np.array([ray, -ray]) / largest
-        zero = np.zeros((2, self.model.n_columns))
-        return bool(np.any(self.lower_bounds(zero, both) > 0))
+        zero = np.zeros((1, self.model.n_columns))
+        ray = np.asarray(ray, dtype=float)[None]
+        return bool(proven_empty(ray, lambda y: self.lower_bounds(zero, y))[0])
 
 
 def _product(d, bound):
     """``d * bound`` with 0 * inf = 0."""
-    finite = np.isfinite(bound)
-    if np.all(finite):
+    endless = np.isinf(bound)
+    if not endless.any():
         return d * bound
-    product = d * np.where(finite, bound, 0.0)
-    part = d[:, ~finite]
-    product[:, ~finite] = np.where(part == 0, 0.0, np.sign(part) * bound[~finite])
-    return product
+    product = d * np.where(endless, 0.0, bound)
+    return np.where(endless & (d != 0), np.sign(d) * bound, product)
 
 
 def evaluation_errors(network, bounds):
@@ -180,5 +238,5 @@ def evaluation_errors(network, bounds):
             absolute = abs(w)
             size = size + absolute @ largest
             carried = carried + absolute @ error
-        errors.append(_MARGIN * (carried + gamma(length) * size) + _TINY)
+        errors.append(_MARGIN * (carried + gamma(length) * size) + NEGLIGIBLE)
     return errors

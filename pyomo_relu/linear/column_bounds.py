@@ -10,19 +10,19 @@ largest entry M satisfies ``M <= max |beta| + e M``, hence ``M <= max |beta| / (
 a box for all of them, with which the safe bounds are evaluated again.
 """
 
-import time
-
 import numpy as np
 
+from pyomo_relu.common.deadline import ENDLESS
 from pyomo_relu.errors import InfeasibleError
 from pyomo_relu.linear.certificate import Certifier
+from pyomo_relu.linear.rounding import NEGLIGIBLE
 from pyomo_relu.linear.sessions.choice import open_session
 from pyomo_relu.linear.sessions.session import INFEASIBLE, OPTIMAL, ask
 
 _ROUNDS = 5
 
 
-def bound_free_columns(model, columns, solver="highs", deadline=None):
+def bound_free_columns(model, columns, solver="highs", deadline=ENDLESS):
     """Find finite bounds of ``columns`` that lack them, where the rows imply any.
 
     Parameters
@@ -30,8 +30,7 @@ def bound_free_columns(model, columns, solver="highs", deadline=None):
     model : LinearModel
     columns : sequence of int
     solver : str or Session class
-    deadline : float, optional
-        ``time.time()`` at which to stop.
+    deadline : Deadline, optional
 
     Returns
     -------
@@ -66,7 +65,7 @@ class _FreeColumns:
         for _ in range(_ROUNDS):
             for j in wanted:
                 for sign in (1.0, -1.0):
-                    if self.deadline is not None and time.time() >= self.deadline:
+                    if self.deadline.passed():
                         return
                     self.duals[j, sign] = self._solve(session, j, sign)
             done = {j for j, _ in self.duals}
@@ -80,8 +79,7 @@ class _FreeColumns:
                 return
 
     def _solve(self, session, j, sign):
-        left = None if self.deadline is None else self.deadline - time.time()
-        answer = ask(session, np.array([j]), np.array([sign]), left)
+        answer = ask(session, np.array([j]), np.array([sign]), self.deadline.left())
         self.solves += 1
         if answer.status == INFEASIBLE and self.certifier.proves_infeasible(answer.ray):
             raise InfeasibleError(
@@ -98,8 +96,7 @@ class _FreeColumns:
         cost = np.zeros((1, self.model.n_columns))
         cost[0, j] = sign
         y = self.certifier.project(duals)
-        d, error = self.certifier.residuals(cost, y)
-        low, high = d[0] - error[0], d[0] + error[0]
+        (low,), (high,) = self.certifier.residuals(cost, y)
         # A residual of the right sign on a half-bounded column needs no box: only its
         # finite side counts.
         right = (low >= 0) & np.isfinite(self.model.lower)
@@ -111,9 +108,7 @@ class _FreeColumns:
             upper=np.where(right, self.model.upper, 0.0),
         )
         beta = Certifier(boxed).lower_bounds(cost, y)[0]
-        exact_zero = (d[0] == 0) & (error[0] == 0)
-        errors = clean * np.maximum(np.abs(low), np.abs(high))
-        return beta, np.where(exact_zero, 0.0, errors)
+        return beta, clean * np.maximum(np.abs(low), np.abs(high))
 
     def _joint_box(self):
         """A box of one size M for all columns that the inequalities close over."""
@@ -145,7 +140,7 @@ class _FreeColumns:
             return
         e = max(0.0 if errors is None else 1.01 * errors.sum() for _, errors in rows)
         if e < 0.5:
-            size = 1.01 * max(abs(beta) for beta, _ in rows) / (1.0 - e) + 1e-300
+            size = 1.01 * max(abs(beta) for beta, _ in rows) / (1.0 - e) + NEGLIGIBLE
             for j in closed:
                 self.lower[j] = max(self.lower[j], -size)
                 self.upper[j] = min(self.upper[j], size)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import sparse
 
+from pyomo_relu.common.powers import power_of_two
 from pyomo_relu.errors import BoundsError
 
 
@@ -164,16 +165,6 @@ def _canonical(matrix):
         matrix = matrix.copy()
         matrix.sum_duplicates()
     return matrix
-
-
-def power_of_two(size):
-    """The largest power of two up to ``size`` per entry, 1 where that is 0.
-
-    Exponents are kept within +-300: products of two stay exact in float64.
-    """
-    size = np.asarray(size, dtype=float)
-    exponent = np.clip(np.frexp(size)[1] - 1, -300, 300)
-    return np.where(size > 0, np.ldexp(1.0, exponent), 1.0)
 
 
 def _row_maximum(matrix):

@@ -43,7 +43,9 @@ moves a coefficient by at most r * 2**-1074, hence the value by that times the s
 magnitude; ``UNDERFLOW`` times the sum of all magnitudes is far more.
 """
 
-#: Unit roundoff of float64.
+import numpy as np
+
+#: Unit roundoff of float64: one operation errs by at most this share of its result.
 UNIT = 2.0**-53
 
 #: Added wherever underflow could hide a rounding error: the least normal number.
@@ -51,6 +53,9 @@ TINY = 2.0**-1022
 
 #: Relative to the sum of all magnitudes; covers underflow in products of matrices.
 UNDERFLOW = 2.0**-1000
+
+#: Smaller than any width or size that matters; keeps divisions by zero away.
+NEGLIGIBLE = 1e-300
 
 
 def gamma(n):
@@ -64,3 +69,29 @@ def slack(n):
     One is ours, the other the forward pass's; see the module's derivation.
     """
     return 2.2 * gamma(n + 24)
+
+
+def rounding(*parts, operations=2):
+    """More than a few float64 operations err by.
+
+    Parameters
+    ----------
+    *parts : array_like
+        No operand or result exceeds the sum of their magnitudes.
+    operations : int
+        Charged twice: the error bound and the number moved by it are rounded as well.
+    """
+    size = np.abs(parts[0])
+    for part in parts[1:]:
+        size = size + np.abs(part)
+    return 2.0 * operations * UNIT * size
+
+
+def down(value):
+    """The next number below: a result that is rounded is at least this."""
+    return np.nextafter(value, -np.inf)
+
+
+def up(value):
+    """The next number above: a result that is rounded is at most this."""
+    return np.nextafter(value, np.inf)

@@ -20,7 +20,7 @@ penalty.
 import numpy as np
 from scipy import sparse
 
-from pyomo_relu.linear.model import power_of_two
+from pyomo_relu.common.powers import power_of_two
 
 #: Sizes between 1 / BAND and BAND are left alone.
 BAND = 64.0

@@ -3,6 +3,7 @@
 from pyomo.common.dependencies import numpy as np
 
 from pyomo_relu import bounds as bounds_
+from pyomo_relu.model.declared_bounds import declared_bounds
 
 #: So many constraints, bounds and networks are named.
 _MOST = 8
@@ -28,7 +29,9 @@ def contradiction(surrounding, cutoff=None, seconds=SECONDS, proves=None):
     -------
     str
     """
-    linear, names = _declared(surrounding), [repr(n) for n in surrounding.row_names]
+    lower, upper = declared_bounds(surrounding)
+    linear = surrounding.linear.replace(lower=lower, upper=upper)
+    names = [repr(n) for n in surrounding.row_names]
     if cutoff is not None:
         columns, coefficients, value = cutoff
         linear = linear.with_row(columns, coefficients, -np.inf, value)
@@ -63,26 +66,6 @@ def contradiction(surrounding, cutoff=None, seconds=SECONDS, proves=None):
     if not found.networks:
         return f"It has no solution even without the networks: {text}."
     return f"{text[0].upper()}{text[1:]}."
-
-
-def _declared(surrounding):
-    """The linear model with Var bounds as the modeller declared them."""
-    declared = {}
-    for block in surrounding.blocks:
-        record = block.record
-        if record.encoding is not None:
-            record.encoding.saved.modellers(declared)
-        for run in reversed(record.runs):
-            run.variables.modellers(declared)
-    linear = surrounding.linear
-    ends = linear.lower.copy(), linear.upper.copy()
-    for j, var in enumerate(surrounding.variables):
-        for side, free in enumerate((-np.inf, np.inf)):
-            if (id(var), side) in declared and not var.fixed:
-                bound = declared[id(var), side]
-                end = var.domain.bounds()[side] if bound is None else bound
-                ends[side][j] = free if end is None else float(end)
-    return linear.replace(lower=ends[0], upper=ends[1])
 
 
 def _listed(what, items):

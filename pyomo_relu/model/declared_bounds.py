@@ -2,12 +2,11 @@
 
 from typing import NamedTuple
 
-from pyomo.common.dependencies import numpy as np
-from pyomo.core.base import value
 from pyomo.core.base.block import Block
 from pyomo.gdp import Disjunct
 
 from pyomo_relu.block.block import ReLUNetworkBlockData
+from pyomo_relu.block.var_bounds import ends
 
 
 class Piece(NamedTuple):
@@ -56,27 +55,11 @@ def declared_bounds(surrounding):
     -------
     lower, upper : numpy.ndarray, shape (n_columns,)
     """
-    linear, sides = surrounding.linear, declared_sides(surrounding.blocks[0].model())
+    linear, sides = surrounding.linear, {}
+    if surrounding.blocks:
+        sides = declared_sides(surrounding.blocks[0].model())
     lower, upper = linear.lower.copy(), linear.upper.copy()
     for j, var in enumerate(surrounding.variables):
         if not var.fixed:
             lower[j], upper[j] = ends(var, sides)
     return lower, upper
-
-
-def ends(var, sides):
-    """A Var's bounds, its domain's included, with ``sides`` in place of its own.
-
-    Parameters
-    ----------
-    var : VarData
-    sides : dict
-        {(id(var), side): bound}; see ``TightenedVars.modellers``.
-    """
-    least, most = var.domain.bounds()
-    low = value(sides.get((id(var), 0), var._lb))
-    high = value(sides.get((id(var), 1), var._ub))
-    return (
-        max((float(a) for a in (least, low) if a is not None), default=-np.inf),
-        min((float(a) for a in (most, high) if a is not None), default=np.inf),
-    )

@@ -19,6 +19,7 @@ from pyomo.repn import generate_standard_repn
 
 from pyomo_relu import bounds as bounds_
 from pyomo_relu.block.block import ReLUNetworkBlockData
+from pyomo_relu.block.var_bounds import ends
 from pyomo_relu.errors import ModelError
 from pyomo_relu.model.unit_copies import UnitCopies
 from pyomo_relu.model.unit_rows import modellers_objective
@@ -312,11 +313,7 @@ class _Reader:
             if var.value is None:
                 raise _without_value(var)
             return float(var.value), float(var.value)
-        lower, upper = var.bounds
-        return (
-            -np.inf if lower is None else float(lower),
-            np.inf if upper is None else float(upper),
-        )
+        return ends(var)
 
 
 def _without_value(var):

@@ -20,6 +20,7 @@ from pyomo.core.expr.visitor import identify_variables, replace_expressions
 from pyomo.gdp import Disjunct
 from pyomo.repn import generate_standard_repn
 
+from pyomo_relu.common.powers import power_of_two
 from pyomo_relu.common.transaction import on_rollback
 from pyomo_relu.model.unit_copies import copy_of
 
@@ -258,9 +259,7 @@ def _multiple(repn, sizes, huge):
         size += abs(value(coef)) * _size(var, sizes)
     if size == 0.0 or not np.isfinite(size) or _TINY <= size <= huge:
         return None
-    exponent = np.floor(np.log2(_TARGET / size))
-    exponent = np.clip(exponent, -_LARGEST_EXPONENT, _LARGEST_EXPONENT)
-    return float(2.0**exponent)
+    return float(power_of_two(_TARGET / size, exponent=_LARGEST_EXPONENT))
 
 
 def _size(var, sizes):

@@ -12,6 +12,7 @@ every layer that reads neuron j, be it before or after the activation, divides b
 import numpy as np
 from scipy import sparse
 
+from pyomo_relu.common import powers
 from pyomo_relu.common.arguments import (
     a_network,
     checked,
@@ -30,6 +31,9 @@ from pyomo_relu.network.network import Network
 LARGEST_FACTOR = 2.0**30
 
 _MAX_SWEEPS = 1000
+
+#: Of the least and the largest numbers of float64.
+_EXPONENT = 1023
 
 
 @checked(NetworkError, network=a_network)
@@ -124,8 +128,7 @@ def power_of_two(factors, up=None):
     up : bool or None
         None rounds to the nearest exponent, False down, True up.
     """
-    rounding = {None: np.rint, False: np.floor, True: np.ceil}[up]
-    return [np.exp2(rounding(np.log2(s))) for s in factors]
+    return [powers.power_of_two(s, up, _EXPONENT) for s in factors]
 
 
 @checked(NetworkError, network=a_network, max_sweeps=whole)

@@ -100,7 +100,7 @@ def descend(evaluate, X, lower, upper, steps, project=None, clock=None):
     steps : int
     project : callable, optional
         X -> feasible X; the default clips to the box.
-    clock : Clock, optional
+    clock : Deadline, optional
         Stops between two steps.
 
     Returns

@@ -11,6 +11,8 @@ from pyomo.common.collections import ComponentMap
 from pyomo_relu.block.bounds_runs import release_void_bounds
 from pyomo_relu.block.values import point
 from pyomo_relu.common.arguments import checked, flag, is_sequence, names, real, whole
+from pyomo_relu.common.deadline import Deadline
+from pyomo_relu.common.progress import counting_bar
 from pyomo_relu.errors import InfeasibleError, ModelError
 from pyomo_relu.linear.solve import solve_linear
 from pyomo_relu.model.blocks import (
@@ -22,7 +24,6 @@ from pyomo_relu.model.contradiction import SECONDS, contradiction
 from pyomo_relu.model.surrounding import read_surrounding
 from pyomo_relu.search.methods import METHODS
 from pyomo_relu.search.points import check_linear, problem_of, with_points
-from pyomo_relu.search.problem import Clock
 from pyomo_relu.search.project import with_reachable_outputs
 from pyomo_relu.search.searcher import Searcher, check_rows
 from pyomo_relu.search.walk import solve_region
@@ -146,13 +147,13 @@ def find_point(
     release_void_bounds(blocks)
     surrounding = read_surrounding(model, blocks)
     check_linear(surrounding)
-    clock, given = Clock(time_limit), problem_of(surrounding)
+    clock, given = Deadline(time_limit), problem_of(surrounding)
     try:
         return _search(
             surrounding, given, clock, seed, progress, start, run, rounds, stop_at
         )
     except InfeasibleError as error:
-        seconds = min(clock.limit() or SECONDS, SECONDS)
+        seconds = clock.left(SECONDS)
         raise InfeasibleError(
             f"find_point: '{model.name}' is infeasible. "
             f"{contradiction(surrounding, seconds=seconds)} (Found because {error})"
@@ -171,7 +172,7 @@ def _search(surrounding, given, clock, seed, progress, start, methods, rounds, s
             check_rows(searcher)
         if start is not None:
             columns = with_points(given, _points(surrounding, start)) / units.columns
-            searcher.offer(solve_region(problem, columns, clock.limit()), "start")
+            searcher.offer(solve_region(problem, columns, clock.left()), "start")
         _run(searcher, methods, math.inf if rounds is None else rounds)
     return _result(surrounding, searcher, units, objective)
 
@@ -193,7 +194,7 @@ class _Objective:
 def _run(searcher, methods, rounds):
     if not searcher.problem.networks:
         problem = searcher.problem
-        answer = solve_linear(problem.linear, problem.costs, searcher.clock.limit())
+        answer = solve_linear(problem.linear, problem.costs, searcher.clock.left())
         searcher.offer(answer.primal, "linear")
         return
     done = idle = 0
@@ -207,7 +208,7 @@ def _run(searcher, methods, rounds):
         # without any incumbent yet there is nothing to be content with, but a search
         # without a limit of time must end where no point exists
         gained = len(searcher.trajectory) > before
-        hopeful = searcher.best is None and math.isfinite(searcher.clock.seconds)
+        hopeful = searcher.best is None and not searcher.clock.endless
         idle = 0 if gained or hopeful else idle + 1
 
 
@@ -269,21 +270,11 @@ def _result(surrounding, searcher, units, objective):
 @contextlib.contextmanager
 def _report(progress, objective):
     """A callback for improvements: a log line each, and a progress line if wanted."""
-    bar = None
-    if progress:
-        from tqdm.auto import tqdm
+    with counting_bar(progress, "search", "improvements") as count:
 
-        bar = tqdm(desc="search", unit=" improvements")
+        def on_improvement(seconds, value, method):
+            value = objective(value)
+            logger.debug(f"{seconds:.3f} s: objective {value:.9g} by {method}")
+            count(objective=f"{value:.6g}", by=method)
 
-    def on_improvement(seconds, value, method):
-        value = objective(value)
-        logger.debug(f"{seconds:.3f} s: objective {value:.9g} by {method}")
-        if bar is not None:
-            bar.set_postfix(objective=f"{value:.6g}", by=method, refresh=False)
-            bar.update()
-
-    try:
         yield on_improvement
-    finally:
-        if bar is not None:
-            bar.close()

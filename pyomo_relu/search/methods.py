@@ -68,7 +68,7 @@ def complete(searcher, columns):
     answer = solve_linear(
         problem.linear.replace(lower=lower, upper=upper),
         problem.costs,
-        searcher.clock.limit(5.0),
+        searcher.clock.left(5.0),
     )
     return answer.primal
 
@@ -128,13 +128,13 @@ def _approach_from_samples(searcher):
             return
         if searcher.best is None:
             point, _ = approach(feasibility, scales, start, clock)
-            point = solve_region(problem, point, clock.limit(_SECONDS))
+            point = solve_region(problem, point, clock.left(_SECONDS))
             if not searcher.offer(point, "ascent"):
                 continue
             better = walk(problem, point, clock.share(_SECONDS), searcher.rng)
             searcher.offer(better, "walk")
         point, _ = approach(problem, scales, start, clock)
-        searcher.offer(solve_region(problem, point, clock.limit(_SECONDS)), "ascent")
+        searcher.offer(solve_region(problem, point, clock.left(_SECONDS)), "ascent")
 
 
 def relax_walk(searcher):
@@ -166,7 +166,7 @@ def sample_mip(searcher):
         point = improve_by_mip(searcher.big_m, searcher.best, searcher.clock)
         if point is None:
             return
-        better = solve_region(searcher.problem, point, searcher.clock.limit(5.0))
+        better = solve_region(searcher.problem, point, searcher.clock.left(5.0))
         if not searcher.offer(better, "sample_mip"):
             return
 

@@ -143,7 +143,7 @@ def restart_points(big_m, rng, clock):
     """
     n, costs = big_m.problem.n_columns, big_m.costs()
     model = big_m.model
-    answer = solve_linear(model, costs, clock.limit(_MIP_SECONDS), integer=False)
+    answer = solve_linear(model, costs, clock.left(_MIP_SECONDS), integer=False)
     if answer.primal is None:
         return
     yield answer.primal[:n]
@@ -162,7 +162,7 @@ def restart_points(big_m, rng, clock):
             lower[layer.z[i]] = upper[layer.z[i]] = float(not state[i])
             flipped = model.replace(lower=lower, upper=upper)
             trial = solve_linear(
-                flipped, costs, clock.limit(_MIP_SECONDS), integer=False
+                flipped, costs, clock.left(_MIP_SECONDS), integer=False
             )
             if trial.primal is not None:
                 model, answer = flipped, trial
@@ -212,6 +212,6 @@ def improve_by_mip(big_m, columns, clock, freed=_FREED):
         lower[free], upper[free], integer[free] = 0.0, 1.0, True
     small = model.replace(lower=lower, upper=upper, integer=integer)
     answer = solve_linear(
-        small, big_m.costs(), clock.limit(_MIP_SECONDS), mip_gap=_MIP_GAP
+        small, big_m.costs(), clock.left(_MIP_SECONDS), mip_gap=_MIP_GAP
     )
     return None if answer.primal is None else answer.primal[: big_m.problem.n_columns]

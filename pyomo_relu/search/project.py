@@ -62,7 +62,7 @@ def input_box(problem, relaxed, clock):
                 continue
             costs = np.zeros(relaxed.n_columns)
             costs[column] = sign
-            answer = solve_linear(relaxed, costs, clock.limit(), integer=False)
+            answer = solve_linear(relaxed, costs, clock.left(), integer=False)
             if answer.primal is None or abs(answer.objective) > _LARGE:
                 raise ModelError(
                     f"input '{relaxed.name(column)}' has no finite "
@@ -141,7 +141,7 @@ def nearest_linear_point(relaxed, columns, target, width, clock):
     )
     price = 1.0 / np.where(width > 0, width, 1.0)
     costs = np.concatenate([np.zeros(n), price, price])
-    answer = solve_linear(model, costs, clock.limit(5.0), mip_gap=0.05)
+    answer = solve_linear(model, costs, clock.left(5.0), mip_gap=0.05)
     if answer.status == INFEASIBLE:
         raise InfeasibleError(
             "the model's linear constraints and bounds have no solution within what "

@@ -23,7 +23,7 @@ class Searcher:
     Parameters
     ----------
     problem : Problem
-    clock : Clock
+    clock : Deadline
     seed : int
     on_improvement : callable, optional
         Called as ``on_improvement(seconds, value, method)``.

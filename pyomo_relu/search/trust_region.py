@@ -94,7 +94,7 @@ def approach(problem, scales, columns, clock, steps=40, close=1e-7):
     scales : Scales
     columns : numpy.ndarray, shape (n_columns,)
         Satisfies the modeller's rows; outputs need not be the networks'.
-    clock : Clock
+    clock : Deadline
     steps : int
     close : float
         Deviation at which the rows count as met.
@@ -164,5 +164,5 @@ def _step(problem, scales, columns, radius, mu, clock):
         np.concatenate([linear.integer, free.astype(bool)]),
     )
     costs = np.concatenate([problem.costs, price, price])
-    answer = solve_linear(model, costs, clock.limit(_STEP_SECONDS), mip_gap=_STEP_GAP)
+    answer = solve_linear(model, costs, clock.left(_STEP_SECONDS), mip_gap=_STEP_GAP)
     return None if answer.primal is None else answer.primal[:n]

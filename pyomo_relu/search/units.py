@@ -12,14 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pyomo_relu.bounds.relaxation.model import propagate
 from pyomo_relu.errors import InfeasibleError
+from pyomo_relu.linear.box_rows import propagate
 from pyomo_relu.linear.unit_range import BAND, UnitRange, range_sizes
 from pyomo_relu.network.network import Network
 from pyomo_relu.network.scaling import scaled_layers
-
-#: Largest violation of a feasible point, in unit range.
-FEASIBILITY = 1e-6
 
 #: Points at which networks are evaluated to see how far their outputs reach.
 _SAMPLES = 64

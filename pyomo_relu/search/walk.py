@@ -11,8 +11,8 @@ a box; here for several networks and any linear rows on inputs and outputs.
 
 import numpy as np
 
+from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.linear.solve import solve_linear
-from pyomo_relu.search.problem import Clock
 from pyomo_relu.search.regions import joint_region
 
 #: Steps across a region's boundary, as shares of the way just walked.
@@ -33,7 +33,7 @@ def walk(problem, columns, clock=None, rng=None, subproblem_seconds=10.0):
     problem : Problem
     columns : numpy.ndarray, shape (n_columns,)
         Only the networks' inputs count.
-    clock : Clock, optional
+    clock : Deadline, optional
     rng : numpy.random.Generator, optional
         For the points around an optimum that are tried before it is accepted.
     subproblem_seconds : float
@@ -44,11 +44,11 @@ def walk(problem, columns, clock=None, rng=None, subproblem_seconds=10.0):
     numpy.ndarray, shape (n_columns,), or None
         A feasible point of the whole problem; None if the first region has none.
     """
-    clock = clock or Clock()
+    clock = clock or Deadline()
     rng = np.random.default_rng(rng)
 
     def limit():
-        return clock.limit(subproblem_seconds)
+        return clock.left(subproblem_seconds)
 
     best = solve_region(problem, columns, limit())
     if best is None:

@@ -243,7 +243,7 @@ class OBBT(BoundTransformation):
                     **self._solving(config),
                 )
             except InfeasibleError as error:
-                seconds = min(deadline.left() or SECONDS, SECONDS)
+                seconds = deadline.left(SECONDS)
                 raise InfeasibleError(
                     f"{self.NAME}: '{surrounding.blocks[0].model().name}' is "
                     f"infeasible. {contradiction(surrounding, cutoff, seconds)} "

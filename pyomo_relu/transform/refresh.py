@@ -31,13 +31,14 @@ from pyomo.gdp.util import is_child_of
 from pyomo_relu.block.applications import application
 from pyomo_relu.block.bounds_in_force import input_box, use_bounds
 from pyomo_relu.block.bounds_runs import GIVEN, BoundsRun
+from pyomo_relu.block.var_bounds import ends
 from pyomo_relu.common.documentation import show_module_docstring
 from pyomo_relu.common.model_reading import model_read_once, read_again
 from pyomo_relu.common.options import read_options
 from pyomo_relu.common.transaction import transaction
 from pyomo_relu.errors import TransformationError
 from pyomo_relu.model.blocks import in_disjunct, network_blocks
-from pyomo_relu.model.declared_bounds import ends, pieces_in_force
+from pyomo_relu.model.declared_bounds import pieces_in_force
 from pyomo_relu.model.surrounding import in_force
 from pyomo_relu.transform.options import declare_targets
 

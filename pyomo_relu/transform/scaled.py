@@ -47,6 +47,7 @@ from pyomo_relu import bounds as bounds_
 from pyomo_relu import network as network_
 from pyomo_relu.block.encoding import Encoding
 from pyomo_relu.block.rows import affine_rows
+from pyomo_relu.common.powers import is_power_of_two
 from pyomo_relu.errors import TransformationError
 from pyomo_relu.transform.base import NetworkFormulation, check_encoded
 from pyomo_relu.transform.bigm import encode_big_m
@@ -232,7 +233,7 @@ def _scaled_bounds(bounds, factors):
     network = network_.rescale_network(bounds.network, factors)
     lower, upper = list(bounds.lower), list(bounds.upper)
     for k, s in enumerate(factors):
-        widening = np.where(np.frexp(s)[0] == 0.5, 0.0, _RELATIVE)
+        widening = np.where(is_power_of_two(s), 0.0, _RELATIVE)
         low, high = s * lower[k], s * upper[k]
         low, high = low - widening * np.abs(low), high + widening * np.abs(high)
         ceiling = network.layers[k].ceiling

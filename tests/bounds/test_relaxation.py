@@ -11,12 +11,12 @@ from scipy import sparse
 from pyomo_relu.bounds.crown.interval import interval_bounds
 from pyomo_relu.bounds.relaxation.model import (
     EmbeddedNetwork,
-    propagate,
     relax_model,
 )
 from pyomo_relu.bounds.relaxation.network import relax_layer, relax_window
 from pyomo_relu.errors import BoundsError, InfeasibleError
-from pyomo_relu.linear.model import LinearModel, power_of_two
+from pyomo_relu.linear.box_rows import propagate
+from pyomo_relu.linear.model import LinearModel
 from pyomo_relu.network import INPUT, Layer, Network, Source
 from tests.random_networks import boxes, networks, random_network, sample
 
@@ -110,13 +110,6 @@ def test_only_ancestors_are_in_the_relaxation():
     network = Network(layers, [("x", (2,))], [("y", (2,))])
     model, columns = relax_layer(network, interval_bounds(network, -1.0, 1.0), 2)
     assert list(columns.post) == [1] and model.n_columns == 2 + 4
-
-
-@settings(max_examples=50, deadline=None)
-@given(st.floats(1e-80, 1e80))
-def test_power_of_two(size):
-    p = float(power_of_two(size))
-    assert p <= size < 2 * p and np.frexp(p)[0] == 0.5
 
 
 def test_equilibration_is_exact():

@@ -1,7 +1,5 @@
 """What branching proves about a box: rows, lines, dual bounds, LPs, MILPs."""
 
-import time
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -22,6 +20,7 @@ from pyomo_relu.branch.points.incumbent import FEASIBILITY, Incumbent
 from pyomo_relu.branch.points.region import RegionLP
 from pyomo_relu.branch.read import read_model
 from pyomo_relu.branch.tree import Tree
+from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.linear.box_rows import BoxRows, RowPattern
 from pyomo_relu.linear.model import LinearModel
 from tests.random_networks import networks, random_network
@@ -441,7 +440,7 @@ def test_twins_that_cancel_are_left_to_milps():
 
 def test_bounds_below_the_cutoff_are_not_called_optimal_or_infeasible():
     problem = tightened_root(read_model(two_networks()).problem)
-    tree = Tree(problem, BranchOptions(), time.perf_counter())
+    tree = Tree(problem, BranchOptions(), Deadline())
     tree._closed = 0.5  # a MILP was solved, but its solution is no point of the model
     assert tree._conclusion() == "stalled"
     found = branch(problem)

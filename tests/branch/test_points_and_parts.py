@@ -23,10 +23,10 @@ from pyomo_relu.branch.points.assignment import Assignments
 from pyomo_relu.branch.points.budget import Budget
 from pyomo_relu.branch.points.incumbent import FEASIBILITY, Incumbent
 from pyomo_relu.branch.read import read_model
+from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.linear.box_rows import BoxRows, RowPattern
 from pyomo_relu.linear.model import LinearModel
 from pyomo_relu.network import Network
-from pyomo_relu.search.problem import Clock
 from tests.branch.test_truth import routing
 from tests.random_networks import random_network
 
@@ -256,12 +256,12 @@ def test_integer_values_are_improved_by_moving_some():
         points = np.random.default_rng(seed).uniform(
             problem.lower, problem.upper, (1, problem.n_columns)
         )
-        assignments.work(points, Clock(5.0))
+        assignments.work(points, Deadline(5.0))
         if incumbent.full is None:
             first = branch(problem, BranchOptions(mip_gap=1e3)).full
             incumbent.offer(first[problem.columns][None])
         before = incumbent.value
-        while assignments.work([], Clock(5.0)):
+        while assignments.work([], Deadline(5.0)):
             pass
         assert best - 1e-5 <= incumbent.value <= before
         violation = problem.original.violation(incumbent.full[None])

@@ -13,6 +13,7 @@ import pytest
 from pyomo_relu.bounds.crown.interval import interval_bounds
 from pyomo_relu.bounds.obbt.layerwise import lp_obbt
 from pyomo_relu.bounds.obbt.milp import milp_obbt
+from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.common.executor import run_tasks
 from pyomo_relu.errors import SolverError
 from tests.bounds import obbt_sessions
@@ -182,7 +183,7 @@ def test_no_task_starts_after_the_deadline(clock):
         clock.advance(0.05)
         return task
 
-    run = run_tasks(work, list(range(100)), deadline=clock.now + 0.2)
+    run = run_tasks(work, list(range(100)), deadline=Deadline(0.2))
     assert run.results == [0, 1, 2, 3] + [None] * 96
 
 

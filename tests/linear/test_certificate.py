@@ -11,6 +11,7 @@ from scipy.optimize import linprog
 
 from pyomo_relu.bounds.crown.interval import interval_bounds
 from pyomo_relu.errors import InfeasibleError
+from pyomo_relu.linear.box_rows import BoxRows, propagate
 from pyomo_relu.linear.certificate import Certifier, evaluation_errors
 from pyomo_relu.linear.column_bounds import bound_free_columns
 from pyomo_relu.linear.model import LinearModel
@@ -164,3 +165,46 @@ def test_evaluation_error_covers_float64(scale):
         for i, v in enumerate(exact):
             assert abs(Fraction(computed[k][0, i]) - v) <= Fraction(errors[k][i])
         assert np.all(errors[k] <= 1e-12 * (1e-300 + bounds.upper[k] - bounds.lower[k]))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_boxes_and_models_have_the_same_bounds(seed):
+    """Of several costs over one model and of several boxes; both below the exact one."""
+    model = random_model(seed)
+    rng = np.random.default_rng(seed)
+    costs = rng.normal(size=(3, model.n_columns))
+    duals = rng.normal(size=(3, model.n_rows))
+    certifier, rows = Certifier(model), BoxRows.of_model(model)
+    bounds = certifier.lower_bounds(costs, duals)
+    y = certifier.project(duals)
+    lower, upper = model.lower[None], model.upper[None]
+    for k in range(3):
+        one = slice(k, k + 1)
+        found = rows.dual_bounds(costs[one], np.zeros(1), duals[one], lower, upper)[0]
+        assert found == pytest.approx(bounds[k], rel=1e-12, abs=1e-12)
+        assert Fraction(found) <= exact_value(model, costs[k], y[k])
+
+
+def test_rays_prove_that_boxes_are_empty():
+    """``x_0 + x_1 >= 3`` in two boxes, one of which has such a point."""
+    A = sparse.csr_array(np.ones((1, 2)))
+    model = LinearModel(A, np.array([3.0]), np.array([np.inf]), np.zeros(2), np.ones(2))
+    assert Certifier(model).proves_infeasible(np.array([-1e-30]))
+    assert not Certifier(model).proves_infeasible(np.array([0.0]))
+    assert not Certifier(model).proves_infeasible(None)
+    one = BoxRows.of_model(model)
+    both = (np.repeat(a, 2, axis=0) for a in (one.data, one.lower, one.upper))
+    rows = BoxRows(one.pattern, *both)
+    upper = np.array([[1.0, 1.0], [1.0, 2.0]])
+    rays = np.array([[-1e-30], [1.0]])
+    assert rows.proven_empty(rays, np.zeros((2, 2)), upper).tolist() == [True, False]
+    with pytest.raises(InfeasibleError, match="empty"):
+        propagate(model)
+
+
+def test_one_huge_term_leaves_other_bounds_sharp():
+    """``x_0 + x_1 <= 5``: how far x_0 could reach says nothing about x_1's error."""
+    A = sparse.csr_array(np.ones((1, 2)))
+    upper = np.array([1e15, 1e15])
+    model = LinearModel(A, np.array([-np.inf]), np.array([5.0]), np.zeros(2), upper)
+    assert np.all(propagate(model)[1] <= 5.0 + 1e-13)

@@ -23,7 +23,6 @@ Source: Wang, Lozano, Cardonha, Bergman, "Optimizing over an ensemble of trained
 networks", INFORMS Journal on Computing 35 (2023), for the Lagrangian relaxation.
 """
 
-import time
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -41,6 +40,7 @@ from pyomo_relu.common.arguments import (
     seconds,
     whole,
 )
+from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.common.executor import run_tasks
 from pyomo_relu.common.table import format_table
 from pyomo_relu.errors import BoundsError, InfeasibleError, SolverError
@@ -171,8 +171,7 @@ def lagrangian_bound(
     networks = members_of("networks", networks)
     lower, upper = _common_box(networks, lower, upper)
     networks = [network_of("networks", network) for network in networks]
-    start = time.monotonic()
-    deadline = None if time_limit is None else start + time_limit
+    deadline = Deadline(time_limit)
     ensemble = Ensemble(networks, lower, upper, weights, neuron_bounds, rows)
     u = _start(ensemble, multipliers)
     run = _Run(ensemble, solver or "auto", solve_limit, executor)
@@ -181,16 +180,15 @@ def lagrangian_bound(
     for _ in range(iterations):
         if run.gap <= tolerance * max(ensemble.unit, abs(run.value)):
             break
-        left = None if deadline is None else deadline - time.monotonic()
         direction = run.last - run.last.mean(axis=0)
         direction = direction / ensemble.units
         square = float((direction**2).sum())
-        if square == 0.0 or (left is not None and left <= 0):
+        if square == 0.0 or deadline.passed():
             break  # equal copies: the bound is the minimum, up to solver tolerances
         target = run.value if np.isfinite(run.value) else 0.9 * run.bounds[-1]
         step = scale * abs(target - run.bounds[-1]) / square
         u = u + step * direction / ensemble.units
-        better = run.evaluate(u, left)
+        better = run.evaluate(u, deadline.left())
         since = 0 if better else since + 1
         if since >= 3:  # Held and Karp: halve the step where the bound stalls
             scale, since, u = 0.5 * scale, 0, run.best
@@ -202,7 +200,7 @@ def lagrangian_bound(
         run.best,
         tuple(run.bounds),
         run.unfinished,
-        time.monotonic() - start,
+        deadline.elapsed(),
     )
 
 

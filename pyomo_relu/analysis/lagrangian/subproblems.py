@@ -10,6 +10,7 @@ from pyomo_relu.bounds.tightening import tighten
 from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import BoundsError
 from pyomo_relu.linear.model import LinearModel
+from pyomo_relu.linear.rounding import rounding
 from pyomo_relu.linear.sessions.choice import open_session
 from pyomo_relu.linear.sessions.session import INFEASIBLE, OPTIMAL, ask
 from pyomo_relu.linear.unit_range import UnitRange, factors, range_sizes
@@ -148,7 +149,7 @@ class Ensemble:
         """Largest ``(sum_e u_e) x`` over the box, with room for its rounding."""
         rest = u.sum(axis=0)
         size = np.maximum(np.abs(self.lower), np.abs(self.upper))
-        rest = np.abs(rest) + len(u) * 2.0**-52 * np.abs(u).sum(axis=0)
+        rest = np.abs(rest) + rounding(np.abs(u).sum(axis=0), operations=len(u))
         return float((rest * size).sum())
 
     def feasible(self, X, tolerance=1e-6):

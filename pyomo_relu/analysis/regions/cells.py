@@ -4,7 +4,6 @@ What the counting methods share; no counting in here.  Points are given by the *
 inputs u (those with lower < upper): x = E u + e.  All maps are affine in u.
 """
 
-import math
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -255,4 +254,3 @@ def check_limit(max_regions, time_limit):
             f"max_regions and time_limit must be positive, got {max_regions} and "
             f"{time_limit}."
         )
-    return math.inf if time_limit is None else float(time_limit)

@@ -8,7 +8,6 @@ sees).  All counts are of activation regions, as in the literature on formulatio
 affine functions and of maximal connected pieces that share one.
 """
 
-import time
 from dataclasses import dataclass, field
 
 from pyomo_relu.analysis.arguments import box_of, network_of, record_of
@@ -25,6 +24,7 @@ from pyomo_relu.analysis.regions.limits import (
     theoretical_upper_bound,
 )
 from pyomo_relu.common.arguments import checked, flag, optional, real, whole
+from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.common.table import format_table
 from pyomo_relu.errors import NetworkError
 
@@ -147,8 +147,8 @@ def count_regions(
         )
     lower, upper = box_of("count_regions", network, lower, upper)
     network = network_of("count_regions: network", network, NetworkError)
-    start = time.monotonic()
-    deadline = start + check_limit(max_regions, time_limit)
+    check_limit(max_regions, time_limit)
+    deadline = Deadline(time_limit)
     box = Box(network, lower, upper)
     if method == "auto":
         method = "geometry" if box.dimension <= 2 else "lp"
@@ -181,6 +181,6 @@ def count_regions(
         int(labels.max()) + 1 if exact else None,
         connected_pieces(labels, pairs) if exact else None,
         sum(len(set(index.tolist())) for index, _, _ in maps.cuts),
-        time.monotonic() - start,
+        deadline.elapsed(),
         tuple(regions),
     )

@@ -6,8 +6,6 @@ The cells that are left after the last layer are the activation regions.  No lin
 programme is needed, and with rational arithmetic nothing is rounded.
 """
 
-import time
-
 import numpy as np
 
 from pyomo_relu.analysis.regions.cells import Maps
@@ -23,8 +21,7 @@ def subdivide(maps: Maps, max_regions, deadline):
         With at most two free inputs.
     max_regions : int
         Stop when it is certain that there are at least so many.
-    deadline : float
-        Value of ``time.monotonic()`` at which to stop.
+    deadline : Deadline
 
     Returns
     -------
@@ -42,7 +39,7 @@ def subdivide(maps: Maps, max_regions, deadline):
     regions = []
     stack = [(_corners(maps), (), (), ())]
     while stack:
-        if len(regions) + len(stack) >= max_regions or time.monotonic() > deadline:
+        if len(regions) + len(stack) >= max_regions or deadline.passed():
             return regions, len(stack)
         vertices, pattern, pre, post = stack.pop()
         k = len(pattern)

@@ -10,13 +10,13 @@ Source: the walk over an arrangement's cells is reverse search's neighbour relat
 of a ReLU network.
 """
 
-import time
 from collections import deque
 
 import numpy as np
 from scipy import sparse
 
 from pyomo_relu.errors import NetworkError, SolverError
+from pyomo_relu.linear.rounding import NEGLIGIBLE
 from pyomo_relu.linear.sessions.highs_runs import make_highs, run_on_own_thread
 
 #: Balls and facets of a smaller radius (the box being [-1, 1]^n) are not seen.
@@ -75,8 +75,7 @@ def search(maps, max_regions, deadline, seed=0):
         In floating-point arithmetic, with at least one free input.
     max_regions : int
         Stop after so many regions.
-    deadline : float
-        Value of ``time.monotonic()`` at which to stop.
+    deadline : Deadline
     seed : int
         Of the directions that are tried before linear programmes.
 
@@ -245,10 +244,10 @@ class _Programme:
 
     def _solve(self):
         """Largest t and its s; -inf if infeasible."""
-        left = self.deadline - time.monotonic()
-        if left <= 0:
+        if self.deadline.passed():
             raise _OutOfTime
-        if np.isfinite(left):
+        left = self.deadline.left()
+        if left is not None:
             used = self.highs.getRunTime()  # HiGHS counts over all runs of a session
             self.highs.setOptionValue("time_limit", used + left)
         run_on_own_thread(self.highs)
@@ -321,7 +320,7 @@ class _Programme:
         directions = np.vstack([-self.G, rng.normal(size=(2 * m, n))])
         slack, speed = self.G @ s + self.h, -directions @ self.G.T
         with np.errstate(divide="ignore"):
-            times = np.where(speed > 0, slack / np.maximum(speed, 1e-300), np.inf)
+            times = np.where(speed > 0, slack / np.maximum(speed, NEGLIGIBLE), np.inf)
             box = (1 - np.sign(directions) * s) / np.abs(directions)
         times = np.column_stack([times, box.min(axis=1)])
         first = np.argmin(times, axis=1)

@@ -11,6 +11,7 @@ import numpy as np
 from pyomo_relu.bounds.crown.crown import crown_batch, output_lines
 from pyomo_relu.common.arguments import bounds_record, checked
 from pyomo_relu.errors import BoundsError, InfeasibleError
+from pyomo_relu.linear.rounding import NEGLIGIBLE
 from pyomo_relu.linear.unit_range import factors
 
 #: Slack of the model's rows on cells, relative to the size of a row's terms (or to 1
@@ -239,7 +240,7 @@ class CellPartition:
         score = np.full(divisible.shape, np.inf)
         score[cell, dim] = gaps[: cell.size] + gaps[cell.size :]
         # longer edges win ties: lines of equal quality say nothing else
-        relative = edge / np.maximum(self.upper - self.lower, 1e-300).max(axis=0)
+        relative = edge / np.maximum(self.upper - self.lower, NEGLIGIBLE).max(axis=0)
         score = score * (1.0 + 1e-6) - 1e-9 * relative
         best = score.argmin(axis=1)
         at = np.flatnonzero(best[cell] == dim)

@@ -7,6 +7,7 @@ import numpy as np
 from pyomo_relu.bounds.cells.partition import CellPartition
 from pyomo_relu.common.arguments import bounds_record, checked, whole
 from pyomo_relu.errors import BoundsError
+from pyomo_relu.linear.rounding import NEGLIGIBLE
 
 #: Breakpoints closer than this, relative to the box, count as one.
 _SAME_POINT = 1e-11
@@ -111,7 +112,7 @@ def affine_pieces(bounds, max_cells, rows=None):
 
 def _corners_of(points, values):
     """Indices of the ends and of the points where some output bends."""
-    span = np.maximum(np.ptp(values, axis=0), 1e-300)
+    span = np.maximum(np.ptp(values, axis=0), NEGLIGIBLE)
     size = np.abs(values).max(axis=0)
     allowed = _STRAIGHT * np.maximum(span, size)
     kept = [0]

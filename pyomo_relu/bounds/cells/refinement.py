@@ -3,14 +3,13 @@
 Everything in here decides which cells there are, never whether they are valid.
 """
 
-import time
-
 import numpy as np
 
 from pyomo_relu.bounds.cells.partition import CellPartition
 from pyomo_relu.bounds.cells.relaxation import CellRelaxation
 from pyomo_relu.bounds.relaxation.model import checked_networks
 from pyomo_relu.common.arguments import checked, kind, vector
+from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.errors import BoundsError
 
 #: Most cells of one network that are halved together, and rounds of halving for each
@@ -84,7 +83,7 @@ class CellRefinement:
         str
             Why it ended: "tolerance", "cells", "time", "no optimum".
         """
-        deadline = np.inf if time_limit is None else time.monotonic() + time_limit
+        deadline = Deadline(time_limit)
         while True:
             relaxation = self._relaxation()
             solved = relaxation.solve()
@@ -94,7 +93,7 @@ class CellRefinement:
             if self._finished(solved[1], tolerance):
                 reason = "tolerance"
                 break
-            if time.monotonic() > deadline:
+            if deadline.passed():
                 reason = "time"
                 break
             if not self._grow(solved[1], tolerance):

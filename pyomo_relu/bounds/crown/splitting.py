@@ -1,7 +1,6 @@
 """Input splitting: bounds over cells of the input box; each cell's bounds are CROWN's."""
 
 import itertools
-import time
 from numbers import Real
 from typing import NamedTuple
 
@@ -12,7 +11,9 @@ from pyomo_relu.bounds.crown.backward import BackwardPass
 from pyomo_relu.bounds.crown.crown import bound_layers, crown_bounds
 from pyomo_relu.bounds.neuron_bounds import NeuronBounds
 from pyomo_relu.common.arguments import checked, optional, seconds
+from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.errors import BoundsError
+from pyomo_relu.linear.rounding import NEGLIGIBLE
 
 #: Multiply-adds of one round; a round bounds its cells in one batch.
 _ROUND = 2e8
@@ -110,7 +111,7 @@ def split_bounds(
     BoundsError
         If the box is infinite, reversed or of the wrong shape, or an option is invalid.
     """
-    deadline = np.inf if time_limit is None else time.monotonic() + time_limit
+    deadline = Deadline(time_limit)
     lower, upper = check_box(network, lower, upper)
     if not isinstance(neurons, str) or neurons not in ("all", "unstable", "outputs"):
         raise BoundsError(
@@ -165,7 +166,7 @@ class _Splitting:
             room = min(self.batch, self.max_cells - self.n_cells)
             if room <= 0:
                 return "cells"
-            if time.monotonic() > deadline:
+            if deadline.passed():
                 return "time"
             self._split(chosen[:room])
 
@@ -226,7 +227,7 @@ class _Splitting:
         """Bounds that are good enough, and the range attained, per neuron."""
         low, high = self.attained_low, self.attained_high
         size = np.maximum(np.abs(low), np.abs(high))
-        width = np.maximum(high - low, np.maximum(1e-9 * size, 1e-300))
+        width = np.maximum(high - low, np.maximum(1e-9 * size, NEGLIGIBLE))
         slack = self.tolerance * width
         sign_low = (low >= 0) & (union_low < 0)
         sign_high = (high <= 0) & (union_high > 0)

@@ -17,7 +17,9 @@ from pyomo_relu.bounds.statistics import (
     NO_TIME,
     SIGN_KNOWN,
 )
+from pyomo_relu.common.deadline import ENDLESS, Deadline
 from pyomo_relu.linear.certificate import Certifier
+from pyomo_relu.linear.rounding import NEGLIGIBLE, rounding
 from pyomo_relu.linear.sessions.choice import open_session
 from pyomo_relu.linear.sessions.session import INFEASIBLE, OPTIMAL, TIME_LIMIT, ask
 
@@ -49,8 +51,7 @@ class Chunk:
         not worth an LP.
     aggressive_filter : bool
         Gleixner et al. 2017: LPs with summed objectives whose points filter many.
-    deadline : float, optional
-        ``time.time()`` at which to stop.
+    deadline : Deadline
     """
 
     model: object
@@ -66,7 +67,7 @@ class Chunk:
     stop_at_sign: bool = False
     filter_tolerance: float = 1e-8
     aggressive_filter: bool = False
-    deadline: float = None
+    deadline: Deadline = ENDLESS
 
 
 @dataclass
@@ -103,12 +104,16 @@ def certified(chunk, certifier, costs, rows, sides, duals):
     """Proven bounds of neurons ``rows`` on ``sides`` from row duals; (p,) values."""
     sign = np.where(sides == LOWER, 1.0, -1.0)
     safe = certifier.lower_bounds(sign[:, None] * costs[rows], duals)
-    safe = safe * chunk.factor[rows]
-    value = sign * safe + chunk.bias[rows] - sign * chunk.pad[rows]
-    # Two roundings of numbers no larger than these.
-    error = 4e-16 * (np.abs(safe) + np.abs(chunk.bias[rows]) + chunk.pad[rows])
+    return neuron_bound(chunk, rows, sign, safe)
+
+
+def neuron_bound(chunk, rows, sign, bound):
+    """Bounds of neurons from those of ``sign * costs x``, rounded outward."""
+    bound = bound * chunk.factor[rows]
+    bias, pad = chunk.bias[rows], chunk.pad[rows]
+    error = rounding(bound, bias, pad)
     error = np.where(np.isfinite(error), error, 0.0)
-    return value - sign * error
+    return sign * bound + bias - sign * pad - sign * error
 
 
 class _ChunkRun:
@@ -119,7 +124,7 @@ class _ChunkRun:
         self.dense = chunk.costs[:, self.used].toarray()
         self.costs = chunk.costs.toarray()
         self.left = np.array(chunk.wanted, dtype=bool)
-        self.width = np.maximum(chunk.upper - chunk.lower, 1e-300)
+        self.width = np.maximum(chunk.upper - chunk.lower, NEGLIGIBLE)
         self.close = chunk.filter_tolerance * self.width
         self.result = ChunkResult(np.full(size, -np.inf), np.full(size, np.inf))
         self.certifier = Certifier(chunk.model)
@@ -151,7 +156,7 @@ class _ChunkRun:
             if self.chunk.aggressive_filter:
                 values = self._filter_rounds(session)
             while self.left.any() and not self.result.infeasible:
-                if self._remaining() == 0:
+                if self.chunk.deadline.passed():
                     self._skip(NO_TIME, self.left)
                     return
                 i, side = self._next(values)
@@ -161,11 +166,6 @@ class _ChunkRun:
                     values = self._filter(point)
         except KeyboardInterrupt:
             self.result.interrupted = True
-
-    def _remaining(self):
-        if self.chunk.deadline is None:
-            return None
-        return max(self.chunk.deadline - time.time(), 0.0)
 
     def _next(self, values):
         """The wanted bound that the last point comes closest to."""
@@ -207,7 +207,7 @@ class _ChunkRun:
 
     def _ask(self, session, columns, coefficients):
         self.result.solves += 1
-        return ask(session, columns, coefficients, self._remaining())
+        return ask(session, columns, coefficients, self.chunk.deadline.left())
 
     def _check_sign(self, i, side):
         duals = self.collected[-1][2]

@@ -21,8 +21,10 @@ from pyomo_relu.bounds.statistics import (
     LayerStatistics,
     TighteningStatistics,
 )
+from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.errors import BoundsError, InfeasibleError
 from pyomo_relu.linear.certificate import Certifier, evaluation_errors
+from pyomo_relu.linear.rounding import NEGLIGIBLE, rounding
 from pyomo_relu.network.layer import INPUT
 
 
@@ -88,7 +90,6 @@ def lp_obbt(
     SolverError
         If the solver is missing or refuses the model's size.
     """
-    deadline = None if time_limit is None else time.time() + time_limit
     run = OBBTRun(
         solver,
         stop_at_sign,
@@ -97,7 +98,7 @@ def lp_obbt(
         executor,
         chunk_size,
         recompute_lost,
-        deadline,
+        Deadline(time_limit),
         progress,
     )
     check_bounds(network, bounds)
@@ -124,12 +125,8 @@ def _tighten_layer(network, bounds, k, targets, run, row):
     targets.costs = affine_costs(layer, columns, np.arange(layer.size), model.n_columns)
     if not model.n_rows:
         return exact_layer(network, bounds, k, model, targets, row)
-    left = len(network.layers) - k
-    deadline = run.deadline
-    if deadline is not None:
-        # Equal shares for the layers to come; what one saves goes to the next.
-        now = time.time()
-        deadline = now + max(deadline - now, 0.0) / left
+    # Equal shares for the layers to come; what one saves goes to the next.
+    deadline = run.deadline.part(len(network.layers) - k)
     lower, upper, infeasible = run.tighten(model, targets, row, deadline)
     if infeasible or np.any(lower > upper):
         raise InfeasibleError(
@@ -145,10 +142,10 @@ def exact_layer(network, bounds, k, model, targets, row):
     costs = targets.costs.toarray()
     none = np.zeros((costs.shape[0], 0))
     certifier = Certifier(model)
-    pad = targets.pad + 4e-16 * np.abs(targets.bias)
+    pad = targets.pad + rounding(targets.bias)
     lower = certifier.lower_bounds(costs, none) + targets.bias
     upper = targets.bias - certifier.lower_bounds(-costs, none)
-    pad = pad + 4e-16 * (np.abs(lower) + np.abs(upper))
+    pad = pad + rounding(lower, upper)
     row.skip(EXACT, int(targets.wanted.sum()))
     return replace_layer(bounds, k, lower - pad, upper + pad, "interval")
 
@@ -251,7 +248,7 @@ def influence(network, bounds):
     for k in reversed(range(len(network.layers))):
         lower, upper = bounds.lower[k], bounds.upper[k]
         if k < len(network.layers) - 1:
-            width = np.maximum(upper - lower, 1e-300)
+            width = np.maximum(upper - lower, NEGLIGIBLE)
             slope = np.clip(np.maximum(upper, 0) / width, 0.0, 1.0)
             slope = np.where(lower >= 0, 1.0, np.where(upper <= 0, 0.0, slope))
             weight_pre[k] += slope * weight[k]
@@ -263,7 +260,7 @@ def influence(network, bounds):
     scores = []
     for k in range(len(network.layers)):
         lower, upper = bounds.lower[k], bounds.upper[k]
-        width = np.maximum(upper - lower, 1e-300)
+        width = np.maximum(upper - lower, NEGLIGIBLE)
         with np.errstate(invalid="ignore", over="ignore"):
             height = np.maximum(-lower, 0) * (np.maximum(upper, 0) / width)
             if k == len(network.layers) - 1:

@@ -22,6 +22,7 @@ from pyomo_relu.bounds.obbt.layerwise import (
 from pyomo_relu.bounds.obbt.run import OBBTRun
 from pyomo_relu.bounds.relaxation.network import affine_costs, relax_window
 from pyomo_relu.bounds.statistics import TighteningStatistics
+from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.errors import BoundsError
 
 #: Points at which the network is evaluated to catch wrong claims of a solver.
@@ -82,7 +83,7 @@ def milp_obbt(
         executor=executor,
         chunk_size=chunk_size,
         recompute_lost=recompute_lost,
-        deadline=None if time_limit is None else time.time() + time_limit,
+        deadline=Deadline(time_limit),
         progress=progress,
         solve_limit=solve_limit,
         milp=True,
@@ -113,10 +114,7 @@ def _tighten_layer(network, bounds, k, window, targets, run, row):
     targets.costs = affine_costs(layer, columns, np.arange(layer.size), model.n_columns)
     if not model.n_rows:
         return exact_layer(network, bounds, k, model, targets, row)
-    deadline = run.deadline
-    if deadline is not None:
-        now = time.time()
-        deadline = now + max(deadline - now, 0.0) / (len(network.layers) - k)
+    deadline = run.deadline.part(len(network.layers) - k)
     lower, upper, _ = run.tighten(model, targets, row, deadline)
     return replace_layer(bounds, k, lower, upper, "milp")
 

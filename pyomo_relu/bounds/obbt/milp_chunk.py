@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pyomo_relu.bounds.obbt.chunk import LOWER, UPPER, Chunk, ChunkResult
+from pyomo_relu.bounds.obbt.chunk import LOWER, UPPER, Chunk, ChunkResult, neuron_bound
 from pyomo_relu.bounds.statistics import FILTERED, INTERRUPTED, NO_TIME, SIGN_KNOWN
 from pyomo_relu.linear.sessions.choice import open_session
 from pyomo_relu.linear.sessions.session import OPTIMAL, ask
@@ -72,12 +72,11 @@ def _solve_all(chunk, session, left, result):
         for side in sides:
             if not left[i, side]:
                 continue
-            limit = _limit(chunk)
-            if limit is not None and limit <= 0:
+            if chunk.deadline.passed():
                 _count(result, NO_TIME, left.sum())
                 return
             left[i, side] = False
-            _solve(chunk, session, i, side, limit, result)
+            _solve(chunk, session, i, side, result)
             if chunk.stop_at_sign and left[i, 1 - side] and _decided(chunk, i, result):
                 left[i, 1 - side] = False
                 _count(result, SIGN_KNOWN, 1)
@@ -91,31 +90,24 @@ def _decided(chunk, i, result):
     return upper <= 0 or lower >= ceiling or (lower >= 0 and upper <= ceiling)
 
 
-def _solve(chunk, session, i, side, limit, result):
+def _solve(chunk, session, i, side, result):
     sign = 1.0 if side == LOWER else -1.0
     row = chunk.costs[[i]]
-    answer = ask(session, row.indices, sign * row.data, limit)
+    answer = ask(
+        session, row.indices, sign * row.data, chunk.deadline.left(chunk.solve_limit)
+    )
     result.solves += 1
     if answer.status != OPTIMAL:
         result.failures[answer.status] = result.failures.get(answer.status, 0) + 1
     if answer.dual_bound is None or not np.isfinite(answer.dual_bound):
         return
-    factor, bias = chunk.factor[i], chunk.bias[i]
     bound = answer.dual_bound - PADDING * (1.0 + abs(answer.dual_bound))
-    value = sign * factor * bound + bias
-    value -= sign * (chunk.pad[i] + 4e-16 * (abs(bias) + abs(factor * bound)))
+    value = float(neuron_bound(chunk, i, sign, bound))
     attained = chunk.attained[i, side]
     if sign * value > sign * attained:
         result.failures["contradicted"] = result.failures.get("contradicted", 0) + 1
         return
     (result.lower if side == LOWER else result.upper)[i] = value
-
-
-def _limit(chunk):
-    left = None if chunk.deadline is None else chunk.deadline - time.time()
-    if chunk.solve_limit is None:
-        return left
-    return chunk.solve_limit if left is None else min(left, chunk.solve_limit)
 
 
 def _count(result, reason, count):

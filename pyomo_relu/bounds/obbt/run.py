@@ -1,7 +1,6 @@
 """One layer's LPs: cut into chunks, run on an executor, merged."""
 
 import logging
-import time
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,9 +12,10 @@ from pyomo_relu.bounds.statistics import (
     NO_TIME,
     WORKER_LOST,
 )
+from pyomo_relu.common.deadline import ENDLESS, Deadline
 from pyomo_relu.common.executor import run_tasks
+from pyomo_relu.common.powers import power_of_two
 from pyomo_relu.errors import SolverError
-from pyomo_relu.linear.model import power_of_two
 from pyomo_relu.linear.sessions.choice import session_class
 
 logger = logging.getLogger("pyomo.relu.bounds")
@@ -55,8 +55,7 @@ class OBBTRun:
         workers not at all.
     recompute_lost : bool
         Whether chunks of dead workers are done in the main process.
-    deadline : float, optional
-        ``time.time()`` at which to stop.
+    deadline : Deadline
     progress : callable, optional
     solve_limit : float, optional
         Seconds per MILP.
@@ -71,7 +70,7 @@ class OBBTRun:
     executor: object = None
     chunk_size: int = 16
     recompute_lost: bool = True
-    deadline: float = None
+    deadline: Deadline = ENDLESS
     progress: object = None
     solve_limit: float = None
     milp: bool = False
@@ -84,10 +83,6 @@ class OBBTRun:
         session_class(self.solver)
         if self.chunk_size < 1:
             raise SolverError(f"chunk_size must be at least 1, not {self.chunk_size}.")
-
-    def out_of_time(self):
-        """True once the deadline has passed."""
-        return self.deadline is not None and time.time() >= self.deadline
 
     def tighten(self, model, targets, row, deadline=None):
         """Proven bounds of the targets; counts go to ``row`` (LayerStatistics).
@@ -144,7 +139,7 @@ class OBBTRun:
             def done(finished):
                 self.progress(row.method, row.layer, finished, len(chunks))
 
-        deadline = chunks[0].deadline if chunks else None
+        deadline = chunks[0].deadline if chunks else ENDLESS
         task = solve_milp_chunk if self.milp else solve_chunk
         run = run_tasks(
             task, chunks, self.executor, deadline, self.recompute_lost, done

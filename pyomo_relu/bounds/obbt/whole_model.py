@@ -20,10 +20,12 @@ from pyomo_relu.bounds.obbt.layerwise import (
     replace_layer,
 )
 from pyomo_relu.bounds.obbt.run import OBBTRun, Targets
-from pyomo_relu.bounds.relaxation.model import propagate, relax_model, unit_costs
+from pyomo_relu.bounds.relaxation.model import relax_model, unit_costs
 from pyomo_relu.bounds.relaxation.network import affine_costs
 from pyomo_relu.bounds.statistics import LayerStatistics, TighteningStatistics
+from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.errors import BoundsError, InfeasibleError
+from pyomo_relu.linear.box_rows import propagate
 from pyomo_relu.linear.column_bounds import bound_free_columns
 
 logger = logging.getLogger("pyomo.relu.bounds")
@@ -268,7 +270,7 @@ def run_model_obbt(tightening):
     for step in steps:
         if run.interrupted:
             break
-        if run.out_of_time():
+        if run.deadline.passed():
             tightening.statistics.time_limit_reached = True
             tightening.statistics.note(
                 "LPs of some layers were not started: time limit"
@@ -280,12 +282,11 @@ def run_model_obbt(tightening):
 
 def make_run(solver, stop_at_sign, time_limit, executor, progress, **options):
     """An OBBTRun whose clock starts now."""
-    deadline = None if time_limit is None else time.time() + time_limit
     return OBBTRun(
         solver=solver,
         stop_at_sign=stop_at_sign,
         executor=executor,
-        deadline=deadline,
+        deadline=Deadline(time_limit),
         progress=progress,
         **options,
     )

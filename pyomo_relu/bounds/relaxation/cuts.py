@@ -15,7 +15,6 @@ programming formulations for trained neural networks", Mathematical Programming 
 (2020), theorem 2 and proposition 3.  No Pyomo in here.
 """
 
-import time
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +23,7 @@ from scipy import sparse
 from pyomo_relu.bounds.neuron_bounds import NeuronBounds
 from pyomo_relu.bounds.relaxation.model import checked_networks
 from pyomo_relu.common.arguments import checked, kind, vector
+from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.errors import BoundsError
 from pyomo_relu.linear.model import ModelBuilder
 from pyomo_relu.linear.sessions.choice import open_session
@@ -251,7 +251,7 @@ class CutRounds:
         str
             Why it ended: "no violated row", "bound", "rounds", "time", "no optimum".
         """
-        deadline = np.inf if time_limit is None else time.monotonic() + time_limit
+        deadline = Deadline(time_limit)
         at = np.flatnonzero(self.costs)
         reason, primal = "rounds", None
         for _ in range(max_rounds + 1):
@@ -266,7 +266,7 @@ class CutRounds:
             if self._stalled(tolerance, answer.unit):
                 reason = "bound"
                 break
-            if len(self.values) > max_rounds or time.monotonic() > deadline:
+            if len(self.values) > max_rounds or deadline.passed():
                 reason = "rounds" if len(self.values) > max_rounds else "time"
                 break
             if not self._separate(primal, violation):

@@ -6,9 +6,10 @@ from scipy import sparse
 from pyomo_relu.branch.joint_parts import support
 from pyomo_relu.linear.box_rows import BoxRows, RowPattern
 from pyomo_relu.linear.model import LinearModel
+from pyomo_relu.linear.rounding import rounding
 
-#: Covers forming a row's coefficients and constant, relative to their magnitudes.
-_ROUNDING = 2.0**-49
+#: Operations, at most, in which a row's coefficients and constant are formed.
+_OPERATIONS = 8
 
 
 class FunctionRows:
@@ -115,7 +116,7 @@ class FunctionRows:
                 row_lower[:, at] = _outward(side, constant, -1.0)
         coefficients, constant = self._objective.line(lines, reach)
         constant = constant + p.constant
-        constant -= 2.0**-51 * (np.abs(constant) + abs(p.constant))
+        constant -= rounding(constant, p.constant)
         data.append(coefficients)
         row_upper[:, -1] = _outward(cutoff, constant, 1.0)
         data = np.concatenate(data, axis=1)
@@ -190,7 +191,7 @@ class _Part:
         coefficients = np.tile(self.rest, (len(A), 1))
         coefficients[:, self.at] += A
         size = (np.abs(A) + np.abs(self.rest[self.at])) * reach[:, self.inputs]
-        error = _ROUNDING * (size.sum(axis=1) + np.abs(c))
+        error = rounding(size.sum(axis=1), c, operations=_OPERATIONS)
         return coefficients, c - error if self.below else c + error
 
     def _given(self, lines):
@@ -206,5 +207,5 @@ def _outward(side, constant, sign):
     """``side - constant`` rounded away from the feasible set."""
     with np.errstate(invalid="ignore"):
         value = side - constant
-        value = value + sign * 2.0**-51 * (np.abs(side) + np.abs(constant))
+        value = value + sign * rounding(side, constant)
     return np.where(np.isnan(value), sign * np.inf, value)

@@ -1,10 +1,10 @@
 """The LPs of a batch of boxes, solved by HiGHS; bounds are proven from their duals."""
 
-import time
 from dataclasses import dataclass
 
 import numpy as np
 
+from pyomo_relu.common.deadline import ENDLESS
 from pyomo_relu.linear.sessions.highs_runs import (
     call_highs,
     make_highs,
@@ -63,7 +63,7 @@ class NodeLPs:
         self._index = pattern.column.astype(np.int32)
         self._continuous = np.zeros(pattern.n_columns, dtype=np.int32)
 
-    def solve(self, rows, costs, constants, lower, upper, deadline=np.inf):
+    def solve(self, rows, costs, constants, lower, upper, deadline=ENDLESS):
         """Minimise ``costs[b]'x`` over the rows and box of each b.
 
         Parameters
@@ -72,9 +72,9 @@ class NodeLPs:
         costs : numpy.ndarray, shape (B, n)
         constants : numpy.ndarray, shape (B,)
         lower, upper : numpy.ndarray, shape (B, n)
-        deadline : float
-            ``time.time()`` after which no further LP is started; what is left
-            keeps the bound of zero multipliers.
+        deadline : Deadline
+            After it no further LP is started; what is left keeps the bound of zero
+            multipliers.
 
         Returns
         -------
@@ -87,7 +87,7 @@ class NodeLPs:
         rays = np.zeros(B, dtype=bool)
         unbounded = False
         for b in range(B):
-            if time.time() > deadline:
+            if deadline.passed():
                 break
             status = self._run(rows, b, costs[b], lower[b], upper[b])
             kinds = self._highspy.HighsModelStatus
@@ -103,7 +103,9 @@ class NodeLPs:
         bounds = rows.dual_bounds(costs, constants, duals, lower, upper)
         if rays.any():
             bounds[rays] = -np.inf
-            bounds[self._proven(rows, duals, lower, upper, rays)] = LPS_INFEASIBLE
+            at = np.flatnonzero(rays)
+            proven = rows[at].proven_empty(duals[at], lower[at], upper[at])
+            bounds[at[proven]] = LPS_INFEASIBLE
             duals[rays] = 0.0
         return LPAnswers(bounds, duals, points, solved, unbounded)
 
@@ -139,22 +141,5 @@ class NodeLPs:
         _, exists, ray = call_highs(self._highs.getDualRay)
         if not exists:
             return False
-        ray = np.array(ray)
-        largest = np.abs(ray).max(initial=0.0)
-        if not (np.isfinite(largest) and largest > 0):
-            return False
-        duals[b] = ray / largest
+        duals[b] = ray
         return True
-
-    def _proven(self, rows, rays, lower, upper, which):
-        """Boxes whose ray, in either sign, proves that the rows have no solution."""
-        at = np.flatnonzero(which)
-        zero = np.zeros((at.size, self.pattern.n_columns))
-        none = np.zeros(at.size)
-        proven = np.zeros(at.size, dtype=bool)
-        for sign in (1.0, -1.0):
-            value = rows[at].dual_bounds(
-                zero, none, sign * rays[at], lower[at], upper[at]
-            )
-            proven |= value > 0
-        return at[proven]

@@ -10,10 +10,9 @@ from pyomo_relu.branch.bounding.function_rows import FunctionRows
 from pyomo_relu.branch.bounding.lines import LineBounder
 from pyomo_relu.branch.bounding.lps import LPS_INFEASIBLE, NodeLPs
 from pyomo_relu.branch.nodes import Nodes
+from pyomo_relu.common.deadline import ENDLESS
 from pyomo_relu.linear.column_bounds import bound_free_columns
-
-#: An integer column counts as integer within this distance.
-INTEGRAL = 1e-6
+from pyomo_relu.linear.tolerances import INTEGRALITY
 
 #: A box shrunk to less than this fraction of its edges' product is bounded again.
 _AGAIN = 0.6
@@ -74,7 +73,7 @@ class Relaxation:
     def __setstate__(self, state):
         self.__init__(state["problem"])
 
-    def evaluate(self, nodes, cutoff, deadline=np.inf):
+    def evaluate(self, nodes, cutoff, deadline=ENDLESS):
         """Bound nodes, shrink and drop them, and choose where to branch.
 
         Parameters
@@ -82,8 +81,8 @@ class Relaxation:
         nodes : Nodes
         cutoff : float
             Only points with a smaller objective are of interest.
-        deadline : float
-            ``time.time()`` after which no LP is started.
+        deadline : Deadline
+            After it no LP is started.
 
         Returns
         -------
@@ -260,7 +259,7 @@ class Relaxation:
         fraction[:, ~p.integer] = 0.0
         fraction[~can] = 0.0
         most = fraction.argmax(axis=1)
-        fractional = fraction[rows, most] > INTEGRAL
+        fractional = fraction[rows, most] > INTEGRALITY
         column = np.where(fractional, most, column)
         point = np.where(fractional, points[rows, most], point)
         # an exact box whose LP point is no solution: any integer left, the widest

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from pyomo_relu.errors import BoundsError, InfeasibleError
-from pyomo_relu.linear.box_rows import BoxRows, RowPattern
+from pyomo_relu.linear.box_rows import propagate
 from pyomo_relu.linear.column_bounds import bound_free_columns
 from pyomo_relu.linear.model import LinearModel
 
@@ -31,33 +31,25 @@ def tightened_root(problem):
         If an input stays unbounded; the message names the Var.
     """
     p = problem
-    lower, upper = p.lower.copy()[None], p.upper.copy()[None]
-    lower[:, p.integer] = np.ceil(lower[:, p.integer] - 1e-6)
-    upper[:, p.integer] = np.floor(upper[:, p.integer] + 1e-6)
-    coo = p.plain.tocoo()
-    pattern = RowPattern(coo.row, coo.col, *p.plain.shape)
-    rows = BoxRows(pattern, coo.data[None], p.plain_lower[None], p.plain_upper[None])
-    if rows.tighten(lower, upper, p.integer, rounds=10)[0]:
-        return None
+    model = LinearModel(
+        p.plain, p.plain_lower, p.plain_upper, p.lower, p.upper, p.integer
+    )
     n = p.n_inputs
-    open_ends = ~(np.isfinite(lower[0, :n]) & np.isfinite(upper[0, :n]))
-    if open_ends.any() and p.plain.shape[0]:
-        model = LinearModel(
-            p.plain, p.plain_lower, p.plain_upper, lower[0], upper[0], p.integer
-        )
-        try:
-            low, high, _ = bound_free_columns(model, np.flatnonzero(open_ends))
-        except InfeasibleError:
-            return None
-        np.maximum(lower[0], low, out=lower[0])
-        np.minimum(upper[0], high, out=upper[0])
+    try:
+        lower, upper = propagate(model)
+        open_ends = np.flatnonzero(~(np.isfinite(lower) & np.isfinite(upper))[:n])
+        if open_ends.size and model.n_rows:
+            model = model.replace(lower=lower, upper=upper)
+            lower, upper, _ = bound_free_columns(model, open_ends)
+    except InfeasibleError:
+        return None
     for j in range(n):
-        if not (np.isfinite(lower[0, j]) and np.isfinite(upper[0, j])):
+        if not (np.isfinite(lower[j]) and np.isfinite(upper[j])):
             name = p.original.linear.name(p.columns[j])
             raise BoundsError(
-                f"relu.branch: network input '{name}' has the bounds [{lower[0, j]}, "
-                f"{upper[0, j]}] and the model's linear rows do not bound it either; "
+                f"relu.branch: network input '{name}' has the bounds [{lower[j]}, "
+                f"{upper[j]}] and the model's linear rows do not bound it either; "
                 "branching on inputs needs a finite box. Set bounds with "
                 f"{name}.setlb(...) and {name}.setub(...)."
             )
-    return replace(p, lower=lower[0], upper=upper[0])
+    return replace(p, lower=lower, upper=upper)

@@ -11,9 +11,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from pyomo_relu.branch.bounding.relaxation import INTEGRAL
+from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.errors import ReLUError
-from pyomo_relu.search.problem import Clock, Problem
+from pyomo_relu.linear.tolerances import INTEGRALITY
+from pyomo_relu.search.problem import Problem
 from pyomo_relu.search.project import nearest_linear_point
 from pyomo_relu.search.trust_region import approach, sample_scales
 from pyomo_relu.search.walk import solve_region
@@ -75,7 +76,7 @@ class Assignments:
         points : numpy.ndarray, shape (N, n)
             Minimisers of relaxations, the most promising first; those with fractional
             integer columns are rounded.
-        clock : Clock
+        clock : Deadline
             Stops after the choice during which it passes.
 
         Returns
@@ -157,15 +158,15 @@ class Assignments:
         self._tried.add(key)
         linear = self._problem.linear
         lower, upper = linear.lower.copy(), linear.upper.copy()
-        if np.any(values < lower[self._integers] - INTEGRAL) or np.any(
-            values > upper[self._integers] + INTEGRAL
+        if np.any(values < lower[self._integers] - INTEGRALITY) or np.any(
+            values > upper[self._integers] + INTEGRALITY
         ):
             return
         lower[self._integers] = upper[self._integers] = values
         none = np.zeros(linear.n_columns, dtype=bool)
         fixed = linear.replace(lower=lower, upper=upper, integer=none)
         problem = replace(self._problem, linear=fixed)
-        clock, scales = Clock(_SECONDS), self._scales()
+        clock, scales = Deadline(_SECONDS), self._scales()
         n = self.problem.n_inputs
         inputs = self.problem.columns[:n]
         middle = 0.5 * (self.problem.lower[:n] + self.problem.upper[:n])
@@ -178,7 +179,7 @@ class Assignments:
         if start is None:
             return
         point, _ = approach(problem, scales, start, clock)
-        point = solve_region(problem, point, clock.limit(_SECONDS))
+        point = solve_region(problem, point, clock.left(_SECONDS))
         if point is not None:
             self.incumbent.offer(point[self.problem.columns][None])
 

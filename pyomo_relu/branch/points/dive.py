@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from pyomo_relu.branch.bounding.relaxation import INTEGRAL
 from pyomo_relu.branch.nodes import Nodes
+from pyomo_relu.linear.tolerances import INTEGRALITY
 
 #: Longest path, and how often the opposite half is tried on it.
 _DEPTH = 150
@@ -25,16 +25,12 @@ class Dive:
     ----------
     relaxation : Relaxation
     incumbent : Incumbent
-    left : callable
-        Seconds left.
-    deadline : callable
-        The same as a ``time.time()``.
+    deadline : Deadline
     """
 
-    def __init__(self, relaxation, incumbent, left, deadline):
+    def __init__(self, relaxation, incumbent, deadline):
         self.relaxation = relaxation
         self.incumbent = incumbent
-        self.left = left
         self.deadline = deadline
 
     def run(self, node, cutoff):
@@ -43,9 +39,9 @@ class Dive:
         retreats, halvings = 0, 0
         stack = []
         for _ in range(_DEPTH):
-            if self.left() <= 0:
+            if self.deadline.passed():
                 break
-            done = self.relaxation.evaluate(node, cutoff, self.deadline())
+            done = self.relaxation.evaluate(node, cutoff, self.deadline)
             if not len(done.nodes):
                 if not stack or retreats == _RETREATS:
                     break
@@ -71,7 +67,7 @@ class Dive:
         before = self.incumbent.value
         self.incumbent.offer(point[None])
         if self.incumbent.value == before:
-            self.incumbent.improve(point, min(self.left(), 10.0))
+            self.incumbent.improve(point, self.deadline.left(10.0))
         if self.incumbent.value < before:
             self.incumbent.walk(self.incumbent.full[self.relaxation.problem.columns])
         return self.incumbent.value < before
@@ -84,7 +80,7 @@ class Dive:
             return None
         whole = np.round(point)
         off = np.where(free, np.abs(point - whole), np.inf)
-        fixed = free & (off <= INTEGRAL)
+        fixed = free & (off <= INTEGRALITY)
         if fixed.sum() < free.sum():
             # one more, the least fractional of the others
             off[fixed] = np.inf

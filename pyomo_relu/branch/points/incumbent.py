@@ -3,12 +3,13 @@
 import numpy as np
 
 from pyomo_relu.branch.points.region import RegionLP
+from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.errors import ReLUError
+from pyomo_relu.linear.tolerances import FEASIBILITY
 from pyomo_relu.search.ascent import minimise_over_box
 from pyomo_relu.search.methods import METHODS
-from pyomo_relu.search.problem import Clock, Problem
+from pyomo_relu.search.problem import Problem
 from pyomo_relu.search.searcher import Searcher
-from pyomo_relu.search.units import FEASIBILITY
 
 #: Random points evaluated before branching, and starts and steps of a descent.
 _SAMPLES = 2000
@@ -156,8 +157,8 @@ class Incumbent:
                     tuple(o.output_columns),
                     o.units,
                 )
-                self._searcher = Searcher(problem, Clock(seconds), seed)
-            self._searcher.clock = Clock(seconds)
+                self._searcher = Searcher(problem, Deadline(seconds), seed)
+            self._searcher.clock = Deadline(seconds)
             METHODS["ascent"](self._searcher)
         except ReLUError:
             # proves nothing here: the tree decides whether the model is infeasible

@@ -3,6 +3,7 @@
 import numpy as np
 from scipy import sparse
 
+from pyomo_relu.common.powers import power_of_two
 from pyomo_relu.errors import NetworkError, UnsupportedOperatorError
 from pyomo_relu.network.layer import INPUT, Layer, Source
 from pyomo_relu.network.onnx import budget
@@ -334,7 +335,7 @@ class Operation:
 
 def _shift(tensor, lower, upper):
     """A number per entry within its limits, small beside what the entry may be."""
-    near = np.exp2(np.ceil(np.log2(np.maximum(1.0, tensor.magnitude()))))
+    near = power_of_two(np.maximum(1.0, tensor.magnitude()), up=True)
     kink = FAR * near
     elsewhere = np.where(upper <= kink, upper, -NEAR * near)
     return np.where(lower >= -kink, lower, elsewhere)

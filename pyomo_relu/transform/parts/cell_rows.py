@@ -6,6 +6,7 @@ from pyomo.core.base.set_types import Binary
 from pyomo.core.expr.numeric_expr import LinearExpression
 
 from pyomo_relu import bounds as bounds_
+from pyomo_relu.common.powers import power_of_two
 from pyomo_relu.transform.bigm import encode_big_m
 
 #: States of a neuron on a cell.
@@ -104,7 +105,7 @@ class _CellRows:
     def _model_rows(self):
         base, step = self.partition.cell_rows()
         size = np.maximum(np.abs(base), np.abs(step).max(axis=2, initial=0.0))
-        factor = np.exp2(-np.frexp(size)[1].astype(float))
+        factor = 0.5 / power_of_two(size)
         base, step = factor * base, factor[:, :, None] * step
         binding = base + np.maximum(step, 0.0).sum(axis=2) > 0
         keys = np.argwhere(binding).tolist()

@@ -5,6 +5,7 @@ import logging
 from pyomo.common.dependencies import numpy as np
 
 from pyomo_relu import bounds as bounds_
+from pyomo_relu.block.var_bounds import ends
 from pyomo_relu.errors import TransformationError
 from pyomo_relu.model.reads import variables_read
 from pyomo_relu.model.surrounding import read_surrounding
@@ -86,5 +87,4 @@ def warn_of_leak(name, encoding):
 
 
 def _widths(block):
-    ends = [var.bounds for var in block.output_vars()]
-    return np.array([np.inf if None in pair else pair[1] - pair[0] for pair in ends])
+    return np.array([high - low for low, high in map(ends, block.output_vars())])

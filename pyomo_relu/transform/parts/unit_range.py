@@ -19,7 +19,7 @@ from pyomo_relu import bounds as bounds_
 from pyomo_relu import network as network_
 from pyomo_relu.block.encoding import Encoding
 from pyomo_relu.block.rows import affine_rows
-from pyomo_relu.model.declared_bounds import ends
+from pyomo_relu.block.var_bounds import ends
 from pyomo_relu.model.unit_copies import (
     copies_beside,
     copy_of,
@@ -162,7 +162,7 @@ class CopiedVars(AutoSlots.Mixin):
     def _limits(bounds, end, protected=()):
         """Bounds of a copy: the Var's, and those proven for the network."""
         side, j, var, offset, factor = end
-        lower, upper = ((limit - offset) / factor for limit in ends(var, {}))
+        lower, upper = ((limit - offset) / factor for limit in ends(var))
         if side == "input":
             proven = bounds.input_lower[j], bounds.input_upper[j]
         else:
@@ -185,7 +185,7 @@ class CopiedVars(AutoSlots.Mixin):
             if side == "input":
                 continue  # the encoding's own box tells
             lower, upper = self._limits(bounds, end)
-            low, high = ends(copy_of(var)[0], {})
+            low, high = ends(copy_of(var)[0])
             if low > lower or high < upper:
                 return f"the bounds of '{var.name}' were widened"
         return None

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from pyomo_relu.common.powers import power_of_two
 from pyomo_relu.network.onnx.operation import NEAR
 from pyomo_relu.network.onnx.operators.affine import reduce_sum, reduction_groups
 from pyomo_relu.network.onnx.registry import operator
@@ -35,7 +36,7 @@ def _leaky(operation, x, alpha):
         return pre * alpha + post * (1.0 - alpha)
     # alpha v + (1 - alpha) v loses v: max(0, v) - alpha max(0, -v), with the slope
     # divided between the neuron and its readers
-    root = np.exp2(np.round(0.5 * np.log2(np.maximum(1.0, size))))
+    root = power_of_two(np.sqrt(np.maximum(1.0, size)), up=None)
     return operation.relu(x) - operation.relu(-x * root) * (alpha / root)
 
 
