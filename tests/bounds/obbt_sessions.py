@@ -45,7 +45,9 @@ class Liar(HighsSession):
         case = self.count % 6
         if answer.status != Status.OPTIMAL:
             zeros = np.zeros(self.model.n_columns)
-            return Answer(Status.OPTIMAL, 1e6, zeros, rng.normal(size=self.model.n_rows))
+            return Answer(
+                Status.OPTIMAL, 1e6, zeros, rng.normal(size=self.model.n_rows)
+            )
         if case == 0:
             return Answer(Status.INFEASIBLE, ray=rng.normal(size=answer.duals.size))
         if case == 1:
