@@ -88,9 +88,12 @@ class NodeLPs:
             if answer.status is Status.OPTIMAL:
                 points[b], duals[b], solved[b] = answer.primal, answer.duals, True
             elif answer.status is Status.INFEASIBLE:
-                rays[b] = _usable(answer.ray)
+                size = (
+                    0.0 if answer.ray is None else np.abs(answer.ray).max(initial=0.0)
+                )
+                rays[b] = np.isfinite(size) and size > 0
                 if rays[b]:
-                    duals[b] = answer.ray / np.abs(answer.ray).max()
+                    duals[b] = answer.ray / size
             elif answer.status in _UNBOUNDED:
                 unbounded = True
         bounds = rows.dual_bounds(costs, constants, duals, lower, upper)
@@ -112,10 +115,3 @@ class NodeLPs:
             )
             proven |= value > 0
         return at[proven]
-
-
-def _usable(ray):
-    if ray is None:
-        return False
-    largest = np.abs(ray).max(initial=0.0)
-    return bool(np.isfinite(largest) and largest > 0)

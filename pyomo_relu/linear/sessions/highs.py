@@ -34,6 +34,7 @@ class HighsSession(Session):
         highspy = import_solver("highspy", settings.purpose)
         self._statuses = _statuses(highspy.HighsModelStatus)
         self._error = highspy.HighsStatus.kError
+        self._threads = settings.threads
         self._options_for = None
         self._limited = False
         self._at_root = []
@@ -115,9 +116,10 @@ class HighsSession(Session):
             yield self._solved()
 
     def _solved(self):
-        h = self._highs
-        self._at_root.clear()
-        if run_on_own_thread(h) == self._error:
+        h, figures = self._highs, self.settings.figures
+        if figures:
+            self._at_root.clear()
+        if run_on_own_thread(h, self._threads) == self._error:
             word = h.modelStatusToString(h.getModelStatus())
             # A basis that HiGHS got lost in is no help for the next solve.
             h.clearSolver()
@@ -125,12 +127,12 @@ class HighsSession(Session):
         status = self._status()
         if status is Status.FAILED and not self.integer:
             with self._another_way():
-                run_on_own_thread(h)
+                run_on_own_thread(h, self._threads)
             status = self._status()
         answer = self._mip_answer(status) if self.integer else self._lp_answer(status)
         if status is Status.FAILED:
             answer.word = h.modelStatusToString(h.getModelStatus())
-        if self.settings.figures:
+        if figures:
             answer.figures = self._figures(answer)
         return answer
 
@@ -143,7 +145,7 @@ class HighsSession(Session):
             solution = h.getSolution()
             return Answer(
                 status,
-                h.getInfo().objective_function_value,
+                h.getObjectiveValue(),  # getInfo copies a hundred numbers
                 np.array(solution.col_value),
                 np.array(solution.row_dual),
             )
@@ -179,7 +181,7 @@ class HighsSession(Session):
         if not (self.settings.only_costs_change or self.settings.presolve):
             return self._dual_ray()
         with self._from_scratch(simplex_strategy=_DUAL, presolve="off"):
-            run_on_own_thread(self._highs)
+            run_on_own_thread(self._highs, self._threads)
             return self._dual_ray()
 
     def _dual_ray(self):

@@ -105,13 +105,15 @@ def pass_model(highs, model, integer):
     )
 
 
-def run_on_own_thread(highs):
+def run_on_own_thread(highs, threads=1):
     """``highs.run()`` on a thread whose pool fits; returns its HighsStatus.
+
+    ``threads`` is what the object was made with.
 
     KeyboardInterrupt is raised once HiGHS has returned: it cannot be left running on
     an object that is freed next.
     """
-    if highs.getOptionValue("threads")[1] != 1:
+    if threads != 1:
         return _Worker(highs.resetGlobalScheduler).call(highs.run)
     return call_highs(highs.run)
 
