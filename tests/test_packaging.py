@@ -97,6 +97,21 @@ def test_dependencies_point_one_way(room, may_not_use):
             assert not any(u.startswith(f"pyomo_relu.{other}") for u in used), path
 
 
+def solver_libraries(path):
+    """Names of solver libraries in imports, and in strings that could import them."""
+    names = set(imports(path))
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            names.add(node.value)
+    return {name for name in names if name.split(".")[0] in ("highspy", "gurobipy")}
+
+
+def test_sessions_are_the_only_door_to_solver_libraries():
+    door = PACKAGE / "linear" / "sessions"
+    behind = {path for path in PACKAGE.rglob("*.py") if solver_libraries(path)}
+    assert behind and all(path.parent == door for path in behind), behind
+
+
 def test_modules_are_short_and_say_what_lives_there():
     for path in PACKAGE.rglob("*.py"):
         text = path.read_text()

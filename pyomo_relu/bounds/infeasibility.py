@@ -18,7 +18,7 @@ from pyomo_relu.errors import InfeasibleError, ReLUError
 from pyomo_relu.linear.box_rows import propagate
 from pyomo_relu.linear.certificate import Certifier
 from pyomo_relu.linear.sessions.highs import HighsSession
-from pyomo_relu.linear.sessions.session import INFEASIBLE, ask
+from pyomo_relu.linear.sessions.session import Status, ask
 
 ROW, COLUMN, NETWORK = "row", "column", "network"
 
@@ -145,7 +145,7 @@ class _Search:
         part = self.part(parts)
         with HighsSession(part, integer=True) as session:
             none = np.zeros(0, dtype=int), np.zeros(0)
-            return ask(session, *none, self.deadline.left()).status == INFEASIBLE
+            return ask(session, *none, self.deadline.left()).status == Status.INFEASIBLE
 
     def by_relaxation(self, parts):
         part = self.part(parts)
@@ -180,7 +180,7 @@ def _no_point(model):
         return False
     with HighsSession(model) as session:
         answer = ask(session, np.zeros(0, dtype=int), np.zeros(0))
-    return answer.status == INFEASIBLE and Certifier(model).proves_infeasible(
+    return answer.status == Status.INFEASIBLE and Certifier(model).proves_infeasible(
         answer.ray
     )
 

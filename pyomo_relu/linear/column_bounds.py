@@ -17,7 +17,7 @@ from pyomo_relu.errors import InfeasibleError
 from pyomo_relu.linear.certificate import Certifier
 from pyomo_relu.linear.rounding import NEGLIGIBLE
 from pyomo_relu.linear.sessions.choice import open_session
-from pyomo_relu.linear.sessions.session import INFEASIBLE, OPTIMAL, ask
+from pyomo_relu.linear.sessions.session import Status, ask
 
 _ROUNDS = 5
 
@@ -81,12 +81,14 @@ class _FreeColumns:
     def _solve(self, session, j, sign):
         answer = ask(session, np.array([j]), np.array([sign]), self.deadline.left())
         self.solves += 1
-        if answer.status == INFEASIBLE and self.certifier.proves_infeasible(answer.ray):
+        if answer.status == Status.INFEASIBLE and self.certifier.proves_infeasible(
+            answer.ray
+        ):
             raise InfeasibleError(
                 "the model's bounds and constraints leave no feasible point "
                 f"(proven while bounding {self.model.name(j)})."
             )
-        usable = answer.status == OPTIMAL and answer.duals is not None
+        usable = answer.status == Status.OPTIMAL and answer.duals is not None
         if not usable or np.shape(answer.duals) != (self.model.n_rows,):
             return None
         return answer.duals

@@ -3,23 +3,14 @@
 import numpy as np
 
 from pyomo_relu.linear.sessions.highs import HighsSession
+from pyomo_relu.linear.sessions.session import Settings
 
 #: Share of the objective within which a mixed-integer subproblem counts as solved.
 MIP_GAP = 1e-6
 
 
-class _OneSolve(HighsSession):
-    """A session with the options that a single solve from scratch wants."""
-
-    def __init__(self, linear, integer, mip_gap):
-        super().__init__(linear, integer)
-        options = {"simplex_strategy": 1, "simplex_scale_strategy": 2}
-        if self.integer:
-            options = {"mip_rel_gap": mip_gap, "mip_abs_gap": 1e-9}
-        elif linear.n_rows > 2000:
-            options["presolve"] = "on"
-        for name, value in options.items():
-            self._highs.setOptionValue(name, value)
+#: Rows from which a linear programme is worth presolving.
+_PRESOLVED_ROWS = 2000
 
 
 def solve_linear(linear, costs, time_limit=None, integer=True, mip_gap=MIP_GAP):
@@ -41,6 +32,9 @@ def solve_linear(linear, costs, time_limit=None, integer=True, mip_gap=MIP_GAP):
     Answer
         ``primal`` is None where no feasible point was found.
     """
-    with _OneSolve(linear, integer, mip_gap) as session:
+    settings = Settings(
+        presolve=linear.n_rows > _PRESOLVED_ROWS, relative_gap=mip_gap, rays=False
+    )
+    with HighsSession(linear, integer, settings) as session:
         at = np.flatnonzero(costs)
         return session.minimize(at, np.asarray(costs, dtype=float)[at], time_limit)

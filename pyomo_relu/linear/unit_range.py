@@ -240,4 +240,6 @@ class UnitRange:
         answer.duals = self.duals(answer.duals, unit)
         answer.ray = self.duals(answer.ray)
         answer.unit = unit
+        if answer.figures is not None and answer.figures.root_bound is not None:
+            answer.figures.root_bound *= unit
         return answer

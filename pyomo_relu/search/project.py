@@ -6,7 +6,7 @@ from scipy import sparse
 from pyomo_relu.bounds import LinearModel
 from pyomo_relu.bounds.crown.interval import interval_bounds
 from pyomo_relu.errors import InfeasibleError, ModelError
-from pyomo_relu.linear.sessions.session import INFEASIBLE
+from pyomo_relu.linear.sessions.session import Status
 from pyomo_relu.linear.solve import solve_linear
 
 #: Bounds beyond this count as none.
@@ -142,7 +142,7 @@ def nearest_linear_point(relaxed, columns, target, width, clock):
     price = 1.0 / np.where(width > 0, width, 1.0)
     costs = np.concatenate([np.zeros(n), price, price])
     answer = solve_linear(model, costs, clock.left(5.0), mip_gap=0.05)
-    if answer.status == INFEASIBLE:
+    if answer.status == Status.INFEASIBLE:
         raise InfeasibleError(
             "the model's linear constraints and bounds have no solution within what "
             "the networks can reach."

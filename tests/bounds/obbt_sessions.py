@@ -9,7 +9,7 @@ from scipy.optimize import linprog
 
 from pyomo_relu.linear.sessions.gurobi import GurobiSession
 from pyomo_relu.linear.sessions.highs import HighsSession
-from pyomo_relu.linear.sessions.session import INFEASIBLE, OPTIMAL, TIME_LIMIT, Answer
+from pyomo_relu.linear.sessions.session import Answer, Status
 from pyomo_relu.network import INPUT
 
 
@@ -20,7 +20,7 @@ class NoisyDuals(HighsSession):
 
     def minimize(self, columns, coefficients, time_limit=None):
         answer = super().minimize(columns, coefficients, time_limit)
-        if answer.status != OPTIMAL:
+        if answer.status != Status.OPTIMAL:
             return answer
         rng = np.random.default_rng(columns.size)
         answer.objective += 1.0
@@ -43,21 +43,23 @@ class Liar(HighsSession):
         self.count = getattr(self, "count", -1) + 1
         rng = np.random.default_rng(self.count)
         case = self.count % 6
-        if answer.status != OPTIMAL:
+        if answer.status != Status.OPTIMAL:
             zeros = np.zeros(self.model.n_columns)
-            return Answer(OPTIMAL, 1e6, zeros, rng.normal(size=self.model.n_rows))
+            return Answer(
+                Status.OPTIMAL, 1e6, zeros, rng.normal(size=self.model.n_rows)
+            )
         if case == 0:
-            return Answer(INFEASIBLE, ray=rng.normal(size=answer.duals.size))
+            return Answer(Status.INFEASIBLE, ray=rng.normal(size=answer.duals.size))
         if case == 1:
             return Answer(
-                OPTIMAL, 1e6, answer.primal, np.full(answer.duals.size, np.nan)
+                Status.OPTIMAL, 1e6, answer.primal, np.full(answer.duals.size, np.nan)
             )
         if case == 2:
-            return Answer(OPTIMAL, 1e6, answer.primal[:-1], answer.duals[:-1])
+            return Answer(Status.OPTIMAL, 1e6, answer.primal[:-1], answer.duals[:-1])
         if case == 3:
             return Answer("nonsense", 1e6, answer.primal, -answer.duals)
         if case == 4:
-            return Answer(OPTIMAL, 1e6)
+            return Answer(Status.OPTIMAL, 1e6)
         raise RuntimeError("numerical trouble")
 
 
@@ -65,14 +67,14 @@ class WrongDualBound(HighsSession):
     """A MILP solver that claims every neuron is constant zero."""
 
     def minimize(self, columns, coefficients, time_limit=None):
-        return Answer(OPTIMAL, 0.0, None, dual_bound=1e3)
+        return Answer(Status.OPTIMAL, 0.0, None, dual_bound=1e3)
 
 
 class TimesOut(HighsSession):
     """Every solve ends by its time limit."""
 
     def minimize(self, columns, coefficients, time_limit=None):
-        return Answer(TIME_LIMIT)
+        return Answer(Status.TIME_LIMIT)
 
 
 class EndsAtTheRoot(GurobiSession):
@@ -81,7 +83,7 @@ class EndsAtTheRoot(GurobiSession):
     def __init__(self, model, integer=False):
         super().__init__(model, integer)
         self._model.setParam("NodeLimit", 1)
-        self._statuses[self._gp.GRB.NODE_LIMIT] = TIME_LIMIT
+        self._statuses[self._gp.GRB.NODE_LIMIT] = Status.TIME_LIMIT
 
 
 def slow(clock):

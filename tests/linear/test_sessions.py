@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 
 from pyomo_relu.errors import SolverError
+from pyomo_relu.linear import unit_range
+from pyomo_relu.linear.model import LinearModel
 from pyomo_relu.linear.sessions.choice import open_session, session_class
+from pyomo_relu.linear.sessions.session import Batch, Settings, Status
 from tests.linear.test_certificate import random_model
 
 
@@ -46,6 +49,116 @@ def test_unbounded_and_timed_out_are_said(solver):
         assert answer.status == "time limit" and answer.duals is None
         answer = session.minimize(np.arange(200), np.ones(200))
         assert answer.status == "optimal"
+
+
+@pytest.mark.parametrize("solver", ["highs", "gurobi"])
+@pytest.mark.parametrize("size", [1.0, 1e4])
+def test_changing_anything_equals_a_new_session(solver, size):
+    """Bounds, sides (also of rows that were one-sided) and coefficients."""
+    model = random_model(5, m=8, n=8)
+    model = model.replace(
+        matrix=model.matrix / size,
+        lower=model.lower * size,
+        upper=model.upper * size,
+        row_lower=np.where(np.arange(8) < 4, -np.inf, model.row_lower - 1.0),
+        row_upper=model.row_upper + 1.0,
+    )
+    assert (size == 1.0) == unit_range.UnitRange(model).identity
+    rng = np.random.default_rng(1)
+    A, low, high = model.matrix.toarray(), model.row_lower, model.row_upper
+    lower, upper = model.lower, model.upper
+    columns = np.arange(8)
+    statuses = set()
+    with open_session(solver, model) as session:
+        for _ in range(12):
+            j, i = rng.permutation(8)[:2], rng.permutation(8)[:3]
+            lower, upper = lower.copy(), upper.copy()
+            lower[j] = -rng.uniform(0.2, 1.0, 2) * size
+            upper[j] = rng.uniform(0.2, 1.0, 2) * size
+            session.set_bounds(j, lower[j], upper[j])
+            low, high = low.copy(), high.copy()
+            middle = rng.normal(size=3)
+            low[i], high[i] = middle - [0.0, 0.3, np.inf], middle + [0.0, 0.5, 1.0]
+            session.set_rows(i, low[i], high[i])
+            A[i[0], j[0]] = rng.normal() / size
+            session.set_coefficient(i[0], j[0], A[i[0], j[0]])
+            costs, constant = rng.normal(size=8), rng.normal()
+            answer = session.minimize(columns, costs, constant=constant)
+            changed = type(model)(A, low, high, lower, upper)
+            with open_session(solver, changed) as new:
+                fresh = new.minimize(columns, costs)
+            assert answer.status == fresh.status
+            statuses.add(str(answer.status))
+            if answer.status == "optimal":
+                expected = fresh.objective + constant
+                assert answer.objective == pytest.approx(expected, abs=1e-7 * size)
+        assert "optimal" in statuses
+        session.load(model)
+        with open_session(solver, model) as new:
+            expected = new.minimize(columns, costs).objective
+        found = session.minimize(columns, costs).objective
+        assert found == pytest.approx(expected, abs=1e-7 * size)
+
+
+@pytest.mark.parametrize("solver", ["highs", "gurobi"])
+def test_a_batch_equals_one_session_each(solver):
+    rng = np.random.default_rng(2)
+    B, m, n = 12, 3, 4
+    batch = Batch(
+        np.arange(m + 1) * n,
+        np.tile(np.arange(n), m),
+        rng.normal(size=(B, m * n)),
+        np.full((B, m), -np.inf),
+        rng.normal(size=(B, m)),
+        -np.ones((B, n)),
+        np.full((B, n), 2.0),
+        rng.normal(size=(B, n)),
+    )
+    with session_class(solver)(settings=Settings()) as session:
+        answers = list(session.minimize_each(batch))
+        assert list(session.minimize_each(batch, deadline=0.0)) == []
+    assert len(answers) == B
+    for b, answer in enumerate(answers):
+        with open_session(solver, batch.model(b)) as new:
+            fresh = new.minimize(np.arange(n), batch.costs[b])
+        assert answer.status is fresh.status
+        if answer.status is Status.OPTIMAL:
+            assert answer.objective == pytest.approx(fresh.objective, abs=1e-7)
+            assert answer.duals == pytest.approx(fresh.duals, abs=1e-6)
+        else:
+            assert answer.status is Status.INFEASIBLE and answer.ray is not None
+
+
+@pytest.mark.parametrize("solver", ["highs", "gurobi"])
+def test_limits_gaps_and_figures(solver):
+    """A knapsack of one row with odd weights needs a tree; a node limit stops it."""
+    rng = np.random.default_rng(0)
+    n = 60
+    weights, worth = rng.integers(30, 90, (5, n)), rng.integers(30, 90, n)
+    model = LinearModel(
+        weights,
+        np.full(5, -np.inf),
+        weights.sum(axis=1) // 2 + 0.5,
+        np.zeros(n),
+        np.ones(n),
+        np.ones(n, dtype=bool),
+    )
+    every = np.arange(n)
+
+    def solve(**settings):
+        settings = Settings(figures=True, **settings)
+        with session_class(solver)(model, True, settings) as session:
+            return session.minimize(every, -1e4 * worth, constant=5.0)
+
+    stopped, close = solve(node_limit=1), solve(relative_gap=0.0, absolute_gap=3e5)
+    assert stopped.status is Status.NODE_LIMIT and stopped.figures.nodes <= 2
+    assert close.status is Status.OPTIMAL
+    assert close.objective - close.dual_bound <= 3e5
+    assert close.figures.root_bound <= close.objective
+    assert close.figures.iterations > 0
+    value = -1e4 * worth @ np.round(close.primal) + 5.0
+    assert close.objective == pytest.approx(value)
+    assert stopped.dual_bound <= close.objective + 1.0
 
 
 def test_solvers_by_name():

@@ -10,7 +10,11 @@ import time
 from dataclasses import dataclass, field
 from functools import partial
 
-from pyomo_relu.analysis.effort.solvers import RAW_SOLVERS, run_through_pyomo
+from pyomo_relu.analysis.effort.solvers import (
+    RAW_SOLVERS,
+    run_raw,
+    run_through_pyomo,
+)
 from pyomo_relu.common.arguments import (
     checked,
     flag,
@@ -272,26 +276,18 @@ def _named(entry):
 
 
 def _run_raw(model, solver, options, relaxation):
-    import numpy as np
-
-    from pyomo_relu.linear.unit_range import UnitRange
-
     matrices = Matrices.of(model)
-    scaled = UnitRange(matrices.linear)
-    linear, run = scaled.model, RAW_SOLVERS[solver]
-    costs, unit = scaled.costs(np.arange(linear.n_columns), matrices.costs)
-    figures, point = run(linear, costs, options)
+    linear, costs = matrices.linear, matrices.costs
+    figures, point = run_raw(solver, linear, True, costs, options)
     figures["relaxation_bound"] = None
     if relaxation:
-        relaxed = linear.replace(integer=linear.integer & False)
-        answer, _ = run(relaxed, costs, {**options, "work_limit": None})
+        unlimited = {**options, "work_limit": None}
+        answer, _ = run_raw(solver, linear, False, costs, unlimited)
         if answer["status"] == OPTIMAL:
             figures["relaxation_bound"] = answer["objective"]
     for name in ("objective", "dual_bound", "root_bound", "relaxation_bound"):
-        value = figures[name]
-        figures[name] = matrices.value(None if value is None else unit * value)
+        figures[name] = matrices.value(figures[name])
     if point is not None:
-        point = scaled.point(point)
         for var, x in zip(matrices.columns, point.tolist(), strict=True):
             var.set_value(round(x) if var.is_integer() else x, skip_validation=True)
     return {

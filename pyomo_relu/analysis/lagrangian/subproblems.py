@@ -12,7 +12,7 @@ from pyomo_relu.errors import BoundsError
 from pyomo_relu.linear.model import LinearModel
 from pyomo_relu.linear.rounding import rounding
 from pyomo_relu.linear.sessions.choice import open_session
-from pyomo_relu.linear.sessions.session import INFEASIBLE, OPTIMAL, ask
+from pyomo_relu.linear.sessions.session import Status, ask
 from pyomo_relu.linear.unit_range import UnitRange, factors, range_sizes
 
 
@@ -34,15 +34,15 @@ def solve_subproblem(task):
     model, columns, coefficients, solver, limit = task
     with open_session(solver, model, integer=True) as session:
         answer = ask(session, columns, coefficients, limit)
-    if answer.status == INFEASIBLE:
+    if answer.status == Status.INFEASIBLE:
         return np.inf, None, True
     bound = answer.dual_bound
-    if bound is None and answer.status == OPTIMAL:  # no binaries were left
+    if bound is None and answer.status == Status.OPTIMAL:  # no binaries were left
         bound = answer.objective
     if bound is None:
         bound = _least(model, columns, coefficients)
     bound = bound - PADDING * (answer.unit + abs(bound))
-    return bound, answer.primal, answer.status == OPTIMAL
+    return bound, answer.primal, answer.status == Status.OPTIMAL
 
 
 def _least(model, columns, coefficients):

@@ -16,13 +16,17 @@ import numpy as np
 from scipy import sparse
 
 from pyomo_relu.errors import NetworkError, SolverError
+from pyomo_relu.linear.model import LinearModel
 from pyomo_relu.linear.rounding import NEGLIGIBLE
-from pyomo_relu.linear.sessions.highs_runs import make_highs, run_on_own_thread
+from pyomo_relu.linear.sessions.highs import HighsSession
+from pyomo_relu.linear.sessions.session import Settings, Status
 
 #: Balls and facets of a smaller radius (the box being [-1, 1]^n) are not seen.
 THIN = 1e-8
 #: Two hyperplanes (unit normals) are one if they differ by less.
 COINCIDENT = 1e-9
+
+_SETTINGS = Settings("the search for linear regions", tolerance=1e-10, rays=False)
 
 
 class _Cell:
@@ -97,12 +101,13 @@ def search(maps, max_regions, deadline, seed=0):
     number = {start.key: 0}
     queue, regions, pairs, dropped = deque([start]), [], [], set()
     found = {}
+    session = HighsSession(settings=_SETTINGS)
     try:
         while queue and len(regions) < max_regions:
             cell = queue.popleft()
             cell.set_rows(maps)
             own = number[cell.key]
-            programme = _Programme(cell, deadline)
+            programme = _Programme(session, cell, deadline)
             radius, s = programme.largest_ball()
             if radius <= THIN:
                 dropped.add(own)
@@ -118,6 +123,8 @@ def search(maps, max_regions, deadline, seed=0):
         complete = not queue and not dropped
     except _OutOfTime:
         complete = False
+    finally:
+        session.close()
     return regions, _renumber(pairs, found), complete
 
 
@@ -213,61 +220,47 @@ def _region(maps, cell, s):
 class _Programme:
     """The linear programmes on one cell: variables s and the radius t."""
 
-    def __init__(self, cell, deadline):
-        import highspy
-
-        n = cell.G.shape[1]
+    def __init__(self, session, cell, deadline):
+        self.session, self.deadline = session, deadline
+        self.G, self.h = cell.G, cell.h  # the box's rows follow in the programme
+        self.n = n = cell.G.shape[1]
         eye = sparse.eye_array(n)
         rows = sparse.vstack([sparse.csr_array(cell.G), eye, -eye])
-        self.G, self.h = cell.G, cell.h  # the box's rows follow in the programme
-        self.deadline = deadline
-        options = {"presolve": "off", "primal_feasibility_tolerance": 1e-10}
-        self.highs = highs = make_highs(options, "the search for linear regions")
-        lp = highspy.HighsLp()
         m = len(self.h) + 2 * n
-        matrix = sparse.hstack([rows, -np.ones((m, 1))]).tocsr()
-        lp.num_col_, lp.num_row_ = n + 1, m
-        lp.sense_ = highspy.ObjSense.kMaximize
-        lp.col_cost_ = np.append(np.zeros(n), 1.0)
-        lp.col_lower_ = np.append(-np.ones(n), -np.inf)
-        lp.col_upper_ = np.append(np.ones(n), np.inf)
-        lp.row_lower_ = np.append(-self.h, -np.ones(2 * n))
-        lp.row_upper_ = np.full(m, np.inf)
-        lp.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
-        lp.a_matrix_.start_ = matrix.indptr
-        lp.a_matrix_.index_ = matrix.indices
-        lp.a_matrix_.value_ = matrix.data
-        highs.passModel(lp)
-        self.optimal = highspy.HighsModelStatus.kOptimal
-        self.infeasible = highspy.HighsModelStatus.kInfeasible
-        self.stopped = highspy.HighsModelStatus.kTimeLimit
+        session.load(
+            LinearModel(
+                sparse.hstack([rows, -np.ones((m, 1))]),
+                np.append(-self.h, -np.ones(2 * n)),
+                np.full(m, np.inf),
+                np.append(-np.ones(n), -np.inf),
+                np.append(np.ones(n), np.inf),
+                in_unit_range=True,
+            )
+        )
 
-    def _solve(self):
-        """Largest t and its s; -inf if infeasible."""
+    def _minimum(self, column, sign):
+        """A point of least ``sign`` times a column; None if there is no point."""
         if self.deadline.passed():
             raise _OutOfTime
-        left = self.deadline.left()
-        if left is not None:
-            used = self.highs.getRunTime()  # HiGHS counts over all runs of a session
-            self.highs.setOptionValue("time_limit", used + left)
-        run_on_own_thread(self.highs)
-        status = self.highs.getModelStatus()
-        if status == self.infeasible:
-            return -np.inf, None
-        if status == self.stopped:
+        answer = self.session.minimize(
+            np.array([column]), np.array([sign]), self.deadline.left()
+        )
+        if answer.status is Status.INFEASIBLE:
+            return None
+        if answer.status is Status.TIME_LIMIT:
             raise _OutOfTime
-        if status != self.optimal:
+        if answer.status is not Status.OPTIMAL:
             raise SolverError(
                 "the search for linear regions: HiGHS ended with status "
-                f"{self.highs.modelStatusToString(status)}. Rescale the network's "
-                "inputs, or use method='sampling'."
+                f"{answer.word or answer.status}. Rescale the network's inputs, or use "
+                "method='sampling'."
             )
-        solution = np.array(self.highs.getSolution().col_value)
-        return solution[-1], solution[:-1]
+        return answer.primal
 
     def largest_ball(self):
-        """Radius and centre of the largest ball in the cell."""
-        return self._solve()
+        """Radius and centre of the largest ball in the cell; -inf if it is empty."""
+        point = self._minimum(self.n, -1.0)
+        return (-np.inf, None) if point is None else (point[-1], point[:-1])
 
     def facets(self, s, rng):
         """Rows of the neurons that bound the cell, given an interior point.
@@ -277,39 +270,33 @@ class _Programme:
         hyperplane meets the cell in a facet.
         """
         seen = self._hit_by_rays(s, rng)
-        n = self.G.shape[1]
+        n = self.n
         unclear = np.array(sorted(set(range(len(self.h))) - seen), dtype=int)
         if unclear.size > 2 * n:
             middle, half = self._smallest_box()
             G, h = self.G[unclear], self.h[unclear]
             far = G @ middle + h - np.abs(G) @ half > THIN
-            for row in unclear[far]:
-                self.highs.changeRowBounds(row, -np.inf, np.inf)
+            self.session.set_rows(unclear[far], -np.inf, np.inf)
             unclear = unclear[~far]
         for row in unclear:
-            self.highs.changeCoeff(row, n, 0.0)
-            self.highs.changeRowBounds(row, -self.h[row], -self.h[row])
-            if self._solve()[0] > THIN:
+            self.session.set_coefficient(row, n, 0.0)
+            self.session.set_rows([row], -self.h[[row]], -self.h[[row]])
+            if self.largest_ball()[0] > THIN:
                 seen.add(row)
-                self.highs.changeRowBounds(row, -self.h[row], np.inf)
-                self.highs.changeCoeff(row, n, -1.0)
+                self.session.set_rows([row], -self.h[[row]], np.inf)
+                self.session.set_coefficient(row, n, -1.0)
             else:  # redundant: the other rows imply it
-                self.highs.changeRowBounds(row, -np.inf, np.inf)
+                self.session.set_rows([row], -np.inf, np.inf)
         return sorted(seen)
 
     def _smallest_box(self):
         """Middle and half widths of the smallest box around the cell."""
-        n = self.G.shape[1]
-        ends = np.zeros((2, n))
-        self.highs.changeColBounds(n, 0.0, 0.0)
-        self.highs.changeColCost(n, 0.0)
-        for j in range(n):
-            for side, cost in enumerate((-1.0, 1.0)):
-                self.highs.changeColCost(j, cost)
-                ends[side, j] = self._solve()[1][j]
-            self.highs.changeColCost(j, 0.0)
-        self.highs.changeColBounds(n, -np.inf, np.inf)
-        self.highs.changeColCost(n, 1.0)
+        ends = np.zeros((2, self.n))
+        self.session.set_bounds([self.n], 0.0, 0.0)
+        for j in range(self.n):
+            for side, sign in enumerate((1.0, -1.0)):
+                ends[side, j] = self._minimum(j, sign)[j]
+        self.session.set_bounds([self.n], -np.inf, np.inf)
         return ends.mean(axis=0), (ends[1] - ends[0]) / 2 + THIN
 
     def _hit_by_rays(self, s, rng):

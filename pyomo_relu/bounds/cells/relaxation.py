@@ -14,7 +14,7 @@ from pyomo_relu.common.arguments import checked, kind
 from pyomo_relu.errors import BoundsError
 from pyomo_relu.linear.model import ModelBuilder
 from pyomo_relu.linear.sessions.choice import open_session
-from pyomo_relu.linear.sessions.session import OPTIMAL
+from pyomo_relu.linear.sessions.session import Status
 
 #: Of a cell of smaller weight the relaxation has no point.
 _WEIGHT = 1e-7
@@ -213,7 +213,7 @@ class CellRelaxation:
         at = np.flatnonzero(self._costs)
         with open_session(self._solver, self._model) as session:
             answer = session.minimize(at, self._costs[at])
-        if answer.status != OPTIMAL:
+        if answer.status != Status.OPTIMAL:
             return None
         self.unit = answer.unit
         pairs = zip(self._partitions, self._columns, strict=True)

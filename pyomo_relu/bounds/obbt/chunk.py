@@ -21,7 +21,7 @@ from pyomo_relu.common.deadline import ENDLESS, Deadline
 from pyomo_relu.linear.certificate import Certifier
 from pyomo_relu.linear.rounding import NEGLIGIBLE, rounding
 from pyomo_relu.linear.sessions.choice import open_session
-from pyomo_relu.linear.sessions.session import INFEASIBLE, OPTIMAL, TIME_LIMIT, ask
+from pyomo_relu.linear.sessions.session import Status, ask
 
 LOWER, UPPER = 0, 1
 
@@ -186,20 +186,20 @@ class _ChunkRun:
         sign = 1.0 if side == LOWER else -1.0
         nonzero = np.flatnonzero(self.dense[i])
         answer = self._ask(session, self.used[nonzero], sign * self.dense[i, nonzero])
-        if answer.status != OPTIMAL:
-            self._fail(answer.status)
-            if answer.status == INFEASIBLE:
+        if answer.status != Status.OPTIMAL:
+            self._fail(answer.outcome)
+            if answer.status == Status.INFEASIBLE:
                 self.result.infeasible = self.certifier.proves_infeasible(answer.ray)
-            if answer.status == TIME_LIMIT:
+            if answer.status == Status.TIME_LIMIT:
                 self._skip(NO_TIME, self.left)
         # Whatever the status says: multipliers prove what they prove.
         if _usable(answer.duals, self.chunk.model.n_rows):
             self.collected.append((i, side, answer.duals))
             if self.chunk.stop_at_sign and self.left[i, 1 - side]:
                 self._check_sign(i, side)
-        elif answer.status == OPTIMAL:
+        elif answer.status == Status.OPTIMAL:
             self._fail("no duals")
-        if answer.status == OPTIMAL and _usable(
+        if answer.status == Status.OPTIMAL and _usable(
             answer.primal, self.chunk.model.n_columns
         ):
             return answer.primal
@@ -255,8 +255,8 @@ class _ChunkRun:
                     break
                 sign = 1.0 if side == LOWER else -1.0
                 answer = self._ask(session, self.used, sign * cost / largest)
-                if answer.status != OPTIMAL or answer.primal is None:
-                    self._fail(answer.status)
+                if answer.status != Status.OPTIMAL or answer.primal is None:
+                    self._fail(answer.outcome)
                     return values
                 values = self._filter(answer.primal)
         return values

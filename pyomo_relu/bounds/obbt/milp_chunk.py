@@ -8,7 +8,7 @@ import numpy as np
 from pyomo_relu.bounds.obbt.chunk import LOWER, UPPER, Chunk, ChunkResult, neuron_bound
 from pyomo_relu.bounds.statistics import FILTERED, INTERRUPTED, NO_TIME, SIGN_KNOWN
 from pyomo_relu.linear.sessions.choice import open_session
-from pyomo_relu.linear.sessions.session import OPTIMAL, ask
+from pyomo_relu.linear.sessions.session import Status, ask
 
 #: Outward padding of a MILP solver's dual bound, relative to its size and to the
 #: largest cost: ten times the tolerances that the sessions ask the solvers for.
@@ -97,8 +97,8 @@ def _solve(chunk, session, i, side, result):
         session, row.indices, sign * row.data, chunk.deadline.left(chunk.solve_limit)
     )
     result.solves += 1
-    if answer.status != OPTIMAL:
-        result.failures[answer.status] = result.failures.get(answer.status, 0) + 1
+    if answer.status != Status.OPTIMAL:
+        result.failures[answer.outcome] = result.failures.get(answer.outcome, 0) + 1
     if answer.dual_bound is None or not np.isfinite(answer.dual_bound):
         return
     bound = answer.dual_bound - PADDING * (1.0 + abs(answer.dual_bound))

@@ -27,7 +27,7 @@ from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.errors import BoundsError
 from pyomo_relu.linear.model import ModelBuilder
 from pyomo_relu.linear.sessions.choice import open_session
-from pyomo_relu.linear.sessions.session import OPTIMAL
+from pyomo_relu.linear.sessions.session import Status
 from pyomo_relu.network.network import INPUT
 
 #: Rows are relaxed by this share of their terms, for rounding errors.
@@ -258,7 +258,7 @@ class CutRounds:
             model = self._with_cuts()
             with open_session(self.solver, model) as session:
                 answer = session.minimize(at, self.costs[at])
-            if answer.status != OPTIMAL:
+            if answer.status != Status.OPTIMAL:
                 reason = "no optimum"
                 break
             primal = answer.primal

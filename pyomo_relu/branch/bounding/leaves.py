@@ -11,23 +11,12 @@ import numpy as np
 from scipy import sparse
 
 from pyomo_relu.linear.model import LinearModel
-from pyomo_relu.linear.sessions.highs_runs import (
-    make_highs,
-    pass_model,
-    run_on_own_thread,
-)
-from pyomo_relu.linear.unit_range import UnitRange
+from pyomo_relu.linear.sessions.highs import HighsSession
+from pyomo_relu.linear.sessions.session import Settings, Status
 from pyomo_relu.network.layer import INPUT
 
 #: HiGHS' dual bound is believed up to this relative margin.
 _MARGIN = 1e-9
-
-_OPTIONS = {
-    "mip_rel_gap": 0.0,
-    "mip_abs_gap": 1e-9,
-    "mip_feasibility_tolerance": 1e-9,
-    "primal_feasibility_tolerance": 1e-9,
-}
 
 
 @dataclass
@@ -72,32 +61,29 @@ def solve_leaf(problem, bounder, lower, upper, cutoff, gap, time_limit, mip_node
     -------
     LeafAnswer
     """
-    import highspy
-
     n = problem.n_inputs
     lines = bounder.lines(lower[None, :n], upper[None, :n])
     model = _LeafModel(problem, lower, upper, [[a[0] for a in s] for s in lines.hidden])
-    scaled = UnitRange(model.linear(cutoff))
-    costs, unit = scaled.costs(np.arange(model.n_columns), model.costs)
-    limits = {"time_limit": max(time_limit, 0.01), "mip_max_nodes": int(mip_nodes)}
-    gap = max(gap / unit, 1e-9)
-    h = make_highs({**_OPTIONS, **limits, "mip_abs_gap": gap}, "relu.branch")
-    pass_model(h, scaled.model, costs, model.constant / unit)
-    run_on_own_thread(h)
-    status, info = h.getModelStatus(), h.getInfo()
-    kinds = highspy.HighsModelStatus
-    point = None
-    if info.primal_solution_status == 2:
-        point = scaled.point(np.array(h.getSolution().col_value))[: problem.n_columns]
-    if status == kinds.kInfeasible:
+    settings = Settings(
+        "relu.branch",
+        presolve=True,
+        absolute_gap=gap,
+        node_limit=int(mip_nodes),
+        rays=False,
+    )
+    with HighsSession(model.linear(cutoff), True, settings) as session:
+        every = np.arange(model.n_columns)
+        seconds = max(time_limit, 0.01)
+        answer = session.minimize(every, model.costs, seconds, model.constant)
+    if answer.status is Status.INFEASIBLE:
         return LeafAnswer(np.inf, None, True)
-    bound = info.mip_dual_bound
-    if model.is_linear and status == kinds.kOptimal:
-        bound = info.objective_function_value
-    if not np.isfinite(bound):
+    finished = answer.status is Status.OPTIMAL
+    bound = answer.objective if model.is_linear and finished else answer.dual_bound
+    if bound is None:
         bound = -np.inf
-    bound = unit * (bound - _MARGIN * (1.0 + abs(bound)))
-    return LeafAnswer(bound, point, status == kinds.kOptimal)
+    bound -= _MARGIN * (answer.unit + abs(bound))
+    point = None if answer.primal is None else answer.primal[: problem.n_columns]
+    return LeafAnswer(bound, point, finished)
 
 
 class _LeafModel:

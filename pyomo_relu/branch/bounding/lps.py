@@ -5,21 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from pyomo_relu.common.deadline import ENDLESS
-from pyomo_relu.linear.sessions.highs_runs import (
-    call_highs,
-    make_highs,
-    run_on_own_thread,
-)
+from pyomo_relu.linear.sessions.highs import HighsSession
+from pyomo_relu.linear.sessions.session import Batch, Settings, Status
 
 #: Bound of a box whose rows have no solution (proven by multipliers).
 LPS_INFEASIBLE = np.inf
 
-_OPTIONS = {
-    "presolve": "off",
-    "solver": "simplex",
-    "primal_feasibility_tolerance": 1e-9,
-    "dual_feasibility_tolerance": 1e-9,
-}
+_SETTINGS = Settings("relu.branch with rows")
+_UNBOUNDED = (Status.UNBOUNDED, Status.INFEASIBLE_OR_UNBOUNDED)
 
 
 @dataclass
@@ -46,7 +39,7 @@ class LPAnswers:
 
 
 class NodeLPs:
-    """One HiGHS object that solves LP after LP of one sparsity pattern.
+    """One HiGHS session that solves LP after LP of one sparsity pattern.
 
     Parameters
     ----------
@@ -54,14 +47,10 @@ class NodeLPs:
     """
 
     def __init__(self, pattern):
-        self._highs = make_highs(_OPTIONS, "relu.branch with rows")
-        import highspy
-
-        self._highspy = highspy
+        self._session = HighsSession(settings=_SETTINGS)
         self.pattern = pattern
-        self._start = pattern.start[:-1].astype(np.int32)
-        self._index = pattern.column.astype(np.int32)
-        self._continuous = np.zeros(pattern.n_columns, dtype=np.int32)
+        self._start = pattern.start.astype(np.int32)
+        self._columns = pattern.column.astype(np.int32)
 
     def solve(self, rows, costs, constants, lower, upper, deadline=ENDLESS):
         """Minimise ``costs[b]'x`` over the rows and box of each b.
@@ -86,19 +75,27 @@ class NodeLPs:
         solved = np.zeros(B, dtype=bool)
         rays = np.zeros(B, dtype=bool)
         unbounded = False
-        for b in range(B):
-            if deadline.passed():
-                break
-            status = self._run(rows, b, costs[b], lower[b], upper[b])
-            kinds = self._highspy.HighsModelStatus
-            if status == kinds.kOptimal:
-                solution = self._highs.getSolution()
-                points[b] = solution.col_value
-                duals[b] = solution.row_dual
-                solved[b] = True
-            elif status == kinds.kInfeasible:
-                rays[b] = self._ray(duals, b)
-            elif status in (kinds.kUnbounded, kinds.kUnboundedOrInfeasible):
+        batch = Batch(
+            self._start,
+            self._columns,
+            rows.data,
+            rows.lower,
+            rows.upper,
+            lower,
+            upper,
+            costs,
+        )
+        for b, answer in enumerate(self._session.minimize_each(batch, deadline)):
+            if answer.status is Status.OPTIMAL:
+                points[b], duals[b], solved[b] = answer.primal, answer.duals, True
+            elif answer.status is Status.INFEASIBLE:
+                size = (
+                    0.0 if answer.ray is None else np.abs(answer.ray).max(initial=0.0)
+                )
+                rays[b] = np.isfinite(size) and size > 0
+                if rays[b]:
+                    duals[b] = answer.ray / size
+            elif answer.status in _UNBOUNDED:
                 unbounded = True
         bounds = rows.dual_bounds(costs, constants, duals, lower, upper)
         if rays.any():
@@ -109,37 +106,15 @@ class NodeLPs:
             duals[rays] = 0.0
         return LPAnswers(bounds, duals, points, solved, unbounded)
 
-    def _run(self, rows, b, costs, lower, upper):
-        h, p = self._highs, self.pattern
-        h.passModel(
-            p.n_columns,
-            p.n_rows,
-            p.column.size,
-            2,  # row-wise
-            1,  # minimise
-            0.0,
-            costs,
-            lower,
-            upper,
-            rows.lower[b],
-            rows.upper[b],
-            self._start,
-            self._index,
-            np.ascontiguousarray(rows.data[b]),
-            self._continuous,
-        )
-        run_on_own_thread(h)
-        if h.getModelStatus() == self._highspy.HighsModelStatus.kUnknown:
-            # what becomes of some unbounded LPs, which presolve recognises
-            h.setOptionValue("presolve", "on")
-            h.clearSolver()
-            run_on_own_thread(h)
-            h.setOptionValue("presolve", "off")
-        return h.getModelStatus()
-
-    def _ray(self, duals, b):
-        _, exists, ray = call_highs(self._highs.getDualRay)
-        if not exists:
-            return False
-        duals[b] = ray
-        return True
+    def _proven(self, rows, rays, lower, upper, which):
+        """Boxes whose ray, in either sign, proves that the rows have no solution."""
+        at = np.flatnonzero(which)
+        zero = np.zeros((at.size, self.pattern.n_columns))
+        none = np.zeros(at.size)
+        proven = np.zeros(at.size, dtype=bool)
+        for sign in (1.0, -1.0):
+            value = rows[at].dual_bounds(
+                zero, none, sign * rays[at], lower[at], upper[at]
+            )
+            proven |= value > 0
+        return at[proven]

@@ -4,12 +4,8 @@ import numpy as np
 from scipy import sparse
 
 from pyomo_relu.linear.model import LinearModel
-from pyomo_relu.linear.sessions.highs_runs import (
-    make_highs,
-    pass_model,
-    run_on_own_thread,
-)
-from pyomo_relu.linear.unit_range import UnitRange
+from pyomo_relu.linear.sessions.highs import HighsSession
+from pyomo_relu.linear.sessions.session import Settings, Status
 from pyomo_relu.network.layer import ACTIVE, AT_CEILING, INACTIVE
 
 
@@ -25,10 +21,8 @@ class RegionLP:
     """
 
     def __init__(self, problem):
-        self._highs = make_highs({"primal_feasibility_tolerance": 1e-9}, "relu.branch")
-        import highspy
-
-        self._optimal = highspy.HighsModelStatus.kOptimal
+        settings = Settings("relu.branch", presolve=True, rays=False)
+        self._session = HighsSession(settings=settings)
         self.problem = problem
         self._rest = problem.rest.toarray()
         self._plain = problem.plain.toarray()
@@ -58,9 +52,12 @@ class RegionLP:
         matrix = np.concatenate([states, functions[1:], self._plain])
         row_lower = np.concatenate([low, p.function_lower - d[1:], p.plain_lower])
         row_upper = np.concatenate([high, p.function_upper - d[1:], p.plain_upper])
-        return self._optimum(
-            matrix, row_lower, row_upper, functions[0], lower, upper, time_limit
+        self._session.load(
+            LinearModel(sparse.csr_array(matrix), row_lower, row_upper, lower, upper)
         )
+        every = np.arange(lower.size)
+        answer = self._session.minimize(every, functions[0], time_limit)
+        return answer.primal if answer.status is Status.OPTIMAL else None
 
     def _ends(self, which):
         return self.problem.lower[which], self.problem.upper[which]
@@ -82,16 +79,3 @@ class RegionLP:
         if not rows:
             return np.zeros((0, self.problem.n_inputs)), np.zeros(0), np.zeros(0)
         return np.concatenate(rows), np.concatenate(low), np.concatenate(high)
-
-    def _optimum(self, matrix, row_lower, row_upper, costs, lower, upper, time_limit):
-        h = self._highs
-        rows = sparse.csr_array(matrix)
-        scaled = UnitRange(LinearModel(rows, row_lower, row_upper, lower, upper))
-        costs, _ = scaled.costs(np.arange(costs.size), costs)
-        pass_model(h, scaled.model, costs)
-        limit = np.inf if time_limit is None else h.getRunTime() + max(time_limit, 0.0)
-        h.setOptionValue("time_limit", limit)
-        run_on_own_thread(h)
-        if h.getModelStatus() != self._optimal:
-            return None
-        return scaled.point(np.array(h.getSolution().col_value))

@@ -1,12 +1,11 @@
 """Which solver session a name stands for."""
 
-import importlib
 import logging
 
 from pyomo_relu.errors import SolverError
 from pyomo_relu.linear.sessions.gurobi import GurobiSession
 from pyomo_relu.linear.sessions.highs import HighsSession
-from pyomo_relu.linear.sessions.session import Session
+from pyomo_relu.linear.sessions.session import Session, import_solver
 
 logger = logging.getLogger("pyomo.relu.bounds")
 
@@ -33,13 +32,7 @@ def session_class(solver):
             f"{', '.join(SOLVERS)}, or 'auto'."
         )
     package = {"highs": "highspy", "gurobi": "gurobipy"}[solver]
-    try:
-        importlib.import_module(package)
-    except ImportError as error:
-        raise SolverError(
-            f"solver '{solver}' needs the Python package {package}: {error}. "
-            f"Install it (pip install {package}) or choose another solver."
-        ) from error
+    import_solver(package, f"solver '{solver}'", " or choose another solver")
     return {"highs": HighsSession, "gurobi": GurobiSession}[solver]
 
 

@@ -4,6 +4,7 @@ import contextlib
 
 import numpy as np
 
+from pyomo_relu.common.deadline import ENDLESS
 from pyomo_relu.errors import SolverError
 from pyomo_relu.linear.sessions.highs_runs import (
     call_highs,
@@ -12,119 +13,203 @@ from pyomo_relu.linear.sessions.highs_runs import (
     run_on_own_thread,
 )
 from pyomo_relu.linear.sessions.session import (
-    FAILED,
-    INFEASIBLE,
-    OPTIMAL,
-    TIME_LIMIT,
-    UNBOUNDED,
+    LEAST_GAP,
     Answer,
+    Figures,
     Session,
+    Status,
+    import_solver,
 )
 
-_OPTIONS = {
-    "presolve": "off",
-    # Only costs change, so the last basis stays primal feasible; models come already
-    # in unit range.  Both measured: a third to a half fewer seconds per LP.
-    "simplex_strategy": 4,
-    "simplex_scale_strategy": 0,
-    "primal_feasibility_tolerance": 1e-9,
-    "dual_feasibility_tolerance": 1e-9,
-}
-_MIP_OPTIONS = {
-    "presolve": "on",
-    "simplex_strategy": 1,
-    "simplex_scale_strategy": 2,
-    "mip_rel_gap": 0.0,
-    "mip_abs_gap": 1e-9,
-    "mip_feasibility_tolerance": 1e-9,
-}
+_PRIMAL, _DUAL = 4, 1
+_FEASIBLE = 2
 
 
 class HighsSession(Session):
     """One linear model in HiGHS; see Session."""
 
-    def __init__(self, model, integer=False):
-        import highspy
-
-        super().__init__(model, integer)
-        options = {**_OPTIONS, **(_MIP_OPTIONS if self.integer else {})}
-        self._highs = h = make_highs(options, "bound tightening")
-        model = self._range.model
+    def _open(self):
+        settings = self.settings
+        self._highs = make_highs({"threads": settings.threads}, settings.purpose)
+        highspy = import_solver("highspy", settings.purpose)
         self._statuses = _statuses(highspy.HighsModelStatus)
         self._error = highspy.HighsStatus.kError
+        self._threads = settings.threads
+        self._options_for = None
         self._limited = False
-        whole = model.integer & self.integer
-        status = pass_model(h, model.replace(integer=whole))
-        if status == self._error:
+        self._at_root = []
+        if settings.figures and self._keeps_integers:
+            self._highs.cbMipInterrupt.subscribe(self._note_root)
+
+    def _note_root(self, event):
+        data = event.data_out
+        if data.mip_node_count == 0 and np.isfinite(data.mip_dual_bound):
+            self._at_root.append(data.mip_dual_bound)
+
+    def _load(self, model):
+        self._set_options()
+        self._constant = 0.0
+        if pass_model(self._highs, model, self.integer) == self._error:
             raise SolverError(
                 f"HiGHS refuses a model of {model.n_rows} rows and {model.n_columns} "
                 "columns."
             )
 
-    def minimize(self, columns, coefficients, time_limit=None):
-        """See Session.minimize."""
+    def _set_options(self):
+        """An LP's or a MILP's options."""
+        if self._options_for is not self.integer:
+            self._options_for = self.integer
+            for name, value in _options(self.settings, self.integer).items():
+                self._highs.setOptionValue(name, value)
+
+    def _set_bounds(self, columns, lower, upper):
+        self._highs.changeColsBounds(columns.size, columns, lower, upper)
+
+    def _set_rows(self, rows, lower, upper):
+        self._highs.changeRowsBounds(rows.size, rows, lower, upper)
+
+    def _set_coefficient(self, row, column, value):
+        self._highs.changeCoeff(row, column, value)
+
+    def _minimize(self, columns, coefficients, time_limit, constant, unit):
         h = self._highs
-        coefficients, unit = self._range.costs(columns, coefficients)
-        at, values = self._cost_changes(columns, coefficients)
-        h.changeColsCost(at.size, at, values)
+        h.changeColsCost(columns.size, columns, coefficients)
+        if constant != self._constant:
+            h.changeObjectiveOffset(constant)
+            self._constant = constant
+        if self.integer and self.settings.absolute_gap:
+            h.setOptionValue("mip_abs_gap", self._gap(unit))
         self._limit(time_limit)
-        if run_on_own_thread(h) == self._error:
+        return self._solved()
+
+    def minimize_each(self, batch, deadline=ENDLESS):
+        """See Session.minimize_each; the arrays go to HiGHS as they are."""
+        self.model = self._range = None
+        self.integer = False
+        self._set_options()
+        self._limit(None)
+        h, (n_models, n) = self._highs, batch.costs.shape
+        m, size = batch.row_lower.shape[1], batch.columns.size
+        start = batch.start[:-1].astype(np.int32)
+        columns = batch.columns.astype(np.int32)
+        continuous = np.zeros(n, dtype=np.int32)
+        for b in range(n_models):
+            if deadline.passed():
+                return
+            h.passModel(
+                n,
+                m,
+                size,
+                2,  # row-wise
+                1,  # minimise
+                0.0,
+                batch.costs[b],
+                batch.lower[b],
+                batch.upper[b],
+                batch.row_lower[b],
+                batch.row_upper[b],
+                start,
+                columns,
+                np.ascontiguousarray(batch.data[b]),
+                continuous,
+            )
+            yield self._solved()
+
+    def _solved(self):
+        h, figures = self._highs, self.settings.figures
+        if figures:
+            self._at_root.clear()
+        if run_on_own_thread(h, self._threads) == self._error:
+            word = h.modelStatusToString(h.getModelStatus())
             # A basis that HiGHS got lost in is no help for the next solve.
             h.clearSolver()
-            return Answer(FAILED)
-        return self._range.answer(self._answer(), unit)
+            return Answer(Status.FAILED, word=word)
+        status = self._status()
+        if status is Status.FAILED and not self.integer:
+            with self._another_way():
+                run_on_own_thread(h, self._threads)
+            status = self._status()
+        answer = self._mip_answer(status) if self.integer else self._lp_answer(status)
+        if status is Status.FAILED:
+            answer.word = h.modelStatusToString(h.getModelStatus())
+        if figures:
+            answer.figures = self._figures(answer)
+        return answer
 
-    def _answer(self):
+    def _status(self):
+        return self._statuses.get(self._highs.getModelStatus(), Status.FAILED)
+
+    def _lp_answer(self, status):
         h = self._highs
-        status = self._statuses.get(h.getModelStatus(), FAILED)
-        if status == FAILED and not self.integer:
-            with self._dual_method():
-                run_on_own_thread(h)
-            status = self._statuses.get(h.getModelStatus(), FAILED)
-        info = h.getInfo()
-        if self.integer:
-            return self._mip_answer(status, info)
-        if status == INFEASIBLE:
+        if status is Status.OPTIMAL:
+            solution = h.getSolution()
+            return Answer(
+                status,
+                h.getObjectiveValue(),  # getInfo copies a hundred numbers
+                np.array(solution.col_value),
+                np.array(solution.row_dual),
+            )
+        if status is Status.INFEASIBLE and self.settings.rays:
             return Answer(status, ray=self._ray())
-        if status != OPTIMAL:
-            return Answer(status)
-        solution = h.getSolution()
-        return Answer(
-            status,
-            info.objective_function_value,
-            np.array(solution.col_value),
-            np.array(solution.row_dual),
-        )
+        if status is Status.TIME_LIMIT:
+            return self._with_point(Answer(status))
+        return Answer(status)
 
-    def _mip_answer(self, status, info):
-        bound = info.mip_dual_bound
+    def _mip_answer(self, status):
+        bound = self._highs.getInfo().mip_dual_bound
         answer = Answer(status, dual_bound=bound if np.isfinite(bound) else None)
-        if info.primal_solution_status == 2:
+        return self._with_point(answer)
+
+    def _with_point(self, answer):
+        info = self._highs.getInfo()
+        if info.primal_solution_status == _FEASIBLE:
             answer.objective = info.objective_function_value
             answer.primal = np.array(self._highs.getSolution().col_value)
         return answer
 
+    def _figures(self, answer):
+        info = self._highs.getInfo()
+        figures = Figures(0, int(info.simplex_iteration_count))
+        bound = answer.objective if answer.status is Status.OPTIMAL else None
+        if self.integer:
+            figures.nodes, bound = max(int(info.mip_node_count), 0), answer.dual_bound
+        figures.set_root_bound(bound, self._at_root)
+        return figures
+
     def _ray(self):
         """Multipliers of infeasibility: only the dual simplex method leaves them."""
-        with self._dual_method():
-            run_on_own_thread(self._highs)
-            _, exists, ray = call_highs(self._highs.getDualRay)
+        if not (self.settings.only_costs_change or self.settings.presolve):
+            return self._dual_ray()
+        with self._from_scratch(simplex_strategy=_DUAL, presolve="off"):
+            run_on_own_thread(self._highs, self._threads)
+            return self._dual_ray()
+
+    def _dual_ray(self):
+        _, exists, ray = call_highs(self._highs.getDualRay)
         return np.array(ray) if exists else None
 
-    @contextlib.contextmanager
-    def _dual_method(self):
-        """From scratch by the dual simplex method.
+    def _another_way(self):
+        """For LPs that HiGHS 1.16 ends with status unknown.
 
-        By the primal one HiGHS 1.16 ends some LPs of a few rows with status unknown.
+        The primal method leaves some of a few rows so, which the dual one solves; the
+        dual one some unbounded ones, which presolve recognises.
         """
+        if self.settings.only_costs_change:
+            return self._from_scratch(simplex_strategy=_DUAL)
+        return self._from_scratch(presolve="off" if self.settings.presolve else "on")
+
+    @contextlib.contextmanager
+    def _from_scratch(self, **options):
         h = self._highs
         h.clearSolver()
-        before = h.getOptionValue("simplex_strategy")[1]
-        h.setOptionValue("simplex_strategy", 1)
+        before = {name: h.getOptionValue(name)[1] for name in options}
         try:
+            for name, value in options.items():
+                h.setOptionValue(name, value)
             yield
         finally:
-            h.setOptionValue("simplex_strategy", before)
+            for name, value in before.items():
+                h.setOptionValue(name, value)
 
     def _limit(self, time_limit):
         """HiGHS' limit of an LP counts its clock over all runs, not one run's."""
@@ -144,11 +229,36 @@ class HighsSession(Session):
             self._highs = None
 
 
+def _options(settings, integer):
+    """Settings by HiGHS' names."""
+    primal = settings.only_costs_change and not integer
+    options = {
+        "presolve": "on" if integer or settings.presolve else "off",
+        # Models come already in unit range.  Both measured: a third to a half fewer
+        # seconds per LP.
+        "simplex_strategy": _PRIMAL if primal else _DUAL,
+        "simplex_scale_strategy": 0 if primal else 2,
+    }
+    if settings.tolerance is not None:
+        options["primal_feasibility_tolerance"] = settings.tolerance
+        options["dual_feasibility_tolerance"] = settings.tolerance
+        options["mip_feasibility_tolerance"] = settings.tolerance
+    if settings.seed is not None:
+        options["random_seed"] = settings.seed
+    if settings.node_limit is not None:
+        options["mip_max_nodes"] = settings.node_limit
+    options["mip_rel_gap"] = settings.relative_gap
+    if settings.absolute_gap is not None:
+        options["mip_abs_gap"] = LEAST_GAP
+    return options
+
+
 def _statuses(status):
     return {
-        status.kOptimal: OPTIMAL,
-        status.kInfeasible: INFEASIBLE,
-        status.kUnbounded: UNBOUNDED,
-        status.kUnboundedOrInfeasible: UNBOUNDED,
-        status.kTimeLimit: TIME_LIMIT,
+        status.kOptimal: Status.OPTIMAL,
+        status.kInfeasible: Status.INFEASIBLE,
+        status.kUnbounded: Status.UNBOUNDED,
+        status.kUnboundedOrInfeasible: Status.INFEASIBLE_OR_UNBOUNDED,
+        status.kTimeLimit: Status.TIME_LIMIT,
+        status.kSolutionLimit: Status.NODE_LIMIT,
     }

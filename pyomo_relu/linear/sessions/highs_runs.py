@@ -13,7 +13,7 @@ import threading
 
 import numpy as np
 
-from pyomo_relu.errors import SolverError
+from pyomo_relu.linear.sessions.session import import_solver
 
 #: HiGHS' rule for parallel rows and columns (1 << 13).  Undoing it prints to stdout
 #: whatever ``output_flag`` says, and it compares costs by an absolute tolerance.
@@ -46,13 +46,7 @@ def make_highs(options, purpose="this"):
     SolverError
         If highspy is missing.
     """
-    try:
-        import highspy
-    except ImportError as error:
-        raise SolverError(
-            f"{purpose} needs the Python package highspy: {error}. Install it "
-            "(pip install highspy)."
-        ) from error
+    highspy = import_solver("highspy", purpose)
     global _greeted
     with _lock:
         silence = contextlib.nullcontext() if _greeted else _without_stdout()
@@ -85,10 +79,10 @@ def _without_stdout():
         os.close(kept)
 
 
-def pass_model(highs, model, costs=None, constant=0.0):
-    """Give HiGHS a LinearModel, to minimise ``costs . x + constant``; its HighsStatus.
+def pass_model(highs, model, integer):
+    """Give HiGHS a LinearModel without costs, to minimise; its HighsStatus.
 
-    Integer columns are kept integer.
+    Integer columns are kept integer if ``integer``.
     """
     matrix = model.matrix
     m, n = matrix.shape
@@ -98,8 +92,8 @@ def pass_model(highs, model, costs=None, constant=0.0):
         matrix.nnz,
         2,  # row-wise
         1,  # minimise
-        constant,
-        np.zeros(n) if costs is None else np.asarray(costs, dtype=float),
+        0.0,
+        np.zeros(n),
         model.lower,
         model.upper,
         model.row_lower,
@@ -107,17 +101,19 @@ def pass_model(highs, model, costs=None, constant=0.0):
         matrix.indptr.astype(np.int32)[:-1] if m else np.zeros(0, dtype=np.int32),
         matrix.indices.astype(np.int32),
         matrix.data,
-        model.integer.astype(np.int32),
+        (model.integer & integer).astype(np.int32),
     )
 
 
-def run_on_own_thread(highs):
+def run_on_own_thread(highs, threads=1):
     """``highs.run()`` on a thread whose pool fits; returns its HighsStatus.
+
+    ``threads`` is what the object was made with.
 
     KeyboardInterrupt is raised once HiGHS has returned: it cannot be left running on
     an object that is freed next.
     """
-    if highs.getOptionValue("threads")[1] != 1:
+    if threads != 1:
         return _Worker(highs.resetGlobalScheduler).call(highs.run)
     return call_highs(highs.run)
 

@@ -1,22 +1,110 @@
-"""The common interface of LP and MILP sessions.
+"""What all solver sessions have in common: settings, statuses, answers, one interface.
 
-A session holds one linear model in a solver's memory; between solves only the costs
-change, so every solve starts from the last basis.  Its answers are hints: what is used
-as a bound is proven elsewhere (``certificate``) from the row duals.
+A session holds one linear model in a solver's memory.  Its answers are hints: what is
+used as a bound is proven elsewhere (``certificate``) from the row duals.
 """
 
+import importlib
 from dataclasses import dataclass
+from enum import Enum
 
 import numpy as np
+from scipy import sparse
 
-from pyomo_relu.errors import ReLUError
+from pyomo_relu.common.deadline import ENDLESS
+from pyomo_relu.errors import ReLUError, SolverError
+from pyomo_relu.linear.model import LinearModel
 from pyomo_relu.linear.unit_range import UnitRange
 
-OPTIMAL = "optimal"
-INFEASIBLE = "infeasible"
-UNBOUNDED = "unbounded"
-TIME_LIMIT = "time limit"
-FAILED = "failed"
+#: Least absolute gap that a solver is asked for.
+LEAST_GAP = 1e-9
+
+
+class Status(str, Enum):
+    """How a solve ended."""
+
+    OPTIMAL = "optimal"
+    INFEASIBLE = "infeasible"
+    UNBOUNDED = "unbounded"
+    INFEASIBLE_OR_UNBOUNDED = "infeasible or unbounded"
+    TIME_LIMIT = "time limit"
+    NODE_LIMIT = "node limit"
+    WORK_LIMIT = "work limit"
+    FAILED = "failed"
+
+    __str__ = str.__str__
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a session asks of its solver.
+
+    Parameters
+    ----------
+    purpose : str
+        What needs the solver, for the message if it is missing.
+    only_costs_change : bool
+        The last basis of an LP stays primal feasible: HiGHS goes on by the primal
+        simplex method, without scaling.
+    presolve : bool
+        Whether HiGHS presolves LPs; MILPs always are.
+    tolerance : float or None
+        Feasibility (also of integers) and optimality; None for the solver's own.
+    relative_gap, absolute_gap : float
+        At which a MILP counts as solved; ``absolute_gap`` in the model's units (but not
+        below ``LEAST_GAP`` in the solver's), None for the solver's own.
+    node_limit : int, optional
+        Most nodes of a MILP's tree.
+    work_limit : float, optional
+        Gurobi's work units.
+    threads : int
+    seed : int, optional
+    rays : bool
+        Whether an infeasible LP is worth another solve for multipliers that prove it.
+    figures : bool
+        Whether answers come with ``Figures``.
+    """
+
+    purpose: str = "this"
+    only_costs_change: bool = False
+    presolve: bool = False
+    tolerance: float = 1e-9
+    relative_gap: float = 0.0
+    absolute_gap: float = 0.0
+    node_limit: int = None
+    work_limit: float = None
+    threads: int = 1
+    seed: int = None
+    rays: bool = True
+    figures: bool = False
+
+
+BOUND_TIGHTENING = Settings("bound tightening", only_costs_change=True)
+
+
+@dataclass
+class Figures:
+    """What a solve took.
+
+    Parameters
+    ----------
+    nodes, iterations : int or None
+    work : float or None
+        Gurobi's work units.
+    root_bound : float or None
+        Dual bound when the root node was done.
+    """
+
+    nodes: int = None
+    iterations: int = None
+    work: float = None
+    root_bound: float = None
+
+    def set_root_bound(self, bound, at_root):
+        """The final bound if nothing was branched on, else the last one before."""
+        self.root_bound = bound
+        if self.nodes > 1:
+            self.root_bound = at_root[-1] if at_root else None
 
 
 @dataclass
@@ -25,10 +113,11 @@ class Answer:
 
     Parameters
     ----------
-    status : {"optimal", "infeasible", "unbounded", "time limit", "failed"}
+    status : Status
     objective : float, optional
         Value of the primal point.
     primal : numpy.ndarray, shape (n,), optional
+        A feasible point, to the solver's tolerances.
     duals : numpy.ndarray, shape (m,), optional
         Row duals (LP): positive where the row's lower side binds.
     dual_bound : float, optional
@@ -37,37 +126,121 @@ class Answer:
         Multipliers that are said to prove infeasibility (LP).
     unit : float
         Size of the objective that the solver's tolerances refer to.
+    word : str, optional
+        The solver's own word for a failure.
+    error : Exception, optional
+        What the solver raised.
+    figures : Figures, optional
     """
 
-    status: str
+    status: Status
     objective: float = None
     primal: np.ndarray = None
     duals: np.ndarray = None
     dual_bound: float = None
     ray: np.ndarray = None
     unit: float = 1.0
+    word: str = None
+    error: Exception = None
+    figures: Figures = None
+
+    @property
+    def outcome(self):
+        """The status, with the kind of error that the solver raised."""
+        if self.error is None:
+            return str(self.status)
+        return f"{self.status}: {type(self.error).__name__}"
+
+
+@dataclass
+class Batch:
+    """B linear programmes in unit range whose matrices have one sparsity pattern.
+
+    Parameters
+    ----------
+    start, columns : numpy.ndarray of int, shapes (m + 1,) and (nnz,)
+        The pattern by rows.
+    data : numpy.ndarray, shape (B, nnz)
+    row_lower, row_upper : numpy.ndarray, shape (B, m)
+    lower, upper : numpy.ndarray, shape (B, n)
+    costs : numpy.ndarray, shape (B, n)
+    """
+
+    start: np.ndarray
+    columns: np.ndarray
+    data: np.ndarray
+    row_lower: np.ndarray
+    row_upper: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+    costs: np.ndarray
+
+    def __len__(self):
+        return len(self.costs)
+
+    def model(self, b):
+        """Number b as a LinearModel."""
+        shape = self.row_lower.shape[1], self.lower.shape[1]
+        return LinearModel(
+            sparse.csr_array((self.data[b], self.columns, self.start), shape=shape),
+            self.row_lower[b],
+            self.row_upper[b],
+            self.lower[b],
+            self.upper[b],
+            in_unit_range=True,
+        )
 
 
 class Session:
     """One linear model in a solver's memory, minimised for one cost after another.
 
-    The solver gets the model in unit range (``unit_range``); answers are the model's.
+    The solver gets the model in unit range (``unit_range``); numbers given and answers
+    are the model's.  Every solve of an LP starts from the last basis, whatever was
+    changed in between.
 
     Parameters
     ----------
-    model : LinearModel
+    model : LinearModel, optional
+        None to ``load`` one later.
     integer : bool
-        Whether the model's integer columns are kept integer.
+        Whether models' integer columns are kept integer.
+    settings : Settings
     """
 
-    def __init__(self, model, integer=False):
+    def __init__(self, model=None, integer=False, settings=BOUND_TIGHTENING):
+        self.settings = settings
+        self._keeps_integers = integer
+        self._open()
+        if model is not None:
+            self.load(model)
+
+    def load(self, model):
+        """Hold another model instead."""
         self.model = model
         self._range = UnitRange(model)
-        self.integer = bool(integer and np.any(model.integer))
+        self.integer = bool(self._keeps_integers and np.any(model.integer))
         self._set = np.zeros(0, dtype=np.int32)
+        self._load(self._range.model)
 
-    def minimize(self, columns, coefficients, time_limit=None):
-        """Minimise ``coefficients . x[columns]``; all other costs are zero.
+    def set_bounds(self, columns, lower, upper):
+        """Change column bounds; ``model`` stays as it was loaded."""
+        columns = np.asarray(columns, dtype=np.int32)
+        factors = self._range.columns[columns]
+        self._set_bounds(columns, lower / factors, upper / factors)
+
+    def set_rows(self, rows, lower, upper):
+        """Change the sides of rows; ``model`` stays as it was loaded."""
+        rows = np.asarray(rows, dtype=np.int32)
+        factors = self._range.rows[rows]
+        self._set_rows(rows, lower / factors, upper / factors)
+
+    def set_coefficient(self, row, column, value):
+        """Change one coefficient; ``model`` stays as it was loaded."""
+        value = value * self._range.columns[column] / self._range.rows[row]
+        self._set_coefficient(row, column, value)
+
+    def minimize(self, columns, coefficients, time_limit=None, constant=0.0):
+        """Minimise ``coefficients . x[columns] + constant``; other costs are zero.
 
         Parameters
         ----------
@@ -75,12 +248,38 @@ class Session:
         coefficients : numpy.ndarray, shape (p,)
         time_limit : float, optional
             Seconds.
+        constant : float
 
         Returns
         -------
         Answer
         """
-        raise NotImplementedError
+        coefficients, unit = self._range.costs(columns, coefficients)
+        at, values = self._cost_changes(columns, coefficients)
+        answer = self._minimize(at, values, time_limit, constant / unit, unit)
+        return self._range.answer(answer, unit)
+
+    def minimize_each(self, batch, deadline=ENDLESS):
+        """Minimise over each model of a batch, each from scratch.
+
+        What was loaded is gone afterwards.
+
+        Parameters
+        ----------
+        batch : Batch
+        deadline : Deadline
+            After it no further one is begun.
+
+        Yields
+        ------
+        Answer
+        """
+        every = np.arange(batch.costs.shape[1])
+        for b in range(len(batch)):
+            if deadline.passed():
+                return
+            self.load(batch.model(b))
+            yield self.minimize(every, batch.costs[b])
 
     def close(self):
         """Free what the solver holds; the session cannot be used afterwards."""
@@ -90,6 +289,10 @@ class Session:
 
     def __exit__(self, *_):
         self.close()
+
+    def _gap(self, unit):
+        """The absolute gap to ask for where the objective is divided by ``unit``."""
+        return max(self.settings.absolute_gap / unit, LEAST_GAP)
 
     def _cost_changes(self, columns, coefficients):
         """Indices and values of the costs that change: the old ones become zero."""
@@ -104,6 +307,27 @@ class Session:
             np.concatenate([np.zeros(stale.size), coefficients]),
         )
 
+    # -- what a solver does, all in unit range --------------------------------------
+
+    def _open(self):
+        raise NotImplementedError
+
+    def _load(self, model):
+        raise NotImplementedError
+
+    def _set_bounds(self, columns, lower, upper):
+        raise NotImplementedError
+
+    def _set_rows(self, rows, lower, upper):
+        raise NotImplementedError
+
+    def _set_coefficient(self, row, column, value):
+        raise NotImplementedError
+
+    def _minimize(self, columns, coefficients, time_limit, constant, unit):
+        """Change these costs and solve; ``unit`` is what all were divided by."""
+        raise NotImplementedError
+
 
 def ask(session, columns, coefficients, time_limit=None):
     """``session.minimize`` where a solver in trouble costs this solve, not the run.
@@ -115,4 +339,21 @@ def ask(session, columns, coefficients, time_limit=None):
     except ReLUError:
         raise
     except Exception as error:  # noqa: BLE001  (a solver may fail in any way)
-        return Answer(f"{FAILED}: {type(error).__name__}")
+        return Answer(Status.FAILED, error=error)
+
+
+def import_solver(package, purpose, remedy=""):
+    """A solver's Python package.
+
+    Raises
+    ------
+    SolverError
+        If it is missing: what needs it, and that installing it (or ``remedy``) helps.
+    """
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        raise SolverError(
+            f"{purpose} needs the Python package {package}: {error}. Install it "
+            f"(pip install {package}){remedy}."
+        ) from error
