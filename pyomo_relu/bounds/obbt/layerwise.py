@@ -23,7 +23,7 @@ from pyomo_relu.bounds.statistics import (
 )
 from pyomo_relu.errors import BoundsError, InfeasibleError
 from pyomo_relu.linear.certificate import Certifier, evaluation_errors
-from pyomo_relu.network.layer import INPUT
+from pyomo_relu.network.gradients import backpropagated
 
 
 def lp_obbt(
@@ -226,7 +226,6 @@ def layer_targets(network, bounds, k, mask, row):
         stable = bounds.stable(k)
         row.skip(STABLE, 2 * int((wanted & stable).sum()))
         wanted &= ~stable
-    ceiling = np.full(size, np.inf) if layer.ceiling is None else layer.ceiling
     return Targets(
         None,
         layer.bias,
@@ -234,7 +233,7 @@ def layer_targets(network, bounds, k, mask, row):
         bounds.lower[k],
         bounds.upper[k],
         np.column_stack([wanted, wanted]),
-        ceiling,
+        layer.ceilings,
         influence(network, bounds)[k],
     )
 
@@ -245,21 +244,16 @@ def influence(network, bounds):
     The relaxation's height ``-L U / (U - L)`` of an unstable neuron times the sum of
     absolute products of weights and slopes along all paths to the outputs.
     """
+    slopes = []
+    for lower, upper in zip(bounds.lower[:-1], bounds.upper[:-1], strict=True):
+        slope = np.clip(np.maximum(upper, 0) / np.maximum(upper - lower, 1e-300), 0, 1)
+        slopes.append(np.where(lower >= 0, 1.0, np.where(upper <= 0, 0.0, slope)))
     weight = [np.zeros(layer.size) for layer in network.layers]
-    weight_pre = [np.zeros(layer.size) for layer in network.layers]
-    weight_pre[-1] += 1.0
-    for k in reversed(range(len(network.layers))):
-        lower, upper = bounds.lower[k], bounds.upper[k]
-        if k < len(network.layers) - 1:
-            width = np.maximum(upper - lower, 1e-300)
-            slope = np.clip(np.maximum(upper, 0) / width, 0.0, 1.0)
-            slope = np.where(lower >= 0, 1.0, np.where(upper <= 0, 0.0, slope))
-            weight_pre[k] += slope * weight[k]
-        for (source, post), w in zip(
-            network.layers[k].sources, network.layers[k].weights, strict=True
-        ):
-            if source != INPUT:
-                (weight if post else weight_pre)[source] += abs(w).T @ weight_pre[k]
+    seed = np.ones(network.n_outputs)
+    for source, part in backpropagated(
+        network, slopes, seed, absolute=True, to_inputs=False
+    ):
+        weight[source.layer] = np.maximum(weight[source.layer], part)
     scores = []
     for k in range(len(network.layers)):
         lower, upper = bounds.lower[k], bounds.upper[k]
@@ -268,7 +262,7 @@ def influence(network, bounds):
             height = np.maximum(-lower, 0) * (np.maximum(upper, 0) / width)
             if k == len(network.layers) - 1:
                 height = upper - lower
-            score = height * np.maximum(weight[k], weight_pre[k])
+            score = height * weight[k]
         scores.append(np.nan_to_num(score))
     return scores
 

@@ -10,7 +10,7 @@ from pyomo_relu.linear.sessions.highs_runs import (
     run_on_own_thread,
 )
 from pyomo_relu.linear.unit_range import UnitRange
-from pyomo_relu.network.layer import ACTIVE, AT_CEILING, INACTIVE
+from pyomo_relu.network.pieces import region_rows
 
 
 class RegionLP:
@@ -43,14 +43,11 @@ class RegionLP:
         """
         p = self.problem
         n = p.n_inputs
-        x = point[:n]
         lower, upper = p.lower.copy(), p.upper.copy()
         at_integers = np.clip(np.round(point[p.integer]), *self._ends(p.integer))
         lower[p.integer] = upper[p.integer] = at_integers
-        pattern = [states[0] for states in p.network.activation_pattern(x[None])]
-        pieces = p.network.linear_piece(pattern)
-        rows, low, high = self._states(pattern, pieces)
-        C, d = p.functions(*pieces[-1])
+        rows, low, high, C, d = region_rows(p.network, point[:n])
+        C, d = p.functions(C, d)
         functions = self._rest.copy()
         functions[:, :n] += C
         states = np.zeros((len(low), lower.size))
@@ -64,24 +61,6 @@ class RegionLP:
 
     def _ends(self, which):
         return self.problem.lower[which], self.problem.upper[which]
-
-    def _states(self, pattern, pieces):
-        """Rows that keep every neuron in its state."""
-        rows, low, high = [], [], []
-        for layer, state, (C, d) in zip(
-            self.problem.network.layers, pattern, pieces, strict=True
-        ):
-            top = np.inf if layer.ceiling is None else layer.ceiling
-            lower = np.select(
-                [state == ACTIVE, state == AT_CEILING], [0.0, top], -np.inf
-            )
-            upper = np.select([state == INACTIVE, state == ACTIVE], [0.0, top], np.inf)
-            rows.append(C)
-            low.append(lower - d)
-            high.append(upper - d)
-        if not rows:
-            return np.zeros((0, self.problem.n_inputs)), np.zeros(0), np.zeros(0)
-        return np.concatenate(rows), np.concatenate(low), np.concatenate(high)
 
     def _optimum(self, matrix, row_lower, row_upper, costs, lower, upper, time_limit):
         h = self._highs
