@@ -336,7 +336,7 @@ def _transpose(weights, biases):
         return len(shape) == 2 and shape[0] == size and before in (None, shape[1])
 
     layers = list(
-        zip(shapes, sizes, [None, *sizes], strict=True)
+        zip(shapes, sizes, [None, *sizes], strict=False)
     )  # any number of inputs will do
     turned = [k for k, layer in enumerate(layers) if not fits(*layer)]
     if not turned or not all(fits(layers[k][0][::-1], *layers[k][1:]) for k in turned):
