@@ -37,7 +37,7 @@ class BigMModel:
     model : LinearModel
         Columns of the problem first; indicators are continuous.
     bounds : list of NeuronBounds
-    columns : list of BigMColumns
+    columns : list of NetworkColumns
     """
 
     def __init__(self, problem, relaxed):

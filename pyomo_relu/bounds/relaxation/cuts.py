@@ -90,7 +90,7 @@ class NeuronCuts:
         ----------
         values : numpy.ndarray
             The point.
-        columns : BigMColumns
+        columns : NetworkColumns
         tolerance : float
             Least violation, relative to the neuron's upper bound.
 

@@ -9,7 +9,7 @@ Every row is valid in exact arithmetic: coefficients are the network's own numbe
 where a quotient must be rounded it is rounded so that the row only gets weaker.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy import sparse
@@ -24,24 +24,19 @@ from pyomo_relu.network.layer import INPUT
 class NetworkColumns:
     """Where a network's tensors are among a model's columns; -1 means constant zero.
 
-    ``pre[k]`` is None where no layer reads the pre-activation of layer k.
+    ``pre[k]`` is None where no layer reads the pre-activation of layer k.  Indicators
+    ``z[k]`` and ``q[k]`` (see ``bigm_rows``) are those of layers modelled by big-M.
     """
 
     inputs: np.ndarray
-    pre: dict
-    post: dict
+    pre: dict = field(default_factory=dict)
+    post: dict = field(default_factory=dict)
+    z: dict = field(default_factory=dict)
+    q: dict = field(default_factory=dict)
 
     def of(self, source):
         """Columns of what a layer reads."""
         return source.of(self.inputs, self.pre, self.post)
-
-
-@dataclass
-class BigMColumns(NetworkColumns):
-    """With the indicators of the unstable neurons; see ``bigm_rows``."""
-
-    z: dict
-    q: dict
 
 
 def ancestors(network, layer):
@@ -77,7 +72,7 @@ def add_network(builder, network, bounds, input_columns, layers, window=None):
     read_pre = {
         s.layer for layer in network.layers for s in layer.sources if not s.post
     }
-    columns = NetworkColumns(np.asarray(input_columns), {}, {})
+    columns = NetworkColumns(np.asarray(input_columns))
     for k in layers:
         lower, upper = bounds.lower[k], bounds.upper[k]
         if not (np.all(np.isfinite(lower)) and np.all(np.isfinite(upper))):
@@ -109,6 +104,8 @@ class _LayerPart:
         clipped = np.flatnonzero(clipped)
         fixed = np.flatnonzero(bounds.at_ceiling(k))
         post = self.columns.post[k] = np.full(size, -1)
+        if exact:
+            self.columns.z[k], self.columns.q[k] = np.full((2, size), -1)
         # A fixed column instead of a constant on the right: no sum to be rounded.
         post[fixed] = self.builder.add_columns(self.ceiling[fixed], self.ceiling[fixed])
         if with_pre:
@@ -156,6 +153,7 @@ class _LayerPart:
         none = np.full(i.size, -np.inf)
         if exact:
             z = b.add_columns(zero, zero + 1.0, integer=True)
+            self.columns.z[self.k][i] = z
             b.add_rows([(x, 1.0), (z, -hi)], none, zero)
             b.add_rows([(s, 1.0), (z, -lo)], none, -lo)
             return
@@ -170,13 +168,18 @@ class _LayerPart:
             np.where(wide, -lo, hi),
         )
 
+    def _big_m(self, i, v, x):
+        ends = self.lower[i], self.upper[i], self.ceiling[i]
+        z, q = add_big_m(self.builder, [(v, 1.0)], x, *ends, integer=True)
+        self.columns.z[self.k][i], self.columns.q[self.k][i] = z, q
+
     def _triangle_on_pre(self, i, v, exact):
         lo, hi, b = self.lower[i], self.upper[i], self.builder
         zero, none = np.zeros(i.size), np.full(i.size, -np.inf)
         x = b.add_columns(zero, hi)
         self.columns.post[self.k][i] = x
         if exact:
-            add_big_m(b, [(v, 1.0)], x, lo, hi, zero + np.inf, integer=True)
+            self._big_m(i, v, x)
             return
         b.add_rows([(v, 1.0), (x, -1.0)], none, zero)
         # (U - L) x <= U (v - L): the coefficient of x >= 0 is rounded down.
@@ -189,7 +192,7 @@ class _LayerPart:
         x = b.add_columns(np.maximum(lo, 0.0), c)
         self.columns.post[self.k][i] = x
         if exact:
-            add_big_m(b, [(v, 1.0)], x, lo, hi, c, integer=True)
+            self._big_m(i, v, x)
             return
         none, crosses = np.full(i.size, -np.inf), lo < 0
         # Above: (c - L) x <= c (v - L) if L < 0, else x <= v.
@@ -216,10 +219,10 @@ def add_big_m_network(builder, bounds, inputs, outputs):
 
     Returns
     -------
-    BigMColumns
+    NetworkColumns
         Indicators are continuous columns.
     """
-    columns = BigMColumns(np.asarray(inputs), {}, {}, {}, {})
+    columns = NetworkColumns(np.asarray(inputs))
     for k, layer in enumerate(bounds.network.layers):
         lower, upper = bounds.lower[k], bounds.upper[k]
         last = layer.activation == "identity"
