@@ -56,7 +56,7 @@ def critical_neurons(bounds, weights=None, share=0.5):
     c = np.broadcast_to(weights, (network.n_outputs,))
     scores = [np.zeros(layer.size) for layer in network.layers]
     output = network.layers[-1]
-    for (layer, post), w in zip(output.sources, output.weights, strict=True):
+    for (layer, post), w in output.terms:
         if layer == INPUT or not post:
             continue  # no relaxation is involved
         width = bounds.upper[layer] - bounds.lower[layer]

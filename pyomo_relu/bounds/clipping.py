@@ -91,11 +91,11 @@ def difference_network(first, second):
         zip(first.layers[:-1], second.layers[:-1], strict=True)
     ):
         sources = [_placed(one.sources, at, side) for side in (0, 1)]
-        layers.append(_at(one, sources[0]))
+        layers.append(one.replace(sources=sources[0]))
         mine = len(layers) - 1
-        same = sources[0] == sources[1] and _same_ceilings(one, two)
+        same = sources[0] == sources[1] and np.array_equal(one.ceilings, two.ceilings)
         if not same:
-            layers.append(_at(two, sources[1]))
+            layers.append(two.replace(sources=sources[1]))
         at[k] = mine, len(layers) - 1
     last = first.layers[-1]
     weights = {}
@@ -115,18 +115,6 @@ def difference_network(first, second):
 
 def _placed(sources, at, side):
     return [Source(at[layer][side], post) for layer, post in sources]
-
-
-def _at(layer, sources):
-    return Layer(
-        sources, layer.weights, layer.bias, layer.activation, layer.ceiling, layer.name
-    )
-
-
-def _same_ceilings(one, two):
-    if one.ceiling is None or two.ceiling is None:
-        return one.ceiling is two.ceiling
-    return np.array_equal(one.ceiling, two.ceiling)
 
 
 def _bounds_of(network, bounds):
@@ -153,11 +141,11 @@ def _movements(bounds, clipped):
     for k, layer in enumerate(network.layers):
         mid, radius = np.zeros(layer.size), _rounding(bounds, clipped, k)
         moving = np.zeros(layer.size, dtype=bool)
-        for (source, is_post), w in zip(layer.sources, layer.weights, strict=True):
-            if source == INPUT:
+        for source, w in layer.terms:
+            if source.layer == INPUT:
                 continue
             absolute = abs(w)
-            low, high = (post if is_post else pre)[source]
+            low, high = source.of(None, pre, post)
             mid += _apply(w, 0.5 * low + 0.5 * high)
             radius += _apply(absolute, 0.5 * high - 0.5 * low)
             moving |= _apply(absolute, np.maximum(-low, high)) > 0.0
@@ -172,8 +160,8 @@ def _rounding(bounds, clipped, k):
     """What both forward passes may err by in layer k, and a sum of their difference."""
     layer = bounds.network.layers[k]
     size, terms = np.abs(layer.bias), 1
-    for (source, is_post), w in zip(layer.sources, layer.weights, strict=True):
-        size = size + _apply(abs(w), _magnitude(bounds, clipped, source, is_post))
+    for source, w in layer.terms:
+        size = size + _apply(abs(w), _magnitude(bounds, clipped, source))
         terms += 1 + w.shape[1]
     return 2.0 * slack(2 * terms) * size + TINY
 
@@ -186,8 +174,7 @@ def _post_movement(bounds, clipped, k, low, high):
     """
     one, two = bounds.network.layers[k], clipped.network.layers[k]
     lo, hi = bounds.lower[k], bounds.upper[k]
-    c = np.full(one.size, np.inf) if one.ceiling is None else one.ceiling
-    new = np.full(one.size, np.inf) if two.ceiling is None else two.ceiling
+    c, new = one.ceilings, two.ceilings
     ends = []
     for d, best in ((low, np.min), (high, np.max)):
         kinks = np.clip(np.array([lo, hi, 0.0 * lo, c, -d, new - d]), lo, hi)
@@ -203,14 +190,8 @@ def _post_movement(bounds, clipped, k, low, high):
     )
 
 
-def _magnitude(bounds, clipped, source, is_post):
-    if source == INPUT:
-        ends = bounds.input_lower, bounds.input_upper
-    elif is_post:
-        ends = (*bounds.post_bounds(source), *clipped.post_bounds(source))
-    else:
-        ends = (b.lower[source] for b in (bounds, clipped))
-        ends = (*ends, *(b.upper[source] for b in (bounds, clipped)))
+def _magnitude(bounds, clipped, source):
+    ends = (*bounds.range_of(source), *clipped.range_of(source))
     return np.max(np.abs(np.array(ends)), axis=0)
 
 

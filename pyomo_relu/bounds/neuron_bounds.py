@@ -5,6 +5,7 @@ import numpy as np
 from pyomo_relu.common.arguments import instance
 from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import BoundsError, NetworkError
+from pyomo_relu.network.layer import INPUT
 from pyomo_relu.network.network import Network
 
 
@@ -109,6 +110,14 @@ class NeuronBounds:
         """Bounds of layer k's post-activation: ``activate`` of both ends."""
         activate = self.network.layers[k].activate
         return activate(self.lower[k]), activate(self.upper[k])
+
+    def range_of(self, source):
+        """Bounds of what a layer reads: the inputs, a layer's post- or pre-activation."""
+        if source.layer == INPUT:
+            return self.input_lower, self.input_upper
+        if source.post:
+            return self.post_bounds(source.layer)
+        return self.lower[source.layer], self.upper[source.layer]
 
     def inactive(self, k):
         """Neurons of activation layer k that are stably inactive (upper <= 0)."""

@@ -18,6 +18,7 @@ from pyomo_relu.common.arguments import (
     seconds,
 )
 from pyomo_relu.errors import BoundsError
+from pyomo_relu.network.gradients import gradient
 
 _MAX_CORNERS = 1024
 _N_SAMPLES = 1024
@@ -107,8 +108,9 @@ def _ascend(bounds, k, i, side, x):
     sign = 1.0 if side else -1.0
     value = -np.inf
     for _ in range(_ASCENT_STEPS):
-        pattern = [p[0] for p in network.activation_pattern(x[None])]
-        slope = sign * network.linear_piece(pattern)[k][0][i]
+        unit = np.zeros(network.layers[k].size)
+        unit[i] = sign
+        slope = gradient(network, network.pre_activations(x), unit[None], k)[0]
         corner = np.where(slope > 0, high, np.where(slope < 0, low, x))
         steps = np.concatenate([[0.0], 2.0 ** -np.arange(8.0)[::-1]])
         trial = x + steps[:, None] * (corner - x)

@@ -24,7 +24,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pyomo_relu.linear.tolerances import INTEGRALITY
-from pyomo_relu.network.layer import ACTIVE, INPUT
+from pyomo_relu.network.gradients import backpropagated, slopes
 from pyomo_relu.network.onnx.points import points_near_kinks
 
 #: From here on solvers take no coefficient, and no value has a digit behind its point.
@@ -153,9 +153,9 @@ def largest_leak(bounds, with_big_m, limit, widths=None, seed=0):
         step = max(1, _ENTRIES // (widest * len(points)))
         for start in range(0, len(outputs), step):
             part = outputs[start : start + step]
-            for k, slopes in _slopes(network, points, part):
+            for k, reach in _slopes(network, points, part):
                 big_m = np.maximum(-bounds.lower[k], bounds.upper[k]) * with_big_m[k]
-                shares = INTEGRALITY * big_m * slopes / scale[part, None]
+                shares = INTEGRALITY * big_m * reach / scale[part, None]
                 shares = np.nan_to_num(shares)
                 exceeds[k] |= np.any(shares > limit, axis=0)
                 o, i = np.unravel_index(int(np.argmax(shares)), shares.shape)
@@ -189,21 +189,9 @@ def _slopes(network, points, outputs):
 
     The arrays have shape (len(outputs), layer size).
     """
-    pre, _ = network.propagate(points)
-    layers, shape = network.layers, (len(points), len(outputs))
+    active = [s[:, None, :] for s in slopes(network, network.propagate(points)[0])]
     rows = np.eye(network.n_outputs)[outputs]
-    adjoint = {(len(layers) - 1, False): np.broadcast_to(rows, (*shape, rows.shape[1]))}
-    for k in range(len(layers) - 1, -1, -1):
-        layer, post = layers[k], adjoint.pop((k, True), None)
-        passed = adjoint.pop((k, False), None)
-        if post is not None:
-            yield k, np.abs(post).max(axis=0)
-            through = post * (layer.pattern(pre[k]) == ACTIVE)[:, None, :]
-            passed = through if passed is None else passed + through
-        if passed is None:
-            continue
-        for (source, is_post), w in zip(layer.sources, layer.weights, strict=True):
-            if source != INPUT:
-                part = (w.T @ passed.reshape(-1, layer.size).T).T.reshape(*shape, -1)
-                key = (source, is_post)
-                adjoint[key] = adjoint[key] + part if key in adjoint else part
+    seed = np.broadcast_to(rows, (len(points), *rows.shape))
+    for source, slope in backpropagated(network, active, seed, to_inputs=False):
+        if source.post:
+            yield source.layer, np.abs(slope).max(axis=0)

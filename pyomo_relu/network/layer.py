@@ -50,6 +50,12 @@ class Source(NamedTuple):
     layer: int
     post: bool = True
 
+    def of(self, inputs, pre, post):
+        """What is known of this tensor: one of the inputs, the layers' v and x."""
+        if self.layer == INPUT:
+            return inputs
+        return (post if self.post else pre)[self.layer]
+
 
 class Layer:
     """An affine map of earlier tensors followed by an activation.
@@ -160,6 +166,21 @@ class Layer:
         """Number of neurons."""
         return self.bias.size
 
+    @property
+    def terms(self):
+        """Pairs of a source s and its weights W_s."""
+        return zip(self.sources, self.weights, strict=True)
+
+    @property
+    def ceilings(self):
+        """Ceiling of each neuron, inf where it has none; shape (size,)."""
+        return np.full(self.size, np.inf) if self.ceiling is None else self.ceiling
+
+    def replace(self, **changes):
+        """A copy with other arguments."""
+        names = Layer.__slots__
+        return Layer(**{**{name: getattr(self, name) for name in names}, **changes})
+
     def activate(self, v):
         """Post-activation of the pre-activation ``v``, shape (..., size)."""
         if self.activation == "identity":
@@ -182,10 +203,26 @@ class Layer:
         pre, post : sequence of numpy.ndarray, shapes (N, layer size)
         """
         v = np.broadcast_to(self.bias, (x0.shape[0], self.size))
-        for (layer, is_post), w in zip(self.sources, self.weights, strict=True):
-            t = x0 if layer == INPUT else (post if is_post else pre)[layer]
-            v = v + (w @ t.T).T
+        for source, w in self.terms:
+            v = v + (w @ source.of(x0, pre, post).T).T
         return np.array(v) if not self.sources else v
+
+    def magnitude(self, x0, pre, post):
+        """``sum_s |W_s| |t_s| + |b|``: what rounding errors are proportional to.
+
+        Parameters
+        ----------
+        x0, pre, post : as in ``affine``
+            Values or, where they are ranges, the largest absolute ones.
+
+        Returns
+        -------
+        numpy.ndarray, shape (N, size)
+        """
+        total = np.broadcast_to(np.abs(self.bias), (x0.shape[0], self.size))
+        for source, w in self.terms:
+            total = total + (abs(w) @ np.abs(source.of(x0, pre, post)).T).T
+        return total
 
 
 def _source(given):

@@ -1,7 +1,4 @@
-"""The network as a mathematical object: graph, evaluation, linear pieces.
-
-No file format, no bounds and no modelling language in here.
-"""
+"""The network as a mathematical object: its graph and its evaluation."""
 
 import hashlib
 import operator
@@ -12,9 +9,8 @@ from scipy import sparse
 from pyomo_relu.common.arguments import each, instance, is_sequence
 from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import NetworkError
+from pyomo_relu.network import pieces
 from pyomo_relu.network.layer import (
-    ACTIVE,
-    AT_CEILING,
     INPUT,
     Layer,
     Source,
@@ -139,7 +135,7 @@ class Network:
                 f"{[tuple(t.shape) for t in self.outputs]}."
             )
         for k, layer in enumerate(self.layers):
-            for (source, post), w in zip(layer.sources, layer.weights, strict=True):
+            for (source, post), w in layer.terms:
                 if not INPUT <= source < k or (source == INPUT and not post):
                     raise NetworkError(
                         f"{self.name}: layer {k} ('{layer.name}') cannot read "
@@ -199,7 +195,7 @@ class Network:
         """Which inputs have a nonzero weight somewhere, bool of shape (n_inputs,)."""
         read = np.zeros(self.n_inputs, dtype=bool)
         for layer in self.layers:
-            for source, w in zip(layer.sources, layer.weights, strict=True):
+            for source, w in layer.terms:
                 if source.layer == INPUT:
                     read |= np.asarray(abs(w).sum(axis=0)).ravel() > 0
         return read
@@ -266,26 +262,7 @@ class Network:
             One pair per layer with ``v = C x + d`` for inputs x of the region; the
             last pair gives the outputs.  C has shape (size, n_inputs).
         """
-        pieces, post = [], []
-        for k, layer in enumerate(self.layers):
-            C = np.zeros((layer.size, self.n_inputs))
-            d = np.array(layer.bias)
-            for (source, is_post), w in zip(layer.sources, layer.weights, strict=True):
-                if source == INPUT:
-                    C += w.toarray() if sparse.issparse(w) else w
-                else:
-                    Cs, ds = post[source] if is_post else pieces[source]
-                    C += w @ Cs
-                    d += w @ ds
-            pieces.append((C, d))
-            if k < len(self.layers) - 1:
-                state = np.asarray(pattern[k])
-                on = (state == ACTIVE).astype(float)
-                d_post = on * d
-                if layer.ceiling is not None:
-                    d_post = np.where(state == AT_CEILING, layer.ceiling, d_post)
-                post.append((on[:, None] * C, d_post))
-        return pieces
+        return pieces.linear_piece(self, pattern)
 
     # -- derived networks ----------------------------------------------------------
 
@@ -359,7 +336,7 @@ def _transpose(weights, biases):
         return len(shape) == 2 and shape[0] == size and before in (None, shape[1])
 
     layers = list(
-        zip(shapes, sizes, [None, *sizes], strict=True)
+        zip(shapes, sizes, [None, *sizes], strict=False)
     )  # any number of inputs will do
     turned = [k for k, layer in enumerate(layers) if not fits(*layer)]
     if not turned or not all(fits(layers[k][0][::-1], *layers[k][1:]) for k in turned):

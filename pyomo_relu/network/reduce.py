@@ -22,7 +22,7 @@ from scipy import sparse
 
 from pyomo_relu.common.arguments import a_network, bounds_record, checked
 from pyomo_relu.errors import NetworkError
-from pyomo_relu.network.layer import INPUT, Layer, Source
+from pyomo_relu.network.layer import INPUT, Source
 from pyomo_relu.network.network import Network
 
 #: Rows are multiples of each other if they differ by less than this share.
@@ -135,7 +135,7 @@ class _Reducer:
     def _rows(self, layer):
         """The layer's pre-activations as a form."""
         parts, constant = {}, layer.bias.copy()
-        for source, w in zip(layer.sources, layer.weights, strict=True):
+        for source, w in layer.terms:
             form, offset = self.forms[source]
             w = sparse.csr_array(w)
             constant += w @ offset
@@ -246,13 +246,11 @@ class _Reducer:
             at = at[rows]
             ceiling = None if original.ceiling is None else original.ceiling[at]
             layers.append(
-                Layer(
-                    sources,
-                    weights,
-                    constant[rows],
-                    original.activation,
-                    ceiling,
-                    original.name,
+                original.replace(
+                    sources=sources,
+                    weights=weights,
+                    bias=constant[rows],
+                    ceiling=ceiling,
                 )
             )
             kept.append((k, at))

@@ -23,7 +23,7 @@ from pyomo_relu.common.arguments import (
     whole,
 )
 from pyomo_relu.errors import NetworkError
-from pyomo_relu.network.layer import INPUT, Layer
+from pyomo_relu.network.layer import INPUT
 from pyomo_relu.network.network import Network
 
 #: Factors are kept within 1/LARGEST_FACTOR and LARGEST_FACTOR: solvers resolve about
@@ -69,9 +69,7 @@ def clip_network(network, ceilings):
             ceiling = np.minimum(ceiling, layer.ceiling)
         elif np.all(np.isinf(ceiling)):
             continue
-        layers[k] = Layer(
-            layer.sources, layer.weights, layer.bias, "clipped", ceiling, layer.name
-        )
+        layers[k] = layer.replace(activation="clipped", ceiling=ceiling)
     return Network(layers, network.inputs, network.outputs, network.name)
 
 
@@ -102,19 +100,11 @@ def rescale_network(network, factors):
         own = factors[k]
         weights = [
             _scaled(w, own, np.ones(w.shape[1]) if s == INPUT else factors[s])
-            for (s, _), w in zip(layer.sources, layer.weights, strict=True)
+            for (s, _), w in layer.terms
         ]
         ceiling = None if layer.ceiling is None else own * layer.ceiling
-        layers.append(
-            Layer(
-                layer.sources,
-                weights,
-                own * layer.bias,
-                layer.activation,
-                ceiling,
-                layer.name,
-            )
-        )
+        bias = own * layer.bias
+        layers.append(layer.replace(weights=weights, bias=bias, ceiling=ceiling))
     return Network(layers, network.inputs, network.outputs, network.name)
 
 
@@ -192,9 +182,7 @@ def neurons_that_matter(network, reach):
     for k in range(len(network.layers) - 1, -1, -1):
         layer, rows = network.layers[k], np.flatnonzero(masks[k])
         parts = [
-            (source, abs(w)[rows])
-            for (source, _), w in zip(layer.sources, layer.weights, strict=True)
-            if source != INPUT
+            (source, abs(w)[rows]) for (source, _), w in layer.terms if source != INPUT
         ]
         total = np.abs(layer.bias[rows])
         for source, w in parts:

@@ -4,7 +4,7 @@ import numpy as np
 from scipy import sparse
 
 from pyomo_relu.errors import NetworkError
-from pyomo_relu.network.layer import INPUT, Layer, Source
+from pyomo_relu.network.layer import INPUT, Source
 
 
 def scaled_layers(network, input_scaling, output_scaling):
@@ -33,15 +33,12 @@ def scaled_layers(network, input_scaling, output_scaling):
         offset, factor = _scaling(output_scaling, network.n_outputs, "output_scaling")
         last = layers[-1]
         rows = sparse.diags_array(factor)
-        layers[-1] = Layer(
-            last.sources,
-            [
+        layers[-1] = last.replace(
+            weights=[
                 (rows @ w).tocsr() if sparse.issparse(w) else factor[:, None] * w
                 for w in last.weights
             ],
-            factor * last.bias + offset,
-            "identity",
-            name=last.name,
+            bias=factor * last.bias + offset,
         )
     return layers
 
@@ -74,11 +71,4 @@ def _rescale_inputs(layer, offset, factor):
         w = w / factor
     weights = list(layer.weights)
     weights[at] = w
-    return Layer(
-        layer.sources,
-        weights,
-        layer.bias - w @ offset,
-        layer.activation,
-        layer.ceiling,
-        layer.name,
-    )
+    return layer.replace(weights=weights, bias=layer.bias - w @ offset)

@@ -13,7 +13,7 @@ from pyomo_relu.bounds.boxes import check_box
 from pyomo_relu.common.arguments import a_network, checked, numbers, vector, whole
 from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import NetworkError
-from pyomo_relu.network.layer import INPUT
+from pyomo_relu.network.gradients import gradient
 from pyomo_relu.search.problem import box_problem
 from pyomo_relu.search.walk import walk
 
@@ -34,9 +34,8 @@ def latin_hypercube(n_points, lower, upper, rng):
 def value_and_gradient(network, X, costs):
     """Value and gradient of ``costs . f(x)`` at many points.
 
-    The gradient is the chain rule through the layers in reverse graph order; at a
-    breakpoint a neuron counts as inactive (or at its ceiling), which is the slope of
-    one of the adjoining regions.
+    At a breakpoint a neuron counts as inactive (or at its ceiling), which is the slope
+    of one of the adjoining regions.
 
     Parameters
     ----------
@@ -59,28 +58,7 @@ def value_and_gradient(network, X, costs):
         )
     costs = np.broadcast_to(costs, shape)
     values = np.einsum("no,no->n", post[-1], costs)
-    gradient = np.zeros_like(X)
-    on_post = [None] * len(network.layers)
-    on_pre = [None] * len(network.layers)
-    on_pre[-1] = costs
-    for k in range(len(network.layers) - 1, -1, -1):
-        layer, total = network.layers[k], on_pre[k]
-        if on_post[k] is not None:
-            slope = pre[k] > 0
-            if layer.ceiling is not None:
-                slope &= pre[k] < layer.ceiling
-            through = on_post[k] * slope
-            total = through if total is None else total + through
-        if total is None:
-            continue
-        for (source, is_post), w in zip(layer.sources, layer.weights, strict=True):
-            back = (w.T @ total.T).T
-            if source == INPUT:
-                gradient += back
-                continue
-            stored = on_post if is_post else on_pre
-            stored[source] = back if stored[source] is None else stored[source] + back
-    return values, gradient
+    return values, gradient(network, pre, costs)
 
 
 def descend(evaluate, X, lower, upper, steps, project=None, clock=None):
@@ -114,12 +92,12 @@ def descend(evaluate, X, lower, upper, steps, project=None, clock=None):
     best, best_values = X.copy(), np.full(X.shape[0], np.inf)
     decay = (_LAST_STEP / _FIRST_STEP) ** (1.0 / max(steps - 1, 1))
     for t in range(steps + 1):
-        values, gradient = evaluate(X)
+        values, slope = evaluate(X)
         better = values < best_values
         best[better], best_values[better] = X[better], values[better]
         if t == steps or (clock is not None and clock.passed()):
             break
-        scaled = gradient * width
+        scaled = slope * width
         size = np.max(np.abs(scaled), axis=1, keepdims=True)
         direction = scaled / np.where(size > 0, size, 1.0)
         # Half sign, half steepest: pure sign steps chatter across narrow valleys.
@@ -178,8 +156,8 @@ def minimise_over_box(
     rng = np.random.default_rng(seed)
 
     def evaluate(X):
-        values, gradient = value_and_gradient(network, X, costs)
-        return values + X @ linear, gradient + linear
+        values, slope = value_and_gradient(network, X, costs)
+        return values + X @ linear, slope + linear
 
     if start is not None:
         start = np.atleast_2d(numbers("start", start, NetworkError))

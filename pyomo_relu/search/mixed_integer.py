@@ -1,24 +1,16 @@
-r"""The networks of a search problem as big-M rows: relaxations and small MILPs.
+"""The networks of a search problem as big-M rows: relaxations and small MILPs.
 
 Heuristics fix indicators in here, for restarts (``restart_points``) and for
 Sample-and-MIP (``improve_by_mip``); what they find is verified elsewhere.
-
-Every neuron with bounds L <= v <= U and ceiling c (inf without one) has an indicator z,
-1 if it is active or at its ceiling, and an indicator q, 1 at the ceiling::
-
-    v - (U - c)+ q <= x <= v - L (1 - z),   c q <= x <= min(c, U) z,   q <= z
-
-Bounds that decide a state fix z and q.
 """
-
-from dataclasses import dataclass
 
 import numpy as np
 
 from pyomo_relu.bounds.crown.crown import crown_bounds
+from pyomo_relu.bounds.relaxation.network import add_big_m_network
 from pyomo_relu.linear.model import ModelBuilder
 from pyomo_relu.linear.solve import solve_linear
-from pyomo_relu.network.layer import ACTIVE, AT_CEILING, INPUT
+from pyomo_relu.network.layer import ACTIVE, AT_CEILING
 
 #: Sample-and-MIP frees this many neurons at most.
 _FREED = 20
@@ -29,18 +21,6 @@ _MIP_SECONDS, _MIP_GAP = 5.0, 1e-4
 #: Chance of flipping a neuron that the relaxation already has in its state, relative
 #: to one that it has on the wrong side (the published value).
 _FLIP_BIAS = 0.05
-
-
-@dataclass(frozen=True)
-class LayerColumns:
-    """Columns and bounds of one layer of one network in a big-M model."""
-
-    pre: np.ndarray
-    post: np.ndarray
-    z: np.ndarray
-    q: np.ndarray
-    lower: np.ndarray
-    upper: np.ndarray
 
 
 class BigMModel:
@@ -56,8 +36,8 @@ class BigMModel:
     ----------
     model : LinearModel
         Columns of the problem first; indicators are continuous.
-    layers : list of list of LayerColumns
-        Per network and activation layer.
+    bounds : list of NeuronBounds
+    columns : list of NetworkColumns
     """
 
     def __init__(self, problem, relaxed):
@@ -65,31 +45,16 @@ class BigMModel:
         builder = ModelBuilder()
         own = builder.add_columns(relaxed.lower, relaxed.upper, relaxed.integer)
         builder.add_rows([(own, relaxed.matrix)], relaxed.row_lower, relaxed.row_upper)
-        self.layers = [
-            self._add(builder, relaxed, b) for b in range(len(problem.networks))
-        ]
+        self.bounds, self.columns = [], []
+        for network, inputs, outputs in zip(
+            problem.networks, problem.inputs, problem.outputs, strict=True
+        ):
+            box = relaxed.lower[inputs], relaxed.upper[inputs]
+            self.bounds.append(crown_bounds(network, *box))
+            self.columns.append(
+                add_big_m_network(builder, self.bounds[-1], inputs, outputs)
+            )
         self.model = builder.build()
-
-    def _add(self, builder, relaxed, b):
-        network, inputs = self.problem.networks[b], self.problem.inputs[b]
-        bounds = crown_bounds(network, relaxed.lower[inputs], relaxed.upper[inputs])
-        layers = []
-        for k, layer in enumerate(network.layers):
-            blocks = []
-            for (source, is_post), w in zip(layer.sources, layer.weights, strict=True):
-                if source == INPUT:
-                    blocks.append((inputs, -w))
-                else:
-                    part = layers[source]
-                    blocks.append((part.post if is_post else part.pre, -w))
-            if layer.activation == "identity":
-                own = self.problem.outputs[b]
-                builder.add_rows([(own, 1.0), *blocks], layer.bias, layer.bias)
-                break
-            columns = _add_neurons(builder, layer, bounds.lower[k], bounds.upper[k])
-            builder.add_rows([(columns.pre, 1.0), *blocks], layer.bias, layer.bias)
-            layers.append(columns)
-        return layers
 
     def costs(self):
         """The problem's costs over all columns."""
@@ -105,26 +70,6 @@ class BigMModel:
                 self.problem.networks, self.problem.inputs, strict=True
             )
         ]
-
-
-def _add_neurons(builder, layer, lower, upper):
-    size = layer.size
-    ceiling = np.full(size, np.inf) if layer.ceiling is None else layer.ceiling
-    down, up = np.minimum(lower, 0.0), np.maximum(upper, 0.0)
-    level = np.minimum(ceiling, up)
-    clipped = ceiling < upper
-    v = builder.add_columns(lower, upper)
-    x = builder.add_columns(np.zeros(size), level)
-    z = builder.add_columns((lower >= 0).astype(float), (upper > 0).astype(float))
-    q = builder.add_columns((lower >= ceiling).astype(float), clipped.astype(float))
-    none, zero = np.full(size, -np.inf), np.zeros(size)
-    over = np.where(clipped, up - level, 0.0)
-    builder.add_rows([(v, 1.0), (x, -1.0), (q, -over)], none, zero)
-    builder.add_rows([(x, 1.0), (v, -1.0), (z, -down)], none, -down)
-    builder.add_rows([(x, 1.0), (z, -level)], none, zero)
-    builder.add_rows([(q, level), (x, -1.0)], none, zero)
-    builder.add_rows([(q, 1.0), (z, -1.0)], none, zero)
-    return LayerColumns(v, x, z, q, lower, upper)
 
 
 def restart_points(big_m, rng, clock):
@@ -147,19 +92,19 @@ def restart_points(big_m, rng, clock):
     if answer.primal is None:
         return
     yield answer.primal[:n]
-    for b, layers in enumerate(big_m.layers):
-        for k, layer in enumerate(layers):
+    for b, columns in enumerate(big_m.columns):
+        for k, z in columns.z.items():
             if clock.passed():
                 return
             state = big_m.patterns(answer.primal[:n])[b][k] > 0
-            free = model.lower[layer.z] < model.upper[layer.z]
+            free = z >= 0
             if not free.any():
                 continue
-            weight = np.abs(state - answer.primal[layer.z]) + _FLIP_BIAS
+            weight = np.abs(state - answer.primal[z]) + _FLIP_BIAS
             weight = np.where(free, weight, 0.0)
             i = rng.choice(weight.size, p=weight / weight.sum())
             lower, upper = model.lower.copy(), model.upper.copy()
-            lower[layer.z[i]] = upper[layer.z[i]] = float(not state[i])
+            lower[z[i]] = upper[z[i]] = float(not state[i])
             flipped = model.replace(lower=lower, upper=upper)
             trial = solve_linear(
                 flipped, costs, clock.left(_MIP_SECONDS), integer=False
@@ -187,25 +132,22 @@ def improve_by_mip(big_m, columns, clock, freed=_FREED):
     lower, upper = model.lower.copy(), model.upper.copy()
     integer = model.integer.copy()
     margins, at = [], []
-    for b, layers in enumerate(big_m.layers):
-        problem = big_m.problem
-        network = problem.networks[b]
-        pre = network.pre_activations(columns[problem.inputs[b]])
-        for k, layer in enumerate(layers):
-            state = network.layers[k].pattern(pre[k][0])
-            for own, value in (
-                (layer.z, state >= ACTIVE),
-                (layer.q, state == AT_CEILING),
+    problem = big_m.problem
+    for network, inputs, bounds, own in zip(
+        problem.networks, problem.inputs, big_m.bounds, big_m.columns, strict=True
+    ):
+        pre = network.pre_activations(columns[inputs])
+        for k, layer in enumerate(network.activation_layers):
+            v, width = pre[k][0], bounds.upper[k] - bounds.lower[k]
+            state = layer.pattern(v)
+            for indicator, value, level in (
+                (own.z[k], state >= ACTIVE, np.zeros(v.size)),
+                (own.q[k], state == AT_CEILING, layer.ceilings),
             ):
-                open_ = np.flatnonzero(lower[own] < upper[own])
-                level = np.zeros(own.size)
-                if own is layer.q:
-                    ceiling = network.layers[k].ceiling
-                    level = level if ceiling is None else ceiling
-                width = layer.upper - layer.lower
-                margins.append((np.abs(pre[k][0] - level) / width)[open_])
-                at.append(own[open_])
-                lower[own[open_]] = upper[own[open_]] = value[open_].astype(float)
+                i = np.flatnonzero(indicator >= 0)
+                margins.append(np.abs(v - level)[i] / width[i])
+                at.append(indicator[i])
+                lower[indicator[i]] = upper[indicator[i]] = value[i].astype(float)
     if at:  # networks without activation layers have no indicators
         at, margins = np.concatenate(at), np.concatenate(margins)
         free = at[np.argsort(margins, kind="stable")[:freed]]
@@ -214,4 +156,4 @@ def improve_by_mip(big_m, columns, clock, freed=_FREED):
     answer = solve_linear(
         small, big_m.costs(), clock.left(_MIP_SECONDS), mip_gap=_MIP_GAP
     )
-    return None if answer.primal is None else answer.primal[: big_m.problem.n_columns]
+    return None if answer.primal is None else answer.primal[: problem.n_columns]

@@ -1,58 +1,10 @@
-"""Linear regions as rows of a linear programme."""
+"""The whole problem on the linear regions of its networks at one point."""
 
 import numpy as np
 from scipy import sparse
 
 from pyomo_relu.bounds import LinearModel
-from pyomo_relu.network.layer import ACTIVE, AT_CEILING, INACTIVE
-
-
-def region_rows(network, x):
-    """The linear region that contains ``x`` and the network's affine map on it.
-
-    With the activation pattern at x fixed, every pre-activation is affine in the
-    inputs, ``v = C x + d``, and the region is ``v <= 0`` for inactive neurons,
-    ``0 <= v <= ceiling`` for active ones, ``v >= ceiling`` at a ceiling.  Rows are
-    scaled to largest coefficient 1.
-
-    Parameters
-    ----------
-    network : Network
-    x : numpy.ndarray, shape (n_inputs,)
-
-    Returns
-    -------
-    rows : numpy.ndarray, shape (m, n_inputs)
-    lower, upper : numpy.ndarray, shape (m,)
-    C : numpy.ndarray, shape (n_outputs, n_inputs)
-    d : numpy.ndarray, shape (n_outputs,)
-    """
-    states = [s[0] for s in network.activation_pattern(x)]
-    pieces = network.linear_piece(states)
-    C, d = pieces[-1]
-    if len(pieces) == 1:
-        return np.zeros((0, network.n_inputs)), np.zeros(0), np.zeros(0), C, d
-    rows = np.vstack([piece for piece, _ in pieces[:-1]])
-    shift = np.concatenate([shift for _, shift in pieces[:-1]])
-    state = np.concatenate(states)
-    ceiling = np.concatenate(
-        [
-            np.full(layer.size, np.inf) if layer.ceiling is None else layer.ceiling
-            for layer in network.activation_layers
-        ]
-    )
-    lower = np.select([state == ACTIVE, state == AT_CEILING], [0.0, ceiling], -np.inf)
-    upper = np.select([state == INACTIVE, state == ACTIVE], [0.0, ceiling], np.inf)
-    size = np.max(np.abs(rows), axis=1)
-    keep = np.flatnonzero(size > 0)
-    scale = size[keep]
-    return (
-        rows[keep] / scale[:, None],
-        (lower - shift)[keep] / scale,
-        (upper - shift)[keep] / scale,
-        C,
-        d,
-    )
+from pyomo_relu.network.pieces import region_rows
 
 
 def joint_region(problem, columns):

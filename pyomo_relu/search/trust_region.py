@@ -24,7 +24,8 @@ from scipy import sparse
 
 from pyomo_relu.bounds import LinearModel
 from pyomo_relu.linear.solve import solve_linear
-from pyomo_relu.search.regions import output_rows, region_rows
+from pyomo_relu.network.pieces import piece_at
+from pyomo_relu.search.regions import output_rows
 
 #: First and largest radius of the trust region in widths of the input box, and where
 #: to stop: what is left to gain then lies within a few linear regions.
@@ -144,7 +145,7 @@ def _step(problem, scales, columns, radius, mu, clock):
     for network, inputs, outputs in zip(
         problem.networks, problem.inputs, problem.outputs, strict=True
     ):
-        *_, C, d = region_rows(network, columns[inputs])
+        C, d = piece_at(network, columns[inputs])[1][-1]
         rows.append(output_rows(C, inputs, outputs, n))
         rhs.append(d)
     rhs = np.concatenate(rhs)

@@ -176,7 +176,7 @@ def _of_copies(units, layer, cut):
         np.concatenate(
             [
                 part if s.layer == network_.INPUT else np.full(w.shape[1], other)
-                for s, w in zip(layer.sources, layer.weights, strict=True)
+                for s, w in layer.terms
             ]
         )[cut.terms]
         for part, other in ((units.input_offset, 0.0), (units.input_factor, 1.0))

@@ -238,7 +238,7 @@ class _ReducedView(Encoding):
         read = {s.layer for layer in layers[:-1] for s in layer.sources}
         read |= {s.layer for s in layers[-1].sources if not s.post}
         found = set()
-        for source, w in zip(layers[-1].sources, layers[-1].weights, strict=True):
+        for source, w in layers[-1].terms:
             k = source.layer
             if k == network_.INPUT or k in read:
                 continue

@@ -290,7 +290,7 @@ def _replace_affine_rows(encoding, scaled, factors):
     for k, layer in enumerate(scaled.network.layers):
         last = k == len(factors)
         changed = np.zeros(layer.size, dtype=bool) if last else factors[k] != 1.0
-        for source, w in zip(layer.sources, layer.weights, strict=True):
+        for source, w in layer.terms:
             if source.layer != network_.INPUT:
                 changed |= (w != 0) @ (factors[source.layer] != 1.0)
         if not changed.any():

@@ -6,10 +6,10 @@ from scipy import sparse
 
 from pyomo_relu import Network
 from pyomo_relu.bounds import CellPartition, LinearModel, affine_pieces, interval_bounds
-from pyomo_relu.bounds.cells.pieces import breakpoints
 from pyomo_relu.bounds.cells.refinement import CellRefinement
 from pyomo_relu.bounds.cells.relaxation import CellRelaxation
 from pyomo_relu.errors import BoundsError, InfeasibleError
+from pyomo_relu.network.pieces import breakpoints
 from tests.networks import chain, residual
 
 

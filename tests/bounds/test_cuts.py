@@ -7,7 +7,8 @@ import pytest
 from scipy import sparse
 
 from pyomo_relu.bounds import CutRounds, LinearModel, crown_bounds
-from pyomo_relu.bounds.relaxation.cuts import NeuronCuts, _Columns
+from pyomo_relu.bounds.relaxation.cuts import NeuronCuts
+from pyomo_relu.bounds.relaxation.network import NetworkColumns
 from tests.networks import chain, residual
 from tests.random_networks import random_network
 
@@ -53,7 +54,8 @@ def test_separation_finds_the_most_violated_subset():
     separator = NeuronCuts(bounds)
     w, b = network.layers[0].weights[0][0], network.layers[0].bias[0]
     low, high = -np.abs(w), np.abs(w)
-    columns = _Columns(np.arange(4), [np.array([4])], [np.array([5])], [np.array([6])])
+    v, x, z = ({0: np.array([j])} for j in (4, 5, 6))
+    columns = NetworkColumns(np.arange(4), v, x, z)
     rng = np.random.default_rng(5)
     for _ in range(50):
         t, z = rng.uniform(-1, 1, 4), rng.uniform()

@@ -24,9 +24,8 @@ from tests.random_networks import boxes, networks, random_network, sample
 def lifted(network, bounds, columns, model, point, window=False):
     """The column values that a point of the network takes, binaries included.
 
-    Behind a block of n columns x follow n slacks s = x - v (only where v has no column
-    of its own) and, in a window, n binaries; before or behind those of clipped neurons,
-    n columns v and two blocks of binaries.
+    Where v has no column of its own, n slacks s = x - v follow on a block of n columns
+    x; before that of clipped neurons are n columns v.
     """
     values = np.full(model.n_columns, np.nan)
     values[columns.inputs] = point
@@ -38,22 +37,18 @@ def lifted(network, bounds, columns, model, point, window=False):
         if own:
             values[columns.pre[k]] = v
         layer, unstable = network.layers[k], bounds.unstable(k)
-        ceiling = np.full(layer.size, np.inf)
-        if layer.ceiling is not None:
-            ceiling = layer.ceiling
+        ceiling = layer.ceilings
         clipped = np.flatnonzero(unstable & (bounds.upper[k] > ceiling))
         plain = np.flatnonzero(unstable & (bounds.upper[k] <= ceiling))
         if not window or k in window:
             behind = at[plain] + plain.size
             if not own:
                 values[behind] = x[plain] - v[plain]
-                behind = behind + plain.size
                 values[at[clipped] - clipped.size] = v[clipped]
             if window:
-                values[behind] = v[plain] > 0
-                active = (v[clipped] > 0) | (bounds.lower[k][clipped] >= 0)
-                values[at[clipped] + clipped.size] = active
-                values[at[clipped] + 2 * clipped.size] = v[clipped] >= ceiling[clipped]
+                z, q = columns.z[k], columns.q[k]
+                values[z[z >= 0]] = v[z >= 0] > 0
+                values[q[q >= 0]] = (v >= ceiling)[q >= 0]
     return values
 
 

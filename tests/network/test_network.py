@@ -58,7 +58,7 @@ def test_forward_is_the_sum_over_sources(network, seed):
         v, t = by_hand(network, list(x))
         scale = 1 + max(abs(a) for row in v for a in row)
         np.testing.assert_allclose(Y[n], t[-1], rtol=0, atol=1e-12 * scale)
-        for ours, theirs in zip(pre, v, strict=True):
+        for ours, theirs in zip(pre, v[:-1], strict=True):
             np.testing.assert_allclose(ours[n], theirs, rtol=0, atol=1e-12 * scale)
 
 

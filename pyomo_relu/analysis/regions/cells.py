@@ -11,7 +11,7 @@ import numpy as np
 from scipy import sparse
 
 from pyomo_relu.errors import BoundsError, NetworkError
-from pyomo_relu.network.layer import ACTIVE, AT_CEILING, INPUT
+from pyomo_relu.network.pieces import post_map, pre_map
 
 #: Rounding errors of a pre-activation stay below this multiple of its magnitude.
 RELATIVE_TOLERANCE = 1e-12
@@ -152,29 +152,19 @@ class Maps:
 
     def pre(self, k, pre, post):
         """Map (C, d) of layer k's pre-activation from the earlier layers' maps."""
-        layer = self.network.layers[k]
-        shape = (layer.size, self.box.dimension)
-        C = self.array(np.zeros(shape)) if self.exact else np.zeros(shape)
-        d = self._biases[k].copy()
-        for (source, is_post), w in zip(layer.sources, self._weights[k], strict=True):
-            if source == INPUT:
-                Cs, ds = self.input_map
-            else:
-                Cs, ds = (post if is_post else pre)[source]
-            C = C + w @ Cs
-            d = d + w @ ds
-        return C, d
+        return pre_map(
+            self.network.layers[k],
+            self.box.dimension,
+            self.input_map,
+            pre,
+            post,
+            self._weights[k],
+            self._biases[k],
+        )
 
     def post(self, k, pre_map, state):
         """Map of layer k's post-activation where its neurons have these states."""
-        layer = self.network.layers[k]
-        C, d = pre_map
-        on = (state == ACTIVE).astype(object if self.exact else float)
-        d_post = on * d
-        capped = np.flatnonzero(state == AT_CEILING)
-        if capped.size:
-            d_post[capped] = self.array(layer.ceiling[capped])
-        return on[:, None] * C, d_post
+        return post_map(self.network.layers[k], pre_map, state, self.array)
 
     def region(self, pattern, u, output_map, vertices=None):
         """The record of a region, in floating-point numbers and full coordinates."""
@@ -189,16 +179,12 @@ class Maps:
 
 def _magnitudes(network, box):
     """Upper bounds of all terms that are summed up in each layer's pre-activation."""
-    x = np.maximum(np.abs(box.lower), np.abs(box.upper))
+    x = np.maximum(np.abs(box.lower), np.abs(box.upper))[None]
     pre, post = [], []
     for layer in network.layers:
-        v = np.abs(layer.bias)
-        for (source, is_post), w in zip(layer.sources, layer.weights, strict=True):
-            t = x if source == INPUT else (post if is_post else pre)[source]
-            v = v + abs(w) @ t
-        pre.append(v)
-        post.append(v if layer.ceiling is None else np.minimum(v, layer.ceiling))
-    return pre[:-1]
+        pre.append(layer.magnitude(x, pre, post))
+        post.append(np.minimum(pre[-1], layer.ceilings))
+    return [v[0] for v in pre[:-1]]
 
 
 def distinct_maps(regions, tolerance=1e-8):

@@ -244,9 +244,8 @@ class _Splitting:
                 self.slices, self.network.activation_layers, strict=False
             ):
                 low, high = union_low[part], union_high[part]
-                ceiling = np.inf if layer.ceiling is None else layer.ceiling
-                crosses = (low < 0) | (high > ceiling)
-                targets[part] = crosses & (high > 0) & (low < ceiling)
+                crosses = (low < 0) | (high > layer.ceilings)
+                targets[part] = crosses & (high > 0) & (low < layer.ceilings)
         return targets
 
     # -- one round -----------------------------------------------------------------

@@ -25,7 +25,7 @@ from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.errors import BoundsError, InfeasibleError
 from pyomo_relu.linear.certificate import Certifier, evaluation_errors
 from pyomo_relu.linear.rounding import NEGLIGIBLE, rounding
-from pyomo_relu.network.layer import INPUT
+from pyomo_relu.network.gradients import backpropagated
 
 
 def lp_obbt(
@@ -223,7 +223,6 @@ def layer_targets(network, bounds, k, mask, row):
         stable = bounds.stable(k)
         row.skip(STABLE, 2 * int((wanted & stable).sum()))
         wanted &= ~stable
-    ceiling = np.full(size, np.inf) if layer.ceiling is None else layer.ceiling
     return Targets(
         None,
         layer.bias,
@@ -231,7 +230,7 @@ def layer_targets(network, bounds, k, mask, row):
         bounds.lower[k],
         bounds.upper[k],
         np.column_stack([wanted, wanted]),
-        ceiling,
+        layer.ceilings,
         influence(network, bounds)[k],
     )
 
@@ -242,21 +241,18 @@ def influence(network, bounds):
     The relaxation's height ``-L U / (U - L)`` of an unstable neuron times the sum of
     absolute products of weights and slopes along all paths to the outputs.
     """
+    slopes = []
+    for lower, upper in zip(bounds.lower[:-1], bounds.upper[:-1], strict=True):
+        slope = np.clip(
+            np.maximum(upper, 0) / np.maximum(upper - lower, NEGLIGIBLE), 0, 1
+        )
+        slopes.append(np.where(lower >= 0, 1.0, np.where(upper <= 0, 0.0, slope)))
     weight = [np.zeros(layer.size) for layer in network.layers]
-    weight_pre = [np.zeros(layer.size) for layer in network.layers]
-    weight_pre[-1] += 1.0
-    for k in reversed(range(len(network.layers))):
-        lower, upper = bounds.lower[k], bounds.upper[k]
-        if k < len(network.layers) - 1:
-            width = np.maximum(upper - lower, NEGLIGIBLE)
-            slope = np.clip(np.maximum(upper, 0) / width, 0.0, 1.0)
-            slope = np.where(lower >= 0, 1.0, np.where(upper <= 0, 0.0, slope))
-            weight_pre[k] += slope * weight[k]
-        for (source, post), w in zip(
-            network.layers[k].sources, network.layers[k].weights, strict=True
-        ):
-            if source != INPUT:
-                (weight if post else weight_pre)[source] += abs(w).T @ weight_pre[k]
+    seed = np.ones(network.n_outputs)
+    for source, part in backpropagated(
+        network, slopes, seed, absolute=True, to_inputs=False
+    ):
+        weight[source.layer] = np.maximum(weight[source.layer], part)
     scores = []
     for k in range(len(network.layers)):
         lower, upper = bounds.lower[k], bounds.upper[k]
@@ -265,7 +261,7 @@ def influence(network, bounds):
             height = np.maximum(-lower, 0) * (np.maximum(upper, 0) / width)
             if k == len(network.layers) - 1:
                 height = upper - lower
-            score = height * np.maximum(weight[k], weight_pre[k])
+            score = height * weight[k]
         scores.append(np.nan_to_num(score))
     return scores
 

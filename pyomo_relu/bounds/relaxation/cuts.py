@@ -22,13 +22,13 @@ from scipy import sparse
 
 from pyomo_relu.bounds.neuron_bounds import NeuronBounds
 from pyomo_relu.bounds.relaxation.model import checked_networks
+from pyomo_relu.bounds.relaxation.network import add_big_m_network
 from pyomo_relu.common.arguments import checked, kind, vector
 from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.errors import BoundsError
 from pyomo_relu.linear.model import ModelBuilder
 from pyomo_relu.linear.sessions.choice import open_session
 from pyomo_relu.linear.sessions.session import Status
-from pyomo_relu.network.network import INPUT
 
 #: Rows are relaxed by this share of their terms, for rounding errors.
 _ROUNDING = 1e-12
@@ -51,15 +51,6 @@ class Cut(NamedTuple):
     constant: float
 
 
-class _Columns(NamedTuple):
-    """Columns of a network's inputs, and per layer of v, x and z."""
-
-    inputs: np.ndarray
-    pre: list
-    post: list
-    on: list
-
-
 class NeuronCuts:
     """Separates cuts for one network.
 
@@ -80,8 +71,8 @@ class NeuronCuts:
             neurons = neurons & (bounds.upper[k] <= layer.ceiling)
         neurons = np.flatnonzero(neurons)
         lower, upper, weights = [], [], []
-        for source, w in zip(layer.sources, layer.weights, strict=True):
-            lo, hi = self._box(source)
+        for source, w in layer.terms:
+            lo, hi = bounds.range_of(source)
             lower.append(lo)
             upper.append(hi)
             weights.append(w.toarray() if sparse.issparse(w) else w)
@@ -92,13 +83,6 @@ class NeuronCuts:
         ends = w * lo, w * hi
         return neurons, w, np.minimum(*ends), np.maximum(*ends)
 
-    def _box(self, source):
-        if source.layer == INPUT:
-            return self.bounds.input_lower, self.bounds.input_upper
-        if source.post:
-            return self.bounds.post_bounds(source.layer)
-        return self.bounds.lower[source.layer], self.bounds.upper[source.layer]
-
     def separate(self, values, columns, tolerance):
         """Cuts that a point violates.
 
@@ -106,7 +90,7 @@ class NeuronCuts:
         ----------
         values : numpy.ndarray
             The point.
-        columns : _Columns
+        columns : NetworkColumns
         tolerance : float
             Least violation, relative to the neuron's upper bound.
 
@@ -120,8 +104,8 @@ class NeuronCuts:
             if not neurons.size or not w.shape[1]:
                 continue
             layer, upper = self.network.layers[k], self.bounds.upper[k][neurons]
-            t = np.concatenate([values[_of(columns, s)] for s in layer.sources])
-            z = values[columns.on[k][neurons]][:, None]
+            t = np.concatenate([values[columns.of(s)] for s in layer.sources])
+            z = values[columns.z[k][neurons]][:, None]
             x = values[columns.post[k][neurons]]
             chosen = w * t < low * (1.0 - z) + high * z
             constant = -np.where(chosen, low, 0.0).sum(axis=1)
@@ -142,66 +126,6 @@ class NeuronCuts:
                 )
                 found.append((cut, float(violation[n])))
         return found
-
-
-def _of(columns, source):
-    if source.layer == INPUT:
-        return columns.inputs
-    return (columns.post if source.post else columns.pre)[source.layer]
-
-
-def add_big_m_network(builder, bounds, inputs, outputs):
-    """Add a network's big-M relaxation, with a column for every indicator.
-
-    Returns
-    -------
-    _Columns
-    """
-    network = bounds.network
-    columns = _Columns(inputs, [], [], [])
-    for k, layer in enumerate(network.layers):
-        last = layer.activation == "identity"
-        lo, hi = bounds.lower[k], bounds.upper[k]
-        v = outputs if last else builder.add_columns(lo, hi)
-        blocks = [(v, 1.0)]
-        blocks += [
-            (_of(columns, s), -w)
-            for s, w in zip(layer.sources, layer.weights, strict=True)
-        ]
-        builder.add_rows(blocks, layer.bias, layer.bias)
-        if last:
-            return columns
-        x = builder.add_columns(*bounds.post_bounds(k))
-        columns.pre.append(v)
-        columns.post.append(x)
-        columns.on.append(_add_activation(builder, bounds, k, v, x))
-
-
-def _add_activation(builder, bounds, k, v, x):
-    """Rows of one layer's activations; the columns of z (-1 where there is none)."""
-    lo, hi = bounds.lower[k], bounds.upper[k]
-    ceiling = bounds.network.layers[k].ceiling
-    ceiling = np.full(lo.size, np.inf) if ceiling is None else ceiling
-    active = np.flatnonzero(bounds.active(k))
-    builder.add_rows([(x[active], 1.0), (v[active], -1.0)], *np.zeros((2, active.size)))
-    on = np.full(lo.size, -1)
-    i = np.flatnonzero(bounds.unstable(k) & (lo < 0))
-    zero, none = np.zeros(i.size), np.full(i.size, -np.inf)
-    z = on[i] = builder.add_columns(zero, zero + 1.0)
-    top = np.minimum(hi[i], ceiling[i])
-    builder.add_rows([(x[i], 1.0), (z, -top)], none, zero)
-    builder.add_rows([(x[i], 1.0), (v[i], -1.0), (z, -lo[i])], none, -lo[i])
-    plain = i[hi[i] <= ceiling[i]]
-    zero = np.zeros(plain.size)
-    builder.add_rows([(x[plain], 1.0), (v[plain], -1.0)], zero, zero + np.inf)
-    i = np.flatnonzero(bounds.unstable(k) & (hi > ceiling))
-    zero = np.zeros(i.size)
-    q = builder.add_columns(zero, zero + 1.0)
-    builder.add_rows([(x[i], 1.0), (q, -ceiling[i])], zero, zero + np.inf)
-    over = hi[i] - ceiling[i]
-    builder.add_rows([(x[i], 1.0), (v[i], -1.0), (q, over)], zero, zero + np.inf)
-    builder.add_rows([(x[i], 1.0), (v[i], -1.0)], zero - np.inf, np.maximum(-lo[i], 0))
-    return on
 
 
 class CutRounds:
@@ -297,8 +221,8 @@ class CutRounds:
         """Columns and coefficients of a cut's row."""
         columns, network = self.columns[which], self.networks[which]
         sources = network.layers[cut.layer].sources
-        t = np.concatenate([_of(columns, s) for s in sources])[cut.terms]
-        x, z = columns.post[cut.layer][cut.neuron], columns.on[cut.layer][cut.neuron]
+        t = np.concatenate([columns.of(s) for s in sources])[cut.terms]
+        x, z = columns.post[cut.layer][cut.neuron], columns.z[cut.layer][cut.neuron]
         return np.append(t, [x, z]), np.append(-cut.weights, [1.0, -cut.on])
 
     def _with_cuts(self):

@@ -9,11 +9,12 @@ Every row is valid in exact arithmetic: coefficients are the network's own numbe
 where a quotient must be rounded it is rounded so that the row only gets weaker.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy import sparse
 
+from pyomo_relu.bounds.relaxation.bigm_rows import add_big_m
 from pyomo_relu.errors import BoundsError
 from pyomo_relu.linear.model import ModelBuilder
 from pyomo_relu.network.layer import INPUT
@@ -23,12 +24,19 @@ from pyomo_relu.network.layer import INPUT
 class NetworkColumns:
     """Where a network's tensors are among a model's columns; -1 means constant zero.
 
-    ``pre[k]`` is None where no layer reads the pre-activation of layer k.
+    ``pre[k]`` is None where no layer reads the pre-activation of layer k.  Indicators
+    ``z[k]`` and ``q[k]`` (see ``bigm_rows``) are those of layers modelled by big-M.
     """
 
     inputs: np.ndarray
-    pre: dict
-    post: dict
+    pre: dict = field(default_factory=dict)
+    post: dict = field(default_factory=dict)
+    z: dict = field(default_factory=dict)
+    q: dict = field(default_factory=dict)
+
+    def of(self, source):
+        """Columns of what a layer reads."""
+        return source.of(self.inputs, self.pre, self.post)
 
 
 def ancestors(network, layer):
@@ -64,7 +72,7 @@ def add_network(builder, network, bounds, input_columns, layers, window=None):
     read_pre = {
         s.layer for layer in network.layers for s in layer.sources if not s.post
     }
-    columns = NetworkColumns(np.asarray(input_columns), {}, {})
+    columns = NetworkColumns(np.asarray(input_columns))
     for k in layers:
         lower, upper = bounds.lower[k], bounds.upper[k]
         if not (np.all(np.isfinite(lower)) and np.all(np.isfinite(upper))):
@@ -85,10 +93,7 @@ class _LayerPart:
         self.k, self.defined, self.layer = k, defined, network.layers[k]
         self.lower, self.upper = bounds.lower[k], bounds.upper[k]
         self.bounds = bounds
-        size = self.layer.size
-        self.ceiling = (
-            np.full(size, np.inf) if self.layer.ceiling is None else self.layer.ceiling
-        )
+        self.ceiling = self.layer.ceilings
 
     def add(self, with_pre, exact):
         bounds, k, size = self.bounds, self.k, self.layer.size
@@ -99,6 +104,8 @@ class _LayerPart:
         clipped = np.flatnonzero(clipped)
         fixed = np.flatnonzero(bounds.at_ceiling(k))
         post = self.columns.post[k] = np.full(size, -1)
+        if exact:
+            self.columns.z[k], self.columns.q[k] = np.full((2, size), -1)
         # A fixed column instead of a constant on the right: no sum to be rounded.
         post[fixed] = self.builder.add_columns(self.ceiling[fixed], self.ceiling[fixed])
         if with_pre:
@@ -146,6 +153,7 @@ class _LayerPart:
         none = np.full(i.size, -np.inf)
         if exact:
             z = b.add_columns(zero, zero + 1.0, integer=True)
+            self.columns.z[self.k][i] = z
             b.add_rows([(x, 1.0), (z, -hi)], none, zero)
             b.add_rows([(s, 1.0), (z, -lo)], none, -lo)
             return
@@ -160,17 +168,20 @@ class _LayerPart:
             np.where(wide, -lo, hi),
         )
 
+    def _big_m(self, i, v, x):
+        ends = self.lower[i], self.upper[i], self.ceiling[i]
+        z, q = add_big_m(self.builder, [(v, 1.0)], x, *ends, integer=True)
+        self.columns.z[self.k][i], self.columns.q[self.k][i] = z, q
+
     def _triangle_on_pre(self, i, v, exact):
         lo, hi, b = self.lower[i], self.upper[i], self.builder
         zero, none = np.zeros(i.size), np.full(i.size, -np.inf)
         x = b.add_columns(zero, hi)
         self.columns.post[self.k][i] = x
-        b.add_rows([(v, 1.0), (x, -1.0)], none, zero)
         if exact:
-            z = b.add_columns(zero, zero + 1.0, integer=True)
-            b.add_rows([(x, 1.0), (z, -hi)], none, zero)
-            b.add_rows([(x, 1.0), (v, -1.0), (z, -lo)], none, -lo)
+            self._big_m(i, v, x)
             return
+        b.add_rows([(v, 1.0), (x, -1.0)], none, zero)
         # (U - L) x <= U (v - L): the coefficient of x >= 0 is rounded down.
         width = np.nextafter(hi - lo, 0.0)
         b.add_rows([(x, width), (v, -hi)], none, np.nextafter(-hi * lo, np.inf))
@@ -178,21 +189,12 @@ class _LayerPart:
     def _clipped(self, i, v, exact):
         """min(max(0, v), c) with U > c: the hull's two rows, or the exact rows."""
         lo, hi, c, b = self.lower[i], self.upper[i], self.ceiling[i], self.builder
-        none, zero = np.full(i.size, -np.inf), np.zeros(i.size)
         x = b.add_columns(np.maximum(lo, 0.0), c)
         self.columns.post[self.k][i] = x
-        crosses = lo < 0
         if exact:
-            a = b.add_columns(np.where(crosses, 0.0, 1.0), zero + 1.0, integer=True)
-            q = b.add_columns(zero, zero + 1.0, integer=True)
-            over = np.nextafter(hi - c, np.inf)
-            below = np.minimum(lo, 0.0)
-            b.add_rows([(q, 1.0), (a, -1.0)], none, zero)
-            b.add_rows([(x, 1.0), (a, -c)], none, zero)
-            b.add_rows([(q, c), (x, -1.0)], none, zero)
-            b.add_rows([(v, 1.0), (x, -1.0), (q, -over)], none, zero)
-            b.add_rows([(x, 1.0), (v, -1.0), (a, -below)], none, -below)
+            self._big_m(i, v, x)
             return
+        none, crosses = np.full(i.size, -np.inf), lo < 0
         # Above: (c - L) x <= c (v - L) if L < 0, else x <= v.
         left = np.where(crosses, np.nextafter(c - lo, 0.0), 1.0)
         right = np.where(crosses, -c, -1.0)
@@ -205,14 +207,46 @@ class _LayerPart:
         b.add_rows([(x, left), (v, right)], none, np.where(crosses, 0.0, -offset))
 
 
+def add_big_m_network(builder, bounds, inputs, outputs):
+    """Add a whole network's big-M relaxation, with columns of pre-activations.
+
+    Parameters
+    ----------
+    bounds : NeuronBounds
+        Finite.
+    inputs, outputs : numpy.ndarray of int
+        Columns of the builder.
+
+    Returns
+    -------
+    NetworkColumns
+        Indicators are continuous columns.
+    """
+    columns = NetworkColumns(np.asarray(inputs))
+    for k, layer in enumerate(bounds.network.layers):
+        lower, upper = bounds.lower[k], bounds.upper[k]
+        last = layer.activation == "identity"
+        v = outputs if last else builder.add_columns(lower, upper)
+        blocks = [(c, -w) for c, w in affine(layer, columns, slice(None))]
+        builder.add_rows([(v, 1.0), *blocks], layer.bias, layer.bias)
+        if last:
+            return columns
+        x = builder.add_columns(*bounds.post_bounds(k))
+        columns.pre[k], columns.post[k] = v, x
+        i = np.flatnonzero(bounds.active(k))
+        builder.add_rows([(x[i], 1.0), (v[i], -1.0)], *np.zeros((2, i.size)))
+        i = np.flatnonzero(bounds.unstable(k))
+        columns.z[k], columns.q[k] = np.full((2, layer.size), -1)
+        columns.z[k][i], columns.q[k][i] = add_big_m(
+            builder, [(v[i], 1.0)], x[i], lower[i], upper[i], layer.ceilings[i]
+        )
+
+
 def affine(layer, columns, neurons):
     """Blocks (columns, matrix) of ``W x`` of a layer's ``neurons``, without the bias."""
     blocks = []
-    for (source, post), w in zip(layer.sources, layer.weights, strict=True):
-        if source == INPUT:
-            at = columns.inputs
-        else:
-            at = (columns.post if post else columns.pre)[source]
+    for source, w in layer.terms:
+        at = columns.of(source)
         present = np.flatnonzero(at >= 0)
         w = w[neurons]
         w = w[:, present] if present.size < at.size else w

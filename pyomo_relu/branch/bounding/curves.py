@@ -8,10 +8,10 @@ import itertools
 
 import numpy as np
 
-from pyomo_relu.bounds.cells.pieces import breakpoints
 from pyomo_relu.branch.bounding.lines import LineBounder
 from pyomo_relu.branch.joint_parts import only_outputs, support
 from pyomo_relu.linear.rounding import TINY
+from pyomo_relu.network.pieces import breakpoints
 
 #: Lines per side: parallel to the chord, and touching the envelope at both ends.
 LINES = 3

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from pyomo_relu.linear.model import LinearModel
+from pyomo_relu.bounds.relaxation.bigm_rows import add_big_m
+from pyomo_relu.linear.model import ModelBuilder
 from pyomo_relu.linear.sessions.highs import HighsSession
 from pyomo_relu.linear.sessions.session import Settings, Status
-from pyomo_relu.network.layer import INPUT
 
 #: HiGHS' dual bound is believed up to this relative margin.
 _MARGIN = 1e-9
@@ -91,10 +91,9 @@ class _LeafModel:
 
     def __init__(self, problem, lower, upper, hidden):
         self.problem = problem
-        self.lower, self.upper = [lower], [upper]
-        self.integer = [problem.integer]
-        self.n_columns = lower.size
-        self.rows, self.row_lower, self.row_upper = [], [], []
+        self.builder = ModelBuilder()
+        self.builder.add_columns(lower, upper, problem.integer)
+        self.is_linear = not problem.integer.any()
         self._add_network(hidden)
         C, d = self._affine(problem.network.layers[-1])
         n = self.n_columns
@@ -105,14 +104,14 @@ class _LeafModel:
             problem.function_lower - d[1:],
             problem.function_upper - d[1:],
         )
-        self._rows(_wide(problem.plain, n), problem.plain_lower, problem.plain_upper)
+        self._rows(problem.plain, problem.plain_lower, problem.plain_upper)
         self.costs = functions[:1].toarray()[0]
         self.constant = float(d[0])
 
     @property
-    def is_linear(self):
-        """True if there is no integer column."""
-        return not np.concatenate(self.integer).any()
+    def n_columns(self):
+        """Number of columns so far."""
+        return self.builder.n_columns
 
     def linear(self, cutoff):
         """Everything as a LinearModel, with the row ``objective <= cutoff``."""
@@ -122,44 +121,19 @@ class _LeafModel:
                 np.array([-np.inf]),
                 np.array([cutoff - self.constant]),
             )
-        n = self.n_columns
-        matrix = sparse.csr_array(
-            sparse.vstack([_wide(rows, n) for rows in self.rows], format="csr")
-            if self.rows
-            else (0, n)
-        )
-        matrix.eliminate_zeros()
-        return LinearModel(
-            matrix,
-            np.concatenate([np.zeros(0), *self.row_lower]),
-            np.concatenate([np.zeros(0), *self.row_upper]),
-            np.concatenate(self.lower),
-            np.concatenate(self.upper),
-            np.concatenate(self.integer),
-        )
-
-    def _columns(self, lower, upper, integer=False):
-        self.lower.append(lower)
-        self.upper.append(upper)
-        self.integer.append(np.full(lower.size, integer))
-        first, self.n_columns = self.n_columns, self.n_columns + lower.size
-        return np.arange(first, self.n_columns)
+        model = self.builder.build()
+        model.matrix.eliminate_zeros()
+        return model
 
     def _rows(self, matrix, lower, upper):
-        if matrix.shape[0]:
-            self.rows.append(sparse.csr_array(matrix))
-            self.row_lower.append(np.asarray(lower, dtype=float))
-            self.row_upper.append(np.asarray(upper, dtype=float))
+        self.builder.add_rows([(np.arange(matrix.shape[1]), matrix)], lower, upper)
 
     def _affine(self, layer):
         """A layer's pre-activations as rows over all columns so far."""
         matrix = sparse.csr_array((layer.size, self.n_columns))
         constant = np.array(layer.bias)
-        for (source, post), w in zip(layer.sources, layer.weights, strict=True):
-            if source == INPUT:
-                inner, shift = self._x, None
-            else:
-                inner, shift = (self._post if post else self._pre)[source]
+        for source, w in layer.terms:
+            inner, shift = source.of((self._x, None), self._pre, self._post)
             w = sparse.csr_array(w)
             matrix = matrix + w @ _wide(inner, self.n_columns)
             if shift is not None:
@@ -179,7 +153,7 @@ class _LeafModel:
 
     def _activation(self, layer, C, d, lo, hi):
         """Post-activations as rows; adds what the unstable neurons need."""
-        top = np.full(lo.shape, np.inf) if layer.ceiling is None else layer.ceiling
+        top = layer.ceilings
         dead, full = hi <= 0, (lo >= top) & (hi > 0)
         active = (lo >= 0) & (hi <= top) & ~dead
         free = np.flatnonzero(~(dead | full | active))
@@ -188,34 +162,15 @@ class _LeafModel:
         if not free.size:
             return sparse.csr_array(keep @ C), constant
         lo, hi, top = lo[free], hi[free], top[free]
-        x = self._columns(np.maximum(lo, 0.0), np.minimum(hi, top))
-        v, shift = C[free], d[free]
-        none = np.full(free.size, -np.inf)
-        clipped = hi > top
-        z = self._columns((lo >= 0).astype(float), np.ones(free.size), True)
-        q = self._columns(np.zeros(free.size), clipped.astype(float), True)
-        X, Z, Q = (self._unit(columns) for columns in (x, z, q))
-        v = _wide(v, self.n_columns)
-        over = sparse.diags_array(np.where(clipped, hi - top, 0.0))
-        under = sparse.diags_array(np.minimum(lo, 0.0))
-        reach = np.minimum(hi, top)
-        self._rows(X - sparse.diags_array(reach) @ Z, none, np.zeros(free.size))
-        self._rows(v - X - over @ Q, none, -shift)
-        self._rows(X - v - under @ Z, none, shift - np.minimum(lo, 0.0))
-        at = np.flatnonzero(clipped)
-        if at.size:
-            cap = sparse.diags_array(top[at])
-            self._rows(cap @ Q[at] - X[at], none[at], np.zeros(at.size))
+        n = self.n_columns
+        x = self.builder.add_columns(np.maximum(lo, 0.0), np.minimum(hi, top))
+        pre = [(np.arange(n), C[free])]
+        add_big_m(self.builder, pre, x, lo, hi, top, d[free], integer=True)
+        self.is_linear = False
         place = sparse.csr_array(
             (np.ones(free.size), (free, x)), shape=(layer.size, self.n_columns)
         )
         return sparse.csr_array(_wide(keep @ C, self.n_columns) + place), constant
-
-    def _unit(self, columns):
-        return sparse.csr_array(
-            (np.ones(columns.size), (np.arange(columns.size), columns)),
-            shape=(columns.size, self.n_columns),
-        )
 
 
 def _wide(matrix, n):

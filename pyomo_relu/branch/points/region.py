@@ -6,7 +6,7 @@ from scipy import sparse
 from pyomo_relu.linear.model import LinearModel
 from pyomo_relu.linear.sessions.highs import HighsSession
 from pyomo_relu.linear.sessions.session import Settings, Status
-from pyomo_relu.network.layer import ACTIVE, AT_CEILING, INACTIVE
+from pyomo_relu.network.pieces import region_rows
 
 
 class RegionLP:
@@ -37,14 +37,11 @@ class RegionLP:
         """
         p = self.problem
         n = p.n_inputs
-        x = point[:n]
         lower, upper = p.lower.copy(), p.upper.copy()
         at_integers = np.clip(np.round(point[p.integer]), *self._ends(p.integer))
         lower[p.integer] = upper[p.integer] = at_integers
-        pattern = [states[0] for states in p.network.activation_pattern(x[None])]
-        pieces = p.network.linear_piece(pattern)
-        rows, low, high = self._states(pattern, pieces)
-        C, d = p.functions(*pieces[-1])
+        rows, low, high, C, d = region_rows(p.network, point[:n])
+        C, d = p.functions(C, d)
         functions = self._rest.copy()
         functions[:, :n] += C
         states = np.zeros((len(low), lower.size))
@@ -61,21 +58,3 @@ class RegionLP:
 
     def _ends(self, which):
         return self.problem.lower[which], self.problem.upper[which]
-
-    def _states(self, pattern, pieces):
-        """Rows that keep every neuron in its state."""
-        rows, low, high = [], [], []
-        for layer, state, (C, d) in zip(
-            self.problem.network.activation_layers, pattern, pieces[:-1], strict=True
-        ):
-            top = np.inf if layer.ceiling is None else layer.ceiling
-            lower = np.select(
-                [state == ACTIVE, state == AT_CEILING], [0.0, top], -np.inf
-            )
-            upper = np.select([state == INACTIVE, state == ACTIVE], [0.0, top], np.inf)
-            rows.append(C)
-            low.append(lower - d)
-            high.append(upper - d)
-        if not rows:
-            return np.zeros((0, self.problem.n_inputs)), np.zeros(0), np.zeros(0)
-        return np.concatenate(rows), np.concatenate(low), np.concatenate(high)

@@ -376,9 +376,7 @@ def _identity(tensor):
 
 def _renumbered(layer, place):
     sources = [Source(place[s.layer], s.post) for s in layer.sources]
-    return Layer(
-        sources, layer.weights, layer.bias, layer.activation, layer.ceiling, layer.name
-    )
+    return layer.replace(sources=sources)
 
 
 def _packed(groups):

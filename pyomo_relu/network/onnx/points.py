@@ -3,6 +3,7 @@
 import numpy as np
 from scipy import sparse
 
+from pyomo_relu.network.gradients import gradient
 from pyomo_relu.network.layer import INPUT
 from pyomo_relu.network.onnx import budget
 from pyomo_relu.network.onnx.tensors import entries
@@ -121,11 +122,13 @@ def _across_kinks(network, points, rng):
     result = []
     for k, i, threshold in candidates[: 2 * _STEERED]:
         p = int(np.argmin(np.abs(pre[k][:, i] - threshold)))
-        gradient = _gradient(network, [v[p] for v in pre], k, i)
-        square = gradient @ gradient
+        unit = np.zeros(network.layers[k].size)
+        unit[i] = 1.0
+        slope = gradient(network, [v[p] for v in pre], unit, k)
+        square = slope @ slope
         if square > 0 and np.isfinite(threshold):
             step = 1.25 * (pre[k][p, i] - threshold) / square
-            result.append(points[p : p + 1] - step * gradient)
+            result.append(points[p : p + 1] - step * slope)
     return result
 
 
@@ -133,32 +136,3 @@ def _thresholds(layer):
     yield np.zeros(layer.size)
     if layer.ceiling is not None:
         yield layer.ceiling
-
-
-def _gradient(network, pre, k, i):
-    """Gradient of pre-activation i of layer k with respect to the inputs."""
-    adjoint = [None] * (k + 1)
-    adjoint[k] = np.zeros(network.layers[k].size)
-    adjoint[k][i] = 1.0
-    gradient = np.zeros(network.n_inputs)
-    for j in range(k, -1, -1):
-        if adjoint[j] is None:
-            continue
-        layer = network.layers[j]
-        for (source, is_post), w in zip(layer.sources, layer.weights, strict=True):
-            part = w.T @ adjoint[j]
-            if source == INPUT:
-                gradient += part
-                continue
-            if is_post:
-                part = part * _slope(network.layers[source], pre[source])
-            old = adjoint[source]
-            adjoint[source] = part if old is None else old + part
-    return gradient
-
-
-def _slope(layer, v):
-    on = v > 0
-    if layer.ceiling is not None:
-        on &= v < layer.ceiling
-    return on.astype(float)

@@ -273,7 +273,7 @@ def expanded(tensor, builder):
         layer = builder.layers[last.layer]
         pre = AffineTensor(
             layer.bias.shape,
-            dict(zip(layer.sources, layer.weights, strict=True)),
+            dict(layer.terms),
             layer.bias,
         )
         tensor = rest + pre.map(tensor.terms[last], tensor.shape)
@@ -281,7 +281,7 @@ def expanded(tensor, builder):
 
 def _pre(builder, layer, neurons):
     layer = builder.layers[layer]
-    terms = {s: w[neurons] for s, w in zip(layer.sources, layer.weights, strict=True)}
+    terms = {s: w[neurons] for s, w in layer.terms}
     return AffineTensor((len(neurons),), terms, layer.bias[neurons])
 
 

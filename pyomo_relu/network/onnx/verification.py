@@ -193,22 +193,14 @@ def _short(point, most=8):
 def _magnitudes(network, points):
     """max_i (|W| |t| + |b|)_i, one array over the points per layer."""
     pre, post = network.propagate(points)
-    magnitudes = []
-    for layer in network.layers:
-        s = np.abs(layer.bias)[:, None]
-        for (source, is_post), w in zip(layer.sources, layer.weights, strict=True):
-            t = points if source == INPUT else (post if is_post else pre)[source]
-            s = s + abs(w) @ np.abs(t.T)
-        s = np.broadcast_to(s, (layer.size, len(points)))
-        magnitudes.append(np.max(s, axis=0))
-    return magnitudes
+    return [layer.magnitude(points, pre, post).max(axis=1) for layer in network.layers]
 
 
 def _inherited(network, own):
     """Errors that grow through the layers by each weight matrix's largest row norm."""
     result = []
     for layer, error in zip(network.layers, own, strict=True):
-        for (source, _), w in zip(layer.sources, layer.weights, strict=True):
+        for (source, _), w in layer.terms:
             if source != INPUT:
                 squares = w.multiply(w) if sparse.issparse(w) else w * w
                 gain = np.sqrt(np.max(squares.sum(axis=1)))
@@ -223,8 +215,8 @@ def _rounded_values(network, points, dtype):
         pre, post = [], []
         for layer in network.layers:
             v = _cast(layer.bias, dtype)[:, None]
-            for (source, is_post), w in zip(layer.sources, layer.weights, strict=True):
-                t = points if source == INPUT else (post if is_post else pre)[source]
+            for source, w in layer.terms:
+                t = source.of(points, pre, post)
                 v = v + _cast(w, dtype) @ _cast(t, dtype).T
             v = np.broadcast_to(v, (layer.size, len(points)))
             pre.append(_cast(v.T, dtype))

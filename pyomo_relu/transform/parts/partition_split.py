@@ -5,8 +5,6 @@ import math
 from pyomo.common.dependencies import numpy as np
 from pyomo.common.dependencies import scipy
 
-from pyomo_relu import network as network_
-
 
 class SourceTerms:
     """The terms ``w_j t_j`` of a layer's neurons over all of the layer's sources.
@@ -26,7 +24,7 @@ class SourceTerms:
             for w in layer.weights
         ]
         self.offsets = np.cumsum([0, *(w.shape[1] for w in layer.weights)])
-        ranges = [_source_range(bounds, s) for s in layer.sources]
+        ranges = [bounds.range_of(s) for s in layer.sources]
         self.lower = np.concatenate([low for low, _ in ranges])
         self.upper = np.concatenate([high for _, high in ranges])
         self._row = None, None, None
@@ -112,11 +110,3 @@ def split_terms(terms, i, n_parts, split):
     part_of = np.searchsorted(edges, weights[order], side="left")
     parts = [order[part_of == p] for p in range(n_parts)]
     return [part for part in parts if part.size]
-
-
-def _source_range(bounds, source):
-    if source.layer == network_.INPUT:
-        return bounds.input_lower, bounds.input_upper
-    if source.post:
-        return bounds.post_bounds(source.layer)
-    return bounds.lower[source.layer], bounds.upper[source.layer]

@@ -34,7 +34,7 @@ def leave_out_unresolved(name, encoding):
     read = {
         (source.layer, int(j))
         for layer in layers
-        for source, w in zip(layer.sources, layer.weights, strict=True)
+        for source, w in layer.terms
         if not source.post
         for j in np.unique(w.nonzero()[1])
     }

@@ -262,7 +262,7 @@ def _largest_weights(network):
     """The largest absolute weight that reads each input, shape (n_inputs,)."""
     largest = np.zeros(network.n_inputs)
     for layer in network.layers:
-        for source, w in zip(layer.sources, layer.weights, strict=True):
+        for source, w in layer.terms:
             if source.layer == network_.INPUT and w.shape[0]:
                 largest = np.maximum(largest, _dense(abs(w).max(axis=0)))
     return largest
