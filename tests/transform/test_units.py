@@ -9,6 +9,7 @@ import pytest
 from pyomo.gdp import Disjunct, Disjunction
 
 from pyomo_relu import Network, ReLUNetworkBlock
+from tests import units
 from tests.thinned import thinned
 from tests.transform.battery import BY_NAME, FORMULATIONS
 
@@ -72,10 +73,10 @@ def wanted(seed, offset=0.0, hidden=16):
 UNITS = list(itertools.product(SCALES, [1e-7, 1.0, 1e7]))
 
 
-@pytest.mark.parametrize("units", thinned(UNITS, 4), ids=str)
+@pytest.mark.parametrize("case", thinned(UNITS, 4), ids=str)
 @pytest.mark.parametrize("formulation", BY_NAME, ids=str)
-def test_the_optimum_does_not_depend_on_units(formulation, units):
-    (scale, out), hidden = units, 16
+def test_the_optimum_does_not_depend_on_units(formulation, case):
+    (scale, out), hidden = case, 16
     if formulation.name == "relu.auto":  # cells of many neurons: minutes in any units
         hidden = 6
     solver = formulation.solvers[0]
@@ -87,6 +88,22 @@ def test_the_optimum_does_not_depend_on_units(formulation, units):
     assert solve(m, solver) / out == pytest.approx(optimum, rel=1e-3)
     for block in (m.a, m.b):
         assert block.forward_error() / out < 2e-3
+
+
+@pytest.mark.parametrize("seed", [11, 25, 58, 59])
+@pytest.mark.parametrize("name", ["relu.bigm", "relu.scaled"])
+def test_scip_eliminates_inputs_that_range_over_1e8(name, seed):
+    """With factors of 2**27, SCIP leaves the Vars in the LP and misses these optima."""
+    pytest.importorskip("pyscipopt")
+    values = []
+    for scale, solver in (
+        (units.UNIT, "appsi_highs"),
+        ((1e8, 1.0, 1.0), "scip_direct"),
+    ):
+        m = units.model(seed, scale)
+        pyo.TransformationFactory(name).apply_to(m)
+        values.append(solve(m, solver))
+    assert values[1] == pytest.approx(values[0], rel=1e-3)
 
 
 @pytest.mark.parametrize("seed", range(4))

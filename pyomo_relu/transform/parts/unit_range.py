@@ -8,6 +8,12 @@ Inputs and outputs with ranges that solvers do not resolve get copies in unit ra
 
 Factors are powers of two, so scaling rounds nothing.  Where all units are ordinary there
 are no copies and no further rows.
+
+Presolve has to eliminate ``x_j``: what is left of it in the LP has the reduced cost of
+``u_j`` divided by ``factor_j``, which at 1e8 is below the dual tolerance of 1e-7, whatever
+multiple of the row is written, and simplex ends at points that are not optimal.  SCIP
+eliminates no Var by a factor of more than 1e6, so as long as the copy stays within
+``_WIDEST`` factors are smaller than that, and the copy wider than unit range.
 """
 
 from pyomo.common.autoslots import AutoSlots
@@ -42,6 +48,11 @@ _WEIGHT = 2.0**14
 
 #: Factors stay within this and its inverse; what lies beyond is left to the solver.
 _LARGEST_FACTOR = 2.0**60
+
+#: The largest factor by which SCIP eliminates a Var is 1e6, the inverse of its feasibility
+#: tolerance; copies may be so wide for a factor below it.
+_ELIMINATED = 2.0**19
+_WIDEST = 2.0**10
 
 #: Bounds are moved outward by this share of what shifting them rounded.
 _ROUNDING = 2.0**-51
@@ -244,6 +255,7 @@ def _units(odd, offset, size, variables):
     """Offsets and factors; those of copies that are there, and for odd units."""
     (factor,) = network_.power_of_two([np.where(odd, size, 1.0)], up=True)
     factor = np.clip(factor, 1.0 / _LARGEST_FACTOR, _LARGEST_FACTOR)
+    factor[(factor > _ELIMINATED) & (factor <= _WIDEST * _ELIMINATED)] = _ELIMINATED
     offset = np.where(odd, offset, 0.0)
     for j, var in enumerate(variables):
         found = copy_of(var)
