@@ -18,8 +18,9 @@ Sources: Plate et al., arXiv 2502.03016, eq. (5); Fischetti and Jo, Constraints 
 from pyomo.common.config import document_class_CONFIG
 from pyomo.core.base import TransformationFactory
 
+from pyomo_relu.model.options import declare
 from pyomo_relu.transform.base import NetworkFormulation
-from pyomo_relu.transform.parts.given_m import declare_given_m, tightened_by_given_m
+from pyomo_relu.transform.parts.given_m import tightened_by_given_m
 
 
 def encode_big_m(encoding, k, i):
@@ -72,7 +73,7 @@ class BigM(NetworkFormulation):
     """Encode ReLU network blocks with big-M rows; see the module's docstring."""
 
     NAME = "relu.bigm"
-    CONFIG = declare_given_m(NetworkFormulation.CONFIG())
+    CONFIG = declare(NetworkFormulation.CONFIG(), "bigM")
     HANDLES_CEILINGS = True
 
     def _bounds(self, block, config):

@@ -44,18 +44,17 @@ import logging
 from pyomo.common.config import (
     Bool,
     ConfigValue,
-    In,
-    PositiveInt,
     document_class_CONFIG,
 )
 from pyomo.common.dependencies import numpy as np
 from pyomo.core.base import TransformationFactory
 
 from pyomo_relu import bounds as bounds_
-from pyomo_relu.common.options import non_negative, relaxation_solver
+from pyomo_relu.common.options import non_negative
 from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import TransformationError
 from pyomo_relu.model.conditions import ModelConditions
+from pyomo_relu.model.options import declare
 from pyomo_relu.model.reads import (
     absent_neuron_read,
     neurons_read,
@@ -69,7 +68,7 @@ from pyomo_relu.transform.base import (
 )
 from pyomo_relu.transform.parts.cell_rows import encode_cells, set_cell_start
 from pyomo_relu.transform.parts.chained import outputs_bounded
-from pyomo_relu.transform.parts.given_m import declare_given_m, tightened_by_given_m
+from pyomo_relu.transform.parts.given_m import tightened_by_given_m
 
 logger = logging.getLogger("pyomo.relu")
 
@@ -83,16 +82,12 @@ _FIRST_CELLS = 32
 
 
 def _declare_cells(config):
-    config.declare(
+    declare(
+        config,
         "max_cells",
-        ConfigValue(
-            default=None,
-            domain=PositiveInt,
-            description="the most cells per network",
-            doc="""
-            Default: 256 for one input (exact pieces, if there are no more), 192 for two
-            inputs, 448 for three, 256 for more.""",
-        ),
+        doc="""
+        Default: 256 for one input (exact pieces, if there are no more), 192 for two
+        inputs, 448 for three, 256 for more.""",
     )
     config.declare(
         "guided",
@@ -106,18 +101,14 @@ def _declare_cells(config):
             encoding stays valid when the objective or other rows change.""",
         ),
     )
-    config.declare(
+    declare(
+        config,
         "scope",
-        ConfigValue(
-            default="box",
-            domain=In(["box", "model"]),
-            description="what cells may assume: the input box, or the model's rows too",
-            doc="""
-            With "model" the rows and bounds that the model has among the inputs and
-            outputs of one network are imposed on each cell.  The encoding is then valid
-            for models at least as tight: apply it again after relaxing such a row, or
-            unfixing an output; ``forward_error()`` refuses if that was forgotten.""",
-        ),
+        doc="""
+        With "model" the rows and bounds that the model has among the inputs and outputs
+        of one network are imposed on each cell.  The encoding is then valid for models
+        at least as tight: apply it again after relaxing such a row, or unfixing an
+        output; ``forward_error()`` refuses if that was forgotten.""",
     )
     config.declare(
         "drop_neurons",
@@ -139,23 +130,7 @@ def _declare_cells(config):
             "is not refined any further",
         ),
     )
-    config.declare(
-        "time_limit",
-        ConfigValue(
-            default=None,
-            domain=non_negative,
-            description="seconds after which no further guided refinement starts",
-        ),
-    )
-    config.declare(
-        "solver",
-        ConfigValue(
-            default="highs",
-            domain=relaxation_solver,
-            description="solver of the guiding relaxations: highs, gurobi or auto",
-        ),
-    )
-    return config
+    return declare(config, "time_limit", "relaxation_solver")
 
 
 @TransformationFactory.register(
@@ -166,13 +141,15 @@ class Cells(NetworkFormulation):
     """Encode ReLU network blocks with cells; see the module's docstring."""
 
     NAME = "relu.cells"
-    CONFIG = _declare_cells(declare_given_m(NetworkFormulation.CONFIG()))
+    CONFIG = _declare_cells(declare(NetworkFormulation.CONFIG(), "bigM"))
+    RENAMED = (("solver", "relaxation_solver"),)
     HANDLES_CEILINGS = True
 
     # -- choosing the cells --------------------------------------------------------
 
     def _prepare(self, model, blocks, config):
         self._partitions, self._dropped, self._conditions = {}, set(), None
+        deadline = bounds_.Deadline(config.time_limit)
         if not blocks:
             return
         fixed = config.assume_fixed_vars_permanent
@@ -206,7 +183,7 @@ class Cells(NetworkFormulation):
                     and neurons_read(block, read) is None
                 ):
                     self._dropped.add(id(block))
-        self._refine(surrounding, networks, config)
+        self._refine(surrounding, networks, config, deadline)
 
     def _first_cells(self, block, bounds, rows, config):
         """The partition to start from, and how many cells it may have."""
@@ -228,13 +205,16 @@ class Cells(NetworkFormulation):
             partition.refine(first, config.tolerance)
         return partition, limit
 
-    def _refine(self, surrounding, networks, config):
+    def _refine(self, surrounding, networks, config, deadline):
         reason = "not guided"
         if config.guided and surrounding.costs is not None:
             refinement = bounds_.CellRefinement(
-                surrounding.linear, surrounding.costs, networks, config.solver
+                surrounding.linear,
+                surrounding.costs,
+                networks,
+                config.relaxation_solver,
             )
-            reason = refinement.run(config.tolerance, config.time_limit)
+            reason = refinement.run(config.tolerance, deadline.left())
             if refinement.values:
                 reason += (
                     f", relaxation {refinement.values[0]:.6g} to "

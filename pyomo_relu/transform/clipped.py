@@ -32,9 +32,10 @@ from pyomo_relu import bounds as bounds_
 from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import TransformationError
 from pyomo_relu.model.declared_bounds import pieces_in_force
+from pyomo_relu.model.options import declare
 from pyomo_relu.transform.base import NetworkFormulation, check_encoded
 from pyomo_relu.transform.bigm import encode_big_m
-from pyomo_relu.transform.parts.given_m import declare_given_m, tightened_by_given_m
+from pyomo_relu.transform.parts.given_m import tightened_by_given_m
 from pyomo_relu.transform.parts.per_neuron import per_neuron_values
 
 logger = logging.getLogger("pyomo.relu")
@@ -78,7 +79,7 @@ class Clipped(NetworkFormulation):
     """Encode ReLU network blocks with ceilings; see the module's docstring."""
 
     NAME = "relu.clipped"
-    CONFIG = _declare_ceiling(declare_given_m(NetworkFormulation.CONFIG()))
+    CONFIG = _declare_ceiling(declare(NetworkFormulation.CONFIG(), "bigM"))
     HANDLES_CEILINGS = True
 
     def _bounds(self, block, config):

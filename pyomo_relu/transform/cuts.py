@@ -36,13 +36,14 @@ from pyomo.core.base import TransformationFactory
 
 from pyomo_relu import bounds as bounds_
 from pyomo_relu import network as network_
-from pyomo_relu.common.options import non_negative, relaxation_solver
+from pyomo_relu.common.options import non_negative
 from pyomo_relu.common.wording import counted
+from pyomo_relu.model.options import declare
 from pyomo_relu.model.surrounding import read_surrounding
 from pyomo_relu.transform.base import NetworkFormulation, check_encoded
 from pyomo_relu.transform.bigm import encode_big_m
 from pyomo_relu.transform.parts.chained import outputs_bounded
-from pyomo_relu.transform.parts.given_m import declare_given_m, tightened_by_given_m
+from pyomo_relu.transform.parts.given_m import tightened_by_given_m
 
 logger = logging.getLogger("pyomo.relu")
 
@@ -57,7 +58,7 @@ def _declare_cuts(config):
         ),
     )
     config.declare(
-        "tolerance",
+        "min_improvement",
         ConfigValue(
             default=1e-2,
             domain=non_negative,
@@ -65,23 +66,7 @@ def _declare_cuts(config):
             "so far, below which no further round starts",
         ),
     )
-    config.declare(
-        "time_limit",
-        ConfigValue(
-            default=None,
-            domain=non_negative,
-            description="seconds after which no further round starts",
-        ),
-    )
-    config.declare(
-        "solver",
-        ConfigValue(
-            default="highs",
-            domain=relaxation_solver,
-            description="solver of the relaxations: highs, gurobi or auto",
-        ),
-    )
-    return config
+    return declare(config, "time_limit", "relaxation_solver")
 
 
 @TransformationFactory.register(
@@ -92,11 +77,13 @@ class Cuts(NetworkFormulation):
     """Encode ReLU network blocks with cuts; see the module's docstring."""
 
     NAME = "relu.cuts"
-    CONFIG = _declare_cuts(declare_given_m(NetworkFormulation.CONFIG()))
+    CONFIG = _declare_cuts(declare(NetworkFormulation.CONFIG(), "bigM"))
+    RENAMED = (("solver", "relaxation_solver"), ("tolerance", "min_improvement"))
     HANDLES_CEILINGS = True
 
     def _prepare(self, model, blocks, config):
         self._found, self._cuts = {}, {}
+        deadline = bounds_.Deadline(config.time_limit)
         with outputs_bounded() as note:
             for block in blocks:
                 bounds, _ = super()._bounds(block, config)
@@ -126,10 +113,10 @@ class Cuts(NetworkFormulation):
                     strict=True,
                 )
             ],
-            config.solver,
+            config.relaxation_solver,
         )
         reason = rounds.run(
-            config.max_rounds, config.tolerance, time_limit=config.time_limit
+            config.max_rounds, config.min_improvement, time_limit=deadline.left()
         )
         self._cuts = {id(b): cuts for b, cuts in zip(blocks, rounds.cuts, strict=True)}
         ends = [f"{v:.6g}" for v in (rounds.values or [float("nan")])]

@@ -39,8 +39,9 @@ from pyomo.gdp.disjunct import DisjunctionData, IndexedDisjunction
 from pyomo.gdp.util import is_child_of
 
 from pyomo_relu.errors import TransformationError
+from pyomo_relu.model.options import declare
 from pyomo_relu.transform.base import NetworkFormulation, encoding_of, source_of
-from pyomo_relu.transform.parts.given_m import declare_given_m, tightened_by_given_m
+from pyomo_relu.transform.parts.given_m import tightened_by_given_m
 
 
 class GuardedDisjunctionData(DisjunctionData):
@@ -118,7 +119,7 @@ class Gdp(NetworkFormulation):
     """Encode ReLU network blocks by Disjunctions; see the module's docstring."""
 
     NAME = "relu.gdp"
-    CONFIG = _declare_gdp(declare_given_m(NetworkFormulation.CONFIG()))
+    CONFIG = _declare_gdp(declare(NetworkFormulation.CONFIG(), "bigM"))
     HANDLES_CEILINGS = True
     NONE_ALLOWED = ("gdp_transformation",)
 

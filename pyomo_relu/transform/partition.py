@@ -29,9 +29,10 @@ from pyomo.core.base.set_types import Any
 
 from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import TransformationError
+from pyomo_relu.model.options import declare
 from pyomo_relu.transform.base import NetworkFormulation
 from pyomo_relu.transform.bigm import encode_big_m
-from pyomo_relu.transform.parts.given_m import declare_given_m, tightened_by_given_m
+from pyomo_relu.transform.parts.given_m import tightened_by_given_m
 from pyomo_relu.transform.parts.partition_split import SourceTerms, split_terms
 
 # sums of part bounds this much looser than the bounds on v are looser by rounding only
@@ -83,7 +84,7 @@ class Partition(NetworkFormulation):
     """Encode ReLU network blocks part by part; see the module's docstring."""
 
     NAME = "relu.partition"
-    CONFIG = _declare_partition(declare_given_m(NetworkFormulation.CONFIG()))
+    CONFIG = _declare_partition(declare(NetworkFormulation.CONFIG(), "bigM"))
     HANDLES_CEILINGS = True
 
     def _bounds(self, block, config):

@@ -36,6 +36,7 @@ from pyomo_relu.block.encoding import Encoding
 from pyomo_relu.block.rows import affine_rows
 from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import TransformationError
+from pyomo_relu.model.options import declare
 from pyomo_relu.model.reads import (
     absent_neuron_read,
     neurons_read,
@@ -45,7 +46,7 @@ from pyomo_relu.model.surrounding import read_surrounding
 from pyomo_relu.transform.base import NetworkFormulation, in_disjunct, source_of
 from pyomo_relu.transform.bigm import encode_big_m
 from pyomo_relu.transform.parts.chained import outputs_bounded
-from pyomo_relu.transform.parts.given_m import declare_given_m, tightened_by_given_m
+from pyomo_relu.transform.parts.given_m import tightened_by_given_m
 
 
 def _declare_reduce(config):
@@ -72,7 +73,7 @@ class Reduce(NetworkFormulation):
     """Encode what exact reductions leave of a network; see the module's docstring."""
 
     NAME = "relu.reduce"
-    CONFIG = _declare_reduce(declare_given_m(NetworkFormulation.CONFIG()))
+    CONFIG = _declare_reduce(declare(NetworkFormulation.CONFIG(), "bigM"))
     HANDLES_CEILINGS = True
 
     def _prepare(self, model, blocks, config):

@@ -48,9 +48,10 @@ from pyomo_relu import network as network_
 from pyomo_relu.block.encoding import Encoding
 from pyomo_relu.block.rows import affine_rows
 from pyomo_relu.errors import TransformationError
+from pyomo_relu.model.options import declare
 from pyomo_relu.transform.base import NetworkFormulation, check_encoded
 from pyomo_relu.transform.bigm import encode_big_m
-from pyomo_relu.transform.parts.given_m import declare_given_m, tightened_by_given_m
+from pyomo_relu.transform.parts.given_m import tightened_by_given_m
 from pyomo_relu.transform.parts.per_neuron import per_neuron_values
 
 # bounds in other units are moved outward by this much where the product is not exact
@@ -116,7 +117,7 @@ class Scaled(NetworkFormulation):
     """Encode ReLU network blocks in other units; see the module's docstring."""
 
     NAME = "relu.scaled"
-    CONFIG = _declare_scaling(declare_given_m(NetworkFormulation.CONFIG()))
+    CONFIG = _declare_scaling(declare(NetworkFormulation.CONFIG(), "bigM"))
     HANDLES_CEILINGS = True
 
     def _bounds(self, block, config):
