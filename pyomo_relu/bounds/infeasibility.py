@@ -12,7 +12,8 @@ import numpy as np
 
 from pyomo_relu.bounds.crown.crown import crown_bounds
 from pyomo_relu.bounds.crown.interval import interval_bounds
-from pyomo_relu.bounds.obbt.whole_model import ModelTightening, make_run
+from pyomo_relu.bounds.obbt.run import OBBTRun
+from pyomo_relu.bounds.obbt.whole_model import ModelTightening
 from pyomo_relu.bounds.relaxation.model import propagate, relax_model
 from pyomo_relu.errors import InfeasibleError, ReLUError
 from pyomo_relu.linear.certificate import Certifier
@@ -152,7 +153,7 @@ class _Search:
     def by_relaxation(self, parts):
         part = self.part(parts)
         networks = [self.networks[k] for kind, k in parts if kind == NETWORK]
-        run = make_run(None, False, self.left(), None, None)
+        run = OBBTRun(time_limit=self.left())
         tightening = ModelTightening(part, networks, run, _box_bounds)
         try:
             tightening.find_boxes()

@@ -19,7 +19,7 @@ from pyomo_relu.bounds.obbt.layerwise import (
     layer_targets,
     replace_layer,
 )
-from pyomo_relu.bounds.obbt.run import OBBTRun, Targets
+from pyomo_relu.bounds.obbt.run import Targets
 from pyomo_relu.bounds.relaxation.model import propagate, relax_model, unit_costs
 from pyomo_relu.bounds.relaxation.network import affine_costs
 from pyomo_relu.bounds.statistics import LayerStatistics, TighteningStatistics
@@ -276,16 +276,3 @@ def run_model_obbt(tightening):
             break
         step()
     finish(tightening.statistics, run, start)
-
-
-def make_run(solver, stop_at_sign, time_limit, executor, progress, **options):
-    """An OBBTRun whose clock starts now."""
-    deadline = None if time_limit is None else time.time() + time_limit
-    return OBBTRun(
-        solver=solver,
-        stop_at_sign=stop_at_sign,
-        executor=executor,
-        deadline=deadline,
-        progress=progress,
-        **options,
-    )
