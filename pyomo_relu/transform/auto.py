@@ -89,6 +89,8 @@ class Auto(NetworkFormulation):
     """Pick a formulation per network block; see the module's docstring."""
 
     NAME = "relu.auto"
+    SOURCE = "-"
+    USE = "start here: picks bounds and formulation, says why in one log line"
     CONFIG = _declare_auto(declare(NetworkFormulation.CONFIG(), "bigM"))
     RENAMED = (("time_limit", "time_budget"),)
 

@@ -38,6 +38,7 @@ from pyomo_relu.model.options import declare
 from pyomo_relu.model.surrounding import modellers_rows
 from pyomo_relu.model.unit_copies import copy_of
 from pyomo_relu.model.unit_rows import RewrittenRows
+from pyomo_relu.transform.declaration import declared
 from pyomo_relu.transform.parts.ceilings import check_ceilings
 from pyomo_relu.transform.parts.resolution import leave_out_unresolved, warn_of_leak
 from pyomo_relu.transform.parts.unit_range import in_unit_range
@@ -50,6 +51,16 @@ class NetworkFormulation(Transformation):
 
     #: Registered name; subclasses set it.
     NAME = None
+    #: What it adds to the model: Adds, most of them per unstable neuron.
+    ADDS = ()
+    #: What a solver must take beyond linear rows: a key of ``PROBLEM_CLASSES``.
+    TAKES = "binaries"
+    #: Whether the optimum is the network's.
+    EXACT = "yes"
+    #: Who published it, with the equation.
+    SOURCE = ""
+    #: When to choose it.
+    USE = ""
     CONFIG = declare(
         ConfigDict("relu"), "targets", "reverse", "assume_fixed_vars_permanent"
     )
@@ -66,7 +77,7 @@ class NetworkFormulation(Transformation):
 
     def __init_subclass__(cls, **kwds):
         super().__init_subclass__(**kwds)
-        show_module_docstring(cls)
+        show_module_docstring(cls, declared(cls))
 
     # -- hooks ---------------------------------------------------------------------
 

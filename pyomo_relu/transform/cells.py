@@ -29,9 +29,7 @@ lines are still apart; halves that turn out to be of no use become one cell agai
 With ``scope="model"`` the model's rows and bounds among one network's inputs and outputs
 are imposed on each cell, ``g x^c <= h cell_c``, and cells that they empty are left out.
 
-Adds per network of n inputs, m outputs and C cells: C binaries, C n variables,
-1 + n + C n + 2 m rows (one input: m instead of 2 m); per neuron that is unstable in some
-cell up to 2 rows in addition to those of ``relu.bigm``.  Choose it for one to three
+With exact pieces each output has one row instead of two.  Choose it for one to three
 inputs (with four, ``relu.bigm`` on tightened bounds was quicker); it pays most where
 several networks are coupled.
 
@@ -66,6 +64,7 @@ from pyomo_relu.transform.base import (
     check_encoded,
     crown_on_block,
 )
+from pyomo_relu.transform.declaration import Adds
 from pyomo_relu.transform.parts.cell_rows import encode_cells, set_cell_start
 from pyomo_relu.transform.parts.chained import outputs_bounded
 from pyomo_relu.transform.parts.given_m import tightened_by_given_m
@@ -138,9 +137,36 @@ def _declare_cells(config):
 )
 @document_class_CONFIG(methods=["apply_to", "create_using"])
 class Cells(NetworkFormulation):
-    """Encode ReLU network blocks with cells; see the module's docstring."""
+    """Encode ReLU network blocks with cells; see the module's docstring.
+
+    Examples
+    --------
+    >>> from pyomo_relu.transform.parts.one_neuron import show_rows
+    >>> show_rows("relu.cells", n_inputs=1)
+    one_cell: cell[0] + cell[1]  ==  1
+    input_rows[0]: - inputs[0] - cell[0] - 0.5*cell[1] + 0.5*inner[0,0] + 1.5*inner[1,0]  ==  0
+    within[0,0]: inner[0,0] - cell[0]  <=  0
+    within[1,0]: inner[1,0] - cell[1]  <=  0
+    output_rows[0,lower]: outputs[0] - 6*inner[1,0]  ==  0
+    """
 
     NAME = "relu.cells"
+    ADDS = (
+        Adds(
+            "network of n inputs, m outputs and C cells",
+            binaries="C",
+            variables="C*n",
+            rows="1 + n + C*n + 2*m",
+        ),
+        Adds("neuron that is unstable in a cell", binaries=1, rows=3),
+        Adds("such a neuron that is active in another", rows=1),
+        Adds("such a neuron that is inactive in another", rows=1),
+    )
+    SOURCE = "Croxton et al. 2003; CROWN"
+    USE = (
+        "up to 3 inputs, above all several coupled networks; one input: exact "
+        "pieces, m rows for the outputs and no neurons"
+    )
     CONFIG = _declare_cells(declare(NetworkFormulation.CONFIG(), "bigM"))
     RENAMED = (("solver", "relaxation_solver"),)
     HANDLES_CEILINGS = True

@@ -14,8 +14,8 @@ moving; rows that do not bind at the end are dropped.  What is left are ordinary
 every solver profits, but only as far as the root.
 
 The rows are chosen for the objective at hand and valid for any.  Without a linear
-objective this is ``relu.bigm``.  Adds per unstable neuron: as ``relu.bigm``, and the
-rows found (``get_cuts``), each with up to as many nonzeros as the neuron has weights.
+objective this is ``relu.bigm``.
+The rows found (``get_cuts``) have up to as many nonzeros as the neuron has weights.
 Choose it for wide layers with many inputs, where a box of the sources says much; with
 few inputs ``relu.cells`` is far stronger.
 
@@ -42,6 +42,7 @@ from pyomo_relu.model.options import declare
 from pyomo_relu.model.surrounding import read_surrounding
 from pyomo_relu.transform.base import NetworkFormulation, check_encoded
 from pyomo_relu.transform.bigm import encode_big_m
+from pyomo_relu.transform.declaration import BIG_M, CLIPPED, Adds
 from pyomo_relu.transform.parts.chained import outputs_bounded
 from pyomo_relu.transform.parts.given_m import tightened_by_given_m
 
@@ -74,9 +75,21 @@ def _declare_cuts(config):
 )
 @document_class_CONFIG(methods=["apply_to", "create_using"])
 class Cuts(NetworkFormulation):
-    """Encode ReLU network blocks with cuts; see the module's docstring."""
+    """Encode ReLU network blocks with cuts; see the module's docstring.
+
+    Examples
+    --------
+    >>> from pyomo_relu.transform.parts.one_neuron import show_rows
+    >>> show_rows("relu.cuts")
+    above: 0  <=  post - pre
+    active: post - pre + 2*indicator  <=  2
+    inactive: post - 4*indicator  <=  0
+    """
 
     NAME = "relu.cuts"
+    ADDS = (BIG_M, CLIPPED, Adds("violated ideal inequality", rows=1))
+    SOURCE = "Anderson et al. 2020"
+    USE = "wide layers with many inputs"
     CONFIG = _declare_cuts(declare(NetworkFormulation.CONFIG(), "bigM"))
     RENAMED = (("solver", "relaxation_solver"), ("tolerance", "min_improvement"))
     HANDLES_CEILINGS = True

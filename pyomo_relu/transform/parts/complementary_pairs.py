@@ -28,8 +28,6 @@ ZERO, CEILING = "zero", "ceiling"
 class PairFormulation(NetworkFormulation):
     """Base of formulations that enforce pairs; they define ``_enforce``."""
 
-    #: key into ``native_paths.PATHS``: what a solver path must be able to take.
-    NEEDS = None
     CONFIG = declare(
         declare(NetworkFormulation.CONFIG(), "bigM"),
         "solver",
@@ -44,7 +42,7 @@ class PairFormulation(NetworkFormulation):
         raise NotImplementedError(f"{type(self).__name__} enforces nothing.")
 
     def _bounds(self, block, config):
-        check_path(self.NAME, config.solver, self.NEEDS)
+        check_path(self.NAME, config.solver, self.TAKES)
         bounds, _ = super()._bounds(block, config)
         return tightened_by_given_m(block, bounds, config.bigM)
 
