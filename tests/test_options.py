@@ -226,12 +226,24 @@ def test_one_thread_may_be_given_as_none():
     pyo.TransformationFactory("relu.obbt").apply_to(box_model(), threads=None)
 
 
-def test_the_time_limit_is_that_of_the_whole_call():
-    m = box_model()
-    pyo.TransformationFactory("relu.cells").apply_to(m, time_limit=0.0)
-    cells, _ = pyo.TransformationFactory("relu.cells").get_cells(m.nn)
-    other = box_model()
-    pyo.TransformationFactory("relu.cells").apply_to(other)
-    assert len(cells) < len(
-        pyo.TransformationFactory("relu.cells").get_cells(other.nn)[0]
-    )
+def test_a_time_limit_that_is_over_keeps_the_first_cells():
+    cells = []
+    for limit in (0.0, 1e-6, None):
+        m, transformation = box_model(), pyo.TransformationFactory("relu.cells")
+        transformation.apply_to(m, time_limit=limit)
+        cells.append(len(transformation.get_cells(m.nn)[0]))
+    assert cells[0] == cells[1] < cells[2]
+
+
+@pytest.mark.parametrize("scope", ["network", "model"])
+def test_obbt_takes_any_relaxation_solver(scope):
+    found = []
+    for solver in (None, "highs", "auto"):
+        m = box_model()
+        pyo.TransformationFactory("relu.obbt").apply_to(
+            m, relaxation_solver=solver, scope=scope
+        )
+        found.append(m.nn.neuron_bounds())
+    for bounds in found[1:]:
+        for k, lower in enumerate(found[0].lower):
+            assert bounds.lower[k] == pytest.approx(lower, abs=1e-6)

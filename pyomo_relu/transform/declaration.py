@@ -1,5 +1,6 @@
 """What a formulation says of itself as data: what it adds, and which solvers take it."""
 
+import textwrap
 from dataclasses import dataclass
 
 from pyomo_relu.common.wording import counted
@@ -81,11 +82,12 @@ def declared(formulation):
     """The paragraph on what a formulation declares, for its help text."""
     if not formulation.ADDS:
         return ""
-    return (
-        f"\n\nAdds per {UNSTABLE}, unless said otherwise: {added(formulation)}.\n"
-        f"Takes a solver for: {PROBLEM_CLASSES[formulation.TAKES]}.  "
-        f"Exact: {formulation.EXACT}."
+    lines = (
+        f"Adds per {UNSTABLE}, unless said otherwise: {added(formulation)}.",
+        f"Takes a solver for {PROBLEM_CLASSES[formulation.TAKES]}.  "
+        f"Exact: {formulation.EXACT}.",
     )
+    return "\n\n" + "\n".join(textwrap.fill(line, 88) for line in lines)
 
 
 def _number(number, sizes):
