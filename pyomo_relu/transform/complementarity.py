@@ -1,8 +1,8 @@
 r"""relu.complementarity: each activation is a product that must not be positive.
 
 With ``h = x - v >= 0`` and ``x >= 0`` the neuron is ``x h <= 0``; a ceiling c in reach
-adds ``(c - x) a <= 0`` (see ``parts.complementary_pairs``).  Exact, but a solver's feasibility
-tolerance t lets both factors be sqrt(t): 1e-3 at the usual 1e-6.
+adds ``(c - x) a <= 0`` (see ``parts.complementary_pairs``).  Exact, but a solver's
+feasibility tolerance t lets both factors be sqrt(t): 1e-3 at the usual 1e-6.
 
 Its use is as a carrier: Pyomo has no indicator and no general constraints, and a model
 without its activations would be solved silently and wrongly by any solver.  With these

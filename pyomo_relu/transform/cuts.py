@@ -14,10 +14,9 @@ moving; rows that do not bind at the end are dropped.  What is left are ordinary
 every solver profits, but only as far as the root.
 
 The rows are chosen for the objective at hand and valid for any.  Without a linear
-objective this is ``relu.bigm``.
-The rows found (``get_cuts``) have up to as many nonzeros as the neuron has weights.
-Choose it for wide layers with many inputs, where a box of the sources says much; with
-few inputs ``relu.cells`` is far stronger.
+objective this is ``relu.bigm``.  The rows found (``get_cuts``) have up to as many
+nonzeros as the neuron has weights.  Choose it for wide layers with many inputs, where a
+box of the sources says much; with few inputs ``relu.cells`` is far stronger.
 
 Source: Anderson, Huchette, Ma, Tjandraatmadja and Vielma, "Strong mixed-integer
 programming formulations for trained neural networks", Mathematical Programming 183

@@ -2,12 +2,12 @@ r"""relu.sos1: each activation is a special ordered set of type 1.
 
 With ``h = x - v >= 0`` the neuron is ``SOS1{x, h}``: at most one of the two is nonzero.
 A ceiling c in reach adds ``SOS1{c - x, a}`` with ``a = v - c`` where that is positive
-(see ``parts.complementary_pairs``).  No big-M coefficient and no indicator; the solver branches on
-the sets.
+(see ``parts.complementary_pairs``).  No big-M coefficient and no indicator; the solver
+branches on the sets.
 
 Choose it with Gurobi or SCIP where bounds are so loose that big-M rows leak.
-HiGHS and the linear standard form take no sets; they raise (see ``parts.solver_paths``), and
-with ``solver=`` the transformation does.
+HiGHS and the linear standard form take no sets; they raise (see
+``parts.solver_paths``), and with ``solver=`` the transformation does.
 
 Source: Turner et al., "PySCIPOpt-ML: embedding trained machine learning models into
 mixed-integer programs" (2023).
