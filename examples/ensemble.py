@@ -21,6 +21,7 @@ from pyomo_relu import ReLUNetworkBlock, load_onnx
 from pyomo_relu.analysis import critical_neurons, lagrangian_bound, measure_effort
 from pyomo_relu.bounds import tighten
 from pyomo_relu.bounds.obbt.milp import milp_obbt
+from pyomo_relu.bounds.obbt.options import TighteningOptions
 
 NETWORKS = Path(__file__).parent / "networks"
 FILES = [NETWORKS / f"peaks_2x10_seed{seed}.onnx" for seed in range(3)]
@@ -74,7 +75,10 @@ def tighten_members(networks, box=BOX, share=0.5, solve_limit=2.0, solver=None):
         bounds, _ = tighten(network, *box)
         critical = critical_neurons(bounds, share=share)
         bounds, _ = milp_obbt(
-            network, bounds, neurons=critical, solve_limit=solve_limit, solver=solver
+            network,
+            bounds,
+            TighteningOptions(solve_limit=solve_limit, solver=solver),
+            neurons=critical,
         )
         result.append(bounds)
     return result

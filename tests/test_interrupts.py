@@ -164,7 +164,7 @@ bound_methods = pytest.mark.parametrize(
         ("relu.bounds", {}),
         ("relu.obbt", {"methods": ["crown", "lp", "milp"]}),
         ("relu.obbt", {"scope": "model"}),
-        ("relu.obbt", {"scope": "model", "solver": "gurobi"}),
+        ("relu.obbt", {"scope": "model", "relaxation_solver": "gurobi"}),
     ],
     ids=str,
 )
@@ -196,7 +196,8 @@ def test_warm_start():
 def test_find_point():
     for methods in ("samples", "ascent", "walk"):
         check(
-            linked, lambda m, by=methods: find_point(m, by, time_limit=None, rounds=1)
+            linked,
+            lambda m, by=methods: find_point(m, by, time_limit=None, max_rounds=1),
         )
 
 

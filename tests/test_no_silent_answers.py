@@ -338,7 +338,7 @@ def test_branch_without_activation_layer():
 
 
 def test_sample_mip_without_activation_layer():
-    found = find_point(without_activation(), methods=("sample_mip",), rounds=1)
+    found = find_point(without_activation(), methods=("sample_mip",), max_rounds=1)
     assert found.objective == pytest.approx(-2.5, abs=1e-5)
 
 

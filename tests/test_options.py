@@ -1,11 +1,15 @@
 """Options of every transformation and solver with values they cannot take."""
 
+import inspect
+
 import numpy as np
 import pyomo.environ as pyo
 import pytest
 from pyomo.gdp import Disjunction
 
 from pyomo_relu.errors import ModelError, ReLUError, TransformationError
+from pyomo_relu.model.options import SHARED
+from pyomo_relu.search import find_point
 from tests.transform.battery import box_model, snapshot
 
 NAMES = sorted(n for n in pyo.TransformationFactory if n.startswith("relu."))
@@ -59,6 +63,7 @@ WRONG = [
 STRICT = {
     "executor": (type(None),),
     "solver": (str, type(None)),
+    "relaxation_solver": (str, type(None)),
     "reverse": (type(None),),
     "process_start_method": (str, type(None)),
     "scope": (str,),
@@ -143,3 +148,102 @@ def test_none_has_a_meaning_where_that_is_documented():
     m = box_model()
     pyo.TransformationFactory("relu.gdp").apply_to(m, gdp_transformation=None)
     assert list(m.component_data_objects(Disjunction, active=True))
+
+
+# -- one name, one meaning -------------------------------------------------------------
+
+DECLARED = [
+    *((name, pyo.TransformationFactory.get_class(name).CONFIG) for name in NAMES),
+    ("relu.branch", pyo.SolverFactory("relu.branch").CONFIG),
+]
+#: Options that only relu.bounds and relu.obbt have, whose base declares them once.
+OF_BOUNDS = {"alpha_steps", "tighten_var_bounds"}
+
+
+def test_an_option_of_several_is_declared_once_and_means_the_same():
+    found = {}
+    for name, config in DECLARED:
+        for option in config:
+            value = config.get(option)
+            meaning = value._domain, value._description
+            found.setdefault(option, {})[name] = meaning, value._doc or ""
+    assert set(SHARED) <= set(found)
+    for option, places in found.items():
+        if option in SHARED:
+            _, domain, description, text = SHARED[option]
+            start = inspect.cleandoc(text)
+            assert {m for m, _ in places.values()} == {(domain, description)}, option
+            assert all(doc.startswith(start) for _, doc in places.values()), option
+        elif len(places) > 1:
+            assert option in OF_BOUNDS, (option, list(places))
+            assert len({meaning for meaning, _ in places.values()}) == 1
+
+
+OLD = [
+    ("relu.obbt", {"solver": "highs"}, {"relaxation_solver": "highs"}),
+    ("relu.cells", {"solver": "highs"}, {"relaxation_solver": "highs"}),
+    ("relu.cuts", {"solver": "highs"}, {"relaxation_solver": "highs"}),
+    ("relu.cuts", {"tolerance": 0.5}, {"min_improvement": 0.5}),
+    ("relu.cells", {"scope": "box"}, {"scope": "network"}),
+    ("relu.auto", {"time_limit": 5.0}, {"time_budget": 5.0}),
+]
+
+
+@pytest.mark.parametrize("name, old, new", OLD, ids=str)
+def test_old_spellings_are_read_and_name_the_present_one(name, old, new, caplog):
+    (key, value), (new_key, new_value) = *old.items(), *new.items()
+    transformation = pyo.TransformationFactory(name)
+    m = box_model()
+    transformation.apply_to(m, **new)
+    assert "DEPRECATED" not in caplog.text
+    present = m.nn.record
+    m = box_model()
+    transformation.apply_to(m, options=old)
+    assert "DEPRECATED" in caplog.text
+    assert (f"'{key}'" if key != new_key else f"'{value}'") in caplog.text
+    assert f"'{new_key if key != new_key else new_value}'" in caplog.text
+    read = m.nn.record
+    if read.encoding is None:
+        assert [s.tolist() for s in read.bounds.lower] == [
+            s.tolist() for s in present.bounds.lower
+        ]
+    else:
+        done, expected = read.encoding.application, present.encoding.application
+        assert done.options == expected.options
+    if key != new_key:
+        with pytest.raises(TransformationError, match=f"'{key}' is the old name of"):
+            transformation.apply_to(box_model(), **old, **new)
+
+
+def test_the_old_name_of_max_rounds(caplog):
+    m = box_model()
+    found = [find_point(m, max_rounds=1), find_point(m, rounds=1)]
+    assert found[0].objective == found[1].objective
+    assert "'rounds' is now 'max_rounds'" in caplog.text
+
+
+def test_one_thread_may_be_given_as_none():
+    pyo.TransformationFactory("relu.obbt").apply_to(box_model(), threads=None)
+
+
+def test_a_time_limit_that_is_over_keeps_the_first_cells():
+    cells = []
+    for limit in (0.0, 1e-6, None):
+        m, transformation = box_model(), pyo.TransformationFactory("relu.cells")
+        transformation.apply_to(m, time_limit=limit)
+        cells.append(len(transformation.get_cells(m.nn)[0]))
+    assert cells[0] == cells[1] < cells[2]
+
+
+@pytest.mark.parametrize("scope", ["network", "model"])
+def test_obbt_takes_any_relaxation_solver(scope):
+    found = []
+    for solver in (None, "highs", "auto"):
+        m = box_model()
+        pyo.TransformationFactory("relu.obbt").apply_to(
+            m, relaxation_solver=solver, scope=scope
+        )
+        found.append(m.nn.neuron_bounds())
+    for bounds in found[1:]:
+        for k, lower in enumerate(found[0].lower):
+            assert bounds.lower[k] == pytest.approx(lower, abs=1e-6)

@@ -123,7 +123,7 @@ def find(seed, scale, out, kind):
     from pyomo_relu.search import find_point
 
     m = model(seed, scale, out, kind)
-    result = find_point(m, time_limit=None, rounds=6)
+    result = find_point(m, time_limit=None, max_rounds=6)
     if not result.found:
         return False
     for var, value in result.values.items():

@@ -11,7 +11,8 @@ import numpy as np
 
 from pyomo_relu.bounds.crown.crown import crown_bounds
 from pyomo_relu.bounds.crown.interval import interval_bounds
-from pyomo_relu.bounds.obbt.whole_model import ModelTightening, make_run
+from pyomo_relu.bounds.obbt.run import OBBTRun
+from pyomo_relu.bounds.obbt.whole_model import ModelTightening
 from pyomo_relu.bounds.relaxation.model import relax_model
 from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.errors import InfeasibleError, ReLUError
@@ -150,7 +151,7 @@ class _Search:
     def by_relaxation(self, parts):
         part = self.part(parts)
         networks = [self.networks[k] for kind, k in parts if kind == NETWORK]
-        run = make_run(None, False, self.deadline.left(), None, None)
+        run = OBBTRun(time_limit=self.deadline.left())
         tightening = ModelTightening(part, networks, run, _box_bounds)
         try:
             tightening.find_boxes()

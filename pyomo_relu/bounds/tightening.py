@@ -16,7 +16,9 @@ from pyomo_relu.bounds.crown.interval import interval_bounds
 from pyomo_relu.bounds.crown.splitting import split_bounds
 from pyomo_relu.bounds.obbt.layerwise import finish_row, layer_row, lp_obbt
 from pyomo_relu.bounds.obbt.milp import attained_ranges, milp_obbt
-from pyomo_relu.bounds.obbt.whole_model import ModelTightening, make_run, run_model_obbt
+from pyomo_relu.bounds.obbt.options import TighteningOptions
+from pyomo_relu.bounds.obbt.run import OBBTRun
+from pyomo_relu.bounds.obbt.whole_model import ModelTightening, run_model_obbt
 from pyomo_relu.bounds.statistics import TighteningStatistics
 from pyomo_relu.common.arguments import (
     an_executor,
@@ -99,7 +101,7 @@ def tighten(
     time_limit : float, optional
         Seconds for everything; interval arithmetic and CROWN always run.
     solver : {"highs", "gurobi"} or Session class, optional
-        For "lp" and "milp"; see ``lp_obbt`` and ``milp_obbt``.
+        For "lp" and "milp"; see ``TighteningOptions``, also for those below.
     executor : concurrent.futures.Executor, optional
         Where LPs and MILPs run.
     stop_at_sign : bool
@@ -108,10 +110,8 @@ def tighten(
         Budget of input splitting.
     alpha_steps : int
         Steps of slope optimisation in CROWN.
-    window, solve_limit
-        See ``milp_obbt``.
-    recompute_lost : bool
-        See ``lp_obbt``.
+    window, solve_limit, recompute_lost
+        See ``TighteningOptions``.
     progress : callable, optional
         Called as ``progress(method, layer, done, total)``.
 
@@ -131,13 +131,15 @@ def tighten(
     check_methods(methods)
     statistics, deadline = TighteningStatistics(), Deadline(time_limit)
     bounds = _first(network, lower, upper, start, statistics)
-    options = {
-        "solver": solver,
-        "executor": executor,
-        "stop_at_sign": stop_at_sign,
-        "recompute_lost": recompute_lost,
-        "progress": progress,
-    }
+    options = TighteningOptions(
+        solver,
+        executor,
+        stop_at_sign,
+        recompute_lost,
+        progress,
+        window=window,
+        solve_limit=solve_limit,
+    )
     for method in methods:
         if statistics.interrupted:
             break
@@ -154,18 +156,11 @@ def tighten(
             elif method == "lp":
                 masks = _not_tight(network, bounds)
                 bounds, record = lp_obbt(
-                    network, bounds, neurons=masks, time_limit=left, **options
+                    network, bounds, options, neurons=masks, time_limit=left
                 )
                 statistics.extend(record)
             elif method == "milp":
-                bounds, record = milp_obbt(
-                    network,
-                    bounds,
-                    window=window,
-                    solve_limit=solve_limit,
-                    time_limit=left,
-                    **options,
-                )
+                bounds, record = milp_obbt(network, bounds, options, time_limit=left)
                 statistics.extend(record)
         except KeyboardInterrupt:
             statistics.interrupted = True
@@ -351,14 +346,10 @@ def tighten_model(
     if cutoff is not None:
         columns, coefficients, value = _checked_cutoff(model, cutoff)
         model = model.with_row(columns, coefficients, -np.inf, value)
-    run = make_run(
-        solver,
-        stop_at_sign,
-        time_limit,
-        executor,
-        progress,
-        recompute_lost=recompute_lost,
+    options = TighteningOptions(
+        solver, executor, stop_at_sign, recompute_lost, progress
     )
+    run = OBBTRun(options, time_limit)
 
     def box_bounds(network, lower, upper):
         bounds = interval_bounds(network, lower, upper)

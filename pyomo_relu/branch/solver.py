@@ -29,10 +29,11 @@ from pyomo.opt.base.solvers import OptSolver
 from pyomo.opt.results.solution import Solution
 
 from pyomo_relu.common.deadline import Deadline
-from pyomo_relu.common.options import executor, non_negative, read_options
+from pyomo_relu.common.options import non_negative, read_options
 from pyomo_relu.common.transaction import transaction
 from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import ModelError
+from pyomo_relu.model.options import declare
 from pyomo_relu.version import __version__
 
 logger = logging.getLogger("pyomo.relu")
@@ -55,8 +56,8 @@ _WITHOUT_MEANING = (
 
 def _config():
     config = ConfigDict("relu.branch")
+    declare(config, "time_limit")
     for name, default, domain, description in (
-        ("time_limit", None, non_negative, "wall-clock seconds"),
         ("mip_gap", 1e-4, non_negative, "relative gap at which to stop"),
         (
             "abs_gap",
@@ -64,9 +65,6 @@ def _config():
             non_negative,
             "absolute gap at which to stop; default 1e-6 of the objective's size",
         ),
-        ("threads", 1, PositiveInt, "parts of a batch worked on at the same time"),
-        ("executor", None, executor, "a concurrent.futures.Executor to work on them"),
-        ("seed", 0, NonNegativeInt, "seed of the first random points"),
         ("batch", 256, PositiveInt, "most boxes split together"),
         (
             "milp_neurons",
@@ -74,13 +72,15 @@ def _config():
             NonNegativeInt,
             "most unstable neurons for a MILP; 0: none",
         ),
-        ("tee", False, Bool, "print a log"),
         ("load_solutions", True, Bool, "set the Vars to the best point found"),
         ("warmstart", False, Bool, "try the Vars' present values first"),
     ):
         config.declare(
             name, ConfigValue(default=default, domain=domain, description=description)
         )
+    declare(config, "threads", doc="Threads of this process, for parts of a batch.")
+    declare(config, "executor", "seed")
+    declare(config, "tee", doc="The log of the tree.")
     return config
 
 

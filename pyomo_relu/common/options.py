@@ -3,6 +3,8 @@
 import math
 from collections.abc import Mapping
 
+from pyomo.common.deprecation import deprecation_warning
+
 from pyomo_relu.common.wording import meant
 from pyomo_relu.errors import TransformationError
 
@@ -53,7 +55,9 @@ def executor(value):
     raise ValueError("an executor has a method submit(), as in concurrent.futures")
 
 
-def read_options(name, declared, given, *, none=(), error=TransformationError):
+def read_options(
+    name, declared, given, *, none=(), renamed=(), error=TransformationError
+):
     """The declared options with the values of one call.
 
     Pyomo takes None for every option, and nan for numbers: both would surface later and
@@ -69,6 +73,9 @@ def read_options(name, declared, given, *, none=(), error=TransformationError):
         beside it override.
     none : collection of str
         Options for which None means something although it is not the default.
+    renamed : collection of (str, str)
+        (old name, present name) of options; an old one is read with a deprecation
+        warning.
     error : type
         The ReLUError to raise.
 
@@ -90,7 +97,9 @@ def read_options(name, declared, given, *, none=(), error=TransformationError):
             "as a keyword of its own."
         )
     config = declared()
-    for key, value in {**(more or {}), **given}.items():
+    for key, value in _by_present_names(
+        name, {**(more or {}), **given}, dict(renamed), error
+    ):
         if key not in config:
             raise error(
                 f"{name}: unknown option '{key}'.{meant(key, config)} It takes "
@@ -108,3 +117,22 @@ def read_options(name, declared, given, *, none=(), error=TransformationError):
         except ValueError as reason:
             raise error(f"{name}: {reason}") from None
     return config
+
+
+def _by_present_names(name, given, renamed, error):
+    """(present name, value) of each option given, with a warning for old names."""
+    for key, value in given.items():
+        new = renamed.get(key)
+        if new is None:
+            yield key, value
+            continue
+        if new in given:
+            raise error(
+                f"{name}: '{key}' is the old name of '{new}'; give '{new}' only."
+            )
+        deprecation_warning(
+            f"{name}: the option '{key}' is now '{new}'.",
+            version="0.1.0",
+            logger="pyomo.relu",
+        )
+        yield new, value

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from pyomo.common.collections import ComponentMap
+from pyomo.common.deprecation import deprecation_warning
 
 from pyomo_relu.block.bounds_runs import release_void_bounds
 from pyomo_relu.block.values import point
 from pyomo_relu.common.arguments import checked, flag, is_sequence, names, real, whole
-from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.common.progress import counting_bar
 from pyomo_relu.errors import InfeasibleError, ModelError
 from pyomo_relu.linear.solve import solve_linear
@@ -83,8 +83,9 @@ def find_point(
     seed=0,
     progress=False,
     start=None,
-    rounds=None,
+    max_rounds=None,
     stop_at=None,
+    rounds=None,
 ):
     """A good feasible point of a model with network blocks; the model stays as it is.
 
@@ -109,12 +110,13 @@ def find_point(
     start : mapping of ReLUNetworkBlock to point, or sequence of points, optional
         Input points to begin with, one per network block (in model order).  They need
         not be feasible: the best point of their joint linear region is taken.
-    rounds : int, optional
+    max_rounds : int, optional
         At most this many rounds; 0 with ``start`` only completes the start.
-
     stop_at : float, optional
         Objective value, in the modeller's sense, at which to stop; ``-inf`` (of a
         maximisation; ``inf`` of a minimisation) stops at the first feasible point.
+    rounds : int, optional
+        The old name of ``max_rounds``.
 
     Returns
     -------
@@ -136,9 +138,16 @@ def find_point(
     Sources: Tong, Cai and Serra, arXiv 2401.03451 (walk); Tong, Zhu, Serra and Burer,
     arXiv 2512.24295 (ascent); Perakis and Tsiourvas, arXiv 2205.14189 (sample_mip).
     """
+    clock = Deadline(real("time_limit", time_limit, ModelError, least=0.0, none=True))
     run = names("methods", "search method", methods, list(METHODS), ModelError)
-    time_limit = real("time_limit", time_limit, ModelError, least=0.0, none=True)
-    rounds = whole("rounds", rounds, ModelError, none=True)
+    if rounds is not None:
+        deprecation_warning(
+            "find_point: the argument 'rounds' is now 'max_rounds'.",
+            version="0.1.0",
+            logger="pyomo.relu",
+        )
+        max_rounds = whole("rounds", rounds, ModelError)
+    rounds = whole("max_rounds", max_rounds, ModelError, none=True)
     stop_at = real("stop_at", stop_at, ModelError, none=True)
     seed = whole("seed", seed, ModelError)
     blocks = network_blocks(model, None, "find_point")
@@ -147,7 +156,7 @@ def find_point(
     release_void_bounds(blocks)
     surrounding = read_surrounding(model, blocks)
     check_linear(surrounding)
-    clock, given = Deadline(time_limit), problem_of(surrounding)
+    given = problem_of(surrounding)
     try:
         return _search(
             surrounding, given, clock, seed, progress, start, run, rounds, stop_at

@@ -30,28 +30,18 @@ Sources: see ``pyomo_relu.search.find_point``.
 import logging
 
 from pyomo.common.collections import ComponentMap
-from pyomo.common.config import (
-    Bool,
-    ConfigDict,
-    ConfigValue,
-    NonNegativeInt,
-    document_class_CONFIG,
-)
+from pyomo.common.config import ConfigDict, ConfigValue, document_class_CONFIG
 from pyomo.common.dependencies import numpy as np
 from pyomo.core.base import Transformation, TransformationFactory
 
 from pyomo_relu.block.values import put_back, saved_values
 from pyomo_relu.common.arguments import is_sequence
 from pyomo_relu.common.documentation import show_module_docstring
-from pyomo_relu.common.options import (
-    method_names,
-    non_negative,
-    read_options,
-    solver_name,
-)
+from pyomo_relu.common.options import read_options
 from pyomo_relu.common.transaction import on_rollback, transaction
 from pyomo_relu.errors import TransformationError
 from pyomo_relu.model.blocks import network_blocks, refuse_disjuncts
+from pyomo_relu.model.options import declare
 
 logger = logging.getLogger("pyomo.relu")
 
@@ -88,47 +78,24 @@ def _config():
             feasible: the best point of its linear regions is taken.""",
         ),
     )
-    config.declare(
+    declare(
+        config,
         "methods",
-        ConfigValue(
-            default=("samples", "ascent", "walk"),
-            domain=method_names,
-            description="search methods: 'samples', 'ascent', 'walk', 'sample_mip'",
-            doc="""
-            Run in this order, round after round.  An empty sequence only completes
-            ``start``.""",
-        ),
+        default=("samples", "ascent", "walk"),
+        doc="""
+        Out of samples, ascent, walk, sample_mip; round after round.  An empty sequence
+        only completes ``start``.""",
     )
-    config.declare(
-        "time_limit",
-        ConfigValue(
-            default=10.0,
-            domain=non_negative,
-            description="seconds for the search; None: until nothing is gained",
-        ),
+    declare(
+        config, "time_limit", default=10.0, doc="None searches until nothing is gained."
     )
-    config.declare(
-        "seed",
-        ConfigValue(
-            default=0, domain=NonNegativeInt, description="seed of the random numbers"
-        ),
-    )
-    config.declare(
-        "progress",
-        ConfigValue(
-            default=False, domain=Bool, description="show a progress line (needs tqdm)"
-        ),
-    )
-    config.declare(
+    declare(config, "seed", "progress")
+    declare(
+        config,
         "solver",
-        ConfigValue(
-            default=None,
-            domain=solver_name,
-            description="name of the solver that the start is for",
-            doc="""
-            If given, a solver that cannot take a start is an error before any search,
-            and how it takes one is logged.""",
-        ),
+        doc="""
+        If given, a solver that cannot take a start is an error before any search, and
+        how it takes one is logged.""",
     )
     return config
 
@@ -169,7 +136,7 @@ class WarmStart(Transformation):
             seed=config.seed,
             progress=config.progress,
             start=start,
-            rounds=None if config.methods else 0,
+            max_rounds=None if config.methods else 0,
         )
         if not result.found:
             logger.warning(

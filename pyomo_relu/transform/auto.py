@@ -26,23 +26,19 @@ import logging
 from typing import NamedTuple
 
 from pyomo.common.collections import ComponentMap
-from pyomo.common.config import (
-    Bool,
-    ConfigValue,
-    document_class_CONFIG,
-)
+from pyomo.common.config import ConfigValue, document_class_CONFIG
 from pyomo.common.dependencies import numpy as np
 from pyomo.core.base import ReverseTransformationToken, TransformationFactory
 
 from pyomo_relu.block.applications import current_application, describe_application
 from pyomo_relu.block.report import CHOICE
-from pyomo_relu.common.options import non_negative, read_options, solver_name
+from pyomo_relu.common.options import non_negative
 from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import TransformationError
 from pyomo_relu.model.blocks import in_order
+from pyomo_relu.model.options import declare
 from pyomo_relu.transform.base import NetworkFormulation, crown_on_block
 from pyomo_relu.transform.parts.chained import outputs_bounded
-from pyomo_relu.transform.parts.given_m import declare_given_m
 
 logger = logging.getLogger("pyomo.relu")
 
@@ -64,19 +60,16 @@ _SHARE = {"relu.cells": 0.1, "relu.obbt": 0.2}
 
 
 def _declare_auto(config):
-    config.declare(
+    declare(
+        config,
         "solver",
-        ConfigValue(
-            default="highs",
-            domain=lambda name: solver_name(name).lower(),
-            description="name of the solver that will get the model",
-            doc="""
-            Any Pyomo solver name.  For one that contains "gurobi" the relaxations are
-            solved by Gurobi too, where its licence takes their size.""",
-        ),
+        default="highs",
+        doc="""
+        For one whose name contains "gurobi" the relaxations are solved by Gurobi too,
+        where its licence takes their size.""",
     )
     config.declare(
-        "time_limit",
+        "time_budget",
         ConfigValue(
             default=None,
             domain=non_negative,
@@ -85,15 +78,7 @@ def _declare_auto(config):
             At most a third is spent here, before the solver starts.""",
         ),
     )
-    config.declare(
-        "tee",
-        ConfigValue(
-            default=False,
-            domain=Bool,
-            description="print what was picked for each block, and why",
-        ),
-    )
-    return config
+    return declare(config, "tee", doc="What was picked for each block, and why.")
 
 
 @TransformationFactory.register(
@@ -104,10 +89,13 @@ class Auto(NetworkFormulation):
     """Pick a formulation per network block; see the module's docstring."""
 
     NAME = "relu.auto"
-    CONFIG = _declare_auto(declare_given_m(NetworkFormulation.CONFIG()))
+    SOURCE = "-"
+    USE = "start here: picks bounds and formulation, says why in one log line"
+    CONFIG = _declare_auto(declare(NetworkFormulation.CONFIG(), "bigM"))
+    RENAMED = (("time_limit", "time_budget"),)
 
     def _apply(self, model, kwds):
-        config = read_options(self.NAME, self.CONFIG, kwds, none=self.NONE_ALLOWED)
+        config = self._read_options(kwds)
         if config.reverse is not None:
             return self._undo(model, config.reverse)
         describe_application(type(self), model, config)
@@ -198,7 +186,7 @@ def choose(bounds, config):
     )
     if unstable == 0:
         return _BIG_M, "all neurons are stable: no binaries"
-    gurobi = "gurobi" in config.solver
+    gurobi = "gurobi" in config.solver.lower()
     if gurobi and free > 2 and unstable <= _FEW_FOR_GUROBI:
         return _BIG_M, f"{size}: Gurobi is quicker than cells of so many inputs"
     if free <= _CELL_INPUTS:
@@ -235,12 +223,14 @@ def _options(transformation, step, config):
     known = {"assume_fixed_vars_permanent": config.assume_fixed_vars_permanent}
     if config.bigM is not None:
         known["bigM"] = config.bigM
-    if config.time_limit is not None and step.name in _SHARE:
-        known["time_limit"] = _SHARE[step.name] * config.time_limit
+    if config.time_budget is not None and step.name in _SHARE:
+        known["time_limit"] = _SHARE[step.name] * config.time_budget
     if step.name == "relu.cells":
         known["max_cells"] = step.max_cells
-        if "gurobi" in config.solver:
-            known["solver"] = "auto"  # Gurobi where it is there and takes the size
+        if "gurobi" in config.solver.lower():
+            known["relaxation_solver"] = (
+                "auto"  # Gurobi where it is there and takes the size
+            )
     return {key: value for key, value in known.items() if key in transformation.CONFIG}
 
 

@@ -34,10 +34,11 @@ from pyomo_relu.common.transaction import transaction
 from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import TransformationError
 from pyomo_relu.model.blocks import in_disjunct, network_blocks
+from pyomo_relu.model.options import declare
 from pyomo_relu.model.surrounding import modellers_rows
 from pyomo_relu.model.unit_copies import copy_of
 from pyomo_relu.model.unit_rows import RewrittenRows
-from pyomo_relu.transform.options import declare_fixed_inputs, declare_targets
+from pyomo_relu.transform.declaration import declared
 from pyomo_relu.transform.parts.ceilings import check_ceilings
 from pyomo_relu.transform.parts.resolution import leave_out_unresolved, warn_of_leak
 from pyomo_relu.transform.parts.unit_range import in_unit_range
@@ -50,19 +51,33 @@ class NetworkFormulation(Transformation):
 
     #: Registered name; subclasses set it.
     NAME = None
-    CONFIG = declare_fixed_inputs(declare_targets(ConfigDict("relu")))
+    #: What it adds to the model: Adds, most of them per unstable neuron.
+    ADDS = ()
+    #: What a solver must take beyond linear rows: a key of ``PROBLEM_CLASSES``.
+    TAKES = "binaries"
+    #: Whether the optimum is the network's.
+    EXACT = "yes"
+    #: Who published it, with the equation.
+    SOURCE = ""
+    #: When to choose it.
+    USE = ""
+    CONFIG = declare(
+        ConfigDict("relu"), "targets", "reverse", "assume_fixed_vars_permanent"
+    )
     #: Whether the rows of ``_encode`` and ``_encode_neuron``, where a class has its own,
     #: are right for neurons that reach a ceiling.
     HANDLES_CEILINGS = False
     #: Options for which None means something although it is not the default.
     NONE_ALLOWED = ()
+    #: (old name, present name) of options.
+    RENAMED = ()
     #: Components of the reformulation whose entries (layer, neuron, ...) stand for
     #: activation rows.
     ACTIVATION_ROWS = ("rows",)
 
     def __init_subclass__(cls, **kwds):
         super().__init_subclass__(**kwds)
-        show_module_docstring(cls)
+        show_module_docstring(cls, declared(cls))
 
     # -- hooks ---------------------------------------------------------------------
 
@@ -110,8 +125,17 @@ class NetworkFormulation(Transformation):
         with model_read_once(), application():
             return self._apply(model, kwds)
 
+    def _read_options(self, kwds):
+        return read_options(
+            self.NAME,
+            self.CONFIG,
+            kwds,
+            none=self.NONE_ALLOWED,
+            renamed=self.RENAMED,
+        )
+
     def _apply(self, model, kwds):
-        config = read_options(self.NAME, self.CONFIG, kwds, none=self.NONE_ALLOWED)
+        config = self._read_options(kwds)
         if config.reverse is not None:
             return self._undo(model, config.reverse)
         describe_application(type(self), model, config)

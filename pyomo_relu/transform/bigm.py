@@ -8,7 +8,6 @@ If bounds decide the state, x = v or x = 0 and there is no indicator.  A clipped
 with ceiling c < U needs a second indicator q = 1 at the ceiling; its rows are those of
 ``relu.clipped``.
 
-Adds per unstable neuron: 1 binary, 3 rows (clipped: up to 2 binaries, 5 rows).
 Choose it as the default for networks whose bounds are tight.
 
 Sources: Plate et al., arXiv 2502.03016, eq. (5); Fischetti and Jo, Constraints 23
@@ -18,8 +17,10 @@ Sources: Plate et al., arXiv 2502.03016, eq. (5); Fischetti and Jo, Constraints 
 from pyomo.common.config import document_class_CONFIG
 from pyomo.core.base import TransformationFactory
 
+from pyomo_relu.model.options import declare
 from pyomo_relu.transform.base import NetworkFormulation
-from pyomo_relu.transform.parts.given_m import declare_given_m, tightened_by_given_m
+from pyomo_relu.transform.declaration import BIG_M, CLIPPED
+from pyomo_relu.transform.parts.given_m import tightened_by_given_m
 
 
 def encode_big_m(encoding, k, i):
@@ -69,10 +70,25 @@ def encode_clipped(encoding, k, i, v, x, lower, upper, ceiling):
 )
 @document_class_CONFIG(methods=["apply_to", "create_using"])
 class BigM(NetworkFormulation):
-    """Encode ReLU network blocks with big-M rows; see the module's docstring."""
+    """Encode ReLU network blocks with big-M rows; see the module's docstring.
+
+    Examples
+    --------
+    >>> from pyomo_relu.transform.parts.one_neuron import show_rows
+    >>> show_rows("relu.bigm")
+    above: 0  <=  post - pre
+    active: post - pre + 2*indicator  <=  2
+    inactive: post - 4*indicator  <=  0
+    """
 
     NAME = "relu.bigm"
-    CONFIG = declare_given_m(NetworkFormulation.CONFIG())
+    ADDS = (BIG_M, CLIPPED)
+    SOURCE = "Plate et al. eq. 5; Fischetti and Jo 2018"
+    USE = (
+        "tight bounds, many inputs; `bigM=` or a `BigM` Suffix as in "
+        "`gdp.bigm`, used only where provable"
+    )
+    CONFIG = declare(NetworkFormulation.CONFIG(), "bigM")
     HANDLES_CEILINGS = True
 
     def _bounds(self, block, config):

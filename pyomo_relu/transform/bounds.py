@@ -14,35 +14,24 @@ Sources: Plate et al., arXiv 2502.03016, eqs. (6)-(7); Zhang et al., NeurIPS 201
 from pyomo.common.config import (
     ConfigValue,
     NonNegativeInt,
-    PositiveInt,
     document_class_CONFIG,
 )
 from pyomo.core.base import TransformationFactory
 
-from pyomo_relu.common.options import method_names
+from pyomo_relu.bounds.tightening import METHODS
+from pyomo_relu.model.options import declare
 from pyomo_relu.transform.parts.tightening import BoundTransformation
 
 
 def declare_solver_free(config, default):
     """Declare the options of the methods that need no solver."""
-    config.declare(
-        "methods",
-        ConfigValue(
-            default=default,
-            domain=method_names,
-            description="bound methods, in the order in which they run",
-        ),
-    )
-    config.declare(
+    declare(config, "methods", default=default, doc=f"Out of {', '.join(METHODS)}.")
+    declare(
+        config,
         "max_cells",
-        ConfigValue(
-            default=None,
-            domain=PositiveInt,
-            description="cells that input splitting may make",
-            doc="""
-            Default: chosen by the number of inputs; networks with many inputs are not
-            split unless a number is given.""",
-        ),
+        doc="""
+        By method "split".  Default: chosen by the number of inputs; networks with many
+        inputs are not split unless a number is given.""",
     )
     config.declare(
         "alpha_steps",

@@ -29,9 +29,7 @@ lines are still apart; halves that turn out to be of no use become one cell agai
 With ``scope="model"`` the model's rows and bounds among one network's inputs and outputs
 are imposed on each cell, ``g x^c <= h cell_c``, and cells that they empty are left out.
 
-Adds per network of n inputs, m outputs and C cells: C binaries, C n variables,
-1 + n + C n + 2 m rows (one input: m instead of 2 m); per neuron that is unstable in some
-cell up to 2 rows in addition to those of ``relu.bigm``.  Choose it for one to three
+With exact pieces each output has one row instead of two.  Choose it for one to three
 inputs (with four, ``relu.bigm`` on tightened bounds was quicker); it pays most where
 several networks are coupled.
 
@@ -44,18 +42,17 @@ import logging
 from pyomo.common.config import (
     Bool,
     ConfigValue,
-    In,
-    PositiveInt,
     document_class_CONFIG,
 )
 from pyomo.common.dependencies import numpy as np
 from pyomo.core.base import TransformationFactory
 
 from pyomo_relu import bounds as bounds_
-from pyomo_relu.common.options import non_negative, relaxation_solver
+from pyomo_relu.common.options import non_negative
 from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import TransformationError
 from pyomo_relu.model.conditions import ModelConditions
+from pyomo_relu.model.options import declare
 from pyomo_relu.model.reads import (
     absent_neuron_read,
     neurons_read,
@@ -67,9 +64,10 @@ from pyomo_relu.transform.base import (
     check_encoded,
     crown_on_block,
 )
+from pyomo_relu.transform.declaration import Adds
 from pyomo_relu.transform.parts.cell_rows import encode_cells, set_cell_start
 from pyomo_relu.transform.parts.chained import outputs_bounded
-from pyomo_relu.transform.parts.given_m import declare_given_m, tightened_by_given_m
+from pyomo_relu.transform.parts.given_m import tightened_by_given_m
 
 logger = logging.getLogger("pyomo.relu")
 
@@ -83,16 +81,12 @@ _FIRST_CELLS = 32
 
 
 def _declare_cells(config):
-    config.declare(
+    declare(
+        config,
         "max_cells",
-        ConfigValue(
-            default=None,
-            domain=PositiveInt,
-            description="the most cells per network",
-            doc="""
-            Default: 256 for one input (exact pieces, if there are no more), 192 for two
-            inputs, 448 for three, 256 for more.""",
-        ),
+        doc="""
+        Default: 256 for one input (exact pieces, if there are no more), 192 for two
+        inputs, 448 for three, 256 for more.""",
     )
     config.declare(
         "guided",
@@ -106,18 +100,14 @@ def _declare_cells(config):
             encoding stays valid when the objective or other rows change.""",
         ),
     )
-    config.declare(
+    declare(
+        config,
         "scope",
-        ConfigValue(
-            default="box",
-            domain=In(["box", "model"]),
-            description="what cells may assume: the input box, or the model's rows too",
-            doc="""
-            With "model" the rows and bounds that the model has among the inputs and
-            outputs of one network are imposed on each cell.  The encoding is then valid
-            for models at least as tight: apply it again after relaxing such a row, or
-            unfixing an output; ``forward_error()`` refuses if that was forgotten.""",
-        ),
+        doc="""
+        With "model" the rows and bounds that the model has among the inputs and outputs
+        of one network are imposed on each cell.  The encoding is then valid for models
+        at least as tight: apply it again after relaxing such a row, or unfixing an
+        output; ``forward_error()`` refuses if that was forgotten.""",
     )
     config.declare(
         "drop_neurons",
@@ -139,23 +129,7 @@ def _declare_cells(config):
             "is not refined any further",
         ),
     )
-    config.declare(
-        "time_limit",
-        ConfigValue(
-            default=None,
-            domain=non_negative,
-            description="seconds after which no further guided refinement starts",
-        ),
-    )
-    config.declare(
-        "solver",
-        ConfigValue(
-            default="highs",
-            domain=relaxation_solver,
-            description="solver of the guiding relaxations: highs, gurobi or auto",
-        ),
-    )
-    return config
+    return declare(config, "time_limit", "relaxation_solver")
 
 
 @TransformationFactory.register(
@@ -163,16 +137,45 @@ def _declare_cells(config):
 )
 @document_class_CONFIG(methods=["apply_to", "create_using"])
 class Cells(NetworkFormulation):
-    """Encode ReLU network blocks with cells; see the module's docstring."""
+    """Encode ReLU network blocks with cells; see the module's docstring.
+
+    Examples
+    --------
+    >>> from pyomo_relu.transform.parts.one_neuron import show_rows
+    >>> show_rows("relu.cells", n_inputs=1)
+    one_cell: cell[0] + cell[1]  ==  1
+    input_rows[0]: - inputs[0] - cell[0] - 0.5*cell[1] + 0.5*inner[0,0] + 1.5*inner[1,0]  ==  0
+    within[0,0]: inner[0,0] - cell[0]  <=  0
+    within[1,0]: inner[1,0] - cell[1]  <=  0
+    output_rows[0,lower]: outputs[0] - 6*inner[1,0]  ==  0
+    """
 
     NAME = "relu.cells"
-    CONFIG = _declare_cells(declare_given_m(NetworkFormulation.CONFIG()))
+    ADDS = (
+        Adds(
+            "network of n inputs, m outputs and C cells",
+            binaries="C",
+            variables="C*n",
+            rows="1 + n + C*n + 2*m",
+        ),
+        Adds("neuron that is unstable in a cell", binaries=1, rows=3),
+        Adds("such a neuron that is active in another", rows=1),
+        Adds("such a neuron that is inactive in another", rows=1),
+    )
+    SOURCE = "Croxton et al. 2003; CROWN"
+    USE = (
+        "up to 3 inputs, above all several coupled networks; one input: exact "
+        "pieces, m rows for the outputs and no neurons"
+    )
+    CONFIG = _declare_cells(declare(NetworkFormulation.CONFIG(), "bigM"))
+    RENAMED = (("solver", "relaxation_solver"),)
     HANDLES_CEILINGS = True
 
     # -- choosing the cells --------------------------------------------------------
 
     def _prepare(self, model, blocks, config):
         self._partitions, self._dropped, self._conditions = {}, set(), None
+        deadline = bounds_.Deadline(config.time_limit)
         if not blocks:
             return
         fixed = config.assume_fixed_vars_permanent
@@ -206,7 +209,7 @@ class Cells(NetworkFormulation):
                     and neurons_read(block, read) is None
                 ):
                     self._dropped.add(id(block))
-        self._refine(surrounding, networks, config)
+        self._refine(surrounding, networks, config, deadline)
 
     def _first_cells(self, block, bounds, rows, config):
         """The partition to start from, and how many cells it may have."""
@@ -228,13 +231,16 @@ class Cells(NetworkFormulation):
             partition.refine(first, config.tolerance)
         return partition, limit
 
-    def _refine(self, surrounding, networks, config):
+    def _refine(self, surrounding, networks, config, deadline):
         reason = "not guided"
         if config.guided and surrounding.costs is not None:
             refinement = bounds_.CellRefinement(
-                surrounding.linear, surrounding.costs, networks, config.solver
+                surrounding.linear,
+                surrounding.costs,
+                networks,
+                config.relaxation_solver,
             )
-            reason = refinement.run(config.tolerance, config.time_limit)
+            reason = refinement.run(config.tolerance, deadline.left())
             if refinement.values:
                 reason += (
                     f", relaxation {refinement.values[0]:.6g} to "

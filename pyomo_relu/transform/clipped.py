@@ -11,8 +11,7 @@ graph: 0 <= x <= c, below the line through (L, 0) and (c, c), above the one thro
 L >= c gives x = c; 0 <= L and U <= c give x = v; U <= c gives the rows of ``relu.bigm``
 (no q); L >= 0 drops z and gives ``x <= v`` and ``x >= L + (c - L) q``.
 
-Adds per neuron that can reach zero and its ceiling: 2 binaries, 5 rows; otherwise as
-``relu.bigm``.  Every formulation encodes clipped neurons like this; choose
+Every formulation encodes clipped neurons like this; choose
 ``relu.clipped`` by name to give ceilings to a network that has none (``ceiling=``): a
 ceiling at or above the proven upper bound is left out, one below it changes the
 function and must be allowed.  Ceilings keep big-M coefficients from growing with depth:
@@ -32,9 +31,11 @@ from pyomo_relu import bounds as bounds_
 from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import TransformationError
 from pyomo_relu.model.declared_bounds import pieces_in_force
+from pyomo_relu.model.options import declare
 from pyomo_relu.transform.base import NetworkFormulation, check_encoded
 from pyomo_relu.transform.bigm import encode_big_m
-from pyomo_relu.transform.parts.given_m import declare_given_m, tightened_by_given_m
+from pyomo_relu.transform.declaration import BIG_M, CLIPPED
+from pyomo_relu.transform.parts.given_m import tightened_by_given_m
 from pyomo_relu.transform.parts.per_neuron import per_neuron_values
 
 logger = logging.getLogger("pyomo.relu")
@@ -75,10 +76,25 @@ def _declare_ceiling(config):
 )
 @document_class_CONFIG(methods=["apply_to", "create_using"])
 class Clipped(NetworkFormulation):
-    """Encode ReLU network blocks with ceilings; see the module's docstring."""
+    """Encode ReLU network blocks with ceilings; see the module's docstring.
+
+    Examples
+    --------
+    >>> from pyomo_relu.transform.parts.one_neuron import show_rows
+    >>> show_rows("relu.clipped", ceiling=3, allow_function_change=True)
+    at_ceiling: 0  <=  post - 3*ceiling_indicator
+    below_ceiling: 0  <=  post - pre + 1*ceiling_indicator
+    active: post - pre + 2*indicator  <=  2
+    inactive: post - 3*indicator  <=  0
+    order: ceiling_indicator - indicator  <=  0
+    """
 
     NAME = "relu.clipped"
-    CONFIG = _declare_ceiling(declare_given_m(NetworkFormulation.CONFIG()))
+    ADDS = (BIG_M, CLIPPED)
+    EXACT = "yes; no with `allow_function_change=True`"
+    SOURCE = "Plate et al."
+    USE = "clipped networks (ReLU6, Clip), or `ceiling=` for plain ones"
+    CONFIG = _declare_ceiling(declare(NetworkFormulation.CONFIG(), "bigM"))
     HANDLES_CEILINGS = True
 
     def _bounds(self, block, config):

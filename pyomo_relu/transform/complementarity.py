@@ -1,23 +1,21 @@
 r"""relu.complementarity: each activation is a product that must not be positive.
 
 With ``h = x - v >= 0`` and ``x >= 0`` the neuron is ``x h <= 0``; a ceiling c in reach
-adds ``(c - x) a <= 0`` (see ``native_pairs``).  Exact, but a solver's feasibility
-tolerance t lets both factors be sqrt(t): 1e-3 at the usual 1e-6.
+adds ``(c - x) a <= 0`` (see ``parts.complementary_pairs``).  Exact, but a solver's
+feasibility tolerance t lets both factors be sqrt(t): 1e-3 at the usual 1e-6.
 
 Its use is as a carrier: Pyomo has no indicator and no general constraints, and a model
 without its activations would be solved silently and wrongly by any solver.  With these
 products the Pyomo model is exact for every path that takes it, paths for linear models
 refuse it, and ``native_gurobi.use_native_constraints`` replaces them inside a Gurobi
 model by Gurobi's own max, indicator or SOS constraints.
-
-Adds per unstable neuron: 1 variable, 3 rows, one of them bilinear (clipped: 3
-variables, 6 rows, two of them bilinear).
 """
 
 from pyomo.common.config import document_class_CONFIG
 from pyomo.core.base import Constraint, TransformationFactory
 from pyomo.core.base.set_types import Any
 
+from pyomo_relu.transform.declaration import AT_CEILING, Adds
 from pyomo_relu.transform.parts.complementary_pairs import PairFormulation, pair_of
 
 
@@ -26,10 +24,26 @@ from pyomo_relu.transform.parts.complementary_pairs import PairFormulation, pair
 )
 @document_class_CONFIG(methods=["apply_to", "create_using"])
 class Complementarity(PairFormulation):
-    """Encode ReLU network blocks with products; see the module's docstring."""
+    """Encode ReLU network blocks with products; see the module's docstring.
+
+    Examples
+    --------
+    >>> from pyomo_relu.transform.parts.one_neuron import show_rows
+    >>> show_rows("relu.complementarity")
+    hull: 6*post - 4*pre  <=  8
+    split: post - pre - below_zero  ==  0
+    products[0,0,zero]: post*below_zero  <=  0
+    """
 
     NAME = "relu.complementarity"
-    NEEDS = "products of variables"
+    ADDS = (
+        Adds(variables=1, rows=3, products=1),
+        Adds(AT_CEILING, variables=3, rows=6, products=2),
+    )
+    TAKES = "products of variables"
+    EXACT = "yes, to 1e-3 at the usual tolerances"
+    SOURCE = "Turner et al. 2023"
+    USE = "MIQCP and NLP paths"
     ACTIVATION_ROWS = ("rows", "products")
     CONFIG = PairFormulation.CONFIG()
 

@@ -14,10 +14,9 @@ moving; rows that do not bind at the end are dropped.  What is left are ordinary
 every solver profits, but only as far as the root.
 
 The rows are chosen for the objective at hand and valid for any.  Without a linear
-objective this is ``relu.bigm``.  Adds per unstable neuron: as ``relu.bigm``, and the
-rows found (``get_cuts``), each with up to as many nonzeros as the neuron has weights.
-Choose it for wide layers with many inputs, where a box of the sources says much; with
-few inputs ``relu.cells`` is far stronger.
+objective this is ``relu.bigm``.  The rows found (``get_cuts``) have up to as many
+nonzeros as the neuron has weights.  Choose it for wide layers with many inputs, where a
+box of the sources says much; with few inputs ``relu.cells`` is far stronger.
 
 Source: Anderson, Huchette, Ma, Tjandraatmadja and Vielma, "Strong mixed-integer
 programming formulations for trained neural networks", Mathematical Programming 183
@@ -36,13 +35,15 @@ from pyomo.core.base import TransformationFactory
 
 from pyomo_relu import bounds as bounds_
 from pyomo_relu import network as network_
-from pyomo_relu.common.options import non_negative, relaxation_solver
+from pyomo_relu.common.options import non_negative
 from pyomo_relu.common.wording import counted
+from pyomo_relu.model.options import declare
 from pyomo_relu.model.surrounding import read_surrounding
 from pyomo_relu.transform.base import NetworkFormulation, check_encoded
 from pyomo_relu.transform.bigm import encode_big_m
+from pyomo_relu.transform.declaration import BIG_M, CLIPPED, Adds
 from pyomo_relu.transform.parts.chained import outputs_bounded
-from pyomo_relu.transform.parts.given_m import declare_given_m, tightened_by_given_m
+from pyomo_relu.transform.parts.given_m import tightened_by_given_m
 
 logger = logging.getLogger("pyomo.relu")
 
@@ -57,7 +58,7 @@ def _declare_cuts(config):
         ),
     )
     config.declare(
-        "tolerance",
+        "min_improvement",
         ConfigValue(
             default=1e-2,
             domain=non_negative,
@@ -65,23 +66,7 @@ def _declare_cuts(config):
             "so far, below which no further round starts",
         ),
     )
-    config.declare(
-        "time_limit",
-        ConfigValue(
-            default=None,
-            domain=non_negative,
-            description="seconds after which no further round starts",
-        ),
-    )
-    config.declare(
-        "solver",
-        ConfigValue(
-            default="highs",
-            domain=relaxation_solver,
-            description="solver of the relaxations: highs, gurobi or auto",
-        ),
-    )
-    return config
+    return declare(config, "time_limit", "relaxation_solver")
 
 
 @TransformationFactory.register(
@@ -89,14 +74,28 @@ def _declare_cuts(config):
 )
 @document_class_CONFIG(methods=["apply_to", "create_using"])
 class Cuts(NetworkFormulation):
-    """Encode ReLU network blocks with cuts; see the module's docstring."""
+    """Encode ReLU network blocks with cuts; see the module's docstring.
+
+    Examples
+    --------
+    >>> from pyomo_relu.transform.parts.one_neuron import show_rows
+    >>> show_rows("relu.cuts")
+    above: 0  <=  post - pre
+    active: post - pre + 2*indicator  <=  2
+    inactive: post - 4*indicator  <=  0
+    """
 
     NAME = "relu.cuts"
-    CONFIG = _declare_cuts(declare_given_m(NetworkFormulation.CONFIG()))
+    ADDS = (BIG_M, CLIPPED, Adds("violated ideal inequality", rows=1))
+    SOURCE = "Anderson et al. 2020"
+    USE = "wide layers with many inputs"
+    CONFIG = _declare_cuts(declare(NetworkFormulation.CONFIG(), "bigM"))
+    RENAMED = (("solver", "relaxation_solver"), ("tolerance", "min_improvement"))
     HANDLES_CEILINGS = True
 
     def _prepare(self, model, blocks, config):
         self._found, self._cuts = {}, {}
+        deadline = bounds_.Deadline(config.time_limit)
         with outputs_bounded() as note:
             for block in blocks:
                 bounds, _ = super()._bounds(block, config)
@@ -126,10 +125,10 @@ class Cuts(NetworkFormulation):
                     strict=True,
                 )
             ],
-            config.solver,
+            config.relaxation_solver,
         )
         reason = rounds.run(
-            config.max_rounds, config.tolerance, time_limit=config.time_limit
+            config.max_rounds, config.min_improvement, time_limit=deadline.left()
         )
         self._cuts = {id(b): cuts for b, cuts in zip(blocks, rounds.cuts, strict=True)}
         ends = [f"{v:.6g}" for v in (rounds.values or [float("nan")])]

@@ -16,8 +16,7 @@ as a gdp transformation (or you) deactivates the neuron's Disjunctions.  GDPopt,
 takes Disjunctions as they are, then sees redundant nonlinear rows; deactivate
 ``block.activation`` yourself before you call it.
 
-Adds per unstable neuron: 1 Disjunction of 2 Disjuncts and 1 row (clipped: up to 2
-Disjunctions), then what the gdp transformation adds.  Choose it for research on
+To what is added comes what the gdp transformation adds.  Choose it for research on
 disjunctive formulations; applied with ``gdp.bigm`` it took 20 times as long as
 ``relu.bigm`` on 300 neurons (0.18 s to 0.009 s).
 
@@ -39,8 +38,10 @@ from pyomo.gdp.disjunct import DisjunctionData, IndexedDisjunction
 from pyomo.gdp.util import is_child_of
 
 from pyomo_relu.errors import TransformationError
+from pyomo_relu.model.options import declare
 from pyomo_relu.transform.base import NetworkFormulation, encoding_of, source_of
-from pyomo_relu.transform.parts.given_m import declare_given_m, tightened_by_given_m
+from pyomo_relu.transform.declaration import AT_CEILING, Adds
+from pyomo_relu.transform.parts.given_m import tightened_by_given_m
 
 
 class GuardedDisjunctionData(DisjunctionData):
@@ -115,10 +116,28 @@ def _declare_gdp(config):
 )
 @document_class_CONFIG(methods=["apply_to", "create_using"])
 class Gdp(NetworkFormulation):
-    """Encode ReLU network blocks by Disjunctions; see the module's docstring."""
+    """Encode ReLU network blocks by Disjunctions; see the module's docstring.
+
+    Examples
+    --------
+    >>> from pyomo_relu.transform.parts.one_neuron import show_rows
+    >>> show_rows("relu.gdp", gdp_transformation=None)
+    above: 0  <=  post - pre
+    disjuncts[0,0,active].row: post - pre  <=  0
+    disjuncts[0,0,inactive].row: post  <=  0
+    """
 
     NAME = "relu.gdp"
-    CONFIG = _declare_gdp(declare_given_m(NetworkFormulation.CONFIG()))
+    ADDS = (
+        Adds(binaries=2, rows=3, disjunctions=1),
+        Adds(AT_CEILING, binaries=4, rows=5, disjunctions=2),
+    )
+    SOURCE = "Grossmann and Trespalacios 2013"
+    USE = (
+        "research on disjunctive formulations: the Disjunctions are transformed "
+        "by any `gdp.*`"
+    )
+    CONFIG = _declare_gdp(declare(NetworkFormulation.CONFIG(), "bigM"))
     HANDLES_CEILINGS = True
     NONE_ALLOWED = ("gdp_transformation",)
 

@@ -29,12 +29,13 @@ from pyomo.common.dependencies import numpy as np
 from pyomo.core.base import TransformationFactory
 
 from pyomo_relu import bounds as bounds_
-from pyomo_relu.common.options import executor, non_negative, number
+from pyomo_relu.common.options import non_negative, number
 from pyomo_relu.common.progress import progress_bars
 from pyomo_relu.errors import BoundsError, InfeasibleError, TransformationError
 from pyomo_relu.model.blocks import network_blocks
 from pyomo_relu.model.conditions import ModelConditions
 from pyomo_relu.model.contradiction import SECONDS, contradiction
+from pyomo_relu.model.options import declare
 from pyomo_relu.model.surrounding import read_surrounding, warn_of_left_out
 from pyomo_relu.transform.base import in_disjunct
 from pyomo_relu.transform.bounds import declare_solver_free
@@ -53,33 +54,26 @@ def _config():
     config = declare_solver_free(
         BoundTransformation.CONFIG(), ("interval", "crown", "split", "lp")
     )
-    config.declare(
+    declare(
+        config,
         "scope",
-        ConfigValue(
-            default="network",
-            domain=In(["network", "model"]),
-            description="what the relaxation contains: 'network' or 'model'",
-            doc="""
-            "network": each network over its input box.  "model": all networks together
-            with the modeller's active linear constraints; integer Vars are relaxed,
-            nonlinear constraints are left out (a warning names them).""",
-        ),
+        doc="""
+        "network": each network over its input box.  "model": all networks together with
+        the modeller's active linear constraints; integer Vars are relaxed, nonlinear
+        constraints are left out (a warning names them).""",
     )
-    config.declare(
-        "solver",
-        ConfigValue(
-            default=None,
-            domain=In([None, "highs", "gurobi"]),
-            description="LP and MILP solver: 'highs' (default) or 'gurobi'",
-        ),
+    declare(
+        config,
+        "relaxation_solver",
+        default=None,
+        doc="""
+        Default: HiGHS for LPs, "auto" for the MILPs of method "milp".""",
     )
-    config.declare(
+    declare(
+        config,
         "threads",
-        ConfigValue(
-            default=None,
-            domain=PositiveInt,
-            description="number of local processes; default: this process only",
-        ),
+        doc="""
+        Local processes, as in gdp.mbigm; the bounds are the same for any number.""",
     )
     config.declare(
         "process_start_method",
@@ -93,16 +87,8 @@ def _config():
             the calling script needs ``if __name__ == "__main__":``.""",
         ),
     )
-    config.declare(
-        "executor",
-        ConfigValue(
-            default=None,
-            domain=executor,
-            description="a concurrent.futures.Executor that runs the LPs",
-            doc="""
-            For example ``mpi4py.futures.MPIPoolExecutor()`` or a Dask Client's
-            ``get_executor()``.  The bounds are the same whatever runs them.""",
-        ),
+    declare(
+        config, "executor", doc="The bounds are the same whatever runs LPs and MILPs."
     )
     config.declare(
         "stop_at_sign",
@@ -153,6 +139,8 @@ class OBBT(BoundTransformation):
 
     NAME = "relu.obbt"
     CONFIG = _config()
+    NONE_ALLOWED = ("threads",)
+    RENAMED = (("solver", "relaxation_solver"),)
 
     def _methods(self, config):
         return {
@@ -166,7 +154,7 @@ class OBBT(BoundTransformation):
 
     def _solving(self, config):
         return {
-            "solver": config.solver,
+            "solver": config.relaxation_solver,
             "executor": self._executor,
             "stop_at_sign": config.stop_at_sign,
         }

@@ -14,7 +14,6 @@ enter the model only once more.  ``l_p, u_p`` come from the bounds of the source
 where the bounds on v (CROWN, OBBT) are tighter than their sums, ``relu.bigm``'s two
 rows with these bounds are kept as well, so the relaxation is never weaker.
 
-Adds per unstable neuron: 1 binary, 2 (P - 1) variables, 5 P rows (+ 2, see above).
 Clipped neurons that can reach their ceiling get the rows of ``relu.clipped`` instead.
 Choose 2 to 4 parts for wide layers; it pays less for few inputs.
 
@@ -29,9 +28,11 @@ from pyomo.core.base.set_types import Any
 
 from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import TransformationError
+from pyomo_relu.model.options import declare
 from pyomo_relu.transform.base import NetworkFormulation
 from pyomo_relu.transform.bigm import encode_big_m
-from pyomo_relu.transform.parts.given_m import declare_given_m, tightened_by_given_m
+from pyomo_relu.transform.declaration import CLIPPED, Adds
+from pyomo_relu.transform.parts.given_m import tightened_by_given_m
 from pyomo_relu.transform.parts.partition_split import SourceTerms, split_terms
 
 # sums of part bounds this much looser than the bounds on v are looser by rounding only
@@ -80,10 +81,33 @@ def _declare_partition(config):
 )
 @document_class_CONFIG(methods=["apply_to", "create_using"])
 class Partition(NetworkFormulation):
-    """Encode ReLU network blocks part by part; see the module's docstring."""
+    """Encode ReLU network blocks part by part; see the module's docstring.
+
+    Examples
+    --------
+    >>> from pyomo_relu.transform.parts.one_neuron import show_rows
+    >>> show_rows("relu.partition", n_parts=2)
+    sum,0: inputs[0] - part_sum[0,0,0]  ==  0
+    on_low,0: 0  <=  active_part_sum[0,0,0] + 1*indicator
+    off_low,0: -1  <=  part_sum[0,0,0] - active_part_sum[0,0,0] - 1*indicator
+    on_high,0: active_part_sum[0,0,0] - 1*indicator  <=  0
+    off_high,0: part_sum[0,0,0] - active_part_sum[0,0,0] + 1*indicator  <=  1
+    on_low,1: 0  <=  post + 1*indicator - active_part_sum[0,0,0]
+    off_low,1: -1  <=  pre - part_sum[0,0,0] - post - 1*indicator + active_part_sum[0,0,0]
+    on_high,1: post - 3*indicator - active_part_sum[0,0,0]  <=  0
+    off_high,1: pre - part_sum[0,0,0] - post + 3*indicator + active_part_sum[0,0,0]  <=  3
+    above: 0  <=  post - pre
+    """
 
     NAME = "relu.partition"
-    CONFIG = _declare_partition(declare_given_m(NetworkFormulation.CONFIG()))
+    ADDS = (
+        Adds(binaries=1, variables="2*(P - 1)", rows="5*P"),
+        Adds("neuron with tighter bounds than its parts' sums", rows=2),
+        CLIPPED,
+    )
+    SOURCE = "Tsay et al. 2021"
+    USE = 'wide layers, 2 to 4 parts; P = 1 is big-M, `"hull"` the convex hull'
+    CONFIG = _declare_partition(declare(NetworkFormulation.CONFIG(), "bigM"))
     HANDLES_CEILINGS = True
 
     def _bounds(self, block, config):

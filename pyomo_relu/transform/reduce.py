@@ -17,8 +17,7 @@ appear nowhere else, and ``sum_o c_o W_oi > 0``, then ``x_i >= v_i, x_i >= 0`` s
 every optimal solution has ``x_i = max(0, v_i)``.  A solution that is optimal only up to
 a gap has its outputs right only up to that gap.
 
-Adds per kept unstable neuron: 1 binary, 3 rows (none and 1 if dropped).  Removes: the
-rows and variables of all other neurons.  Choose it for networks with many stable
+The rows and variables of all other neurons go.  Choose it for networks with many stable
 neurons; solvers' presolve does much of it, but not the merging, nor the dropping.
 
 Sources: Serra, Kumar and Ramalingam, "Lossless compression of deep neural networks",
@@ -36,6 +35,7 @@ from pyomo_relu.block.encoding import Encoding
 from pyomo_relu.block.rows import affine_rows
 from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import TransformationError
+from pyomo_relu.model.options import declare
 from pyomo_relu.model.reads import (
     absent_neuron_read,
     neurons_read,
@@ -44,8 +44,9 @@ from pyomo_relu.model.reads import (
 from pyomo_relu.model.surrounding import read_surrounding
 from pyomo_relu.transform.base import NetworkFormulation, in_disjunct, source_of
 from pyomo_relu.transform.bigm import encode_big_m
+from pyomo_relu.transform.declaration import Adds
 from pyomo_relu.transform.parts.chained import outputs_bounded
-from pyomo_relu.transform.parts.given_m import declare_given_m, tightened_by_given_m
+from pyomo_relu.transform.parts.given_m import tightened_by_given_m
 
 
 def _declare_reduce(config):
@@ -69,10 +70,30 @@ def _declare_reduce(config):
 )
 @document_class_CONFIG(methods=["apply_to", "create_using"])
 class Reduce(NetworkFormulation):
-    """Encode what exact reductions leave of a network; see the module's docstring."""
+    """Encode what exact reductions leave of a network; see the module's docstring.
+
+    Examples
+    --------
+    >>> from pyomo_relu.transform.parts.one_neuron import show_rows
+    >>> show_rows("relu.reduce")
+    above: 0  <=  post - pre
+    active: post - pre + 2*indicator  <=  2
+    inactive: post - 4*indicator  <=  0
+    affine[0,0]: inputs[0] + 2*inputs[1] - pre  ==  -1
+    affine[1,0]: post - outputs[0]  ==  0
+    """
 
     NAME = "relu.reduce"
-    CONFIG = _declare_reduce(declare_given_m(NetworkFormulation.CONFIG()))
+    ADDS = (
+        Adds("unstable neuron that is kept", binaries=1, rows=3),
+        Adds("neuron of `drop_minimised=True`", rows=1),
+    )
+    SOURCE = "Serra et al. 2020"
+    USE = (
+        "many stable or duplicate neurons, which are folded, merged and dropped "
+        "exactly; `drop_minimised=True`"
+    )
+    CONFIG = _declare_reduce(declare(NetworkFormulation.CONFIG(), "bigM"))
     HANDLES_CEILINGS = True
 
     def _prepare(self, model, blocks, config):

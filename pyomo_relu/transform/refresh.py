@@ -39,8 +39,8 @@ from pyomo_relu.common.transaction import transaction
 from pyomo_relu.errors import TransformationError
 from pyomo_relu.model.blocks import in_disjunct, network_blocks
 from pyomo_relu.model.declared_bounds import pieces_in_force
+from pyomo_relu.model.options import declare
 from pyomo_relu.model.surrounding import in_force
-from pyomo_relu.transform.options import declare_targets
 
 logger = logging.getLogger("pyomo.relu")
 
@@ -57,7 +57,7 @@ class Refresh(Transformation):
     """Apply again what is in force; see the module's docstring."""
 
     NAME = "relu.refresh"
-    CONFIG = declare_targets(ConfigDict("relu.refresh"))
+    CONFIG = declare(ConfigDict("relu.refresh"), "targets", "reverse")
 
     def _apply_to(self, model, **kwds):
         config = read_options(self.NAME, self.CONFIG, kwds)

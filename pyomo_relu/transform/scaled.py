@@ -26,8 +26,6 @@ times beyond noise.  What it can do is numerics: smaller coefficient ranges
 solver takes for 0.  Choose it when weights or big-M coefficients span many orders of
 magnitude.
 
-Adds per neuron with a factor other than 1: 2 variables, 2 rows; then as ``relu.bigm``.
-
 Sources: Plate et al., "An analysis of optimization problems involving ReLU neural
 networks" (2025), eqs. 10 and 12 (``l1``); Nagel et al. (2019) for ``max``.
 """
@@ -49,9 +47,11 @@ from pyomo_relu.block.encoding import Encoding
 from pyomo_relu.block.rows import affine_rows
 from pyomo_relu.common.powers import is_power_of_two
 from pyomo_relu.errors import TransformationError
+from pyomo_relu.model.options import declare
 from pyomo_relu.transform.base import NetworkFormulation, check_encoded
 from pyomo_relu.transform.bigm import encode_big_m
-from pyomo_relu.transform.parts.given_m import declare_given_m, tightened_by_given_m
+from pyomo_relu.transform.declaration import BIG_M, CLIPPED, Adds
+from pyomo_relu.transform.parts.given_m import tightened_by_given_m
 from pyomo_relu.transform.parts.per_neuron import per_neuron_values
 
 # bounds in other units are moved outward by this much where the product is not exact
@@ -114,10 +114,34 @@ def _declare_scaling(config):
 )
 @document_class_CONFIG(methods=["apply_to", "create_using"])
 class Scaled(NetworkFormulation):
-    """Encode ReLU network blocks in other units; see the module's docstring."""
+    """Encode ReLU network blocks in other units; see the module's docstring.
+
+    Examples
+    --------
+    >>> from pyomo_relu.transform.parts.one_neuron import show_rows
+    >>> show_rows("relu.scaled", factors=0.5)
+    above: 0  <=  scaled_post - scaled_pre
+    active: scaled_post - scaled_pre + 1*indicator  <=  1
+    inactive: scaled_post - 2*indicator  <=  0
+    links[0,0,pre]: 2*scaled_pre - pre  ==  0
+    links[0,0,post]: 2*scaled_post - post  ==  0
+    affine[0,0]: 0.5*inputs[0] + inputs[1] - scaled_pre  ==  -0.5
+    affine[1,0]: 2*scaled_post - outputs[0]  ==  0
+    """
 
     NAME = "relu.scaled"
-    CONFIG = _declare_scaling(declare_given_m(NetworkFormulation.CONFIG()))
+    ADDS = (
+        BIG_M,
+        CLIPPED,
+        Adds("neuron with a factor other than 1", variables=2, rows=2),
+    )
+    EXACT = "yes, to 1e-9"
+    SOURCE = "Plate et al. eqs. 10, 12"
+    USE = (
+        "weights or bounds over many orders of magnitude; changes numerics, not "
+        "the relaxation"
+    )
+    CONFIG = _declare_scaling(declare(NetworkFormulation.CONFIG(), "bigM"))
     HANDLES_CEILINGS = True
 
     def _bounds(self, block, config):

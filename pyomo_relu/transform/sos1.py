@@ -2,13 +2,12 @@ r"""relu.sos1: each activation is a special ordered set of type 1.
 
 With ``h = x - v >= 0`` the neuron is ``SOS1{x, h}``: at most one of the two is nonzero.
 A ceiling c in reach adds ``SOS1{c - x, a}`` with ``a = v - c`` where that is positive
-(see ``native_pairs``).  No big-M coefficient and no indicator; the solver branches on
-the sets.
+(see ``parts.complementary_pairs``).  No big-M coefficient and no indicator; the solver
+branches on the sets.
 
-Adds per unstable neuron: 1 variable, 1 set, 2 rows (clipped: 3 variables, 2 sets, 4
-rows).  Choose it with Gurobi or SCIP where bounds are so loose that big-M rows leak.
-HiGHS and the linear standard form take no sets; they raise (see ``native_paths``), and
-with ``solver=`` the transformation does.
+Choose it with Gurobi or SCIP where bounds are so loose that big-M rows leak.
+HiGHS and the linear standard form take no sets; they raise (see
+``parts.solver_paths``), and with ``solver=`` the transformation does.
 
 Source: Turner et al., "PySCIPOpt-ML: embedding trained machine learning models into
 mixed-integer programs" (2023).
@@ -18,6 +17,7 @@ from pyomo.common.config import document_class_CONFIG
 from pyomo.core.base import SOSConstraint, TransformationFactory
 
 from pyomo_relu.common.wording import counted
+from pyomo_relu.transform.declaration import AT_CEILING, Adds
 from pyomo_relu.transform.parts.complementary_pairs import PairFormulation, pair_of
 
 
@@ -26,10 +26,25 @@ from pyomo_relu.transform.parts.complementary_pairs import PairFormulation, pair
 )
 @document_class_CONFIG(methods=["apply_to", "create_using"])
 class Sos1(PairFormulation):
-    """Encode ReLU network blocks with SOS1 sets; see the module's docstring."""
+    """Encode ReLU network blocks with SOS1 sets; see the module's docstring.
+
+    Examples
+    --------
+    >>> from pyomo_relu.transform.parts.one_neuron import show_rows
+    >>> show_rows("relu.sos1")
+    hull: 6*post - 4*pre  <=  8
+    split: post - pre - below_zero  ==  0
+    sets[0,0,zero]: SOS1{post, below_zero}
+    """
 
     NAME = "relu.sos1"
-    NEEDS = "SOS1 constraints"
+    ADDS = (
+        Adds(variables=1, rows=2, sets=1),
+        Adds(AT_CEILING, variables=3, rows=4, sets=2),
+    )
+    TAKES = "SOS1 constraints"
+    SOURCE = "Turner et al. 2023"
+    USE = "Gurobi, SCIP with loose bounds; HiGHS has no sets and is refused"
     ACTIVATION_ROWS = ("rows", "sets")
     CONFIG = PairFormulation.CONFIG()
 

@@ -8,6 +8,7 @@ import pytest
 from pyomo_relu.analysis import critical_neurons, lagrangian_bound
 from pyomo_relu.bounds import interval_bounds, tighten
 from pyomo_relu.bounds.obbt.milp import milp_obbt
+from pyomo_relu.bounds.obbt.options import TighteningOptions
 from pyomo_relu.errors import BoundsError, InfeasibleError
 from tests.networks import chain, residual, two_two_one
 
@@ -59,7 +60,9 @@ def test_one_network_is_solved_exactly():
     result = lagrangian_bound([network], -1, 1, weights=[1.0], solver="highs")
     assert result.gap <= 1e-5
     assert result.bound <= truth([network], [1.0]) + 1e-6
-    exact, _ = milp_obbt(network, tighten(network, -1, 1)[0], solver="highs")
+    exact, _ = milp_obbt(
+        network, tighten(network, -1, 1)[0], TighteningOptions(solver="highs")
+    )
     assert result.bound == pytest.approx(exact.lower[-1][0], abs=1e-6)
 
 
@@ -217,7 +220,9 @@ def test_critical_neurons_are_of_the_last_hidden_layer_only():
     bounds = interval_bounds(chain((2, 6, 5, 1), 2), -np.ones(2), np.ones(2))
     masks = critical_neurons(bounds, weights=-3.0, share=0.5)
     assert not masks[0].any() and masks[1].any() and not masks[2].any()
-    tight, _ = milp_obbt(bounds.network, bounds, neurons=masks, solver="highs")
+    tight, _ = milp_obbt(
+        bounds.network, bounds, TighteningOptions(solver="highs"), neurons=masks
+    )
     widths = (tight.upper[1] - tight.lower[1]) < (bounds.upper[1] - bounds.lower[1])
     assert np.array_equal(widths, masks[1])
 

@@ -15,6 +15,7 @@ import pytest
 
 from pyomo_relu.bounds.crown.crown import crown_bounds
 from pyomo_relu.bounds.obbt.layerwise import lp_obbt
+from pyomo_relu.bounds.obbt.options import TighteningOptions
 from pyomo_relu.linear.sessions.highs import HighsSession
 from pyomo_relu.network import Network, load_onnx
 from tests.paths import SHARED_MODELS, needs_shared_models
@@ -92,7 +93,7 @@ def test_cpu_per_lp_against_a_bare_loop(shape):
     network = dense(*shape)
     start = crown_bounds(network, -1.0, 1.0)
     Recorder.solved.clear()
-    lp_obbt(network, start, solver=Recorder)
+    lp_obbt(network, start, TighteningOptions(solver=Recorder))
     solved = list(Recorder.solved)
     # The better of two runs each: the machine may be busy.
     ours = min(cpu(lp_obbt, network, start)[0] for _ in range(2))
@@ -215,7 +216,7 @@ def test_two_processes_against_one():
         with ProcessPoolExecutor(workers) as executor:
             list(executor.map(abs, range(workers)))
             begin = time.perf_counter()
-            bounds, _ = lp_obbt(network, start, executor=executor)
+            bounds, _ = lp_obbt(network, start, TighteningOptions(executor=executor))
             seconds[workers] = time.perf_counter() - begin
         print(f"\n{workers} processes: {seconds[workers]:.1f} s")
         if workers == 1:

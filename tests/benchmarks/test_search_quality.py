@@ -119,7 +119,7 @@ def _highs_log(text):
 def test_time_to_a_point_within_one_percent(benchmark, name):
     best = find_point(instance(name), time_limit=10, seed=1).objective
     result = benchmark.pedantic(
-        find_point, (instance(name),), {"rounds": 1, "time_limit": 10}, rounds=1
+        find_point, (instance(name),), {"max_rounds": 1, "time_limit": 10}, rounds=1
     )
     assert result.objective <= best + 0.01 * abs(best)
 

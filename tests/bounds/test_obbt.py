@@ -1,6 +1,7 @@
 """LP-based bound tightening: sound, equal to LPs from scratch, robust."""
 
 import csv
+from dataclasses import FrozenInstanceError, replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from pyomo_relu.bounds.crown.interval import interval_bounds
 from pyomo_relu.bounds.obbt.layerwise import lp_obbt
+from pyomo_relu.bounds.obbt.options import TighteningOptions
 from pyomo_relu.bounds.statistics import FILTERED, SIGN_KNOWN
 from pyomo_relu.errors import BoundsError, InfeasibleError, SolverError
 from pyomo_relu.network import Network
@@ -32,8 +34,10 @@ def test_no_pre_activation_leaves_its_bounds(data):
     bounds, _ = lp_obbt(
         network,
         start,
-        stop_at_sign=data.draw(st.booleans()),
-        aggressive_filter=data.draw(st.booleans()),
+        TighteningOptions(
+            stop_at_sign=data.draw(st.booleans()),
+            aggressive_filter=data.draw(st.booleans()),
+        ),
     )
     assert_sound(network, bounds, sample(0, lower, upper, 2000))
     for k in range(len(network.layers)):
@@ -55,7 +59,7 @@ def test_no_pre_activation_leaves_its_bounds(data):
 )
 def test_incremental_lps_equal_lps_from_scratch(shape, solver):
     network, start = example((6, 6, 6), seed=4, **shape)
-    bounds, statistics = lp_obbt(network, start, solver=solver)
+    bounds, statistics = lp_obbt(network, start, TighteningOptions(solver=solver))
     assert statistics.solves > 20 and not statistics.failures
     for k in range(len(network.layers)):
         for i in range(network.layers[k].size):
@@ -112,7 +116,7 @@ def test_published_bounds_are_reproduced():
 )
 def test_no_lie_of_a_solver_makes_a_bound_unsound(session):
     network, start = example(seed=1)
-    bounds, statistics = lp_obbt(network, start, solver=session)
+    bounds, statistics = lp_obbt(network, start, TighteningOptions(solver=session))
     assert_sound(
         network, bounds, sample(0, start.input_lower, start.input_upper, 20000)
     )
@@ -127,7 +131,9 @@ def test_no_lie_of_a_solver_makes_a_bound_unsound(session):
 
 def test_slightly_wrong_duals_still_prove_something():
     network, start = example(seed=1)
-    bounds, _ = lp_obbt(network, start, solver=obbt_sessions.NoisyDuals)
+    bounds, _ = lp_obbt(
+        network, start, TighteningOptions(solver=obbt_sessions.NoisyDuals)
+    )
     assert bounds.mean_width(3) < 0.9 * start.mean_width(3)
 
 
@@ -161,7 +167,7 @@ def test_second_direction_is_skipped_once_the_sign_is_known():
     )
     start = interval_bounds(network, -1.0, 1.0)
     full, all_solves = lp_obbt(network, start)
-    bounds, statistics = lp_obbt(network, start, stop_at_sign=True)
+    bounds, statistics = lp_obbt(network, start, TighteningOptions(stop_at_sign=True))
     assert statistics.skipped[SIGN_KNOWN] > 0
     assert statistics.solves < all_solves.solves
     assert [tuple(bounds.stable(k)) for k in (0, 1)] == [
@@ -185,7 +191,10 @@ def test_only_the_neurons_asked_for():
 def test_time_limit_keeps_what_is_proven(clock):
     network, start = example((20, 20, 20))
     bounds, statistics = lp_obbt(
-        network, start, solver=obbt_sessions.slow(clock), time_limit=1.0
+        network,
+        start,
+        TighteningOptions(solver=obbt_sessions.slow(clock)),
+        time_limit=1.0,
     )
     assert clock.now < 1.0 + 2 * 0.05
     assert statistics.time_limit_reached
@@ -197,7 +206,9 @@ def test_time_limit_keeps_what_is_proven(clock):
 
 def test_keyboard_interrupt_keeps_what_is_proven():
     network, start = example((20, 20))
-    bounds, statistics = lp_obbt(network, start, solver=obbt_sessions.PressesCtrlC)
+    bounds, statistics = lp_obbt(
+        network, start, TighteningOptions(solver=obbt_sessions.PressesCtrlC)
+    )
     assert statistics.interrupted and statistics.skipped["interrupted"] > 0
     assert "interrupted" in str(statistics)
     tighter = (bounds.lower[1] > start.lower[1]) | (bounds.upper[1] < start.upper[1])
@@ -220,9 +231,9 @@ def test_bad_input_is_named():
     with pytest.raises(BoundsError, match="compute bounds of this network first"):
         lp_obbt(other, start)
     with pytest.raises(SolverError, match="unknown solver 'cplex'"):
-        lp_obbt(network, start, solver="cplex")
+        lp_obbt(network, start, TighteningOptions(solver="cplex"))
     with pytest.raises(SolverError, match="chunk_size must be at least 1"):
-        lp_obbt(network, start, chunk_size=0)
+        lp_obbt(network, start, TighteningOptions(chunk_size=0))
     infinite = type(start)(
         network, start.lower, start.upper, "given", [-np.inf, -1, -1], np.ones(3)
     )
@@ -244,7 +255,7 @@ def test_gurobi_licence_too_small_is_an_error_if_asked_for():
     )
     start = interval_bounds(network, -1.0, 1.0)
     with pytest.raises(SolverError, match="licence is too small.*2000"):
-        lp_obbt(network, start, solver="gurobi")
+        lp_obbt(network, start, TighteningOptions(solver="gurobi"))
     _, statistics = lp_obbt(network, start)
     assert statistics.solves == 4 and not statistics.failures
 
@@ -253,7 +264,9 @@ def test_progress_and_statistics():
     network, start = example()
     calls = []
     _, statistics = lp_obbt(
-        network, start, chunk_size=5, progress=lambda *event: calls.append(event)
+        network,
+        start,
+        TighteningOptions(chunk_size=5, progress=lambda *event: calls.append(event)),
     )
     assert ("lp", 1, 4, 4) in calls
     table = str(statistics)
@@ -272,3 +285,13 @@ def test_the_callers_highs_keeps_its_choice_of_threads():
     highs.setOptionValue("threads", 2)
     highs.addVar(0.0, 1.0)
     assert highs.run() == highspy.HighsStatus.kOk
+
+
+def test_options_are_one_frozen_value():
+    options = TighteningOptions(solver="highs", window=2)
+    assert options == replace(TighteningOptions(window=2), solver="highs")
+    assert hash(options) == hash(replace(options))
+    with pytest.raises(FrozenInstanceError):
+        options.window = 3
+    with pytest.raises(BoundsError, match="at least one layer"):
+        replace(options, window=0)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from pyomo_relu.bounds.crown.interval import interval_bounds
 from pyomo_relu.bounds.obbt.layerwise import lp_obbt
 from pyomo_relu.bounds.obbt.milp import milp_obbt
+from pyomo_relu.bounds.obbt.options import TighteningOptions
 from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.common.executor import run_tasks
 from pyomo_relu.errors import SolverError
@@ -38,8 +40,8 @@ def identical(a, b):
 def test_same_bounds_whatever_the_workers(method):
     network, start = example()
     masks = [np.arange(layer.size) < 5 for layer in network.layers]
-    options = {"chunk_size": 2, "solver": "highs", "neurons": masks}
-    alone, statistics = method(network, start, **options)
+    options = TighteningOptions(chunk_size=2, solver="highs")
+    alone, statistics = method(network, start, options, neurons=masks)
     assert statistics.solves > 0
     for executor in (
         ThreadPoolExecutor(2),
@@ -47,7 +49,8 @@ def test_same_bounds_whatever_the_workers(method):
         ProcessPoolExecutor(3),
     ):
         with executor:
-            bounds, there = method(network, start, executor=executor, **options)
+            here = replace(options, executor=executor)
+            bounds, there = method(network, start, here, neurons=masks)
         assert identical(bounds, alone)
         assert there.solves == statistics.solves and not there.notes
 
@@ -55,7 +58,7 @@ def test_same_bounds_whatever_the_workers(method):
 def test_dask_cluster_gives_the_same_bounds():
     distributed = pytest.importorskip("distributed")
     network, start = example()
-    alone, _ = lp_obbt(network, start, chunk_size=5)
+    alone, _ = lp_obbt(network, start, TighteningOptions(chunk_size=5))
     with (
         distributed.LocalCluster(
             n_workers=2,
@@ -66,7 +69,9 @@ def test_dask_cluster_gives_the_same_bounds():
         distributed.Client(cluster) as client,
     ):
         bounds, statistics = lp_obbt(
-            network, start, chunk_size=5, executor=client.get_executor()
+            network,
+            start,
+            TighteningOptions(chunk_size=5, executor=client.get_executor()),
         )
     assert identical(bounds, alone) and not statistics.notes
 
@@ -75,13 +80,15 @@ MPI_SCRIPT = """
 import numpy as np
 from mpi4py.futures import MPIPoolExecutor
 from pyomo_relu.bounds.obbt.layerwise import lp_obbt
+from pyomo_relu.bounds.obbt.options import TighteningOptions
 from tests.common.test_executor import example, identical
 
 if __name__ == "__main__":
     network, start = example()
-    alone, _ = lp_obbt(network, start, chunk_size=5)
+    alone, _ = lp_obbt(network, start, TighteningOptions(chunk_size=5))
     with MPIPoolExecutor() as executor:
-        bounds, statistics = lp_obbt(network, start, chunk_size=5, executor=executor)
+        options = TighteningOptions(chunk_size=5, executor=executor)
+        bounds, statistics = lp_obbt(network, start, options)
     print("workers agree", identical(bounds, alone), statistics.notes)
 """
 
@@ -123,15 +130,17 @@ def test_mpi_workers_give_the_same_bounds(tmp_path):
 @pytest.mark.parametrize("recompute", [True, False])
 def test_a_killed_worker_costs_its_share(recompute):
     network, start = example()
-    alone, _ = lp_obbt(network, start, chunk_size=3)
+    alone, _ = lp_obbt(network, start, TighteningOptions(chunk_size=3))
     with ProcessPoolExecutor(2) as executor:
         bounds, statistics = lp_obbt(
             network,
             start,
-            chunk_size=3,
-            executor=executor,
-            solver=obbt_sessions.KillsItsWorker,
-            recompute_lost=recompute,
+            TighteningOptions(
+                chunk_size=3,
+                executor=executor,
+                solver=obbt_sessions.KillsItsWorker,
+                recompute_lost=recompute,
+            ),
         )
     assert any("dead or failing workers" in note for note in statistics.notes)
     assert_sound(network, bounds, sample(0, start.input_lower, start.input_upper))
@@ -148,7 +157,7 @@ def test_a_closed_executor_is_survived():
     network, start = example()
     executor = ThreadPoolExecutor(1)
     executor.shutdown()
-    bounds, statistics = lp_obbt(network, start, executor=executor)
+    bounds, statistics = lp_obbt(network, start, TighteningOptions(executor=executor))
     assert any("main process" in note for note in statistics.notes)
     assert identical(bounds, lp_obbt(network, start)[0])
 

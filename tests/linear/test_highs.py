@@ -66,7 +66,7 @@ def obbt():
 
 def search():
     from pyomo_relu.search import find_point
-    assert find_point(model_with_rows(), time_limit=None, rounds=1).found
+    assert find_point(model_with_rows(), time_limit=None, max_rounds=1).found
 
 def regions():
     from pyomo_relu.analysis import count_regions

@@ -88,7 +88,7 @@ def test_search(change):
     m = plant()
     change(m)
     if change is _relaxation:  # no contradiction that a search would find
-        assert not find_point(m, rounds=1, time_limit=None).found
+        assert not find_point(m, max_rounds=1, time_limit=None).found
         return
     with pytest.raises(InfeasibleError) as caught:
         find_point(m)

@@ -35,7 +35,7 @@ def check(m, result):
 @pytest.mark.parametrize("make", [two_networks, lambda: surrogate("peaks_2x25")])
 def test_every_method_alone_gives_a_feasible_point(method, make):
     m = make()
-    result = find_point(m, methods=method, time_limit=None, rounds=1)
+    result = find_point(m, methods=method, time_limit=None, max_rounds=1)
     check(m, result)
     assert all(name == method or method != "walk" for *_, name in result.trajectory)
 
@@ -50,7 +50,7 @@ def test_optimum_of_two_networks_with_an_integer():
 
 def test_equality_on_the_output_is_met():
     m = level_set(0.4)
-    check(m, find_point(m, time_limit=None, rounds=1))
+    check(m, find_point(m, time_limit=None, max_rounds=1))
 
 
 def test_constraints_on_inputs_are_respected_in_batches():
@@ -58,7 +58,7 @@ def test_constraints_on_inputs_are_respected_in_batches():
     x, y = m.nn.input_vars()
     m.line = pyo.Constraint(expr=2 * x + y == 1)
     m.side = pyo.Constraint(expr=x - y <= 1)
-    result = find_point(m, time_limit=None, rounds=1)
+    result = find_point(m, time_limit=None, max_rounds=1)
     check(m, result)
     grid = np.linspace(-2, 2 / 3, 2001)
     grid = np.stack([grid, 1 - 2 * grid], axis=1)
@@ -87,7 +87,7 @@ def test_bounds_of_inputs_may_follow_from_rows():
     m.nn = ReLUNetworkBlock(network=chain([2, 6, 1]), inputs=m.x)
     m.budget = pyo.Constraint(expr=m.x[0] + m.x[1] <= 2)
     m.cost = pyo.Objective(expr=m.nn.outputs[0])
-    check(m, find_point(m, time_limit=None, rounds=1))
+    check(m, find_point(m, time_limit=None, max_rounds=1))
     m.budget.deactivate()
     with pytest.raises(ModelError, match=r"input 'x\[0\]' has no finite upper bound"):
         find_point(m)
@@ -97,7 +97,7 @@ def test_fixed_input_and_transformed_model():
     m = two_networks()
     m.x[0].fix(0.25)
     pyo.TransformationFactory("relu.bigm").apply_to(m)
-    result = find_point(m, time_limit=None, rounds=1)
+    result = find_point(m, time_limit=None, max_rounds=1)
     check(m, result)
     assert result.values[m.x[0]] == 0.25
 
@@ -105,15 +105,17 @@ def test_fixed_input_and_transformed_model():
 def test_start_is_completed_and_never_lost():
     m = two_networks()
     start = {m.first: [0.1, 0.2], m.second: [0.1, 0.2]}
-    result = find_point(m, methods="samples", start=start, rounds=0)
+    result = find_point(m, methods="samples", start=start, max_rounds=0)
     check(m, result)
     assert result.method == "start"
-    better = find_point(m, start=start, rounds=1, time_limit=None)
+    better = find_point(m, start=start, max_rounds=1, time_limit=None)
     assert better.objective <= result.objective
 
 
 def test_same_seed_same_points():
-    found = [find_point(surrogate("peaks_2x25"), rounds=1, seed=4) for _ in range(2)]
+    found = [
+        find_point(surrogate("peaks_2x25"), max_rounds=1, seed=4) for _ in range(2)
+    ]
     a, b = (list(r.values.values()) for r in found)
     assert a == b
 
@@ -130,7 +132,7 @@ def test_infeasible_models_give_no_point():
     top = m.nn.network.forward(np.random.default_rng(0).uniform(-1, 1, (20000, 3)))
     m.equal.deactivate()
     m.above = pyo.Constraint(expr=m.nn.outputs[0] >= top.max() + 1.0)
-    result = find_point(m, time_limit=None, rounds=1)
+    result = find_point(m, time_limit=None, max_rounds=1)
     assert not result.found and result.objective is None and not result.values
     assert "No feasible point was found" in str(result)
 

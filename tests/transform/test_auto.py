@@ -55,7 +55,7 @@ def mixed():
 
 def test_networks_of_one_model_get_their_own_and_come_off_together():
     m, big = mixed(), mixed()
-    token = encode(m, time_limit=60)
+    token = encode(m, time_budget=60)
     names = [b.record.encoding.formulation.NAME for b in (m.few, m.many)]
     assert names[0] == "relu.cells" != names[1]
     pyo.TransformationFactory("relu.bigm").apply_to(big)
@@ -106,7 +106,7 @@ def test_small_networks_of_three_inputs_get_big_m_for_gurobi(
 
 def test_told_the_solver_and_the_budget():
     m = mixed()
-    encode(m, solver="gurobi_direct", time_limit=0.0)
+    encode(m, solver="gurobi_direct", time_budget=0.0)
     big = mixed()
     pyo.TransformationFactory("relu.bigm").apply_to(big)
     assert solve(m) == pytest.approx(solve(big), abs=1e-5)

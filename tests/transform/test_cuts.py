@@ -77,7 +77,7 @@ def test_more_rounds_never_weaken():
     bounds = []
     for n in (0, 1, 3, 10):
         m = wide()
-        encode(m, max_rounds=n, tolerance=0.0)
+        encode(m, max_rounds=n, min_improvement=0.0)
         bounds.append(lp_bound(m))
     assert all(b >= a - 1e-7 for a, b in itertools.pairwise(bounds))
     assert bounds[1] > bounds[0]

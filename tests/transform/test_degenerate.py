@@ -168,7 +168,7 @@ def test_searches(name, inputs):
     expected = truth(NETWORKS[name], inputs)
     m = model(NETWORKS[name], inputs)
     every = ("samples", "ascent", "walk", "sample_mip")
-    result = find_point(m, methods=every, time_limit=None, rounds=1)
+    result = find_point(m, methods=every, time_limit=None, max_rounds=1)
     assert result.found and result.objective <= expected + 5e-3
     pyo.TransformationFactory("relu.warmstart").apply_to(m, methods=["samples"])
     assert m.nn.forward_error() <= 1e-6

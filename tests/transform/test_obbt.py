@@ -376,12 +376,14 @@ def test_gurobi_and_highs_agree():
     found = []
     for solver in ("highs", "gurobi"):
         m = box_model()
-        TRANSFORM("relu.obbt").apply_to(m, methods=["interval", "lp"], solver=solver)
+        TRANSFORM("relu.obbt").apply_to(
+            m, methods=["interval", "lp"], relaxation_solver=solver
+        )
         found.append(m.nn.neuron_bounds())
     for a, b in zip(found[0].lower, found[1].lower, strict=True):
         assert a == pytest.approx(b, abs=1e-6)
     with pytest.raises(ValueError):
-        TRANSFORM("relu.obbt").apply_to(box_model(), solver="cplex")
+        TRANSFORM("relu.obbt").apply_to(box_model(), relaxation_solver="cplex")
 
 
 def test_silent_unless_asked_and_the_table_when_asked(capsys):

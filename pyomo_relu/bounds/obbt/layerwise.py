@@ -11,6 +11,7 @@ import time
 import numpy as np
 
 from pyomo_relu.bounds.neuron_bounds import NeuronBounds
+from pyomo_relu.bounds.obbt.options import DEFAULT
 from pyomo_relu.bounds.obbt.run import OBBTRun, Targets
 from pyomo_relu.bounds.relaxation.network import affine_costs, relax_layer
 from pyomo_relu.bounds.statistics import (
@@ -21,28 +22,13 @@ from pyomo_relu.bounds.statistics import (
     LayerStatistics,
     TighteningStatistics,
 )
-from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.errors import BoundsError, InfeasibleError
 from pyomo_relu.linear.certificate import Certifier, evaluation_errors
 from pyomo_relu.linear.rounding import NEGLIGIBLE, rounding
 from pyomo_relu.network.gradients import backpropagated
 
 
-def lp_obbt(
-    network,
-    bounds,
-    *,
-    neurons=None,
-    solver=None,
-    stop_at_sign=False,
-    time_limit=None,
-    executor=None,
-    chunk_size=16,
-    filter_tolerance=1e-8,
-    aggressive_filter=False,
-    recompute_lost=True,
-    progress=None,
-):
+def lp_obbt(network, bounds, options=DEFAULT, *, neurons=None, time_limit=None):
     """Tighten bounds by LPs over the layer-wise triangle relaxation.
 
     Every bound is proven from the row duals (``certificate``); what a solver claims is
@@ -53,30 +39,12 @@ def lp_obbt(
     network : Network
     bounds : NeuronBounds
         Finite bounds on a finite input box, for example ``crown_bounds(...)``.
+    options : TighteningOptions, optional
     neurons : sequence of array_like of bool, shapes (layer size,), optional
         Which neurons of each layer (outputs last) to tighten, if they are unstable
         when their turn comes.  Default: all.
-    solver : {"highs", "gurobi"} or Session class, optional
-        Default HiGHS.
-    stop_at_sign : bool
-        Skip a neuron's second bound once the first settles its state.
     time_limit : float, optional
         Seconds; neurons with most influence on the outputs come first.
-    executor : concurrent.futures.Executor, optional
-        Where the chunks of each layer run; the result is the same without.
-    chunk_size : int
-        Neurons per task.
-    filter_tolerance : float
-        A bound that a feasible point of an earlier LP comes this close to (relative to
-        upper - lower) gets no LP.
-    aggressive_filter : bool
-        First solve LPs whose points attain many bounds at once (Gleixner, Berthold,
-        Mueller and Weltge 2017).
-    recompute_lost : bool
-        Whether chunks of dead workers are done in the main process; otherwise their
-        neurons keep their bounds.
-    progress : callable, optional
-        Called as ``progress(method, layer, chunks done, chunks)``.
 
     Returns
     -------
@@ -90,17 +58,7 @@ def lp_obbt(
     SolverError
         If the solver is missing or refuses the model's size.
     """
-    run = OBBTRun(
-        solver,
-        stop_at_sign,
-        filter_tolerance,
-        aggressive_filter,
-        executor,
-        chunk_size,
-        recompute_lost,
-        Deadline(time_limit),
-        progress,
-    )
+    run = OBBTRun(options, time_limit)
     check_bounds(network, bounds)
     masks = neuron_masks(network, neurons)
     statistics = TighteningStatistics()

@@ -19,32 +19,17 @@ from pyomo_relu.bounds.obbt.layerwise import (
     neuron_masks,
     replace_layer,
 )
+from pyomo_relu.bounds.obbt.options import DEFAULT
 from pyomo_relu.bounds.obbt.run import OBBTRun
 from pyomo_relu.bounds.relaxation.network import affine_costs, relax_window
 from pyomo_relu.bounds.statistics import TighteningStatistics
-from pyomo_relu.common.deadline import Deadline
-from pyomo_relu.errors import BoundsError
 
 #: Points at which the network is evaluated to catch wrong claims of a solver.
 _SAMPLES = 2000
 
 
-def milp_obbt(
-    network,
-    bounds,
-    *,
-    window=None,
-    neurons=None,
-    solver=None,
-    stop_at_sign=False,
-    solve_limit=None,
-    time_limit=None,
-    executor=None,
-    chunk_size=4,
-    recompute_lost=True,
-    progress=None,
-):
-    """Tighten bounds by MILPs in which the last ``window`` layers are exact.
+def milp_obbt(network, bounds, options=DEFAULT, *, neurons=None, time_limit=None):
+    """Tighten bounds by MILPs in which the last ``options.window`` layers are exact.
 
     The bound is the solver's dual bound, padded outward by ``milp_chunk.PADDING``
     (relative), also on time-out; an incumbent is never used.  Branch and bound leaves
@@ -54,16 +39,8 @@ def milp_obbt(
 
     Parameters
     ----------
-    network, bounds, neurons, stop_at_sign, executor, recompute_lost, progress
+    network, bounds, options, neurons, time_limit
         See ``lp_obbt``.
-    window : int, optional
-        Layers that are exact; default all, which gives the exact ranges.
-    solver : {"highs", "gurobi", "auto"} or Session class, optional
-        Default "auto": Gurobi where it is licensed for the model's size, else HiGHS.
-    solve_limit, time_limit : float, optional
-        Seconds per MILP and in total.
-    chunk_size : int
-        Neurons per task.
 
     Returns
     -------
@@ -74,20 +51,8 @@ def milp_obbt(
     ------
     BoundsError, SolverError
     """
-    window = len(network.layers) if window is None else window
-    if window < 1:
-        raise BoundsError(f"the window must be at least one layer, not {window}.")
-    run = OBBTRun(
-        solver=solver,
-        stop_at_sign=stop_at_sign,
-        executor=executor,
-        chunk_size=chunk_size,
-        recompute_lost=recompute_lost,
-        deadline=Deadline(time_limit),
-        progress=progress,
-        solve_limit=solve_limit,
-        milp=True,
-    )
+    window = options.window or len(network.layers)
+    run = OBBTRun(options, time_limit, milp=True)
     check_bounds(network, bounds)
     masks = neuron_masks(network, neurons)
     statistics = TighteningStatistics()

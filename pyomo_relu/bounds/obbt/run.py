@@ -1,12 +1,13 @@
 """One layer's LPs: cut into chunks, run on an executor, merged."""
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from pyomo_relu.bounds.obbt.chunk import Chunk, ChunkResult, solve_chunk
 from pyomo_relu.bounds.obbt.milp_chunk import MilpChunk, solve_milp_chunk
+from pyomo_relu.bounds.obbt.options import DEFAULT
 from pyomo_relu.bounds.statistics import (
     INTERRUPTED,
     NO_TIME,
@@ -15,7 +16,6 @@ from pyomo_relu.bounds.statistics import (
 from pyomo_relu.common.deadline import ENDLESS, Deadline
 from pyomo_relu.common.executor import run_tasks
 from pyomo_relu.common.powers import power_of_two
-from pyomo_relu.errors import SolverError
 from pyomo_relu.linear.sessions.choice import session_class
 
 logger = logging.getLogger("pyomo.relu.bounds")
@@ -39,50 +39,28 @@ class Targets:
     attained: np.ndarray = None
 
 
-@dataclass
 class OBBTRun:
-    """Options of LP-based bound tightening and the state that layers share.
+    """The state that the layers of one run share; its clock starts when it is made.
 
     Parameters
     ----------
-    solver : {"highs", "gurobi", "auto"} or Session class, optional
-        Default HiGHS for LPs, "auto" for MILPs.
-    stop_at_sign, filter_tolerance, aggressive_filter
-        See Chunk.
-    executor : concurrent.futures.Executor, optional
-    chunk_size : int
-        Neurons per task; results depend on it in the last digits, on the number of
-        workers not at all.
-    recompute_lost : bool
-        Whether chunks of dead workers are done in the main process.
-    deadline : Deadline
-    progress : callable, optional
-    solve_limit : float, optional
-        Seconds per MILP.
+    options : TighteningOptions
+    time_limit : float, optional
+        Seconds.
     milp : bool
         Whether models keep their binaries.
     """
 
-    solver: object = None
-    stop_at_sign: bool = False
-    filter_tolerance: float = 1e-8
-    aggressive_filter: bool = False
-    executor: object = None
-    chunk_size: int = 16
-    recompute_lost: bool = True
-    deadline: Deadline = ENDLESS
-    progress: object = None
-    solve_limit: float = None
-    milp: bool = False
-    interrupted: bool = False
-    notes: list = field(default_factory=list)
-
-    def __post_init__(self):
+    def __init__(self, options=DEFAULT, time_limit=None, milp=False):
+        self.options, self.milp = options, milp
+        self.solver = options.solver
         if self.solver is None:
-            self.solver = "auto" if self.milp else "highs"
+            self.solver = "auto" if milp else "highs"
         session_class(self.solver)
-        if self.chunk_size < 1:
-            raise SolverError(f"chunk_size must be at least 1, not {self.chunk_size}.")
+        self.executor = options.executor  # until it breaks
+        self.chunk_size = options.chunk_size or (4 if milp else 16)
+        self.deadline = Deadline(time_limit)
+        self.interrupted, self.notes = False, []
 
     def tighten(self, model, targets, row, deadline=None):
         """Proven bounds of the targets; counts go to ``row`` (LayerStatistics).
@@ -123,26 +101,31 @@ class OBBTRun:
             targets.wanted[piece],
             targets.ceiling[piece],
             self.solver,
-            self.stop_at_sign,
-            self.filter_tolerance,
-            self.aggressive_filter,
+            self.options.stop_at_sign,
+            self.options.filter_tolerance,
+            self.options.aggressive_filter,
             deadline,
         )
         if self.milp:
-            return MilpChunk(*common, self.solve_limit, targets.attained[piece])
+            return MilpChunk(*common, self.options.solve_limit, targets.attained[piece])
         return Chunk(*common)
 
     def _run(self, chunks, row):
-        done = None
-        if self.progress is not None:
+        done, progress = None, self.options.progress
+        if progress is not None:
 
             def done(finished):
-                self.progress(row.method, row.layer, finished, len(chunks))
+                progress(row.method, row.layer, finished, len(chunks))
 
         deadline = chunks[0].deadline if chunks else ENDLESS
         task = solve_milp_chunk if self.milp else solve_chunk
         run = run_tasks(
-            task, chunks, self.executor, deadline, self.recompute_lost, done
+            task,
+            chunks,
+            self.executor,
+            deadline,
+            self.options.recompute_lost,
+            done,
         )
         self.interrupted |= run.interrupted
         self.notes.extend(run.notes)

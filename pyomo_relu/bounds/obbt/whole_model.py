@@ -19,11 +19,10 @@ from pyomo_relu.bounds.obbt.layerwise import (
     layer_targets,
     replace_layer,
 )
-from pyomo_relu.bounds.obbt.run import OBBTRun, Targets
+from pyomo_relu.bounds.obbt.run import Targets
 from pyomo_relu.bounds.relaxation.model import relax_model, unit_costs
 from pyomo_relu.bounds.relaxation.network import affine_costs
 from pyomo_relu.bounds.statistics import LayerStatistics, TighteningStatistics
-from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.errors import BoundsError, InfeasibleError
 from pyomo_relu.linear.box_rows import propagate
 from pyomo_relu.linear.column_bounds import bound_free_columns
@@ -278,15 +277,3 @@ def run_model_obbt(tightening):
             break
         step()
     finish(tightening.statistics, run, start)
-
-
-def make_run(solver, stop_at_sign, time_limit, executor, progress, **options):
-    """An OBBTRun whose clock starts now."""
-    return OBBTRun(
-        solver=solver,
-        stop_at_sign=stop_at_sign,
-        executor=executor,
-        deadline=Deadline(time_limit),
-        progress=progress,
-        **options,
-    )

@@ -17,9 +17,10 @@ the LP relaxation is that of ``relu.bigm``.
 from pyomo.core.base import Var
 from pyomo.core.base.set_types import Any
 
+from pyomo_relu.model.options import declare
 from pyomo_relu.transform.base import NetworkFormulation, check_encoded
-from pyomo_relu.transform.parts.given_m import declare_given_m, tightened_by_given_m
-from pyomo_relu.transform.parts.solver_paths import check_path, declare_solver
+from pyomo_relu.transform.parts.given_m import tightened_by_given_m
+from pyomo_relu.transform.parts.solver_paths import check_path
 
 ZERO, CEILING = "zero", "ceiling"
 
@@ -27,9 +28,13 @@ ZERO, CEILING = "zero", "ceiling"
 class PairFormulation(NetworkFormulation):
     """Base of formulations that enforce pairs; they define ``_enforce``."""
 
-    #: key into ``native_paths.PATHS``: what a solver path must be able to take.
-    NEEDS = None
-    CONFIG = declare_solver(declare_given_m(NetworkFormulation.CONFIG()))
+    CONFIG = declare(
+        declare(NetworkFormulation.CONFIG(), "bigM"),
+        "solver",
+        doc="""
+        A path that is not known to take the encoding is refused now, before anything is
+        built; without a name the solver's own interface refuses later.""",
+    )
     HANDLES_CEILINGS = True
 
     def _enforce(self, encoding, keys):
@@ -37,7 +42,7 @@ class PairFormulation(NetworkFormulation):
         raise NotImplementedError(f"{type(self).__name__} enforces nothing.")
 
     def _bounds(self, block, config):
-        check_path(self.NAME, config.solver, self.NEEDS)
+        check_path(self.NAME, config.solver, self.TAKES)
         bounds, _ = super()._bounds(block, config)
         return tightened_by_given_m(block, bounds, config.bigM)
 

@@ -1,12 +1,6 @@
-"""Big-M coefficients that the modeller gives: look-up, and proof that they are valid.
+"""Big-M coefficients that the modeller gives: look-up, and proof that they are valid."""
 
-No encoding in here.
-"""
-
-from pyomo.common.collections import ComponentMap
-from pyomo.common.config import ConfigValue
 from pyomo.common.dependencies import numpy as np
-from pyomo.core.base.component import ComponentBase
 from pyomo.core.base.suffix import Suffix
 
 from pyomo_relu import bounds as bounds_
@@ -16,40 +10,6 @@ from pyomo_relu.errors import TransformationError
 _RELATIVE_SLACK = 1e-6
 
 _SIDES = ("lower", "upper")
-
-
-def declare_given_m(config):
-    """Declare the option ``bigM``, named and shaped as in gdp.bigm."""
-    config.declare(
-        "bigM",
-        ConfigValue(
-            default=None,
-            domain=_m_argument,
-            description="big-M coefficients, as in gdp.bigm",
-            doc="""
-            A number M, a pair (lower, upper) of pre-activation bounds, or a dict or
-            ComponentMap of those by activation row ``block.activation[layer, neuron]``,
-            by ``block.activation``, by a block that contains it, or by None for
-            all.  A number M means (-M, M).  A LOCAL Suffix named BigM on the network
-            block or on a block above is read too, after the argument.  The tighter of
-            the given and the computed value is used; a given value that is tighter
-            than the computed one must be provable, and is an error if a point of the
-            input box violates it.""",
-        ),
-    )
-    return config
-
-
-def _m_argument(value):
-    if value is None or isinstance(value, (dict, ComponentMap)):
-        for key in value:
-            if not (key is None or isinstance(key, ComponentBase)):
-                raise ValueError(
-                    f"the key {key!r} is neither a component nor None; use an "
-                    "activation row, such as m.nn.activation[0, 0], or a block"
-                )
-        return value
-    return {None: value}
 
 
 def tightened_by_given_m(block, bounds, argument):

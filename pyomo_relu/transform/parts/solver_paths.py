@@ -6,9 +6,6 @@ product of variables: those that cannot take one raise.  Indicator and general
 constraints do not exist in Pyomo; ``native_gurobi`` puts them into a Gurobi model.
 """
 
-from pyomo.common.config import ConfigValue
-
-from pyomo_relu.common.options import solver_name
 from pyomo_relu.errors import TransformationError
 
 #: {what: names under which pyo.SolverFactory gives paths that take it}
@@ -33,23 +30,6 @@ PATHS = {
         "scip_persistent",
     ),
 }
-
-
-def declare_solver(config):
-    """Declare the option ``solver``: which path the model is meant for."""
-    config.declare(
-        "solver",
-        ConfigValue(
-            default=None,
-            domain=solver_name,
-            description="the solver path that will solve the model",
-            doc="""
-            The name given to pyo.SolverFactory.  A path that is not known to take the
-            encoding is refused now, before anything is built; without a name the
-            solver's own interface refuses later.""",
-        ),
-    )
-    return config
 
 
 def check_path(name, solver, needs):

@@ -10,30 +10,22 @@ from pyomo_relu.block.applications import application, describe_application
 from pyomo_relu.block.bounds_runs import BoundsRun, release_void_bounds
 from pyomo_relu.common.documentation import show_module_docstring
 from pyomo_relu.common.model_reading import model_read_once
-from pyomo_relu.common.options import non_negative, read_options
+from pyomo_relu.common.options import read_options
 from pyomo_relu.common.progress import progress_bars
 from pyomo_relu.common.transaction import transaction
 from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import TransformationError
 from pyomo_relu.model.blocks import network_blocks
+from pyomo_relu.model.options import declare
 from pyomo_relu.transform.base import in_disjunct, protected_vars
-from pyomo_relu.transform.options import declare_fixed_inputs, declare_targets
 
 logger = logging.getLogger("pyomo.relu")
 
 
 def _config():
-    config = declare_fixed_inputs(declare_targets(ConfigDict("relu bounds")))
-    config.declare(
-        "time_limit",
-        ConfigValue(
-            default=None,
-            domain=non_negative,
-            description="seconds for all blocks together",
-            doc="""
-            What is proven by then is kept; interval arithmetic always runs.""",
-        ),
-    )
+    config = ConfigDict("relu bounds")
+    declare(config, "targets", "reverse", "assume_fixed_vars_permanent")
+    declare(config, "time_limit", doc="Interval arithmetic always runs.")
     config.declare(
         "tighten_var_bounds",
         ConfigValue(
@@ -46,23 +38,8 @@ def _config():
             objectives are never touched.""",
         ),
     )
-    config.declare(
-        "progress",
-        ConfigValue(
-            default=False,
-            domain=Bool,
-            description="show a progress bar (tqdm)",
-        ),
-    )
-    config.declare(
-        "tee",
-        ConfigValue(
-            default=False,
-            domain=Bool,
-            description="show a progress bar and print the statistics as a table",
-        ),
-    )
-    return config
+    declare(config, "progress")
+    return declare(config, "tee", doc="A progress bar, then the statistics as a table.")
 
 
 class BoundTransformation(Transformation):
@@ -70,6 +47,10 @@ class BoundTransformation(Transformation):
 
     NAME = None
     CONFIG = _config()
+    #: Options for which None means something although it is not the default.
+    NONE_ALLOWED = ()
+    #: (old name, present name) of options.
+    RENAMED = ()
 
     def __init_subclass__(cls, **kwds):
         super().__init_subclass__(**kwds)
@@ -85,7 +66,13 @@ class BoundTransformation(Transformation):
             return self._apply(model, kwds)
 
     def _apply(self, model, kwds):
-        config = read_options(self.NAME, self.CONFIG, kwds)
+        config = read_options(
+            self.NAME,
+            self.CONFIG,
+            kwds,
+            none=self.NONE_ALLOWED,
+            renamed=self.RENAMED,
+        )
         if config.reverse is not None:
             return self._undo(model, config.reverse)
         describe_application(type(self), model, config)
