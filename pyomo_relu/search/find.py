@@ -12,6 +12,7 @@ from pyomo.common.deprecation import deprecation_warning
 from pyomo_relu.block.bounds_runs import release_void_bounds
 from pyomo_relu.block.values import point
 from pyomo_relu.common.arguments import checked, flag, is_sequence, names, real, whole
+from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.common.progress import counting_bar
 from pyomo_relu.errors import InfeasibleError, ModelError
 from pyomo_relu.linear.solve import solve_linear
