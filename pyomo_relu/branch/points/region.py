@@ -69,7 +69,7 @@ class RegionLP:
         """Rows that keep every neuron in its state."""
         rows, low, high = [], [], []
         for layer, state, (C, d) in zip(
-            self.problem.network.layers, pattern, pieces, strict=True
+            self.problem.network.activation_layers, pattern, pieces[:-1], strict=True
         ):
             top = np.inf if layer.ceiling is None else layer.ceiling
             lower = np.select(
