@@ -13,9 +13,10 @@ import numpy as np
 from pyomo_relu.bounds.crown.crown import crown_bounds
 from pyomo_relu.bounds.crown.interval import interval_bounds
 from pyomo_relu.bounds.obbt.whole_model import ModelTightening, make_run
-from pyomo_relu.bounds.relaxation.model import propagate, relax_model
 from pyomo_relu.errors import InfeasibleError, ReLUError
 from pyomo_relu.linear.certificate import Certifier
+from pyomo_relu.linear.embedded import EmbeddedModel
+from pyomo_relu.linear.propagation import propagate
 from pyomo_relu.linear.sessions.highs import HighsSession
 from pyomo_relu.linear.sessions.session import INFEASIBLE, ask
 
@@ -150,13 +151,13 @@ class _Search:
             return ask(session, *none, self.left()).status == INFEASIBLE
 
     def by_relaxation(self, parts):
-        part = self.part(parts)
         networks = [self.networks[k] for kind, k in parts if kind == NETWORK]
+        part = EmbeddedModel(self.part(parts), networks)
         run = make_run(None, False, self.left(), None, None)
-        tightening = ModelTightening(part, networks, run, _box_bounds)
+        tightening = ModelTightening(part, run, _box_bounds)
         try:
             tightening.find_boxes()
-            relaxation, _ = relax_model(tightening.model, networks, tightening.bounds)
+            relaxation, _ = tightening.relaxation()
         except InfeasibleError:
             return True
         except ReLUError:  # a part of a model may be nothing to bound

@@ -62,9 +62,7 @@ class BigMModel:
 
     def __init__(self, problem, relaxed):
         self.problem = problem
-        builder = ModelBuilder()
-        own = builder.add_columns(relaxed.lower, relaxed.upper, relaxed.integer)
-        builder.add_rows([(own, relaxed.matrix)], relaxed.row_lower, relaxed.row_upper)
+        builder = ModelBuilder(relaxed)
         self.layers = [
             self._add(builder, relaxed, b) for b in range(len(problem.networks))
         ]

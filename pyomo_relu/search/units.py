@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pyomo_relu.bounds.relaxation.model import propagate
 from pyomo_relu.errors import InfeasibleError
+from pyomo_relu.linear.propagation import propagate
 from pyomo_relu.linear.unit_range import BAND, UnitRange, range_sizes
 from pyomo_relu.network.network import Network
 from pyomo_relu.network.scaling import scaled_layers
