@@ -11,6 +11,7 @@ column is far beyond its size, the excess counts as well: numbers cannot be met 
 than relative to themselves.
 """
 
+import contextlib
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -348,10 +349,9 @@ class EmbeddedModel:
         """
         linear = self.linear
         lower, upper = linear.lower, linear.upper
-        try:
-            lower, upper = propagate(linear) if linear.n_rows else (lower, upper)
-        except InfeasibleError:  # for others to find
-            pass
+        with contextlib.suppress(InfeasibleError):  # for others to find
+            if linear.n_rows:
+                lower, upper = propagate(linear)
         given = np.full(linear.n_columns, np.nan)
         rng = np.random.default_rng(0)
         ended = np.isfinite(lower) & np.isfinite(upper)

@@ -48,7 +48,7 @@ class BigMModel:
 
     Parameters
     ----------
-    problem : Problem
+    problem : EmbeddedModel
     relaxed : LinearModel
         The modeller's rows with finite bounds on all networks' inputs.
 
@@ -63,13 +63,11 @@ class BigMModel:
     def __init__(self, problem, relaxed):
         self.problem = problem
         builder = ModelBuilder(relaxed)
-        self.layers = [
-            self._add(builder, relaxed, b) for b in range(len(problem.networks))
-        ]
+        self.layers = [self._add(builder, relaxed, f) for f in problem.functions]
         self.model = builder.build()
 
-    def _add(self, builder, relaxed, b):
-        network, inputs = self.problem.networks[b], self.problem.inputs[b]
+    def _add(self, builder, relaxed, function):
+        network, inputs = function.network, function.inputs
         bounds = crown_bounds(network, relaxed.lower[inputs], relaxed.upper[inputs])
         layers = []
         for k, layer in enumerate(network.layers):
@@ -81,8 +79,8 @@ class BigMModel:
                     part = layers[source]
                     blocks.append((part.post if is_post else part.pre, -w))
             if layer.activation == "identity":
-                own = self.problem.outputs[b]
-                builder.add_rows([(own, 1.0), *blocks], layer.bias, layer.bias)
+                outputs = [(function.outputs, 1.0), *blocks]
+                builder.add_rows(outputs, layer.bias, layer.bias)
                 break
             columns = _add_neurons(builder, layer, bounds.lower[k], bounds.upper[k])
             builder.add_rows([(columns.pre, 1.0), *blocks], layer.bias, layer.bias)
@@ -98,10 +96,8 @@ class BigMModel:
     def patterns(self, columns):
         """Activation patterns of all networks at column values of the problem."""
         return [
-            [s[0] for s in network.activation_pattern(columns[inputs])]
-            for network, inputs in zip(
-                self.problem.networks, self.problem.inputs, strict=True
-            )
+            [s[0] for s in f.network.activation_pattern(columns[f.inputs])]
+            for f in self.problem.functions
         ]
 
 
@@ -185,10 +181,9 @@ def improve_by_mip(big_m, columns, clock, freed=_FREED):
     lower, upper = model.lower.copy(), model.upper.copy()
     integer = model.integer.copy()
     margins, at = [], []
-    for b, layers in enumerate(big_m.layers):
-        problem = big_m.problem
-        network = problem.networks[b]
-        pre = network.pre_activations(columns[problem.inputs[b]])
+    for f, layers in zip(big_m.problem.functions, big_m.layers, strict=True):
+        network = f.network
+        pre = network.pre_activations(columns[f.inputs])
         for k, layer in enumerate(layers):
             state = network.layers[k].pattern(pre[k][0])
             for own, value in (

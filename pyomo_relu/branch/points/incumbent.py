@@ -1,14 +1,16 @@
 """The best feasible point so far: candidates are completed, verified and improved."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from pyomo_relu.branch.points.region import RegionLP
 from pyomo_relu.errors import ReLUError
+from pyomo_relu.linear.embedded import FEASIBILITY
 from pyomo_relu.search.ascent import minimise_over_box
 from pyomo_relu.search.methods import METHODS
-from pyomo_relu.search.problem import Clock, Problem
+from pyomo_relu.search.problem import Clock
 from pyomo_relu.search.searcher import Searcher
-from pyomo_relu.search.units import FEASIBILITY
 
 #: Random points evaluated before branching, and starts and steps of a descent.
 _SAMPLES = 2000
@@ -59,10 +61,9 @@ class Incumbent:
         p = self.problem
         points = np.clip(points, p.lower, p.upper)
         points[:, p.integer] = np.round(points[:, p.integer])
-        original = p.original
-        full = original.complete(p.columns, points)
-        values = original.objective(full)
-        feasible = original.violation(full) <= FEASIBILITY
+        full = p.complete(points)
+        values = p.original.objective(full)
+        feasible = p.original.violation(full) <= FEASIBILITY
         best = np.where(feasible & np.isfinite(values), values, np.inf)
         if best.size and best.min() < self.value:
             at = int(best.argmin())
@@ -148,15 +149,8 @@ class Incumbent:
         try:
             if self._searcher is None:
                 o = self.problem.original
-                problem = Problem(
-                    o.linear,
-                    o.costs,
-                    tuple(o.networks),
-                    tuple(o.input_columns),
-                    tuple(o.output_columns),
-                    o.units,
-                )
-                self._searcher = Searcher(problem, Clock(seconds), seed)
+                model = replace(o, constant=0.0, known_units=o.units)
+                self._searcher = Searcher(model, Clock(seconds), seed)
             self._searcher.clock = Clock(seconds)
             METHODS["ascent"](self._searcher)
         except ReLUError:
