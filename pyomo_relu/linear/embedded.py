@@ -166,7 +166,7 @@ class EmbeddedModel:
                 f"an array of shape {self.costs.shape}."
             )
         for f in self.functions:
-            columns = np.concatenate([f.inputs, f.outputs])
+            columns = _joined((f.inputs, f.outputs))
             if columns.max(initial=-1) >= n:
                 raise BoundsError(
                     f"{f.name}: column {columns.max()} is not among the model's "
@@ -180,15 +180,12 @@ class EmbeddedModel:
 
     def input_columns(self):
         """Columns that functions read, each once, without those that one computes."""
-        read = [f.inputs for f in self.functions]
-        return np.setdiff1d(np.concatenate(read or [[]]), self.output_columns()).astype(
-            int
-        )
+        read = _joined(f.inputs for f in self.functions)
+        return np.setdiff1d(read, self.output_columns())
 
     def output_columns(self):
         """Columns that functions compute, each once."""
-        written = [f.outputs for f in self.functions]
-        return np.unique(np.concatenate(written or [[]])).astype(int)
+        return np.unique(_joined(f.outputs for f in self.functions))
 
     # -- order ---------------------------------------------------------------------
 
@@ -229,9 +226,7 @@ class EmbeddedModel:
         left, order, stuck = list(range(len(self.functions))), [], []
         reads = [set(f.inputs.tolist()) for f in self.functions]
         while left:
-            pending = set(
-                np.concatenate([self.functions[i].outputs for i in left]).tolist()
-            )
+            pending = set(_joined(self.functions[i].outputs for i in left).tolist())
             ready = [i for i in left if not pending & reads[i]]
             if not ready:
                 stuck = stuck or left
@@ -370,6 +365,10 @@ class EmbeddedModel:
                 given[written] = range_sizes(values.min(axis=0), values.max(axis=0))
         given[given == 0] = 1.0
         return given
+
+
+def _joined(columns):
+    return np.concatenate([np.zeros(0, dtype=int), *columns])
 
 
 def _excess(values, lower, upper, size):
