@@ -200,7 +200,7 @@ def _values(m):
 
     blocks = [m.first] + ([m.second] if hasattr(m, "second") else [])
     s = read_surrounding(m, blocks)
-    ends = list(zip(s.input_columns, s.output_columns, strict=True))
+    ends = [(f.inputs, f.outputs) for f in s.embedded.functions]
     bounds = [
         crown_bounds(b.network, s.linear.lower[i], s.linear.upper[i])
         for b, (i, _) in zip(blocks, ends, strict=True)

@@ -5,6 +5,7 @@ from pyomo_relu.common.lazy import lazy_exports
 _MODULES = {
     "pyomo_relu.common.deadline": ["Deadline"],
     "pyomo_relu.linear.model": ["LinearModel"],
+    "pyomo_relu.linear.embedded": ["EmbeddedNetwork"],
     "crown.crown": ["crown_batch", "crown_bounds", "layer_lines", "output_lines"],
     "crown.splitting": ["split_bounds"],
     "cells.pieces": ["affine_pieces"],
@@ -15,7 +16,6 @@ _MODULES = {
     "neuron_bounds": ["NeuronBounds"],
     "tightening": ["tighten", "tighten_model"],
     "refute": ["attained_range"],
-    "relaxation.model": ["EmbeddedNetwork"],
     "clipping": ["clipped_bounds", "difference_network", "output_movement"],
     "crown.interval": ["interval_batch", "interval_bounds"],
 }

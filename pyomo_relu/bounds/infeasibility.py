@@ -13,11 +13,11 @@ from pyomo_relu.bounds.crown.crown import crown_bounds
 from pyomo_relu.bounds.crown.interval import interval_bounds
 from pyomo_relu.bounds.obbt.run import OBBTRun
 from pyomo_relu.bounds.obbt.whole_model import ModelTightening
-from pyomo_relu.bounds.relaxation.model import relax_model
 from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.errors import InfeasibleError, ReLUError
 from pyomo_relu.linear.box_rows import propagate
 from pyomo_relu.linear.certificate import Certifier
+from pyomo_relu.linear.embedded import EmbeddedModel
 from pyomo_relu.linear.sessions.highs import HighsSession
 from pyomo_relu.linear.sessions.session import Status, ask
 
@@ -149,13 +149,13 @@ class _Search:
             return ask(session, *none, self.deadline.left()).status == Status.INFEASIBLE
 
     def by_relaxation(self, parts):
-        part = self.part(parts)
         networks = [self.networks[k] for kind, k in parts if kind == NETWORK]
+        part = EmbeddedModel(self.part(parts), networks)
         run = OBBTRun(time_limit=self.deadline.left())
-        tightening = ModelTightening(part, networks, run, _box_bounds)
+        tightening = ModelTightening(part, run, _box_bounds)
         try:
             tightening.find_boxes()
-            relaxation, _ = relax_model(tightening.model, networks, tightening.bounds)
+            relaxation, _ = tightening.relaxation()
         except InfeasibleError:
             return True
         except ReLUError:  # a part of a model may be nothing to bound

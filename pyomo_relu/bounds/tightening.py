@@ -35,6 +35,7 @@ from pyomo_relu.common.arguments import (
 )
 from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.errors import BoundsError
+from pyomo_relu.linear.embedded import EmbeddedModel
 
 logger = logging.getLogger("pyomo.relu.bounds")
 
@@ -291,7 +292,7 @@ def _not_tight(network, bounds):
 @checked(
     BoundsError,
     model=kind("linear.model", "LinearModel"),
-    networks=each(kind("bounds.relaxation.model", "EmbeddedNetwork")),
+    networks=each(kind("linear.embedded", "EmbeddedNetwork")),
     time_limit=optional(seconds),
     executor=optional(an_executor),
     stop_at_sign=flag,
@@ -365,7 +366,7 @@ def tighten_model(
             bounds = bounds.intersect(new.bounds)
         return bounds
 
-    tightening = ModelTightening(model, networks, run, box_bounds)
+    tightening = ModelTightening(EmbeddedModel(model, networks), run, box_bounds)
     begin = time.perf_counter()
     try:
         tightening.find_boxes()

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from pyomo_relu.branch.bounding.root import tightened_root
-from pyomo_relu.branch.joint import join
+from pyomo_relu.branch.joint import build_problem
 from pyomo_relu.branch.tree import (
     INFEASIBLE,
     INTERRUPTED,
@@ -150,7 +150,7 @@ def branch(problem, options=None, progress=None, visited=None):
     units = problem.original.units
     if units.identity:
         return _branch(problem, options, progress, visited)
-    inner = join(problem.original.in_unit_range())
+    inner = build_problem(problem.original.in_unit_range())
     try:
         found = _branch(
             inner, *_in_unit_range(units, inner, options, progress, visited)
@@ -233,13 +233,13 @@ def _confirm_unbounded(problem, options, deadline):
     options = replace(options, time_limit=deadline.left())
     found = _branch(problem.without_objective(), options)
     if found.status == OPTIMAL:
-        value = float(problem.original.objective(found.full[None])[0])
+        value = float(problem.original.objective(found.full))
         return replace(found, status=UNBOUNDED, bound=-np.inf, value=value)
     if found.status == INFEASIBLE:
         return found
     value = np.inf
     if found.full is not None:
-        value = float(problem.original.objective(found.full[None])[0])
+        value = float(problem.original.objective(found.full))
     return replace(found, bound=-np.inf, value=value)
 
 

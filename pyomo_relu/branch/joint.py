@@ -3,68 +3,23 @@
 import numpy as np
 from scipy import sparse
 
-from pyomo_relu.branch.problem import BranchProblem, OriginalModel, clean
+from pyomo_relu.branch.problem import BranchProblem, clean
 from pyomo_relu.common.powers import power_of_two
 from pyomo_relu.network.network import INPUT, Layer, Network, Source
 
 
-def build_problem(linear, networks, input_columns, output_columns, costs, constant):
+def build_problem(model):
     """The BranchProblem of a linear model around networks.
 
     Parameters
     ----------
-    linear : LinearModel
-        Columns include all networks' inputs and outputs.
-    networks : list of Network
-    input_columns, output_columns : list of array_like of int
-    costs : numpy.ndarray, shape (n_columns,)
-        Of a minimisation.
-    constant : float
+    model : EmbeddedModel
 
     Returns
     -------
     BranchProblem
     """
-    order = _topological(input_columns, output_columns)
-    networks, input_columns, output_columns = (
-        [np.asarray(a[i], dtype=int) if ints else a[i] for i in order]
-        for a, ints in (
-            (networks, False),
-            (input_columns, True),
-            (output_columns, True),
-        )
-    )
-    return join(
-        OriginalModel(linear, networks, input_columns, output_columns, costs, constant)
-    )
-
-
-def join(original):
-    """The BranchProblem of an OriginalModel."""
-    joint = _JointNetwork(
-        original.linear,
-        original.networks,
-        original.input_columns,
-        original.output_columns,
-    )
-    return joint.problem(original)
-
-
-def _topological(input_columns, output_columns):
-    """An order in which networks come after those they read, as far as possible."""
-    remaining = list(range(len(input_columns)))
-    order = []
-    while remaining:
-        pending = set()
-        for i in remaining:
-            pending.update(int(j) for j in output_columns[i])
-        ready = [
-            i for i in remaining if not pending & {int(j) for j in input_columns[i]}
-        ]
-        take = ready or remaining[:1]
-        order += take
-        remaining = [i for i in remaining if i not in take]
-    return order
+    return _JointNetwork(model).problem()
 
 
 class _Affine:
@@ -110,37 +65,37 @@ def _dense_sum(a, b):
 class _JointNetwork:
     """All networks as one graph, with every output as a function of its layers."""
 
-    def __init__(self, linear, networks, input_columns, output_columns):
-        self.linear = linear
-        n = linear.n_columns
+    def __init__(self, model):
+        self.model, linear = model, model.linear
+        functions = [model.functions[i] for i in model.order()]
         written, read = set(), set()
         self.extra_rows = []
         self.inputs = []
-        for reads, writes in zip(input_columns, output_columns, strict=True):
-            for j in map(int, reads):
+        for function in functions:
+            for j in map(int, function.inputs):
                 # read before it is written: a cycle, so this column stays an input
                 if j not in written and j not in read:
                     read.add(j)
                     self.inputs.append(j)
-            for j in map(int, writes):
+            for j in map(int, function.outputs):
                 if j not in read and not linear.integer[j]:
                     written.add(j)
         self.position = {j: i for i, j in enumerate(self.inputs)}
         self.layers = []
         self.output_of = {}
         self.all_outputs = []
-        for network, reads, writes in zip(
-            networks, input_columns, output_columns, strict=True
-        ):
-            outputs = self._append(network, reads)
+        for function in functions:
+            outputs = self._append(function.network, function.inputs)
             self.all_outputs.append(outputs)
-            for i, j in enumerate(map(int, writes)):
+            for i, j in enumerate(map(int, function.outputs)):
                 if j in written and j not in self.output_of:
                     self.output_of[j] = (outputs, i)
                 else:
                     self.extra_rows.append((outputs, i, j))
         outside = [
-            j for j in range(n) if j not in self.position and j not in self.output_of
+            j
+            for j in range(linear.n_columns)
+            if j not in self.position and j not in self.output_of
         ]
         self.columns = np.array(self.inputs + outside, dtype=int)
 
@@ -182,9 +137,9 @@ class _JointNetwork:
             return x
         return x.plus(total) if unit.any() else total
 
-    def problem(self, original):
+    def problem(self):
         """The BranchProblem over the joint network."""
-        linear = self.linear
+        linear = self.model.linear
         n = linear.n_columns
         is_output = np.zeros(n, dtype=bool)
         is_output[list(self.output_of)] = True
@@ -199,7 +154,7 @@ class _JointNetwork:
         rows = sparse.csr_array(
             sparse.vstack(
                 [
-                    sparse.csr_array(original.costs[None]),
+                    sparse.csr_array(self.model.costs[None]),
                     linear.matrix[at_outputs],
                     unit,
                 ],
@@ -221,14 +176,14 @@ class _JointNetwork:
             direction,
             factor,
             clean(rest),
-            float(original.constant),
+            float(self.model.constant),
             np.concatenate(lower).astype(float),
             np.concatenate(upper).astype(float),
             plain,
             linear.row_lower[~at_outputs],
             linear.row_upper[~at_outputs],
             self.columns,
-            original,
+            self.model,
         )
 
     def _split(self, rows):
@@ -242,7 +197,7 @@ class _JointNetwork:
             first[id(outputs)] = n_outputs
             n_outputs += outputs.constant.size
         place = {j: first[id(o)] + i for j, (o, i) in self.output_of.items()}
-        n = self.linear.n_columns
+        n = self.model.n_columns
         columns = np.array(list(place), dtype=int)
         to_outputs = sparse.csr_array(
             (np.ones(columns.size), (columns, list(place.values()))),

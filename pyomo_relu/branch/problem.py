@@ -12,13 +12,12 @@ columns of a relaxation; only x and the modeller's other variables z are.
 """
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 from scipy import sparse
 
+from pyomo_relu.linear.embedded import EmbeddedModel
 from pyomo_relu.network.network import Network
-from pyomo_relu.search.units import Units, in_unit_range
 
 
 @dataclass
@@ -48,8 +47,8 @@ class BranchProblem:
     plain_lower, plain_upper : numpy.ndarray, shape (m,)
     columns : numpy.ndarray of int, shape (n,)
         Each column's number in the modeller's linear model.
-    original : OriginalModel
-        For verifying points; see ``OriginalModel.complete``.
+    original : EmbeddedModel
+        The modeller's columns, rows and networks, for verifying points.
     """
 
     network: Network
@@ -67,7 +66,7 @@ class BranchProblem:
     plain_lower: np.ndarray
     plain_upper: np.ndarray
     columns: np.ndarray
-    original: "OriginalModel"
+    original: EmbeddedModel
 
     @property
     def n_columns(self):
@@ -102,6 +101,21 @@ class BranchProblem:
         constant[0] += self.constant
         return matrix, constant
 
+    def complete(self, points):
+        """The modeller's columns, with outputs computed, of points of (x, z).
+
+        Parameters
+        ----------
+        points : numpy.ndarray, shape (N, n)
+
+        Returns
+        -------
+        numpy.ndarray, shape (N, original.n_columns)
+        """
+        full = np.zeros((len(points), self.original.n_columns))
+        full[:, self.columns] = points
+        return self.original.complete(full, keep=self.columns)
+
     def without_objective(self):
         """The same with the objective 0: any feasible point is optimal."""
         changes = {
@@ -110,9 +124,7 @@ class BranchProblem:
         changes["factor"][0] = 0.0
         rest = self.rest.tolil(copy=True)
         rest[0, :] = 0.0
-        original = replace(
-            self.original, costs=np.zeros_like(self.original.costs), constant=0.0
-        )
+        original = replace(self.original, costs=None, constant=0.0)
         return replace(
             self,
             rest=clean(rest),
@@ -120,83 +132,6 @@ class BranchProblem:
             original=original,
             **changes,
         )
-
-
-@dataclass
-class OriginalModel:
-    """The modeller's columns, rows and networks, as they were given.
-
-    Parameters
-    ----------
-    linear : LinearModel
-    networks : list of Network
-        In an order in which each comes after those whose outputs it reads.
-    input_columns, output_columns : list of numpy.ndarray of int
-    costs : numpy.ndarray, shape (n_columns,)
-    constant : float
-    known_units : Units, optional
-        If they have been determined already.
-    """
-
-    linear: object
-    networks: list
-    input_columns: list
-    output_columns: list
-    costs: np.ndarray
-    constant: float
-    known_units: Units = None
-
-    @cached_property
-    def units(self):
-        """Units of columns, rows and objective."""
-        return self._unit_range[0] if self.known_units is None else self.known_units
-
-    @cached_property
-    def _unit_range(self):
-        ends = self.input_columns, self.output_columns
-        return in_unit_range(self.linear, self.costs, self.networks, *ends)
-
-    def in_unit_range(self):
-        """The same model in unit range: points are divided by ``units.columns``."""
-        units, linear, costs = self._unit_range
-        ends = self.input_columns, self.output_columns
-        networks = units.networks(self.networks, *ends)
-        constant = self.constant / units.objective
-        return OriginalModel(
-            linear, networks, *ends, costs, constant, Units.ones(linear)
-        )
-
-    def complete(self, columns, values):
-        """All columns' values from those of x and z, by forward passes.
-
-        Parameters
-        ----------
-        columns : numpy.ndarray of int, shape (n,)
-        values : numpy.ndarray, shape (N, n)
-
-        Returns
-        -------
-        numpy.ndarray, shape (N, n_columns of the linear model)
-        """
-        full = np.zeros((len(values), self.linear.n_columns))
-        full[:, columns] = values
-        for network, read, written in zip(
-            self.networks, self.input_columns, self.output_columns, strict=True
-        ):
-            y = network.forward(full[:, read])
-            free = ~np.isin(written, columns)
-            full[:, written[free]] = y[:, free]
-        return full
-
-    def violation(self, full):
-        """Largest violation at each point, in unit range; see ``units``."""
-        return self.units.violation(
-            self.linear, self.networks, self.input_columns, self.output_columns, full
-        )
-
-    def objective(self, full):
-        """Objective at each point, shape (N,)."""
-        return full @ self.costs + self.constant
 
 
 def clean(matrix):

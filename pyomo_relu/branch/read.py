@@ -17,6 +17,7 @@ from pyomo_relu.branch.branch import INFEASIBLE, BranchOptions, branch
 from pyomo_relu.branch.joint import build_problem
 from pyomo_relu.common.transaction import on_rollback, transaction
 from pyomo_relu.errors import ModelError
+from pyomo_relu.linear.embedded import EmbeddedModel, EmbeddedNetwork
 from pyomo_relu.model.blocks import check_function_kept, refuse_disjuncts
 from pyomo_relu.model.contradiction import contradiction
 from pyomo_relu.model.surrounding import check_domains, read_surrounding
@@ -52,12 +53,9 @@ class BranchModel:
         seconds : float
         """
         surrounding = self.surrounding
-        networks = [b.network for b in self.blocks]
-        ends = surrounding.input_columns, surrounding.output_columns
 
         def proves(linear, left):
-            costs = np.zeros(linear.n_columns)
-            part = build_problem(linear, networks, *ends, costs, 0.0)
+            part = build_problem(EmbeddedModel(linear, surrounding.embedded.functions))
             return branch(part, BranchOptions(time_limit=left)).status == INFEASIBLE
 
         return contradiction(surrounding, seconds=seconds, proves=proves)
@@ -139,14 +137,7 @@ def read_model(model):
     release_void_bounds(blocks)
     surrounding = read_surrounding(model, blocks)
     _check_class(model, surrounding)
-    ends = _Ends(surrounding, blocks)
-    linear, networks, inputs, outputs = ends.extended()
-    costs = np.zeros(linear.n_columns)
-    if surrounding.costs is not None:
-        costs[: surrounding.costs.size] = surrounding.costs
-    problem = build_problem(
-        linear, networks, inputs, outputs, costs, surrounding.cost_constant
-    )
+    problem = build_problem(_Ends(surrounding, blocks).extended())
     return BranchModel(problem, surrounding, blocks)
 
 
@@ -263,8 +254,8 @@ class _Ends:
         return (lower, upper) if lower > low or upper < high else None
 
     def extended(self):
-        """LinearModel, networks, input and output columns."""
-        linear = self.surrounding.linear
+        """The EmbeddedModel with these networks."""
+        given, linear = self.surrounding.embedded, self.surrounding.linear
         more = len(self.lower) - linear.n_columns
         if more:
             names = linear.names + tuple(
@@ -280,13 +271,17 @@ class _Ends:
                 integer=np.concatenate([linear.integer, np.zeros(more, dtype=bool)]),
                 names=names,
             )
-        networks, outputs = [], []
-        for block, columns, extra in zip(
-            self.blocks, self.surrounding.output_columns, self.extra, strict=True
-        ):
-            networks.append(_with_neurons(block.network, extra))
-            outputs.append(np.concatenate([columns, [e[3] for e in extra]]).astype(int))
-        return linear, networks, self.surrounding.input_columns, outputs
+        functions = [
+            EmbeddedNetwork(
+                _with_neurons(f.network, extra),
+                f.inputs,
+                np.concatenate([f.outputs, [e[3] for e in extra]]),
+                f.name,
+            )
+            for f, extra in zip(given.functions, self.extra, strict=True)
+        ]
+        costs = np.concatenate([given.costs, np.zeros(more)])
+        return EmbeddedModel(linear, functions, costs, given.constant)
 
     def _added_variables(self, first):
         by_column = {e[3]: (at, e) for at, es in enumerate(self.extra) for e in es}

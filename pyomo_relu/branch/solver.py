@@ -101,7 +101,7 @@ class ReLUBranch(OptSolver):
     point found is proven optimal within ``mip_gap`` or ``abs_gap``.  A point counts as
     feasible if every row, bound and network holds within 1e-6, relative to the sizes of
     the columns, of a row's terms and of what the network reaches, where these are not
-    about 1 (``search.units``).  Bounds of boxes are rounded outward and proven from dual
+    about 1 (``linear.embedded``).  Bounds of boxes are rounded outward and proven from dual
     multipliers; boxes handed to HiGHS as MILPs rest on HiGHS' tolerances (1e-9).
 
     Best for up to about five inputs (of networks of any depth), for several networks

@@ -175,14 +175,23 @@ def _row_maximum(matrix):
 
 
 class ModelBuilder:
-    """Collects columns and rows block by block and joins them into a LinearModel."""
+    """Collects columns and rows block by block and joins them into a LinearModel.
 
-    def __init__(self):
+    Parameters
+    ----------
+    start : LinearModel, optional
+        Its columns and rows are the first ones.
+    """
+
+    def __init__(self, start=None):
         self._columns = []
         self._rows = []
         self._entries = []
         self.n_columns = 0
         self.n_rows = 0
+        if start is not None:
+            columns = self.add_columns(start.lower, start.upper, start.integer)
+            self.add_rows([(columns, start.matrix)], start.row_lower, start.row_upper)
 
     def add_columns(self, lower, upper, integer=False):
         """Add columns; returns their indices."""

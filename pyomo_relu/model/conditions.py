@@ -148,7 +148,7 @@ class ModelConditions(AutoSlots.Mixin):
         terms = sorted(
             (names[j], float(costs[j])) for j in np.flatnonzero(costs).tolist()
         )
-        return surrounding.maximise, float(surrounding.cost_constant), tuple(terms)
+        return surrounding.maximise, float(surrounding.embedded.constant), tuple(terms)
 
     def _integer(self, surrounding):
         """Names of the columns that take integer values."""

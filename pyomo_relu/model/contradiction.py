@@ -36,15 +36,7 @@ def contradiction(surrounding, cutoff=None, seconds=SECONDS, proves=None):
         columns, coefficients, value = cutoff
         linear = linear.with_row(columns, coefficients, -np.inf, value)
         names.append("(the objective cutoff)")
-    networks = [
-        bounds_.EmbeddedNetwork(block.network, inputs, outputs, block.name)
-        for block, inputs, outputs in zip(
-            surrounding.blocks,
-            surrounding.input_columns,
-            surrounding.output_columns,
-            strict=True,
-        )
-    ]
+    networks = surrounding.embedded.functions
     found = bounds_.infeasible_subset(linear, networks, seconds, proves)
     if found is None:
         return (

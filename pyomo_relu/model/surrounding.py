@@ -21,6 +21,7 @@ from pyomo_relu import bounds as bounds_
 from pyomo_relu.block.block import ReLUNetworkBlockData
 from pyomo_relu.block.var_bounds import ends
 from pyomo_relu.errors import ModelError
+from pyomo_relu.linear.embedded import EmbeddedModel, EmbeddedNetwork
 from pyomo_relu.model.unit_copies import UnitCopies
 from pyomo_relu.model.unit_rows import modellers_objective
 
@@ -32,25 +33,24 @@ _MOST_NAMES = 10
 
 @dataclass
 class Surrounding:
-    """A model without its networks: columns, rows, objective, and what was left out.
+    """A model around its networks as arrays, and what is behind them and was left out.
 
     Attributes
     ----------
-    linear : LinearModel
+    embedded : EmbeddedModel
         The modeller's active linear rows over ``variables``, with Var bounds and
-        integrality; a fixed Var is a column with equal bounds.
+        integrality; a fixed Var is a column with equal bounds.  One function per
+        block.  The objective as a minimisation, zero if there is none or it is
+        nonlinear.
     variables : list of VarData
         One per column.
     blocks : list of ReLUNetworkBlockData
-    input_columns, output_columns : list of numpy.ndarray of int
-        Per block, the columns of its inputs and outputs in flat order.
     row_names : list of str
         Name of the constraint behind each row.
-    costs : numpy.ndarray, shape (n_columns,), or None
-        Linear objective as a minimisation; None if there is none or it is nonlinear.
-    cost_constant : float
+    has_costs : bool
+        True if there is a linear objective.
     maximise : bool
-        True if the modeller's objective is ``-(costs x + cost_constant)``.
+        True if the modeller's objective is that of ``embedded`` times -1.
     objective : ObjectiveData or None
         The active objective, if there is exactly one.
     left_out : list of components
@@ -58,17 +58,24 @@ class Surrounding:
         disjunctions and logical constraints.
     """
 
-    linear: object
+    embedded: EmbeddedModel
     variables: list
     blocks: list
-    input_columns: list
-    output_columns: list
     row_names: list = field(default_factory=list)
-    costs: object = None
-    cost_constant: float = 0.0
+    has_costs: bool = False
     maximise: bool = False
     objective: object = None
     left_out: list = field(default_factory=list)
+
+    @property
+    def linear(self):
+        """The LinearModel of ``embedded``."""
+        return self.embedded.linear
+
+    @property
+    def costs(self):
+        """The linear objective as a minimisation, shape (n_columns,), or None."""
+        return self.embedded.costs if self.has_costs else None
 
     def column(self, var):
         """Column of a Var, or None if the linear model does not contain it."""
@@ -96,10 +103,8 @@ def read_surrounding(model, blocks, assume_fixed_vars_permanent=True):
     Surrounding
     """
     reader = _Reader(assume_fixed_vars_permanent, _as_written(model))
-    ends = [
-        [reader.columns_of(b.input_vars()) for b in blocks],
-        [reader.columns_of(b.output_vars()) for b in blocks],
-    ]
+    inputs = [reader.columns_of(b.input_vars()) for b in blocks]
+    outputs = [reader.columns_of(b.output_vars()) for b in blocks]
     own = _network_components(model)
     left_out = [row for row in _rows(model, own) if not reader.add_row(row)]
     for ctype in (SOSConstraint, Disjunction, LogicalConstraint, Complementarity):
@@ -114,25 +119,35 @@ def read_surrounding(model, blocks, assume_fixed_vars_permanent=True):
             Objective, active=True, descend_into=True
         )
     ]
-    found = {}
-    if len(objectives) == 1:
-        found = reader.read_objective(objectives[0])
-    if objectives and found.get("costs") is None:
+    objective = objectives[0] if len(objectives) == 1 else None
+    maximise = objective is not None and objective.sense != minimize
+    terms, constant = (
+        (None, 0.0) if objective is None else reader.linear(objective.expr)
+    )
+    if objectives and terms is None:
         left_out += objectives
-    linear = reader.linear_model()
-    if found.get("costs") is not None:
-        costs = np.zeros(len(reader.variables))
-        for j, c in found["costs"]:
-            costs[j] += c
-        found["costs"] = costs
-    return Surrounding(
+    linear, sign = reader.linear_model(), -1.0 if maximise else 1.0
+    costs = np.zeros(linear.n_columns)
+    for j, c in terms or ():
+        costs[j] += sign * c
+    embedded = EmbeddedModel(
         linear,
+        [
+            EmbeddedNetwork(block.network, *ends, block.name)
+            for block, *ends in zip(blocks, inputs, outputs, strict=True)
+        ],
+        costs,
+        0.0 if terms is None else sign * constant,
+    )
+    return Surrounding(
+        embedded,
         reader.variables,
         list(blocks),
-        *ends,
         reader.row_names,
-        left_out=left_out,
-        **found,
+        terms is not None,
+        maximise,
+        objective,
+        left_out,
     )
 
 
@@ -244,7 +259,7 @@ class _Reader:
             self.variables.append(var)
         return at
 
-    def _linear(self, expr):
+    def linear(self, expr):
         """[(column, coefficient)] and constant of ``expr``; None if not linear."""
         if not self.fixed_permanent and any(v.fixed for v in identify_variables(expr)):
             return None, None
@@ -265,7 +280,7 @@ class _Reader:
         lower, body, upper = self._as_written.get(
             id(row), (row.lower, row.body, row.upper)
         )
-        terms, constant = self._linear(body)
+        terms, constant = self.linear(body)
         if terms is None:
             return False
         lower = -np.inf if lower is None else float(value(lower)) - constant
@@ -273,19 +288,6 @@ class _Reader:
         self._rows.append((terms, lower, upper))
         self.row_names.append(row.name)
         return True
-
-    def read_objective(self, objective):
-        terms, constant = self._linear(objective.expr)
-        maximise = objective.sense != minimize
-        if terms is None:
-            return {"objective": objective, "maximise": maximise}
-        sign = -1.0 if maximise else 1.0
-        return {
-            "costs": [(j, sign * c) for j, c in terms],
-            "cost_constant": sign * constant,
-            "maximise": maximise,
-            "objective": objective,
-        }
 
     def linear_model(self):
         """The LinearModel of all that was added."""

@@ -7,14 +7,16 @@ programmes).
 """
 
 import numpy as np
+from scipy import sparse
 from scipy.stats import qmc
 
 from pyomo_relu.bounds.boxes import check_box
 from pyomo_relu.common.arguments import a_network, checked, numbers, vector, whole
 from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import NetworkError
+from pyomo_relu.linear.embedded import EmbeddedModel, EmbeddedNetwork
+from pyomo_relu.linear.model import LinearModel
 from pyomo_relu.network.gradients import gradient
-from pyomo_relu.search.problem import box_problem
 from pyomo_relu.search.walk import walk
 
 #: First and last step of a descent, in widths of the box.
@@ -175,7 +177,7 @@ def minimise_over_box(
     order = np.argsort(values, kind="stable")
     x, value = points[order[0]], float(values[order[0]])
     if walks:
-        problem = box_problem(network, costs, linear, lower, upper)
+        problem = box_model(network, costs, linear, lower, upper)
         unit, factors = problem.in_unit_range(), problem.units.columns
         padding = np.zeros(network.n_outputs)
         for j in order[:walks]:
@@ -184,6 +186,21 @@ def minimise_over_box(
             if end is None:
                 continue
             end = end * factors
-            if problem.value(end) < value:
-                x, value = end[: lower.size], float(problem.value(end))
+            if problem.objective(end) < value:
+                x, value = end[: lower.size], float(problem.objective(end))
     return x, value
+
+
+def box_model(network, costs, input_costs, lower, upper):
+    """The EmbeddedModel of one network over an input box; inputs come first."""
+    n, m = network.n_inputs, network.n_outputs
+    free = np.full(m, np.inf)
+    linear = LinearModel(
+        sparse.csr_array((0, n + m)),
+        np.zeros(0),
+        np.zeros(0),
+        np.concatenate([lower, -free]),
+        np.concatenate([upper, free]),
+    )
+    function = EmbeddedNetwork(network, np.arange(n), np.arange(n, n + m))
+    return EmbeddedModel(linear, [function], np.concatenate([input_costs, costs]))

@@ -15,13 +15,13 @@ def is_direct(problem, relaxed):
 
     Parameters
     ----------
-    problem : Problem
+    problem : EmbeddedModel
     relaxed : LinearModel
         The modeller's rows with interval bounds of the networks on output columns.
     """
     linear, inputs = problem.linear, problem.input_columns()
     outputs = problem.output_columns()
-    if np.any(linear.integer) or _cyclic(problem):
+    if np.any(linear.integer) or problem.circular:
         return False
     used = np.zeros(problem.n_columns, dtype=bool)
     used[linear.matrix.indices] = True
@@ -31,17 +31,8 @@ def is_direct(problem, relaxed):
     # a bound on an output counts only if the network could violate it
     binding = (linear.lower >= relaxed.lower) & np.isfinite(linear.lower)
     binding |= (linear.upper <= relaxed.upper) & np.isfinite(linear.upper)
-    several = sum(c.size for c in problem.outputs) > outputs.size
+    several = sum(f.outputs.size for f in problem.functions) > outputs.size
     return not (used.any() or priced.any() or binding[outputs].any() or several)
-
-
-def _cyclic(problem):
-    seen = set(problem.input_columns().tolist())
-    for b in problem.forward_order():
-        if not set(problem.inputs[b].tolist()) <= seen:
-            return True
-        seen |= set(problem.outputs[b].tolist())
-    return False
 
 
 class DirectProblem:
@@ -49,7 +40,7 @@ class DirectProblem:
 
     Parameters
     ----------
-    problem : Problem
+    problem : EmbeddedModel
     lower, upper : numpy.ndarray, shape (n_inputs,)
         Finite box of ``problem.input_columns()``.
     """
@@ -58,7 +49,6 @@ class DirectProblem:
         self.problem = problem
         self.inputs = problem.input_columns()
         self.lower, self.upper = lower, upper
-        self._order = problem.forward_order()
         rows = problem.linear.matrix[:, self.inputs].toarray()
         size = np.max(np.abs(rows), axis=1, initial=0.0)
         keep = size > 0
@@ -71,24 +61,23 @@ class DirectProblem:
         full = np.zeros((X.shape[0], self.problem.n_columns))
         full = np.clip(full, self.problem.linear.lower, self.problem.linear.upper)
         full[:, self.inputs] = X
-        return self.problem.with_forward_pass(full)
+        return self.problem.complete(full)
 
     def values(self, X):
         """Objective values (N,) of input points."""
-        return self.problem.value(self.columns(X))
+        return self.problem.objective(self.columns(X))
 
     def evaluate(self, X):
         """Values and gradients, by the chain rule backwards through the networks."""
         problem, full = self.problem, self.columns(X)
         gradient = np.tile(problem.costs, (X.shape[0], 1))
-        for b in reversed(self._order):
-            inputs, outputs = problem.inputs[b], problem.outputs[b]
+        for f in (problem.functions[i] for i in reversed(problem.order())):
             _, back = value_and_gradient(
-                problem.networks[b], full[:, inputs], gradient[:, outputs]
+                f.network, full[:, f.inputs], gradient[:, f.outputs]
             )
-            for j, column in enumerate(inputs):  # an input may be read twice
+            for j, column in enumerate(f.inputs):  # an input may be read twice
                 gradient[:, column] += back[:, j]
-        return problem.value(full), gradient[:, self.inputs]
+        return problem.objective(full), gradient[:, self.inputs]
 
     def project(self, X):
         """Nearest points that the rows on inputs and the box allow."""

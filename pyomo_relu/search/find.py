@@ -94,7 +94,7 @@ def find_point(
     ReLUNetworkBlocks; whether these are transformed already does not matter.  A point
     is returned only if the networks' forward pass, every row, bound and integrality
     hold within 1e-6, relative to the sizes of columns, rows and outputs where these are
-    not about 1 (``search.units``).
+    not about 1 (``linear.embedded``).
 
     Parameters
     ----------
@@ -192,7 +192,7 @@ class _Objective:
 
     def __init__(self, surrounding, units):
         self._factor = (-1.0 if surrounding.maximise else 1.0) * units.objective
-        self._constant = surrounding.cost_constant / units.objective
+        self._constant = surrounding.embedded.constant / units.objective
 
     def __call__(self, value):
         return self._factor * (value + self._constant)
@@ -202,7 +202,7 @@ class _Objective:
 
 
 def _run(searcher, methods, rounds):
-    if not searcher.problem.networks:
+    if not searcher.problem.functions:
         problem = searcher.problem
         answer = solve_linear(problem.linear, problem.costs, searcher.clock.left())
         searcher.offer(answer.primal, "linear")
@@ -264,9 +264,9 @@ def _result(surrounding, searcher, units, objective):
         value,
         ComponentMap(zip(surrounding.variables, best.tolist(), strict=True)),
         ComponentMap(
-            (block, best[columns])
-            for block, columns in zip(
-                surrounding.blocks, surrounding.input_columns, strict=True
+            (block, best[f.inputs])
+            for block, f in zip(
+                surrounding.blocks, surrounding.embedded.functions, strict=True
             )
         ),
         method,

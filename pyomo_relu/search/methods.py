@@ -57,7 +57,7 @@ def complete(searcher, columns):
         None if no values of the other variables satisfy the rows.
     """
     problem = searcher.problem
-    columns = problem.with_forward_pass(columns)
+    columns = problem.complete(columns)
     fixed = np.concatenate([problem.input_columns(), problem.output_columns()])
     lower, upper = problem.linear.lower.copy(), problem.linear.upper.copy()
     if np.any(columns[fixed] < lower[fixed] - 1e-9) or np.any(
@@ -120,8 +120,8 @@ def _approach_from_samples(searcher):
     full[:, searcher.inputs] = X
     width = np.ones(problem.n_columns)
     width[searcher.inputs] = searcher.width()
-    scales = sample_scales(problem, problem.with_forward_pass(full), width)
-    feasibility = replace(problem, costs=np.zeros(problem.n_columns))
+    scales = sample_scales(problem, problem.complete(full), width)
+    feasibility = replace(problem, costs=None, constant=0.0)
     for target in X:
         start = None if clock.passed() else searcher.linear_point(target)
         if start is None:

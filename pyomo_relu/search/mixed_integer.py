@@ -28,7 +28,7 @@ class BigMModel:
 
     Parameters
     ----------
-    problem : Problem
+    problem : EmbeddedModel
     relaxed : LinearModel
         The modeller's rows with finite bounds on all networks' inputs.
 
@@ -42,17 +42,13 @@ class BigMModel:
 
     def __init__(self, problem, relaxed):
         self.problem = problem
-        builder = ModelBuilder()
-        own = builder.add_columns(relaxed.lower, relaxed.upper, relaxed.integer)
-        builder.add_rows([(own, relaxed.matrix)], relaxed.row_lower, relaxed.row_upper)
+        builder = ModelBuilder(relaxed)
         self.bounds, self.columns = [], []
-        for network, inputs, outputs in zip(
-            problem.networks, problem.inputs, problem.outputs, strict=True
-        ):
-            box = relaxed.lower[inputs], relaxed.upper[inputs]
-            self.bounds.append(crown_bounds(network, *box))
+        for f in problem.functions:
+            box = relaxed.lower[f.inputs], relaxed.upper[f.inputs]
+            self.bounds.append(crown_bounds(f.network, *box))
             self.columns.append(
-                add_big_m_network(builder, self.bounds[-1], inputs, outputs)
+                add_big_m_network(builder, self.bounds[-1], f.inputs, f.outputs)
             )
         self.model = builder.build()
 
@@ -65,10 +61,8 @@ class BigMModel:
     def patterns(self, columns):
         """Activation patterns of all networks at column values of the problem."""
         return [
-            [s[0] for s in network.activation_pattern(columns[inputs])]
-            for network, inputs in zip(
-                self.problem.networks, self.problem.inputs, strict=True
-            )
+            [s[0] for s in f.network.activation_pattern(columns[f.inputs])]
+            for f in self.problem.functions
         ]
 
 
@@ -132,12 +126,10 @@ def improve_by_mip(big_m, columns, clock, freed=_FREED):
     lower, upper = model.lower.copy(), model.upper.copy()
     integer = model.integer.copy()
     margins, at = [], []
-    problem = big_m.problem
-    for network, inputs, bounds, own in zip(
-        problem.networks, problem.inputs, big_m.bounds, big_m.columns, strict=True
-    ):
-        pre = network.pre_activations(columns[inputs])
-        for k, layer in enumerate(network.activation_layers):
+    functions = big_m.problem.functions
+    for f, bounds, own in zip(functions, big_m.bounds, big_m.columns, strict=True):
+        pre = f.network.pre_activations(columns[f.inputs])
+        for k, layer in enumerate(f.network.activation_layers):
             v, width = pre[k][0], bounds.upper[k] - bounds.lower[k]
             state = layer.pattern(v)
             for indicator, value, level in (
@@ -156,4 +148,4 @@ def improve_by_mip(big_m, columns, clock, freed=_FREED):
     answer = solve_linear(
         small, big_m.costs(), clock.left(_MIP_SECONDS), mip_gap=_MIP_GAP
     )
-    return None if answer.primal is None else answer.primal[: problem.n_columns]
+    return None if answer.primal is None else answer.primal[: big_m.problem.n_columns]

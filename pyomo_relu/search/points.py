@@ -1,18 +1,19 @@
 """From one point per network to a feasible point of the whole model: completion."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from pyomo_relu.common.arguments import checked, kind, optional, seconds
 from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import ModelError
 from pyomo_relu.model.surrounding import check_domains
-from pyomo_relu.search.problem import Problem
 from pyomo_relu.search.walk import solve_region
 
 
 @checked(
     ModelError,
-    surrounding=kind("surrounding", "Surrounding"),
+    surrounding=kind("model.surrounding", "Surrounding"),
     time_limit=optional(seconds),
 )
 def polish(surrounding, points, time_limit=None):
@@ -22,7 +23,7 @@ def polish(surrounding, points, time_limit=None):
     and ``outputs = C inputs + d`` form one linear (or, with integer columns,
     mixed-integer) programme in the modeller's columns.  Its solution is finished by
     the networks' forward pass and checked against every row, bound and integrality
-    within 1e-6 in unit range (``search.units``).
+    within 1e-6 in unit range (``linear.embedded``).
 
     Parameters
     ----------
@@ -52,7 +53,7 @@ def polish(surrounding, points, time_limit=None):
     if found is None:
         return None
     found = found * columns
-    return float(problem.value(found) + surrounding.cost_constant), found
+    return float(surrounding.embedded.objective(found)), found
 
 
 def with_points(problem, points):
@@ -64,23 +65,21 @@ def with_points(problem, points):
         If the number of points or of their entries does not fit.
     """
     columns = np.zeros(problem.n_columns)
-    if len(points) != len(problem.networks):
+    if len(points) != len(problem.functions):
         raise ModelError(
             f"got {counted(len(points), 'point')} for "
-            f"{counted(len(problem.networks), 'network')}; "
+            f"{counted(len(problem.functions), 'network')}; "
             "give one per network block, in the model's order."
         )
-    for network, inputs, point in zip(
-        problem.networks, problem.inputs, points, strict=True
-    ):
+    for function, point in zip(problem.functions, points, strict=True):
         point = np.ravel(np.asarray(point, dtype=float))
-        if point.size != inputs.size:
+        if point.size != function.inputs.size:
             raise ModelError(
-                f"the point for '{network.name}' has {counted(point.size, 'entry')}, "
+                f"the point for '{function.network.name}' has {counted(point.size, 'entry')}, "
                 "the network "
-                f"{counted(inputs.size, 'input')}."
+                f"{counted(function.inputs.size, 'input')}."
             )
-        columns[inputs] = point
+        columns[function.inputs] = point
     return columns
 
 
@@ -107,12 +106,12 @@ def check_linear(surrounding):
 
 
 def problem_of(surrounding):
-    """The Problem that a Surrounding describes; without objective the costs are 0.
+    """The EmbeddedModel of a Surrounding that a search works on, without constant.
 
     Bounds that a formulation put on outputs are taken off again: they hold for every
     point of the input box, so they restrict nothing.
     """
-    costs, linear = surrounding.costs, surrounding.linear
+    linear = surrounding.linear
     lower, upper = linear.lower.copy(), linear.upper.copy()
     for block in surrounding.blocks:
         encoding = block.record.encoding
@@ -122,10 +121,5 @@ def problem_of(surrounding):
                 free = (-np.inf, np.inf)[side]
                 ends = (lower, upper)[side]
                 ends[column] = free if declared is None else declared
-    return Problem(
-        linear.replace(lower=lower, upper=upper),
-        np.zeros(linear.n_columns) if costs is None else costs,
-        tuple(block.network for block in surrounding.blocks),
-        tuple(np.asarray(c, dtype=int) for c in surrounding.input_columns),
-        tuple(np.asarray(c, dtype=int) for c in surrounding.output_columns),
-    )
+    linear = linear.replace(lower=lower, upper=upper)
+    return replace(surrounding.embedded, linear=linear, constant=0.0)

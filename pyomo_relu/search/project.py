@@ -20,11 +20,10 @@ def with_reachable_outputs(problem):
     """
     linear = problem.linear
     lower, upper = linear.lower.copy(), linear.upper.copy()
-    for b in problem.forward_order():
-        inputs, outputs = problem.inputs[b], problem.outputs[b]
-        lo, hi = lower[inputs], upper[inputs]
+    for f in (problem.functions[i] for i in problem.order()):
+        lo, hi, outputs = lower[f.inputs], upper[f.inputs], f.outputs
         if np.all(np.isfinite(lo) & np.isfinite(hi)):
-            bounds = interval_bounds(problem.networks[b], lo, hi)
+            bounds = interval_bounds(f.network, lo, hi)
             lower[outputs] = np.maximum(lower[outputs], bounds.lower[-1])
             upper[outputs] = np.minimum(upper[outputs], bounds.upper[-1])
     if np.any(lower > upper):
@@ -41,7 +40,7 @@ def input_box(problem, relaxed, clock):
 
     Parameters
     ----------
-    problem : Problem
+    problem : EmbeddedModel
     relaxed : LinearModel
         The rows without the networks.
 

@@ -18,12 +18,10 @@ def joint_region(problem, columns):
     """
     linear = problem.linear
     blocks, lower, upper = [linear.matrix], [linear.row_lower], [linear.row_upper]
-    for network, inputs, outputs in zip(
-        problem.networks, problem.inputs, problem.outputs, strict=True
-    ):
-        rows, lo, hi, C, d = region_rows(network, columns[inputs])
-        blocks.append(spread(rows, inputs, problem.n_columns))
-        blocks.append(output_rows(C, inputs, outputs, problem.n_columns))
+    for f in problem.functions:
+        rows, lo, hi, C, d = region_rows(f.network, columns[f.inputs])
+        blocks.append(spread(rows, f.inputs, problem.n_columns))
+        blocks.append(output_rows(C, f.inputs, f.outputs, problem.n_columns))
         lower += [lo, d]
         upper += [hi, d]
     return LinearModel(

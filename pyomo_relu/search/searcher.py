@@ -1,12 +1,12 @@
 """The state of one search: problem, incumbent, trajectory."""
 
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
 
 from pyomo_relu.search.direct import DirectProblem, is_direct
 from pyomo_relu.search.mixed_integer import BigMModel
-from pyomo_relu.search.problem import Problem
 from pyomo_relu.search.project import (
     input_box,
     nearest_linear_point,
@@ -52,7 +52,7 @@ class Searcher:
         self.best, self.trajectory = None, []
         self.stop_at = -np.inf
         relaxed = with_reachable_outputs(problem)
-        if problem.networks:
+        if problem.functions:
             self.lower, self.upper = input_box(problem, relaxed, clock)
         else:
             self.lower = self.upper = np.zeros(0)
@@ -62,13 +62,9 @@ class Searcher:
         upper[self.inputs] = self.upper
         # once more: now that all inputs have bounds, outputs get theirs
         boxed = relaxed.replace(lower=lower, upper=upper)
-        self.relaxed = with_reachable_outputs(
-            Problem(
-                boxed, problem.costs, problem.networks, problem.inputs, problem.outputs
-            )
-        )
+        self.relaxed = with_reachable_outputs(replace(problem, linear=boxed))
         self.direct = None
-        if problem.networks and is_direct(problem, self.relaxed):
+        if problem.functions and is_direct(problem, self.relaxed):
             self.direct = DirectProblem(problem, self.lower, self.upper)
 
     @cached_property
@@ -79,7 +75,7 @@ class Searcher:
     @property
     def value(self):
         """Value of the incumbent, ``inf`` without one."""
-        return np.inf if self.best is None else float(self.problem.value(self.best))
+        return np.inf if self.best is None else float(self.problem.objective(self.best))
 
     def width(self):
         """Widths of the input box, 1 where it is flat."""
@@ -104,7 +100,7 @@ class Searcher:
         columns = self.problem.finished(columns)
         if columns is None:
             return False
-        value = float(self.problem.value(columns))
+        value = float(self.problem.objective(columns))
         least_gain = _GAIN * max(1.0, abs(value))
         if self.best is not None and value >= self.value - least_gain:
             return False

@@ -67,11 +67,11 @@ def sample_scales(problem, points, width):
     width : numpy.ndarray, shape (n_columns,)
     """
     outputs = []
-    for columns in problem.outputs:
-        values = points[:, columns]
+    for f in problem.functions:
+        values = points[:, f.outputs]
         spread = values.max(axis=0) - values.min(axis=0)
         outputs.append(np.where(spread > 0, spread, 1.0))
-    values = problem.value(points)
+    values = problem.objective(points)
     finite = np.isfinite(width)
     reach = float(np.abs(problem.costs[finite]) @ width[finite])
     return Scales(width, outputs, max(1.0, np.ptp(values), reach))
@@ -80,9 +80,9 @@ def sample_scales(problem, points, width):
 def deviation(problem, scales, columns):
     """Sum over networks of ``|outputs - f(inputs)|`` in the outputs' ranges."""
     total = 0.0
-    for b, network in enumerate(problem.networks):
-        off = network.forward(columns[problem.inputs[b]]) - columns[problem.outputs[b]]
-        total += float(np.sum(np.abs(off) / scales.outputs[b]))
+    for f, scale in zip(problem.functions, scales.outputs, strict=True):
+        off = f.network.forward(columns[f.inputs]) - columns[f.outputs]
+        total += float(np.sum(np.abs(off) / scale))
     return total
 
 
@@ -91,7 +91,7 @@ def approach(problem, scales, columns, clock, steps=40, close=1e-7):
 
     Parameters
     ----------
-    problem : Problem
+    problem : EmbeddedModel
     scales : Scales
     columns : numpy.ndarray, shape (n_columns,)
         Satisfies the modeller's rows; outputs need not be the networks'.
@@ -116,7 +116,9 @@ def approach(problem, scales, columns, clock, steps=40, close=1e-7):
             break
         new_off = deviation(problem, scales, trial)
         stuck = stuck + 1 if off > _FAR and new_off > 0.99 * off else 0
-        gain = problem.value(columns) - problem.value(trial) + mu * (off - new_off)
+        gain = (
+            problem.objective(columns) - problem.objective(trial) + mu * (off - new_off)
+        )
         if gain > 1e-9 * (1.0 + mu):
             moved = np.max(
                 np.abs(trial - columns)[problem.input_columns()]
@@ -142,11 +144,9 @@ def _step(problem, scales, columns, radius, mu, clock):
     lower[moving] = np.maximum(lower[moving], columns[moving] - reach)
     upper[moving] = np.minimum(upper[moving], columns[moving] + reach)
     rows, rhs = [], []
-    for network, inputs, outputs in zip(
-        problem.networks, problem.inputs, problem.outputs, strict=True
-    ):
-        C, d = piece_at(network, columns[inputs])[1][-1]
-        rows.append(output_rows(C, inputs, outputs, n))
+    for f in problem.functions:
+        C, d = piece_at(f.network, columns[f.inputs])[1][-1]
+        rows.append(output_rows(C, f.inputs, f.outputs, n))
         rhs.append(d)
     rhs = np.concatenate(rhs)
     slack = sparse.eye_array(rhs.size, format="csr")

@@ -30,7 +30,7 @@ def walk(problem, columns, clock=None, rng=None, subproblem_seconds=10.0):
 
     Parameters
     ----------
-    problem : Problem
+    problem : EmbeddedModel
     columns : numpy.ndarray, shape (n_columns,)
         Only the networks' inputs count.
     clock : Deadline, optional
@@ -77,8 +77,8 @@ def solve_region(problem, columns, time_limit=None):
 
 
 def _better(problem, point, best):
-    value = problem.value(best)
-    return problem.value(point) < value - _GAIN * max(1.0, abs(value))
+    value = problem.objective(best)
+    return problem.objective(point) < value - _GAIN * max(1.0, abs(value))
 
 
 def _next_regions(problem, came_from, best, rng):
@@ -88,7 +88,7 @@ def _next_regions(problem, came_from, best, rng):
     for share in _ACROSS:
         point = best.copy()
         point[inputs] += share * (best - came_from)[inputs]
-        yield problem.with_forward_pass(np.clip(point, lower, upper))
+        yield problem.complete(np.clip(point, lower, upper))
     yield from _points_around(problem, best, inputs, rng)
 
 
@@ -107,7 +107,7 @@ def _points_around(problem, best, inputs, rng):
     X = np.tile(best, (radii.size, 1))
     moves = np.tile(directions, (len(_RADII), 1)) * width * radii[:, None]
     X[:, inputs] = np.clip(best[inputs] + moves, lower, upper)
-    X = problem.with_forward_pass(X)
-    rate = (problem.value(X) - problem.value(best)) / radii
+    X = problem.complete(X)
+    rate = (problem.objective(X) - problem.objective(best)) / radii
     order = np.argsort(rate, kind="stable")
     yield from X[[j for j in order[:3] if rate[j] < 0]]

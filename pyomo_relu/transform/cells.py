@@ -186,11 +186,9 @@ class Cells(NetworkFormulation):
         read = variables_read(surrounding)
         networks = []
         with outputs_bounded() as note:
-            for at, block in enumerate(blocks):
-                columns = (
-                    surrounding.input_columns[at],
-                    surrounding.output_columns[at],
-                )
+            functions = surrounding.embedded.functions
+            for block, function in zip(blocks, functions, strict=True):
+                columns = function.inputs, function.outputs
                 rows = (
                     _own_rows(surrounding.linear, *columns)
                     if config.scope == "model"

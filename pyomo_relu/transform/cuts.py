@@ -117,13 +117,8 @@ class Cuts(NetworkFormulation):
             surrounding.linear,
             surrounding.costs,
             [
-                (self._found[id(block)][0], inputs, outputs)
-                for block, inputs, outputs in zip(
-                    blocks,
-                    surrounding.input_columns,
-                    surrounding.output_columns,
-                    strict=True,
-                )
+                (self._found[id(block)][0], f.inputs, f.outputs)
+                for block, f in zip(blocks, surrounding.embedded.functions, strict=True)
             ],
             config.relaxation_solver,
         )

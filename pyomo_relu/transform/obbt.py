@@ -17,6 +17,7 @@ Chemical Engineering 131 (2019); Zhao et al., arXiv 2401.05280 (windows).
 import contextlib
 import logging
 import math
+from dataclasses import replace
 
 from pyomo.common.config import (
     Bool,
@@ -197,7 +198,8 @@ class OBBT(BoundTransformation):
         saved.conditions = ModelConditions(model, surrounding, config.objective_cutoff)
         found = self._solve_model(surrounding, everywhere, config, deadline)
         if config.tighten_var_bounds:
-            for j in sorted({int(j) for at in surrounding.input_columns for j in at}):
+            functions = surrounding.embedded.functions
+            for j in np.unique(np.concatenate([f.inputs for f in functions])):
                 saved.tighten(
                     surrounding.variables[j],
                     found.lower[j].item(),
@@ -208,15 +210,8 @@ class OBBT(BoundTransformation):
                 self._record_model(block, bounds, found, saved, config)
 
     def _solve_model(self, surrounding, blocks, config, deadline):
-        embedded = [
-            bounds_.EmbeddedNetwork(b.encoded_network, inputs, outputs, b.name)
-            for b, inputs, outputs in zip(
-                blocks,
-                surrounding.input_columns,
-                surrounding.output_columns,
-                strict=True,
-            )
-        ]
+        functions = zip(surrounding.embedded.functions, blocks, strict=True)
+        embedded = [replace(f, network=b.encoded_network) for f, b in functions]
         cutoff = _cutoff(surrounding, config.objective_cutoff)
         with progress_bars(config.progress or config.tee) as progress:
             try:
@@ -285,8 +280,8 @@ def _cutoff(surrounding, value):
     costs, linear = surrounding.costs[at], surrounding.linear
     reach = np.maximum(np.abs(linear.lower[at]), np.abs(linear.upper[at]))
     terms = float(np.sum(np.abs(costs) * np.minimum(reach, 1.0)))
-    limit = sign * value - surrounding.cost_constant
-    rounding = abs(value) + abs(surrounding.cost_constant)
+    limit = sign * value - surrounding.embedded.constant
+    rounding = abs(value) + abs(surrounding.embedded.constant)
     limit += _CUTOFF_TOLERANCE * max(abs(limit), terms) + _ROUNDING * rounding
     return at, costs, limit
 

@@ -292,7 +292,7 @@ class _ReducedColumns:
 def _objective_weights(name, bounds, surrounding, at):
     """Costs of a block's outputs; an error unless only the objective reads them."""
     block = surrounding.blocks[at]
-    outputs = surrounding.output_columns[at]
+    outputs = surrounding.embedded.functions[at].outputs
     if in_disjunct(block) is not None:
         reason = "it lies in a Disjunct"
     elif surrounding.costs is None:
@@ -311,7 +311,7 @@ def _objective_weights(name, bounds, surrounding, at):
 
 def _other_reader(surrounding, at, bounds):
     """What reads or restricts a block's outputs besides the objective, or None."""
-    block, outputs = surrounding.blocks[at], surrounding.output_columns[at]
+    block, outputs = surrounding.blocks[at], surrounding.embedded.functions[at].outputs
     ids = {id(var): var for var in block.output_vars()}
     if len(ids) < len(outputs):
         return "two outputs are the same Var"

@@ -9,6 +9,7 @@ from pyomo_relu.bounds import CellPartition, LinearModel, affine_pieces, interva
 from pyomo_relu.bounds.cells.refinement import CellRefinement
 from pyomo_relu.bounds.cells.relaxation import CellRelaxation
 from pyomo_relu.errors import BoundsError, InfeasibleError
+from pyomo_relu.linear.embedded import EmbeddedModel, EmbeddedNetwork
 from pyomo_relu.network.pieces import breakpoints
 from tests.networks import chain, residual
 
@@ -117,7 +118,7 @@ def test_guided_refinement_finds_the_minimum():
     assert best - 2e-3 * width <= refinement.values[-1] <= best
     check_cells(partition, -1.0, 1.0, n=500)
     few = CellPartition(bounds)
-    refinement.networks = [(few, *columns, 5)]
+    refinement.partitions, refinement.limits = [few], [5]
     assert refinement.run(tolerance=1e-9) == "cells"
     assert len(few) == 5
     assert refinement.run(tolerance=1e-9, time_limit=0.0) == "time"
@@ -139,8 +140,9 @@ def test_outputs_without_a_price_are_refined_too():
 def relaxed(partition, costs=(0.0, 0.0, 1.0)):
     columns = np.array([0, 1]), np.array([2])
     model = box_and_output(-1.0, 1.0)
-    relaxation = CellRelaxation(model, np.array(costs), [(partition, *columns)])
-    return relaxation.solve()
+    network = EmbeddedNetwork(partition.network, *columns)
+    embedded = EmbeddedModel(model, [network], costs)
+    return CellRelaxation(embedded, [partition]).solve()
 
 
 @pytest.mark.parametrize("costs", [(0.0, 0.0, 1.0), (0.7, -0.4, 1.0), (0.1, 0.0, -1.0)])

@@ -9,13 +9,11 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from pyomo_relu.bounds.crown.interval import interval_bounds
-from pyomo_relu.bounds.relaxation.model import (
-    EmbeddedNetwork,
-    relax_model,
-)
+from pyomo_relu.bounds.relaxation.model import relax_model
 from pyomo_relu.bounds.relaxation.network import relax_layer, relax_window
 from pyomo_relu.errors import BoundsError, InfeasibleError
 from pyomo_relu.linear.box_rows import propagate
+from pyomo_relu.linear.embedded import EmbeddedModel, EmbeddedNetwork
 from pyomo_relu.linear.model import LinearModel
 from pyomo_relu.network import INPUT, Layer, Network, Source
 from tests.random_networks import boxes, networks, random_network, sample
@@ -164,9 +162,8 @@ def test_one_column_may_feed_two_inputs():
         sparse.csr_array((0, 2)), [], [], [-1.0, -np.inf], [1.0, np.inf]
     )
     bounds = interval_bounds(network, -1.0, 1.0)
-    joint, columns = relax_model(
-        model, [EmbeddedNetwork(network, [0, 0], [1])], [bounds]
-    )
+    embedded = EmbeddedModel(model, [EmbeddedNetwork(network, [0, 0], [1])])
+    joint, columns = relax_model(embedded, [bounds])
     values = lifted(network, bounds, columns[0], joint, np.array([0.3, 0.3]))
     values[:2] = 0.3, network.forward([[0.3, 0.3]])[0, 0]
     assert violation(joint, values) < 1e-12

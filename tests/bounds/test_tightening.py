@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from pyomo_relu.bounds.crown.interval import interval_bounds
-from pyomo_relu.bounds.relaxation.model import EmbeddedNetwork
 from pyomo_relu.bounds.tightening import tighten, tighten_model
 from pyomo_relu.errors import (
     BoundsError,
     InfeasibleError,
 )
+from pyomo_relu.linear.embedded import EmbeddedNetwork
 from pyomo_relu.linear.model import LinearModel
 from pyomo_relu.network import load_onnx
 from tests.bounds import obbt_sessions

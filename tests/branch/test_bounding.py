@@ -16,12 +16,13 @@ from pyomo_relu.branch.branch import BranchOptions, branch
 from pyomo_relu.branch.handover import Handover
 from pyomo_relu.branch.joint import build_problem
 from pyomo_relu.branch.nodes import Nodes, OpenNodes
-from pyomo_relu.branch.points.incumbent import FEASIBILITY, Incumbent
+from pyomo_relu.branch.points.incumbent import Incumbent
 from pyomo_relu.branch.points.region import RegionLP
 from pyomo_relu.branch.read import read_model
 from pyomo_relu.branch.tree import Tree
 from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.linear.box_rows import BoxRows, RowPattern
+from pyomo_relu.linear.embedded import FEASIBILITY, EmbeddedModel, EmbeddedNetwork
 from pyomo_relu.linear.model import LinearModel
 from tests.random_networks import networks, random_network
 from tests.search.models import two_networks
@@ -50,14 +51,11 @@ def random_problem(seed, clipped=False):
         tuple(f"c{j}" for j in range(n)),
     )
     costs = rng.normal(size=n).round(1)
-    return build_problem(
-        linear,
-        [second, first],
-        [np.array([3, 2]), np.array([0, 1])],
-        [np.array([5]), np.array([3, 4])],
-        costs,
-        0.7,
-    )
+    functions = [
+        EmbeddedNetwork(second, [3, 2], [5]),
+        EmbeddedNetwork(first, [0, 1], [3, 4]),
+    ]
+    return build_problem(EmbeddedModel(linear, functions, costs, 0.7))
 
 
 def points_of(problem, rng, N):
@@ -84,7 +82,7 @@ def test_row_functions_are_the_modellers_rows(seed):
     problem = random_problem(seed, clipped=True)
     rng = np.random.default_rng(seed)
     points = points_of(problem, rng, 50)
-    full = problem.original.complete(problem.columns, points)
+    full = problem.complete(points)
     linear = problem.original.linear
     values = function_values(problem, points)
     assert values[:, 0] == pytest.approx(problem.original.objective(full), abs=1e-9)
@@ -125,14 +123,8 @@ def test_each_direction_is_bounded_once():
         -np.ones(4),
         np.array([1, 1, np.inf, np.inf]),
     )
-    problem = build_problem(
-        linear,
-        [network],
-        [np.arange(2)],
-        [np.array([2, 3])],
-        np.array([0.0, 0.0, -1.0, 2.0]),
-        0.0,
-    )
+    function = EmbeddedNetwork(network, [0, 1], [2, 3])
+    problem = build_problem(EmbeddedModel(linear, [function], [0.0, 0.0, -1.0, 2.0]))
     # y2, y3 alone (its bound), and -y2 + 2 y3, of which the last row is a multiple
     assert problem.network.n_outputs == 3
     assert sorted(np.unique(problem.factor)) == [-3.0, -2.0, -1.0, 0.1, 1.0] or (
@@ -267,7 +259,7 @@ def test_evaluated_boxes_lose_no_point_below_the_cutoff(seed):
     rng = np.random.default_rng(seed)
     relaxation = Relaxation(problem)
     points = points_of(problem, rng, 3000)
-    full = problem.original.complete(problem.columns, points)
+    full = problem.complete(points)
     feasible = problem.original.violation(full) == 0.0
     points, values = points[feasible], problem.original.objective(full[feasible])
     cutoff = np.median(values) if len(values) else np.inf
@@ -329,7 +321,7 @@ def test_region_lp_gives_feasible_points_no_worse(seed):
     start = incumbent.full[problem.columns]
     better = RegionLP(problem).solve(start)
     assert better is not None
-    full = problem.original.complete(problem.columns, better[None])
+    full = problem.complete(better[None])
     assert problem.original.violation(full)[0] <= FEASIBILITY
     assert problem.original.objective(full)[0] <= values[feasible].min() + 1e-6
 
@@ -339,7 +331,7 @@ def test_points_that_break_a_row_are_not_taken():
     incumbent = Incumbent(problem)
     points = points_of(problem, np.random.default_rng(0), 2000)
     feasible, values = incumbent.offer(points)
-    full = problem.original.complete(problem.columns, points)
+    full = problem.complete(points)
     linear = problem.original.linear
     rows = (linear.matrix @ full.T).T
     off = np.maximum(linear.row_lower - rows, rows - linear.row_upper).max(axis=1)
@@ -430,9 +422,8 @@ def test_twins_that_cancel_are_left_to_milps():
     linear = LinearModel(
         sparse.csr_array((0, 3)), [], [], [-9.0, -9, -np.inf], [9.0, 9, np.inf]
     )
-    problem = build_problem(
-        linear, [twins], [np.arange(2)], [np.array([2])], np.array([0.0, 0, 1]), 0.0
-    )
+    function = EmbeddedNetwork(twins, [0, 1], [2])
+    problem = build_problem(EmbeddedModel(linear, [function], [0.0, 0, 1]))
     result = branch(problem)
     assert result.status == "optimal"
     assert result.value == pytest.approx(1.0)

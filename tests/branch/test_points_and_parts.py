@@ -21,10 +21,11 @@ from pyomo_relu.branch.joint import build_problem
 from pyomo_relu.branch.joint_parts import Substitution, only_outputs, support
 from pyomo_relu.branch.points.assignment import Assignments
 from pyomo_relu.branch.points.budget import Budget
-from pyomo_relu.branch.points.incumbent import FEASIBILITY, Incumbent
+from pyomo_relu.branch.points.incumbent import Incumbent
 from pyomo_relu.branch.read import read_model
 from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.linear.box_rows import BoxRows, RowPattern
+from pyomo_relu.linear.embedded import FEASIBILITY, EmbeddedModel, EmbeddedNetwork
 from pyomo_relu.linear.model import LinearModel
 from pyomo_relu.network import Network
 from tests.branch.test_truth import routing
@@ -137,7 +138,8 @@ def sums_problem(seed=0, factor=1.0):
     )
     costs = np.zeros(8)
     costs[3] = 1.0
-    return build_problem(linear, [network], [np.arange(3)], [np.array([3])], costs, 0)
+    function = EmbeddedNetwork(network, [0, 1, 2], [3])
+    return build_problem(EmbeddedModel(linear, [function], costs))
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -6,10 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyomo_relu.errors import ModelError
+from pyomo_relu.linear.embedded import FEASIBILITY
 from pyomo_relu.model.surrounding import read_surrounding
 from pyomo_relu.network.pieces import region_rows
 from pyomo_relu.search import polish
-from pyomo_relu.search.problem import TOLERANCE, box_problem
+from pyomo_relu.search.ascent import box_model
 from pyomo_relu.search.walk import solve_region, walk
 from tests.networks import chain
 from tests.random_networks import networks
@@ -41,14 +42,17 @@ def test_rows_hold_exactly_on_the_region(network, seed):
 @pytest.mark.parametrize("seed", range(4))
 def test_walk_ends_no_worse_than_every_region_on_a_grid_around(seed):
     network = chain([2, 10, 10, 1], seed=seed)
-    problem = box_problem(network, [1.0], np.zeros(2), -np.ones(2), np.ones(2))
-    start = problem.with_forward_pass(np.array([0.4, -0.1, 0.0]))
+    problem = box_model(network, [1.0], np.zeros(2), -np.ones(2), np.ones(2))
+    start = problem.complete(np.array([0.4, -0.1, 0.0]))
     end = walk(problem, start, rng=0)
-    assert problem.violation(end) <= TOLERANCE
-    assert problem.value(end) <= problem.value(solve_region(problem, start)) + 1e-12
+    assert problem.violation(end) <= FEASIBILITY
+    assert (
+        problem.objective(end)
+        <= problem.objective(solve_region(problem, start)) + 1e-12
+    )
     near = end[:2] + 1e-4 * np.random.default_rng(1).normal(size=(500, 2))
     near = np.clip(near, -1, 1)
-    assert network.forward(near).min() >= problem.value(end) - 2e-5
+    assert network.forward(near).min() >= problem.objective(end) - 2e-5
 
 
 def test_polish_completes_integers_and_links():
@@ -58,8 +62,8 @@ def test_polish_completes_integers_and_links():
     for var, value in zip(surrounding.variables, columns, strict=True):
         var.set_value(value, skip_validation=True)
     assert m.first.forward_error() <= 1e-9 and m.second.forward_error() <= 1e-9
-    assert abs(m.on_outputs.body() - m.on_outputs.upper) <= TOLERANCE
-    assert m.level.body() >= m.level.lower - TOLERANCE
+    assert abs(m.on_outputs.body() - m.on_outputs.upper) <= FEASIBILITY
+    assert m.level.body() >= m.level.lower - FEASIBILITY
     assert m.k.value == round(m.k.value)
     assert objective == pytest.approx(m.cost())
 

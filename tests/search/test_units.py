@@ -10,9 +10,10 @@ from pyomo_relu.branch.branch import BranchOptions, branch
 from pyomo_relu.branch.joint import build_problem
 from pyomo_relu.branch.read import read_model
 from pyomo_relu.linear.box_rows import BoxRows, RowPattern
+from pyomo_relu.linear.embedded import FEASIBILITY, EmbeddedModel, EmbeddedNetwork
 from pyomo_relu.network import Network
 from pyomo_relu.network.scaling import scaled_layers
-from pyomo_relu.search.problem import TOLERANCE, box_problem
+from pyomo_relu.search.ascent import box_model
 from tests import units
 
 #: Each scale, output factor and kind of model at least once.
@@ -40,30 +41,30 @@ def box(scale=1.0, out=1.0):
     given = Network.sequential([[[1.0], [-1.0]], [[1.0, 1.0]]], [[0.0, 0.0], [0.0]])
     layers = scaled_layers(given, (0.0, scale), (0.0, out))
     network = Network(layers, given.inputs, given.outputs, "scaled")
-    return box_problem(network, [1.0], np.zeros(1), [-scale], [scale])
+    return box_model(network, [1.0], np.zeros(1), [-scale], [scale])
 
 
 @pytest.mark.parametrize("scale", [1e-8, 1.0, 1e4, 1e9])
 @pytest.mark.parametrize("out", [1e-7, 1e-3, 1.0, 1e3, 1e7])
 def test_a_violation_is_relative_to_what_can_be(scale, out):
     problem = box(scale, out)
-    good = problem.with_forward_pass([0.5 * scale, 0.0])
-    beyond = problem.with_forward_pass([(1.0 + 1e-3) * scale, 0.0])
-    barely = problem.with_forward_pass([(1.0 + 1e-9) * scale, 0.0])
+    good = problem.complete([0.5 * scale, 0.0])
+    beyond = problem.complete([(1.0 + 1e-3) * scale, 0.0])
+    barely = problem.complete([(1.0 + 1e-9) * scale, 0.0])
     assert problem.violation(good) == 0.0
-    assert problem.violation(good + [0.0, 1e-3 * out]) > TOLERANCE
-    assert problem.violation(good + [0.0, 1e-9 * out]) <= TOLERANCE
-    assert problem.violation(beyond) > TOLERANCE
-    assert problem.violation(barely) <= TOLERANCE
+    assert problem.violation(good + [0.0, 1e-3 * out]) > FEASIBILITY
+    assert problem.violation(good + [0.0, 1e-9 * out]) <= FEASIBILITY
+    assert problem.violation(beyond) > FEASIBILITY
+    assert problem.violation(barely) <= FEASIBILITY
 
 
 @pytest.mark.parametrize("size", [1.0 / 32, 1.0, 50.0])
 def test_ordinary_sizes_are_judged_absolutely(size):
     problem = box(size, size)
-    good = problem.with_forward_pass([0.5 * size, 0.0])
+    good = problem.complete([0.5 * size, 0.0])
     off = problem.violation(good + [0.0, 1e-4])
     assert off == pytest.approx(1e-4)
-    beyond = problem.with_forward_pass([size + 1e-4, 0.0])
+    beyond = problem.complete([size + 1e-4, 0.0])
     assert problem.violation(beyond) == pytest.approx(1e-4)
 
 
@@ -71,8 +72,8 @@ def test_unit_range_is_found_once():
     problem = box(1e5, 1e-7)
     unit = problem.in_unit_range()
     assert not problem.units.identity and unit.units.identity
-    again = box_problem(
-        unit.networks[0],
+    again = box_model(
+        unit.functions[0].network,
         unit.costs[1:],
         unit.costs[:1],
         unit.linear.lower[:1],
@@ -80,10 +81,8 @@ def test_unit_range_is_found_once():
     )
     assert again.units.identity
     point = np.array([3e4, 0.0])
-    there = unit.with_forward_pass(point / problem.units.columns)
-    assert np.array_equal(
-        there * problem.units.columns, problem.with_forward_pass(point)
-    )
+    there = unit.complete(point / problem.units.columns)
+    assert np.array_equal(there * problem.units.columns, problem.complete(point))
 
 
 def test_rows_are_judged_by_their_coefficients_times_ranges():
@@ -96,13 +95,12 @@ def test_rows_are_judged_by_their_coefficients_times_ranges():
         [-1e5, -1e-4, -np.inf],
         [1e5, 1e-4, np.inf],
     )
-    problem = build_problem(
-        linear, [network], [np.arange(2)], [np.array([2])], np.array([0, 0, 1.0]), 0.0
-    )
+    function = EmbeddedNetwork(network, [0, 1], [2])
+    problem = build_problem(EmbeddedModel(linear, [function], [0, 0, 1.0]))
     points = np.array([[5e4, 5e-5], [5e4 + 0.01, 0.0], [0.0, 5e-5 + 1e-11]])
     points = np.vstack([points, [[5e4 + 1.0, 0.0], [0.0, 5e-5 + 1e-9]]])
-    full = problem.original.complete(np.arange(2), points)
-    feasible = problem.original.violation(full) <= TOLERANCE
+    full = problem.complete(points)
+    feasible = problem.original.violation(full) <= FEASIBILITY
     assert feasible.tolist() == [True, True, True, False, False]
 
 
@@ -116,11 +114,10 @@ def test_a_bound_given_for_form_does_not_loosen_a_row():
         [-1.0, -np.inf, 0.0],
         [1.0, np.inf, 1e6],
     )
-    problem = build_problem(
-        linear, [network], [np.array([0])], [np.array([1])], np.array([0, 0, 1.0]), 0.0
-    )
+    function = EmbeddedNetwork(network, [0], [1])
+    model = EmbeddedModel(linear, [function], [0, 0, 1.0])
     full = np.array([[1.0, 1.0, 1.0], [1.0, 1.0, 1.0 - 1e-4]])
-    assert (problem.original.violation(full) <= TOLERANCE).tolist() == [True, False]
+    assert (model.violation(full) <= FEASIBILITY).tolist() == [True, False]
 
 
 # -- objectives of any size ------------------------------------------------------------

@@ -276,19 +276,24 @@ def _named(entry):
 
 
 def _run_raw(model, solver, options, relaxation):
-    matrices = Matrices.of(model)
-    linear, costs = matrices.linear, matrices.costs
-    figures, point = run_raw(solver, linear, True, costs, options)
+
+    given, maximise, variables = _read(model)
+    inner, units = given.in_unit_range(), given.units
+    linear = inner.linear
+    figures, point = run_raw(solver, linear, True, inner.costs, options)
     figures["relaxation_bound"] = None
     if relaxation:
         unlimited = {**options, "work_limit": None}
-        answer, _ = run_raw(solver, linear, False, costs, unlimited)
+        answer, _ = run_raw(solver, linear, False, inner.costs, unlimited)
         if answer["status"] == OPTIMAL:
             figures["relaxation_bound"] = answer["objective"]
     for name in ("objective", "dual_bound", "root_bound", "relaxation_bound"):
-        figures[name] = matrices.value(figures[name])
+        if figures[name] is not None:
+            value = units.objective * figures[name] + given.constant
+            figures[name] = -value if maximise else value
     if point is not None:
-        for var, x in zip(matrices.columns, point.tolist(), strict=True):
+        values = (point * units.columns).tolist()
+        for var, x in zip(variables, values, strict=True):
             var.set_value(round(x) if var.is_integer() else x, skip_validation=True)
     return {
         **figures,
@@ -299,65 +304,46 @@ def _run_raw(model, solver, options, relaxation):
     }
 
 
-@dataclass(frozen=True)
-class Matrices:
-    """A linear Pyomo model as arrays: minimise ``costs x + constant``.
+def _read(model):
+    """A linear Pyomo model as a minimisation, whether it maximises, and its Vars.
 
-    ``sign`` is -1 if the model's own objective is maximised.
+    Returns
+    -------
+    embedded : EmbeddedModel
+    maximise : bool
+    variables : list of VarData
     """
+    import numpy as np
+    from pyomo.core.base import Objective, maximize
+    from pyomo.repn.plugins.standard_form import LinearStandardFormCompiler
 
-    linear: object
-    costs: object
-    constant: float
-    sign: float
-    columns: list
+    from pyomo_relu.linear.embedded import EmbeddedModel
+    from pyomo_relu.linear.model import LinearModel
 
-    @classmethod
-    def of(cls, model):
-        """Read a model; an error if something active in it is not linear."""
-        import numpy as np
-        from pyomo.core.base import Objective, maximize
-        from pyomo.repn.plugins.standard_form import LinearStandardFormCompiler
-
-        from pyomo_relu.bounds import LinearModel
-
-        objectives = list(model.component_data_objects(Objective, active=True))
-        if len(objectives) != 1:
-            raise ModelError(
-                f"'{model.name}' has {len(objectives)} active objectives; one is "
-                "needed. Deactivate the others."
-            )
-        try:
-            form = LinearStandardFormCompiler().write(model, mixed_form=True)
-        except Exception as error:  # the compiler raises several kinds
-            reason = str(error).strip()[:300]
-            raise ModelError(
-                f"'{model.name}' is not linear: {reason}. Apply a formulation such as "
-                "relu.bigm first; for SOS constraints choose a Pyomo solver by name."
-            ) from error
-        kinds = np.array([row.bound_type for row in form.rows], dtype=int)
-        rhs = np.asarray(form.rhs, dtype=float)
-        ends = [var.bounds for var in form.columns]
-        lower = [-math.inf if lo is None else lo for lo, _ in ends]
-        upper = [math.inf if hi is None else hi for _, hi in ends]
-        linear = LinearModel(
-            form.A.tocsr(),
-            np.where(kinds <= 0, rhs, -math.inf),
-            np.where(kinds >= 0, rhs, math.inf),
-            np.array(lower, dtype=float),
-            np.array(upper, dtype=float),
-            np.array([var.is_integer() for var in form.columns], dtype=bool),
+    objectives = list(model.component_data_objects(Objective, active=True))
+    if len(objectives) != 1:
+        raise ModelError(
+            f"'{model.name}' has {len(objectives)} active objectives; one is "
+            "needed. Deactivate the others."
         )
-        return cls(
-            linear,
-            form.c.toarray()[0],
-            float(form.c_offset[0]),
-            -1.0 if objectives[0].sense == maximize else 1.0,
-            list(form.columns),
-        )
-
-    def value(self, minimised):
-        """A value of the minimisation in the model's own sense; None stays None."""
-        if minimised is None:
-            return None
-        return self.sign * (minimised + self.constant)
+    try:
+        form = LinearStandardFormCompiler().write(model, mixed_form=True)
+    except Exception as error:  # the compiler raises several kinds
+        reason = str(error).strip()[:300]
+        raise ModelError(
+            f"'{model.name}' is not linear: {reason}. Apply a formulation such as "
+            "relu.bigm first; for SOS constraints choose a Pyomo solver by name."
+        ) from error
+    kinds = np.array([row.bound_type for row in form.rows], dtype=int)
+    rhs = np.asarray(form.rhs, dtype=float)
+    ends = [var.bounds for var in form.columns]
+    linear = LinearModel(
+        form.A.tocsr(),
+        np.where(kinds <= 0, rhs, -math.inf),
+        np.where(kinds >= 0, rhs, math.inf),
+        [-math.inf if lo is None else lo for lo, _ in ends],
+        [math.inf if hi is None else hi for _, hi in ends],
+        [var.is_integer() for var in form.columns],
+    )
+    embedded = EmbeddedModel(linear, (), form.c.toarray()[0], float(form.c_offset[0]))
+    return embedded, objectives[0].sense == maximize, form.columns

@@ -7,8 +7,8 @@ import numpy as np
 
 from pyomo_relu.bounds.cells.partition import CellPartition
 from pyomo_relu.bounds.cells.relaxation import CellRelaxation
-from pyomo_relu.bounds.relaxation.model import checked_networks
-from pyomo_relu.common.arguments import checked, kind, vector
+from pyomo_relu.bounds.relaxation.model import embedded_records
+from pyomo_relu.common.arguments import checked, kind
 from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.errors import BoundsError
 
@@ -60,9 +60,10 @@ class CellRefinement:
 
     @checked(BoundsError, linear=kind("linear.model", "LinearModel"))
     def __init__(self, linear, costs, networks, solver="highs"):
-        self.linear = linear
-        self.costs = vector("costs", costs, linear.n_columns, BoundsError)
-        self.networks = checked_networks(networks, CellPartition, linear, 4)
+        self.model, self.partitions, limits = embedded_records(
+            linear, costs, networks, CellPartition, 1
+        )
+        self.limits = [limit for (limit,) in limits]
         self.solver = solver
         self.values = []
 
@@ -85,7 +86,7 @@ class CellRefinement:
         """
         deadline = Deadline(time_limit)
         while True:
-            relaxation = self._relaxation()
+            relaxation = CellRelaxation(self.model, self.partitions, self.solver)
             solved = relaxation.solve()
             if solved is None:
                 return "no optimum"
@@ -101,13 +102,13 @@ class CellRefinement:
                 break
         value = relaxation.unit + abs(solved[0])
         idle = np.inf if _divided(solved[1]) else _POSITIVE * value
-        for (partition, _, _, limit), use in zip(self.networks, solved[1], strict=True):
+        for partition, limit, use in self._with(solved[1]):
             partition.merge(limit, use.prices.reduced_costs, idle)
         return reason
 
-    def _relaxation(self):
-        networks = [network[:3] for network in self.networks]
-        return CellRelaxation(self.linear, self.costs, networks, self.solver)
+    def _with(self, uses):
+        """Each partition with the most cells it may have and its use."""
+        return zip(self.partitions, self.limits, uses, strict=True)
 
     def _finished(self, uses, tolerance):
         """Whether the lines are close enough at the relaxation's solution."""
@@ -119,13 +120,13 @@ class CellRefinement:
         """What the objective rises by, at most, if all used cells' lines met."""
         return sum(
             float(use.weight @ partition.gaps_at(use.point) @ use.prices.outputs)
-            for (partition, *_), use in zip(self.networks, uses, strict=True)
+            for partition, _, use in self._with(uses)
         )
 
     def _largest_error(self, uses):
         return max(
             (use.weight * (partition.gaps_at(use.point) @ partition.weight)).max()
-            for (partition, *_), use in zip(self.networks, uses, strict=True)
+            for partition, _, use in self._with(uses)
         )
 
     def _grow(self, uses, tolerance):
@@ -133,7 +134,7 @@ class CellRefinement:
         gain = self._gain(uses)
         return sum(
             _split_used(partition, _GENEROUS * limit, use, gain, tolerance)
-            for (partition, _, _, limit), use in zip(self.networks, uses, strict=True)
+            for partition, limit, use in self._with(uses)
         )
 
 

@@ -62,14 +62,14 @@ def output_terms(cells):
     ]
 
 
-def add_cells(builder, partition, inputs, outputs):
+def add_cells(builder, embedded, partition):
     """Add the relaxation of one network's cells between input and output columns.
 
     Parameters
     ----------
     builder : ModelBuilder
+    embedded : EmbeddedNetwork
     partition : CellPartition
-    inputs, outputs : numpy.ndarray of int
 
     Returns
     -------
@@ -86,7 +86,7 @@ def add_cells(builder, partition, inputs, outputs):
     which = np.tile(np.arange(n), C)
     spread = sparse.csr_array((width, (which, np.arange(C * n))), shape=(n, C * n))
     builder.add_rows(
-        [(inputs, -1.0), (weight, partition.lower.T), (inner, spread)],
+        [(embedded.inputs, -1.0), (weight, partition.lower.T), (inner, spread)],
         np.zeros(n),
         np.zeros(n),
     )
@@ -95,7 +95,11 @@ def add_cells(builder, partition, inputs, outputs):
         steps = step.transpose(1, 0, 2).reshape(n_out, C * n)
         first.append(builder.n_rows)
         builder.add_rows(
-            [(outputs, sign), (weight, -sign * base.T), (inner, -sign * steps)],
+            [
+                (embedded.outputs, sign),
+                (weight, -sign * base.T),
+                (inner, -sign * steps),
+            ],
             np.zeros(n_out),
             np.full(n_out, np.inf),
         )
@@ -183,23 +187,22 @@ class CellRelaxation:
 
     Parameters
     ----------
-    linear : LinearModel
-        The model around the networks; integer columns are relaxed.
-    costs : numpy.ndarray, shape (linear.n_columns,)
-        To be minimised.
-    networks : list of (CellPartition, inputs, outputs)
-        Each with its input and output columns.
+    model : EmbeddedModel
+        Integer columns are relaxed.
+    partitions : list of CellPartition
+        One per function of the model.
     solver : str or Session class
     """
 
-    def __init__(self, linear, costs, networks, solver="highs"):
-        builder = ModelBuilder()
-        first = builder.add_columns(linear.lower, linear.upper)
-        builder.add_rows([(first, linear.matrix)], linear.row_lower, linear.row_upper)
-        self._partitions = [partition for partition, *_ in networks]
-        self._columns = [add_cells(builder, *network) for network in networks]
+    def __init__(self, model, partitions, solver="highs"):
+        builder = ModelBuilder(model.linear.replace(integer=None))
+        self._partitions = partitions
+        self._columns = [
+            add_cells(builder, *pair)
+            for pair in zip(model.functions, partitions, strict=True)
+        ]
         self._model = builder.build()
-        self._costs, self._solver = costs, solver
+        self._costs, self._solver = model.costs, solver
 
     def solve(self):
         """Minimise.

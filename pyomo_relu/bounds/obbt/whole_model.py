@@ -23,9 +23,10 @@ from pyomo_relu.bounds.obbt.run import Targets
 from pyomo_relu.bounds.relaxation.model import relax_model, unit_costs
 from pyomo_relu.bounds.relaxation.network import affine_costs
 from pyomo_relu.bounds.statistics import LayerStatistics, TighteningStatistics
-from pyomo_relu.errors import BoundsError, InfeasibleError
+from pyomo_relu.errors import InfeasibleError
 from pyomo_relu.linear.box_rows import propagate
 from pyomo_relu.linear.column_bounds import bound_free_columns
+from pyomo_relu.linear.embedded import EmbeddedModel
 
 logger = logging.getLogger("pyomo.relu.bounds")
 
@@ -60,22 +61,15 @@ class ModelTightening:
 
     Parameters
     ----------
-    model : LinearModel
-    embedded : sequence of EmbeddedNetwork
+    model : EmbeddedModel
+        Its functions are networks.
     run : OBBTRun
     box_bounds : callable
         ``box_bounds(network, lower, upper) -> NeuronBounds`` on an input box.
     """
 
-    def __init__(self, model, embedded, run, box_bounds):
-        for net in embedded:
-            columns = np.concatenate([net.inputs, net.outputs])
-            if columns.min() < 0 or columns.max() >= model.n_columns:
-                raise BoundsError(
-                    f"{net.name}: column {columns.max()} is not among the model's "
-                    f"{model.n_columns} columns."
-                )
-        self.model, self.embedded = model, list(embedded)
+    def __init__(self, model, run, box_bounds):
+        self.model, self.embedded = model.linear, model.functions
         self.run, self.box_bounds = run, box_bounds
         self.bounds = [None] * len(self.embedded)
         self.order = []
@@ -133,7 +127,7 @@ class ModelTightening:
         lower, upper = self.model.lower[columns], self.model.upper[columns]
         row = LayerStatistics(MODEL, "inputs", -1, columns.size)
         row.width_before = row.width_after = float(np.mean(upper - lower))
-        relaxation, _ = relax_model(self.model, self.embedded, self.bounds)
+        relaxation, _ = self.relaxation()
         wanted = (upper > lower)[:, None] & np.ones((1, 2), dtype=bool)
         size = columns.size
         targets = Targets(
@@ -162,7 +156,7 @@ class ModelTightening:
         row.network = net.name
         targets = layer_targets(net.network, bounds, k, None, row)
         if targets.wanted.any():
-            relaxation, columns = relax_model(self.model, self.embedded, self.bounds)
+            relaxation, columns = self.relaxation()
             layer = net.network.layers[k]
             targets.costs = affine_costs(
                 layer, columns[i], np.arange(layer.size), relaxation.n_columns
@@ -184,6 +178,10 @@ class ModelTightening:
             sorted(set(unbounded)),
             self.statistics,
         )
+
+    def relaxation(self):
+        """The joint relaxation with the bounds in force; see ``relax_model``."""
+        return relax_model(EmbeddedModel(self.model, self.embedded), self.bounds)
 
     # -- helpers -------------------------------------------------------------------
 

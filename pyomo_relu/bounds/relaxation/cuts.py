@@ -21,9 +21,9 @@ import numpy as np
 from scipy import sparse
 
 from pyomo_relu.bounds.neuron_bounds import NeuronBounds
-from pyomo_relu.bounds.relaxation.model import checked_networks
+from pyomo_relu.bounds.relaxation.model import embedded_records
 from pyomo_relu.bounds.relaxation.network import add_big_m_network
-from pyomo_relu.common.arguments import checked, kind, vector
+from pyomo_relu.common.arguments import checked, kind
 from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.errors import BoundsError
 from pyomo_relu.linear.model import ModelBuilder
@@ -143,17 +143,16 @@ class CutRounds:
 
     @checked(BoundsError, linear=kind("linear.model", "LinearModel"))
     def __init__(self, linear, costs, networks, solver="highs"):
-        networks = checked_networks(networks, NeuronBounds, linear, 3)
-        costs = vector("costs", costs, linear.n_columns, BoundsError)
-        builder = ModelBuilder()
-        first = builder.add_columns(linear.lower, linear.upper)
-        builder.add_rows([(first, linear.matrix)], linear.row_lower, linear.row_upper)
-        self.columns = [add_big_m_network(builder, *network) for network in networks]
-        self.networks = [network[0].network for network in networks]
-        self.separators = [NeuronCuts(network[0]) for network in networks]
+        given, bounds, _ = embedded_records(linear, costs, networks, NeuronBounds)
+        builder = ModelBuilder(linear.replace(integer=None))
+        self.columns = [
+            add_big_m_network(builder, b, net.inputs, net.outputs)
+            for net, b in zip(given.functions, bounds, strict=True)
+        ]
+        self.separators = [NeuronCuts(b) for b in bounds]
         self.model = builder.build()
-        self.costs, self.solver = costs, solver
-        self.cuts = [[] for _ in networks]
+        self.costs, self.solver = given.costs, solver
+        self.cuts = [[] for _ in bounds]
         self.values = []
 
     def run(self, max_rounds=20, tolerance=1e-3, violation=1e-4, time_limit=None):
@@ -219,7 +218,7 @@ class CutRounds:
 
     def _entries(self, which, cut):
         """Columns and coefficients of a cut's row."""
-        columns, network = self.columns[which], self.networks[which]
+        columns, network = self.columns[which], self.separators[which].network
         sources = network.layers[cut.layer].sources
         t = np.concatenate([columns.of(s) for s in sources])[cut.terms]
         x, z = columns.post[cut.layer][cut.neuron], columns.z[cut.layer][cut.neuron]

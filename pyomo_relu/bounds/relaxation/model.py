@@ -4,90 +4,55 @@ The surrounding model's columns keep their indices in the joint relaxation; netw
 columns come behind them.  No solver in here.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy import sparse
 
 from pyomo_relu.bounds.relaxation.network import add_network, affine
-from pyomo_relu.common.arguments import each, instance, is_sequence, numbers
-from pyomo_relu.common.wording import counted
-from pyomo_relu.errors import BoundsError, InfeasibleError, NetworkError
+from pyomo_relu.common.arguments import each, instance, is_sequence, vector
+from pyomo_relu.errors import BoundsError, InfeasibleError
+from pyomo_relu.linear.embedded import EmbeddedModel, EmbeddedNetwork
 from pyomo_relu.linear.model import ModelBuilder
-from pyomo_relu.network.network import Network
 
 
-@dataclass(frozen=True)
-class EmbeddedNetwork:
-    """A network between columns of a LinearModel.
+def embedded_records(linear, costs, networks, cls, n_more=0):
+    """The EmbeddedModel of networks that come with records of them.
 
     Parameters
     ----------
-    network : Network
-    inputs : array_like of int, shape (n_inputs,)
-        Columns that hold the network's inputs.
-    outputs : array_like of int, shape (n_outputs,)
-    name : str, optional
-        For messages and statistics; default the network's.
+    linear : LinearModel
+    costs : array_like, shape (linear.n_columns,)
+    networks : sequence of tuple
+        Each of a record with a ``network``, input columns, output columns and
+        ``n_more`` entries.
+    cls : type
+        Of the records.
+
+    Returns
+    -------
+    model : EmbeddedModel
+    records : list of cls
+    more : list of tuple
+        The entries behind the columns.
     """
 
-    network: object
-    inputs: np.ndarray
-    outputs: np.ndarray
-    name: str = None
+    def check(what, entry, error):
+        if not is_sequence(entry) or len(entry) != 3 + n_more:
+            raise error(f"{what} must be a tuple of {3 + n_more} entries.")
+        record = instance(f"{what}[0]", entry[0], cls, error)
+        return EmbeddedNetwork(record.network, *entry[1:3]), record, tuple(entry[3:])
 
-    def __post_init__(self):
-        set_ = object.__setattr__
-        instance("EmbeddedNetwork: network", self.network, Network, NetworkError)
-        for name in ("inputs", "outputs"):
-            set_(self, name, _column_numbers(name, getattr(self, name)))
-        if self.name is None:
-            set_(self, "name", self.network.name)
-        expected = (self.network.n_inputs,), (self.network.n_outputs,)
-        if (self.inputs.shape, self.outputs.shape) != expected:
-            raise BoundsError(
-                f"{self.name}: the network has "
-                f"{counted(self.network.n_inputs, 'input')} and "
-                f"{counted(self.network.n_outputs, 'output')}, but got "
-                f"columns for {self.inputs.size} and {self.outputs.size}."
-            )
+    found = each(check)("networks", networks, BoundsError)
+    functions, records, more = ([entry[i] for entry in found] for i in range(3))
+    costs = vector("costs", costs, linear.n_columns, BoundsError)
+    return EmbeddedModel(linear, functions, costs), records, more
 
 
-def _column_numbers(what, value):
-    array = numbers(f"EmbeddedNetwork: {what}", value, BoundsError)
-    if not np.all((array >= 0) & (array == np.rint(array)) & np.isfinite(array)):
-        raise BoundsError(f"EmbeddedNetwork: {what} must be column numbers: {array}.")
-    return array.astype(int)
-
-
-def checked_networks(networks, cls, linear, length):
-    """Tuples (record of a network, input columns, output columns, ...) of a model."""
-    test = each(
-        lambda what, entry, error: _columns_of(what, entry, cls, linear, length)
-    )
-    return test("networks", networks, BoundsError)
-
-
-def _columns_of(what, entry, cls, linear, length):
-    if not is_sequence(entry) or len(entry) != length:
-        raise BoundsError(f"{what} must be a tuple of {length} entries.")
-    record = instance(f"{what}[0]", entry[0], cls, BoundsError)
-    net = EmbeddedNetwork(record.network, entry[1], entry[2])
-    if max([*net.inputs, *net.outputs]) >= linear.n_columns:
-        raise BoundsError(
-            f"{what}: the model has {counted(linear.n_columns, 'column')}, counted "
-            "from 0."
-        )
-    return (record, net.inputs, net.outputs, *entry[3:])
-
-
-def relax_model(model, embedded, bounds):
+def relax_model(model, bounds):
     """The joint relaxation of a linear model and the networks in it.
 
     Parameters
     ----------
-    model : LinearModel
-    embedded : sequence of EmbeddedNetwork
+    model : EmbeddedModel
     bounds : sequence of (NeuronBounds or None)
         A network without bounds is left out: its outputs are then free.
 
@@ -96,9 +61,9 @@ def relax_model(model, embedded, bounds):
     relaxation : LinearModel
     columns : list of (NetworkColumns or None)
     """
-    builder = ModelBuilder()
-    lower, upper = np.array(model.lower), np.array(model.upper)
-    for net, b in zip(embedded, bounds, strict=True):
+    linear = model.linear
+    lower, upper = np.array(linear.lower), np.array(linear.upper)
+    for net, b in zip(model.functions, bounds, strict=True):
         if b is not None:
             np.maximum.at(lower, net.inputs, b.input_lower)
             np.minimum.at(upper, net.inputs, b.input_upper)
@@ -107,14 +72,12 @@ def relax_model(model, embedded, bounds):
     crossed = np.flatnonzero(lower > upper)
     if crossed.size:
         raise InfeasibleError(
-            f"{model.name(crossed[0])} must lie in [{lower[crossed[0]]}, "
+            f"{linear.name(crossed[0])} must lie in [{lower[crossed[0]]}, "
             f"{upper[crossed[0]]}], which is empty: the model's constraints and "
             "bounds contradict the networks."
         )
-    everything = builder.add_columns(lower, upper, model.integer)
-    builder.add_rows([(everything, model.matrix)], model.row_lower, model.row_upper)
-    result = []
-    for net, b in zip(embedded, bounds, strict=True):
+    builder, result = ModelBuilder(linear.replace(lower=lower, upper=upper)), []
+    for net, b in zip(model.functions, bounds, strict=True):
         result.append(None if b is None else _add(builder, net, b, lower, upper))
     return builder.build(), result
 

@@ -14,7 +14,6 @@ import numpy as np
 from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.errors import ReLUError
 from pyomo_relu.linear.tolerances import INTEGRALITY
-from pyomo_relu.search.problem import Problem
 from pyomo_relu.search.project import nearest_linear_point
 from pyomo_relu.search.trust_region import approach, sample_scales
 from pyomo_relu.search.walk import solve_region
@@ -51,15 +50,8 @@ class Assignments:
         self.problem = p = problem
         self.incumbent = incumbent
         o = p.original
-        self._problem = Problem(
-            o.linear,
-            o.costs,
-            tuple(o.networks),
-            tuple(o.input_columns),
-            tuple(o.output_columns),
-            o.units,
-        )
-        self._integers = np.flatnonzero(o.linear.integer)
+        self._model = replace(o, constant=0.0, known_units=o.units)
+        self._integers = np.flatnonzero(self._model.linear.integer)
         free = p.integer & (p.lower < p.upper)
         self.useful = bool(free.any()) and not p.is_box
         self._moving = p.columns[free]
@@ -107,7 +99,7 @@ class Assignments:
 
     def _integer_values(self, points, columns):
         """Rounded values of the integer columns of points of (x, z)."""
-        full = np.zeros((len(points), self._problem.n_columns))
+        full = np.zeros((len(points), self._model.n_columns))
         full[:, columns] = points
         return np.round(full[:, self._integers])
 
@@ -116,7 +108,7 @@ class Assignments:
         full = self.incumbent.full
         if full is None:
             return None
-        linear = self._problem.linear
+        linear = self._model.linear
         values = np.round(full[self._integers])
         if self._around is None or not np.array_equal(values, self._around):
             self._around = values
@@ -143,7 +135,7 @@ class Assignments:
         Up before down, because what is taken on often replaces something; then pairs,
         which exchange two things.
         """
-        linear, moving = self._problem.linear, self._rng.permutation(self._moving)
+        linear, moving = self._model.linear, self._rng.permutation(self._moving)
         values = np.round(full)
         up = [(j, 1.0) for j in moving if values[j] + 1.0 <= linear.upper[j]]
         down = [(j, -1.0) for j in moving if values[j] - 1.0 >= linear.lower[j]]
@@ -156,7 +148,7 @@ class Assignments:
         if key in self._tried:
             return
         self._tried.add(key)
-        linear = self._problem.linear
+        linear = self._model.linear
         lower, upper = linear.lower.copy(), linear.upper.copy()
         if np.any(values < lower[self._integers] - INTEGRALITY) or np.any(
             values > upper[self._integers] + INTEGRALITY
@@ -165,7 +157,7 @@ class Assignments:
         lower[self._integers] = upper[self._integers] = values
         none = np.zeros(linear.n_columns, dtype=bool)
         fixed = linear.replace(lower=lower, upper=upper, integer=none)
-        problem = replace(self._problem, linear=fixed)
+        model = replace(self._model, linear=fixed)
         clock, scales = Deadline(_SECONDS), self._scales()
         n = self.problem.n_inputs
         inputs = self.problem.columns[:n]
@@ -178,8 +170,8 @@ class Assignments:
             return
         if start is None:
             return
-        point, _ = approach(problem, scales, start, clock)
-        point = solve_region(problem, point, clock.left(_SECONDS))
+        point, _ = approach(model, scales, start, clock)
+        point = solve_region(model, point, clock.left(_SECONDS))
         if point is not None:
             self.incumbent.offer(point[self.problem.columns][None])
 
@@ -188,13 +180,13 @@ class Assignments:
         if self._made_scales is None:
             p, n = self.problem, self.problem.n_inputs
             inputs = p.columns[:n]
-            width = np.ones(self._problem.n_columns)
+            width = np.ones(self._model.n_columns)
             edge = p.upper[:n] - p.lower[:n]
             width[inputs] = np.where(edge > 0, edge, 1.0)
-            points = np.zeros((_SAMPLE, self._problem.n_columns))
+            points = np.zeros((_SAMPLE, self._model.n_columns))
             points[:, inputs] = self._rng.uniform(
                 p.lower[:n], p.upper[:n], (_SAMPLE, n)
             )
-            points = self._problem.with_forward_pass(points)
-            self._made_scales = sample_scales(self._problem, points, width)
+            points = self._model.complete(points)
+            self._made_scales = sample_scales(self._model, points, width)
         return self._made_scales

@@ -1,5 +1,7 @@
 """The best feasible point so far: candidates are completed, verified and improved."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from pyomo_relu.branch.points.region import RegionLP
@@ -8,7 +10,6 @@ from pyomo_relu.errors import ReLUError
 from pyomo_relu.linear.tolerances import FEASIBILITY
 from pyomo_relu.search.ascent import minimise_over_box
 from pyomo_relu.search.methods import METHODS
-from pyomo_relu.search.problem import Problem
 from pyomo_relu.search.searcher import Searcher
 
 #: Random points evaluated before branching, and starts and steps of a descent.
@@ -60,10 +61,9 @@ class Incumbent:
         p = self.problem
         points = np.clip(points, p.lower, p.upper)
         points[:, p.integer] = np.round(points[:, p.integer])
-        original = p.original
-        full = original.complete(p.columns, points)
-        values = original.objective(full)
-        feasible = original.violation(full) <= FEASIBILITY
+        full = p.complete(points)
+        values = p.original.objective(full)
+        feasible = p.original.violation(full) <= FEASIBILITY
         best = np.where(feasible & np.isfinite(values), values, np.inf)
         if best.size and best.min() < self.value:
             at = int(best.argmin())
@@ -149,15 +149,8 @@ class Incumbent:
         try:
             if self._searcher is None:
                 o = self.problem.original
-                problem = Problem(
-                    o.linear,
-                    o.costs,
-                    tuple(o.networks),
-                    tuple(o.input_columns),
-                    tuple(o.output_columns),
-                    o.units,
-                )
-                self._searcher = Searcher(problem, Deadline(seconds), seed)
+                model = replace(o, constant=0.0, known_units=o.units)
+                self._searcher = Searcher(model, Deadline(seconds), seed)
             self._searcher.clock = Deadline(seconds)
             METHODS["ascent"](self._searcher)
         except ReLUError:
