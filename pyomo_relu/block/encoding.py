@@ -9,7 +9,7 @@ from pyomo.core.base.var import Var
 from pyomo.core.expr.numeric_expr import LinearExpression
 from pyomo.gdp import Disjunct
 
-from pyomo_relu.block.applications import current_application, next_stamp
+from pyomo_relu.block.applications import next_stamp
 from pyomo_relu.block.rows import NetworkColumns
 from pyomo_relu.block.var_bounds import TightenedVars
 from pyomo_relu.common.transaction import on_rollback
@@ -112,10 +112,11 @@ class Encoding(AutoSlots.Mixin):
 
     # -- attaching and removing ----------------------------------------------------
 
-    def attach(self, name, protected):
+    def attach(self, name, protected, application):
         """Put everything in force: the block's model changes here and only here.
 
-        ``protected`` holds ids of Vars whose bounds stay as they are.
+        ``protected`` holds ids of Vars whose bounds stay as they are; ``application``
+        is the Application that it belongs to.
         """
         self.replaced = [row for row in self.replaced if row.active]
         on_rollback(self._take_off)
@@ -130,7 +131,7 @@ class Encoding(AutoSlots.Mixin):
         if self.block.owns("outputs"):
             ends = bounds.lower[-1], bounds.upper[-1]
             self._tighten(self.columns.pre[-1], *ends, protected)
-        self.application, self.stamp = current_application(), next_stamp()
+        self.application, self.stamp = application, next_stamp()
         self.columns = None  # only needed while encoding; clones need not carry it
         self.block.record.encoding = self
 
@@ -167,10 +168,10 @@ class Encoding(AutoSlots.Mixin):
 
     # -- what the block calls ------------------------------------------------------
 
-    def outdated(self):
+    def outdated(self, reading=None):
         """What the coefficients rest on and the model no longer has, or None."""
         for conditions in self.conditions:
-            void = conditions.violated()
+            void = conditions.violated(reading=reading)
             if void is not None:
                 return void
         if self.copied is not None:

@@ -21,14 +21,12 @@ from pyomo.core.base.component import ComponentData
 from pyomo.core.expr.visitor import identify_variables
 from pyomo.gdp import Disjunct
 
-from pyomo_relu import bounds as bounds_
-from pyomo_relu.block.applications import application, describe_application
+from pyomo_relu.block.applications import Call
 from pyomo_relu.block.block import ReLUNetworkBlockData
 from pyomo_relu.block.bounds_runs import release_void_bounds
 from pyomo_relu.block.encoding import Encoding
 from pyomo_relu.common.documentation import show_module_docstring
 from pyomo_relu.common.model_building import pause_garbage_collection
-from pyomo_relu.common.model_reading import model_read_once
 from pyomo_relu.common.options import read_options
 from pyomo_relu.common.transaction import transaction
 from pyomo_relu.common.wording import counted
@@ -39,6 +37,7 @@ from pyomo_relu.model.unit_copies import copy_of
 from pyomo_relu.model.unit_rows import RewrittenRows
 from pyomo_relu.transform.options import declare_fixed_inputs, declare_targets
 from pyomo_relu.transform.parts.ceilings import check_ceilings
+from pyomo_relu.transform.parts.plan import Plan
 from pyomo_relu.transform.parts.resolution import leave_out_unresolved, warn_of_leak
 from pyomo_relu.transform.parts.unit_range import in_unit_range
 
@@ -66,25 +65,39 @@ class NetworkFormulation(Transformation):
 
     # -- hooks ---------------------------------------------------------------------
 
-    def _encode(self, encoding, config):
+    def _encode(self, encoding, plan):
         """Add all rows of one network block to ``encoding``."""
         for k in range(len(encoding.network.layers) - 1):
             for i in encoding.encode_stable(k):
-                self._encode_neuron(encoding, k, i, config)
+                self._encode_neuron(encoding, k, i, plan.config)
 
     def _encode_neuron(self, encoding, k, i, config):
         """Add the rows of unstable neuron i of activation layer k."""
         raise NotImplementedError(f"{type(self).__name__} has no neuron encoding.")
 
-    def _prepare(self, model, blocks, config):
-        """Act once before the blocks are encoded, one after the other."""
+    def _prepare(self, model, blocks, plan):
+        """What is decided before the blocks are encoded, one after the other.
 
-    def _bounds(self, block, config):
-        """The NeuronBounds to encode with and {(layer, neuron): source} of given M."""
-        return block.neuron_bounds(config.assume_fixed_vars_permanent), {}
+        Parameters
+        ----------
+        model : Block
+        blocks : list of ReLUNetworkBlockData
+        plan : Plan
+            Options, and nothing decided.
+
+        Returns
+        -------
+        Plan
+            The same one, or one of a class derived from it.
+        """
+        return plan
+
+    def _bounds(self, block, plan):
+        """The NeuronBounds to encode with and {(layer, neuron, side): source} of M."""
+        return plan.neuron_bounds(block), {}
 
     @staticmethod
-    def outdated(encoding):
+    def outdated(encoding, reading=None):
         """Why the encoding no longer fits the model it is part of, or None.
 
         For formulations that rest on more than the input box; ``forward_error()`` asks.
@@ -100,26 +113,29 @@ class NetworkFormulation(Transformation):
         """What ``description()`` must not leave out, such as a changed function."""
         return ""
 
-    def _finish(self, encoding, config):
+    def _finish(self, encoding, plan):
         """Act on the attached encoding."""
 
     # -- applying ------------------------------------------------------------------
 
-    @transaction
     def _apply_to(self, model, **kwds):
-        with model_read_once(), application():
-            return self._apply(model, kwds)
+        return self.apply_within(Call(), model, **kwds)
 
-    def _apply(self, model, kwds):
+    @transaction
+    def apply_within(self, call, model, **kwds):
+        """As ``apply_to``, as a part of another call."""
         config = read_options(self.NAME, self.CONFIG, kwds, none=self.NONE_ALLOWED)
         if config.reverse is not None:
             return self._undo(model, config.reverse)
-        describe_application(type(self), model, config)
+        call.application.describe(type(self), model, config)
         blocks = self._untransformed(model, config)
-        release_void_bounds(blocks, config.assume_fixed_vars_permanent)
+        fixed = config.assume_fixed_vars_permanent
+        release_void_bounds(blocks, fixed, call.reading)
         with pause_garbage_collection():
-            self._prepare(model, blocks, config)
-            _rewrite_rows([self._transform_block(block, config) for block in blocks])
+            plan = Plan(config, call)
+            if blocks:
+                plan = self._prepare(model, blocks, plan)
+            _rewrite_rows([self._transform_block(block, plan) for block in blocks])
         return ReverseTransformationToken(
             type(self), model, config.targets or [model], {"blocks": blocks}
         )
@@ -143,20 +159,21 @@ class NetworkFormulation(Transformation):
             )
         return fresh
 
-    def _transform_block(self, block, config):
-        bounds, given = self._bounds(block, config)
+    def _transform_block(self, block, plan):
+        bounds, given = self._bounds(block, plan)
         check_ceilings(type(self), block, bounds)
         encoding = Encoding(type(self), block, bounds)
         encoding.given.update(given)
         protected = protected_vars(block)
         view = in_unit_range(encoding, protected)
-        self._encode(view, config)
+        self._encode(view, plan)
         if view is not encoding:
             view.add_affine_rows()
         leave_out_unresolved(self.NAME, view)
         name = f"_pyomo_{self.NAME.replace('.', '_')}_reformulation"
-        encoding.attach(unique_component_name(block, name), protected)
-        self._finish(encoding, config)
+        name = unique_component_name(block, name)
+        encoding.attach(name, protected, plan.call.application)
+        self._finish(encoding, plan)
         warn_of_leak(self.NAME, encoding)
         logger.debug(f"{block.name}: {encoding.description()}")
         return encoding
@@ -317,14 +334,6 @@ def _rewrite_rows(encodings):
     rewritten.multiply_objective(model, sizes)
     if any(encoding.copied is not None for encoding in encodings):
         rewritten.rewrite(modellers_rows(model), sizes)
-
-
-def crown_on_block(block, assume_fixed_vars_permanent):
-    """CROWN's bounds for a block's present inputs, within those in force."""
-    bounds = block.neuron_bounds(assume_fixed_vars_permanent)
-    return bounds_.crown_bounds(
-        bounds.network, bounds.input_lower, bounds.input_upper, bounds
-    )
 
 
 def protected_vars(block):

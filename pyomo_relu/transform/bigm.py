@@ -75,9 +75,9 @@ class BigM(NetworkFormulation):
     CONFIG = declare_given_m(NetworkFormulation.CONFIG())
     HANDLES_CEILINGS = True
 
-    def _bounds(self, block, config):
-        bounds, _given = super()._bounds(block, config)
-        return tightened_by_given_m(block, bounds, config.bigM)
+    def _bounds(self, block, plan):
+        bounds, _ = super()._bounds(block, plan)
+        return tightened_by_given_m(block, bounds, plan.config.bigM)
 
     def _encode_neuron(self, encoding, k, i, config):
         encode_big_m(encoding, k, i)

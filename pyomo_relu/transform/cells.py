@@ -40,7 +40,9 @@ model; Zhang et al., NeurIPS 2018 (CROWN); input-space branching as in verificat
 """
 
 import logging
+from dataclasses import dataclass
 
+from pyomo.common.collections import ComponentMap, ComponentSet
 from pyomo.common.config import (
     Bool,
     ConfigValue,
@@ -65,11 +67,11 @@ from pyomo_relu.model.surrounding import read_surrounding, warn_of_left_out
 from pyomo_relu.transform.base import (
     NetworkFormulation,
     check_encoded,
-    crown_on_block,
 )
 from pyomo_relu.transform.parts.cell_rows import encode_cells, set_cell_start
 from pyomo_relu.transform.parts.chained import outputs_bounded
 from pyomo_relu.transform.parts.given_m import declare_given_m, tightened_by_given_m
+from pyomo_relu.transform.parts.plan import Plan
 
 logger = logging.getLogger("pyomo.relu")
 
@@ -158,6 +160,25 @@ def _declare_cells(config):
     return config
 
 
+@dataclass(frozen=True)
+class CellPlan(Plan):
+    """The cells of each block.
+
+    Attributes
+    ----------
+    partitions : ComponentMap
+        From block to (NeuronBounds, given M, CellPartition).
+    dropped : ComponentSet
+        Blocks whose neurons are left out.
+    conditions : ModelConditions or None
+        What the cells rest on, with ``scope="model"``.
+    """
+
+    partitions: ComponentMap
+    dropped: ComponentSet
+    conditions: ModelConditions | None
+
+
 @TransformationFactory.register(
     "relu.cells", doc="Encode ReLU network blocks with cells of the input box"
 )
@@ -171,18 +192,16 @@ class Cells(NetworkFormulation):
 
     # -- choosing the cells --------------------------------------------------------
 
-    def _prepare(self, model, blocks, config):
-        self._partitions, self._dropped, self._conditions = {}, set(), None
-        if not blocks:
-            return
-        fixed = config.assume_fixed_vars_permanent
-        surrounding = read_surrounding(blocks[0].model(), blocks, fixed)
+    def _prepare(self, model, blocks, plan):
+        config, reading = plan.config, plan.call.reading
+        partitions, dropped, conditions = ComponentMap(), ComponentSet(), None
+        surrounding = read_surrounding(model.model(), blocks, plan.fixed_permanent)
         if config.scope == "model":
             warn_of_left_out(surrounding, self.NAME)
-            self._conditions = ModelConditions(blocks[0].model(), surrounding)
+            conditions = ModelConditions(model.model(), surrounding)
         read = variables_read(surrounding)
         networks = []
-        with outputs_bounded() as note:
+        with outputs_bounded(reading) as note:
             for at, block in enumerate(blocks):
                 columns = (
                     surrounding.input_columns[at],
@@ -194,19 +213,20 @@ class Cells(NetworkFormulation):
                     else None
                 )
                 bounds, given = tightened_by_given_m(
-                    block, crown_on_block(block, fixed), config.bigM
+                    block, plan.crown_bounds(block), config.bigM
                 )
                 note(block, bounds)
                 partition, limit = self._first_cells(block, bounds, rows, config)
-                self._partitions[id(block)] = bounds, given, partition
+                partitions[block] = bounds, given, partition
                 networks.append((partition, *columns, limit))
                 if (
                     config.drop_neurons
                     and partition.exact
-                    and neurons_read(block, read) is None
+                    and neurons_read(block, read, reading) is None
                 ):
-                    self._dropped.add(id(block))
+                    dropped.add(block)
         self._refine(surrounding, networks, config)
+        return CellPlan(config, plan.call, partitions, dropped, conditions)
 
     def _first_cells(self, block, bounds, rows, config):
         """The partition to start from, and how many cells it may have."""
@@ -251,8 +271,8 @@ class Cells(NetworkFormulation):
 
     # -- encoding ------------------------------------------------------------------
 
-    def _bounds(self, block, config):
-        bounds, given, partition = self._partitions[id(block)]
+    def _bounds(self, block, plan):
+        bounds, given, partition = plan.partitions[block]
         union = bounds_.NeuronBounds(
             bounds.network,
             [a.min(axis=0) for a in partition.lowers],
@@ -270,17 +290,16 @@ class Cells(NetworkFormulation):
             if ends[side][k][i] == before[side][k][i]  # the cells' may be tighter
         }
 
-    def _encode(self, encoding, config):
-        *_, partition = self._partitions[id(encoding.block)]
-        with_neurons = id(encoding.block) not in self._dropped
-        encode_cells(encoding, partition, with_neurons)
-        encoding.details["conditions"] = self._conditions
+    def _encode(self, encoding, plan):
+        *_, partition = plan.partitions[encoding.block]
+        encode_cells(encoding, partition, encoding.block not in plan.dropped)
+        encoding.details["conditions"] = plan.conditions
 
     @staticmethod
-    def outdated(encoding):
+    def outdated(encoding, reading=None):
         """What the cells rest on and the model no longer has."""
         conditions = encoding.details["conditions"]
-        void = None if conditions is None else conditions.violated()
+        void = None if conditions is None else conditions.violated(reading=reading)
         if void is None and not encoding.details["with_neurons"]:
             void = absent_neuron_read(encoding.block)
         return void

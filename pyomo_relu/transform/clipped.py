@@ -81,11 +81,11 @@ class Clipped(NetworkFormulation):
     CONFIG = _declare_ceiling(declare_given_m(NetworkFormulation.CONFIG()))
     HANDLES_CEILINGS = True
 
-    def _bounds(self, block, config):
-        bounds, _ = super()._bounds(block, config)
-        if config.ceiling is not None:
-            bounds = self._with_ceilings(block, bounds, config)
-        return tightened_by_given_m(block, bounds, config.bigM)
+    def _bounds(self, block, plan):
+        bounds, _ = super()._bounds(block, plan)
+        if plan.config.ceiling is not None:
+            bounds = self._with_ceilings(block, bounds, plan.config)
+        return tightened_by_given_m(block, bounds, plan.config.bigM)
 
     def _with_ceilings(self, block, bounds, config):
         """The bounds of the network with effective ceilings, if there are any."""
@@ -132,10 +132,10 @@ class Clipped(NetworkFormulation):
     def _encode_neuron(self, encoding, k, i, config):
         encode_big_m(encoding, k, i)
 
-    def _finish(self, encoding, config):
+    def _finish(self, encoding, plan):
         if encoding.network == encoding.block.network:
             return
-        original, _ = NetworkFormulation._bounds(self, encoding.block, config)
+        original, _ = NetworkFormulation._bounds(self, encoding.block, plan)
         low, high = bounds_.output_movement(original, encoding.bounds)
         encoding.details["output_movement"] = low, high
         at = int(np.argmax(np.maximum(-low, high)))

@@ -25,7 +25,9 @@ programming formulations for trained neural networks", Mathematical Programming 
 """
 
 import logging
+from dataclasses import dataclass
 
+from pyomo.common.collections import ComponentMap
 from pyomo.common.config import (
     ConfigValue,
     NonNegativeInt,
@@ -43,6 +45,7 @@ from pyomo_relu.transform.base import NetworkFormulation, check_encoded
 from pyomo_relu.transform.bigm import encode_big_m
 from pyomo_relu.transform.parts.chained import outputs_bounded
 from pyomo_relu.transform.parts.given_m import declare_given_m, tightened_by_given_m
+from pyomo_relu.transform.parts.plan import Plan
 
 logger = logging.getLogger("pyomo.relu")
 
@@ -84,6 +87,14 @@ def _declare_cuts(config):
     return config
 
 
+@dataclass(frozen=True)
+class CutPlan(Plan):
+    """For each block its bounds, with the given M among them, and its cuts."""
+
+    bounds: ComponentMap
+    cuts: ComponentMap
+
+
 @TransformationFactory.register(
     "relu.cuts", doc="Encode ReLU network blocks with big-M rows and ideal cuts"
 )
@@ -95,30 +106,31 @@ class Cuts(NetworkFormulation):
     CONFIG = _declare_cuts(declare_given_m(NetworkFormulation.CONFIG()))
     HANDLES_CEILINGS = True
 
-    def _prepare(self, model, blocks, config):
-        self._found, self._cuts = {}, {}
-        with outputs_bounded() as note:
+    def _prepare(self, model, blocks, plan):
+        found, bigM = ComponentMap(), plan.config.bigM
+        with outputs_bounded(plan.call.reading) as note:
             for block in blocks:
-                bounds, _ = super()._bounds(block, config)
-                found = tightened_by_given_m(block, bounds, config.bigM)
-                self._found[id(block)] = found
-                note(block, found[0])
-        if not blocks:
-            return
-        surrounding = read_surrounding(
-            blocks[0].model(), blocks, config.assume_fixed_vars_permanent
-        )
+                bounds = plan.neuron_bounds(block)
+                found[block] = tightened_by_given_m(block, bounds, bigM)
+                note(block, found[block][0])
+        cuts = self._find_cuts(blocks, found, plan)
+        return CutPlan(plan.config, plan.call, found, cuts)
+
+    def _find_cuts(self, blocks, found, plan):
+        """ComponentMap from block to the list of its cuts."""
+        config, model = plan.config, blocks[0].model()
+        surrounding = read_surrounding(model, blocks, plan.fixed_permanent)
         if surrounding.costs is None:
             logger.warning(
-                f"{self.NAME}: '{blocks[0].model().name}' has no single linear "
+                f"{self.NAME}: '{model.name}' has no single linear "
                 "objective, so no rows are added to those of relu.bigm."
             )
-            return
+            return ComponentMap()
         rounds = bounds_.CutRounds(
             surrounding.linear,
             surrounding.costs,
             [
-                (self._found[id(block)][0], inputs, outputs)
+                (found[block][0], inputs, outputs)
                 for block, inputs, outputs in zip(
                     blocks,
                     surrounding.input_columns,
@@ -131,21 +143,21 @@ class Cuts(NetworkFormulation):
         reason = rounds.run(
             config.max_rounds, config.tolerance, time_limit=config.time_limit
         )
-        self._cuts = {id(b): cuts for b, cuts in zip(blocks, rounds.cuts, strict=True)}
         ends = [f"{v:.6g}" for v in (rounds.values or [float("nan")])]
         logger.info(
             f"{self.NAME}: {counted(sum(map(len, rounds.cuts)), 'row')} after "
             f"{counted(len(rounds.values), 'solve')} ({reason}), relaxation {ends[0]} "
             f"to {ends[-1]}"
         )
+        return ComponentMap(zip(blocks, rounds.cuts, strict=True))
 
-    def _bounds(self, block, config):
-        return self._found[id(block)]
+    def _bounds(self, block, plan):
+        return plan.bounds[block]
 
-    def _encode(self, encoding, config):
-        super()._encode(encoding, config)
+    def _encode(self, encoding, plan):
+        super()._encode(encoding, plan)
         columns, units, numbers = encoding.columns, encoding.units, {}
-        for cut in self._cuts.get(id(encoding.block), []):
+        for cut in plan.cuts.get(encoding.block, []):
             k, i = cut.layer, cut.neuron
             layer = encoding.network.layers[k]
             terms = [var for source in layer.sources for var in columns.of(source)]

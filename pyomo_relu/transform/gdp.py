@@ -122,16 +122,18 @@ class Gdp(NetworkFormulation):
     HANDLES_CEILINGS = True
     NONE_ALLOWED = ("gdp_transformation",)
 
-    def _bounds(self, block, config):
-        bounds, _ = super()._bounds(block, config)
-        return tightened_by_given_m(block, bounds, config.bigM)
+    def _bounds(self, block, plan):
+        bounds, _ = super()._bounds(block, plan)
+        return tightened_by_given_m(block, bounds, plan.config.bigM)
 
-    def _encode(self, encoding, config):
-        _gdp_transformation(config)  # a wrong name is an error before anything is done
+    def _encode(self, encoding, plan):
+        _gdp_transformation(
+            plan.config
+        )  # a wrong name is an error before anything is done
         new = encoding.reformulation
         new.disjuncts = Disjunct(Any)
         new.disjunctions = GuardedDisjunctions(Any)
-        super()._encode(encoding, config)
+        super()._encode(encoding, plan)
 
     def _encode_neuron(self, encoding, k, i, config):
         lower = float(encoding.bounds.lower[k][i])
@@ -168,8 +170,8 @@ class Gdp(NetworkFormulation):
         else:
             encoding.add_row((k, i, "above"), *slack, lower=0.0)
 
-    def _finish(self, encoding, config):
-        disjunctions = encoding.reformulation.disjunctions
+    def _finish(self, encoding, plan):
+        config, disjunctions = plan.config, encoding.reformulation.disjunctions
         transformation = _gdp_transformation(config)
         if transformation is not None and len(disjunctions):
             try:

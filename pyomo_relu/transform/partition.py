@@ -86,12 +86,12 @@ class Partition(NetworkFormulation):
     CONFIG = _declare_partition(declare_given_m(NetworkFormulation.CONFIG()))
     HANDLES_CEILINGS = True
 
-    def _bounds(self, block, config):
-        bounds, _ = super()._bounds(block, config)
-        return tightened_by_given_m(block, bounds, config.bigM)
+    def _bounds(self, block, plan):
+        bounds, _ = super()._bounds(block, plan)
+        return tightened_by_given_m(block, bounds, plan.config.bigM)
 
-    def _encode(self, encoding, config):
-        counts = _parts_per_layer(encoding, config.n_parts)
+    def _encode(self, encoding, plan):
+        counts = _parts_per_layer(encoding, plan.config.n_parts)
         new = encoding.reformulation
         new.part_sum = Var(Any, dense=False)
         new.active_part_sum = Var(Any, dense=False)
@@ -105,7 +105,7 @@ class Partition(NetworkFormulation):
                 parts = []
                 if n_parts != 1 and not clipped and encoding.network.layers[k].sources:
                     terms = terms or SourceTerms(encoding, k)
-                    parts = split_terms(terms, i, n_parts, config.split)
+                    parts = split_terms(terms, i, n_parts, plan.config.split)
                 if len(parts) > 1:
                     _encode_parts(encoding, k, i, terms, parts)
                 else:

@@ -25,6 +25,9 @@ Sources: Serra, Kumar and Ramalingam, "Lossless compression of deep neural netwo
 CPAIOR 2020; Plate et al., arXiv 2502.03016, eq. (5).
 """
 
+from dataclasses import dataclass
+
+from pyomo.common.collections import ComponentMap
 from pyomo.common.config import Bool, ConfigValue, document_class_CONFIG
 from pyomo.common.dependencies import numpy as np
 from pyomo.core.base import Constraint, TransformationFactory
@@ -46,6 +49,7 @@ from pyomo_relu.transform.base import NetworkFormulation, in_disjunct, source_of
 from pyomo_relu.transform.bigm import encode_big_m
 from pyomo_relu.transform.parts.chained import outputs_bounded
 from pyomo_relu.transform.parts.given_m import declare_given_m, tightened_by_given_m
+from pyomo_relu.transform.parts.plan import Plan
 
 
 def _declare_reduce(config):
@@ -64,6 +68,13 @@ def _declare_reduce(config):
     return config
 
 
+@dataclass(frozen=True)
+class ReductionPlan(Plan):
+    """Costs of the outputs of the blocks whose minimised neurons are dropped."""
+
+    weights: ComponentMap
+
+
 @TransformationFactory.register(
     "relu.reduce", doc="Reduce ReLU network blocks exactly, then big-M rows"
 )
@@ -75,34 +86,33 @@ class Reduce(NetworkFormulation):
     CONFIG = _declare_reduce(declare_given_m(NetworkFormulation.CONFIG()))
     HANDLES_CEILINGS = True
 
-    def _prepare(self, model, blocks, config):
-        self._weights = {}
-        if not blocks:
-            return
-        fixed = config.assume_fixed_vars_permanent
-        surrounding = read_surrounding(blocks[0].model(), blocks, fixed)
+    def _prepare(self, model, blocks, plan):
+        weights, reading = ComponentMap(), plan.call.reading
+        surrounding = read_surrounding(model.model(), blocks, plan.fixed_permanent)
         read = variables_read(surrounding)
-        with outputs_bounded() as note:
+        with outputs_bounded(reading) as note:
             for at, block in enumerate(blocks):
-                bounds = block.neuron_bounds(fixed)
+                bounds = plan.neuron_bounds(block)
                 note(block, bounds)
-                var = neurons_read(block, read)
+                var = neurons_read(block, read, reading)
                 if var is not None:
                     raise TransformationError(
                         f"{self.NAME}: the model reads '{var.name}', which a reduced "
                         "network may not have. Use relu.bigm for this block."
                     )
-                if config.drop_minimised:
-                    weights = _objective_weights(self.NAME, bounds, surrounding, at)
-                    self._weights[id(block)] = weights
+                if plan.config.drop_minimised:
+                    weights[block] = _objective_weights(
+                        self.NAME, bounds, surrounding, at
+                    )
+        return ReductionPlan(plan.config, plan.call, weights)
 
-    def _bounds(self, block, config):
-        bounds, _ = super()._bounds(block, config)
-        return tightened_by_given_m(block, bounds, config.bigM)
+    def _bounds(self, block, plan):
+        bounds, _ = super()._bounds(block, plan)
+        return tightened_by_given_m(block, bounds, plan.config.bigM)
 
-    def _encode(self, encoding, config):
+    def _encode(self, encoding, plan):
         reduction = network_.reduce_network(encoding.network, encoding.bounds)
-        weights = self._weights.get(id(encoding.block))
+        weights = plan.weights.get(encoding.block)
         view = _ReducedView(encoding, reduction)
         dropped = view.droppable(weights) if weights is not None else set()
         view.add_affine_rows()
@@ -124,7 +134,7 @@ class Reduce(NetworkFormulation):
         )
 
     @staticmethod
-    def outdated(encoding):
+    def outdated(encoding, reading=None):
         """What the reduction rests on and the model no longer has."""
         block, weights = encoding.block, encoding.details["weights"]
         if weights is not None:

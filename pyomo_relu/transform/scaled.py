@@ -119,12 +119,12 @@ class Scaled(NetworkFormulation):
     CONFIG = _declare_scaling(declare_given_m(NetworkFormulation.CONFIG()))
     HANDLES_CEILINGS = True
 
-    def _bounds(self, block, config):
-        bounds, _ = super()._bounds(block, config)
-        return tightened_by_given_m(block, bounds, config.bigM)
+    def _bounds(self, block, plan):
+        bounds, _ = super()._bounds(block, plan)
+        return tightened_by_given_m(block, bounds, plan.config.bigM)
 
-    def _encode(self, encoding, config):
-        factors = self._factors(encoding, config)
+    def _encode(self, encoding, plan):
+        factors = self._factors(encoding, plan.config)
         encoding.details["factors"] = factors
         # the same reformulation block, seen in the rescaled network's units
         scaled = Encoding(

@@ -36,16 +36,16 @@ class PairFormulation(NetworkFormulation):
         """Make one of each pair (layer, neuron, label) zero."""
         raise NotImplementedError(f"{type(self).__name__} enforces nothing.")
 
-    def _bounds(self, block, config):
-        check_path(self.NAME, config.solver, self.NEEDS)
-        bounds, _ = super()._bounds(block, config)
-        return tightened_by_given_m(block, bounds, config.bigM)
+    def _bounds(self, block, plan):
+        check_path(self.NAME, plan.config.solver, self.NEEDS)
+        bounds, _ = super()._bounds(block, plan)
+        return tightened_by_given_m(block, bounds, plan.config.bigM)
 
-    def _encode(self, encoding, config):
+    def _encode(self, encoding, plan):
         new = encoding.reformulation
         for name in ("below_zero", "above_ceiling", "gap"):
             setattr(new, name, Var(Any, dense=False))
-        super()._encode(encoding, config)
+        super()._encode(encoding, plan)
 
     def _encode_neuron(self, encoding, k, i, config):
         lower = float(encoding.bounds.lower[k][i])
@@ -79,7 +79,7 @@ class PairFormulation(NetworkFormulation):
             )
         encoding.add_row((k, i, "split"), coefs, variables, 0.0, 0.0)
 
-    def _finish(self, encoding, config):
+    def _finish(self, encoding, plan):
         self._enforce(encoding, _pair_keys(encoding.reformulation))
 
     @staticmethod
