@@ -34,7 +34,6 @@ from pyomo.common.config import (
 from pyomo.common.dependencies import numpy as np
 from pyomo.core.base import ReverseTransformationToken, TransformationFactory
 
-from pyomo_relu.block.report import CHOICE
 from pyomo_relu.common.options import non_negative, read_options, solver_name
 from pyomo_relu.common.transaction import transaction
 from pyomo_relu.common.wording import counted
@@ -127,7 +126,7 @@ class Auto(NetworkFormulation):
                 transformation.apply_within(call, model, targets=group, **options)
         for block, (steps, reason) in plans.items():
             choice = f"{' then '.join(s.name for s in steps)}, because {reason}"
-            block.record.encoding.details[CHOICE] = f"{self.NAME} picked {choice}"
+            block.record.encoding.choice = f"{self.NAME} picked {choice}"
             line = f"{self.NAME}: '{block.name}': {choice}"
             logger.info(line)
             if config.tee:
@@ -152,7 +151,7 @@ class Auto(NetworkFormulation):
                     "left it; the token was used before, or the formulation reversed."
                 )
         for block in blocks:
-            block.record.encoding.detach()
+            block.record.encoding.reverse()
         runs = {
             run.stamp: run
             for block in blocks

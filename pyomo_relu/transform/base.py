@@ -1,8 +1,4 @@
-"""What all formulations share: options, targets, reversal, look-ups.
-
-A formulation is a subclass with a ``NAME`` and the hook ``_encode_neuron`` (or, if it
-works on whole layers or networks, ``_encode``), in a file of its own.
-"""
+"""What all formulations share: options, targets, reversal, look-ups."""
 
 import logging
 
@@ -39,13 +35,37 @@ from pyomo_relu.transform.options import declare_fixed_inputs, declare_targets
 from pyomo_relu.transform.parts.ceilings import check_ceilings
 from pyomo_relu.transform.parts.plan import Plan
 from pyomo_relu.transform.parts.resolution import leave_out_unresolved, warn_of_leak
+from pyomo_relu.transform.parts.row_builder import RowBuilder
 from pyomo_relu.transform.parts.unit_range import in_unit_range
 
 logger = logging.getLogger("pyomo.relu")
 
 
 class NetworkFormulation(Transformation):
-    """Base of the transformations that replace the exact activation rows."""
+    """Base of the transformations that replace the exact activation rows.
+
+    A formulation is a subclass with a ``NAME`` and the hook ``_encode_neuron``, which
+    adds the rows of one unstable neuron with a RowBuilder::
+
+        class Mine(NetworkFormulation):
+            NAME = "relu.mine"
+
+            def _encode_neuron(self, rows, k, i, config):
+                lower = float(rows.bounds.lower[k][i])
+                upper = float(rows.bounds.upper[k][i])
+                v, x = rows.columns.pre[k][i], rows.columns.post[k][i]
+                z = rows.new_indicator(k, i)
+                rows.add_row((k, i, "above"), [1.0, -1.0], [x, v], lower=0.0)
+                ...
+
+    If its rows are right for neurons with a ceiling below ``upper`` too, it declares
+    ``HANDLES_CEILINGS = True``; otherwise such networks are refused.  What works on
+    whole layers or networks has an ``_encode``; what chooses for all blocks together,
+    before any of them is encoded, returns a Plan from ``_prepare``.  What is to be
+    remembered of a block, or needs values for a MIP start, goes into a class derived
+    from Encoding: named by ``RECORD``, or made and returned by ``_encode``.  Nothing of
+    a call is kept on the transformation object.
+    """
 
     #: Registered name; subclasses set it.
     NAME = None
@@ -58,6 +78,8 @@ class NetworkFormulation(Transformation):
     #: Components of the reformulation whose entries (layer, neuron, ...) stand for
     #: activation rows.
     ACTIVATION_ROWS = ("rows",)
+    #: The class of the record of an encoded block.
+    RECORD = Encoding
 
     def __init_subclass__(cls, **kwds):
         super().__init_subclass__(**kwds)
@@ -65,13 +87,25 @@ class NetworkFormulation(Transformation):
 
     # -- hooks ---------------------------------------------------------------------
 
-    def _encode(self, encoding, plan):
-        """Add all rows of one network block to ``encoding``."""
-        for k in range(len(encoding.network.layers) - 1):
-            for i in encoding.encode_stable(k):
-                self._encode_neuron(encoding, k, i, plan.config)
+    def _encode(self, rows, plan):
+        """Add all rows of one network block.
 
-    def _encode_neuron(self, encoding, k, i, config):
+        Parameters
+        ----------
+        rows : RowBuilder
+        plan : Plan
+            What ``_prepare`` returned.
+
+        Returns
+        -------
+        Encoding or None
+            A record with more in it than ``RECORD(type(self), rows)`` has.
+        """
+        for k in range(len(rows.network.layers) - 1):
+            for i in rows.encode_stable(k):
+                self._encode_neuron(rows, k, i, plan.config)
+
+    def _encode_neuron(self, rows, k, i, config):
         """Add the rows of unstable neuron i of activation layer k."""
         raise NotImplementedError(f"{type(self).__name__} has no neuron encoding.")
 
@@ -96,25 +130,8 @@ class NetworkFormulation(Transformation):
         """The NeuronBounds to encode with and {(layer, neuron, side): source} of M."""
         return plan.neuron_bounds(block), {}
 
-    @staticmethod
-    def outdated(encoding, reading=None):
-        """Why the encoding no longer fits the model it is part of, or None.
-
-        For formulations that rest on more than the input box; ``forward_error()`` asks.
-        """
-        return None
-
-    @staticmethod
-    def set_start(encoding, x, pre, post):
-        """Set variables of this formulation other than indicators for a MIP start."""
-
-    @staticmethod
-    def remark(encoding):
-        """What ``description()`` must not leave out, such as a changed function."""
-        return ""
-
     def _finish(self, encoding, plan):
-        """Act on the attached encoding."""
+        """Act on the encoding once it is in force."""
 
     # -- applying ------------------------------------------------------------------
 
@@ -162,19 +179,17 @@ class NetworkFormulation(Transformation):
     def _transform_block(self, block, plan):
         bounds, given = self._bounds(block, plan)
         check_ceilings(type(self), block, bounds)
-        encoding = Encoding(type(self), block, bounds)
-        encoding.given.update(given)
-        protected = protected_vars(block)
-        view = in_unit_range(encoding, protected)
-        self._encode(view, plan)
-        if view is not encoding:
+        rows, protected = RowBuilder(block, bounds, given), protected_vars(block)
+        view = in_unit_range(rows, protected)
+        encoding = self._encode(view, plan) or self.RECORD(type(self), view)
+        if view is not rows:
             view.add_affine_rows()
         leave_out_unresolved(self.NAME, view)
         name = f"_pyomo_{self.NAME.replace('.', '_')}_reformulation"
         name = unique_component_name(block, name)
-        encoding.attach(name, protected, plan.call.application)
+        rows.put_in_force(encoding, name, protected, plan.call.application)
         self._finish(encoding, plan)
-        warn_of_leak(self.NAME, encoding)
+        encoding.leak = warn_of_leak(self.NAME, encoding)
         logger.debug(f"{block.name}: {encoding.description()}")
         return encoding
 
@@ -189,7 +204,7 @@ class NetworkFormulation(Transformation):
                     f"{self.NAME}; the token was used before."
                 )
         for block in blocks:
-            block.record.encoding.detach()
+            block.record.encoding.reverse()
 
     # -- look-ups, named as in gdp -------------------------------------------------
 

@@ -59,7 +59,6 @@ from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import TransformationError
 from pyomo_relu.model.conditions import ModelConditions
 from pyomo_relu.model.reads import (
-    absent_neuron_read,
     neurons_read,
     variables_read,
 )
@@ -68,7 +67,7 @@ from pyomo_relu.transform.base import (
     NetworkFormulation,
     check_encoded,
 )
-from pyomo_relu.transform.parts.cell_rows import encode_cells, set_cell_start
+from pyomo_relu.transform.parts.cell_rows import CellEncoding, encode_cells
 from pyomo_relu.transform.parts.chained import outputs_bounded
 from pyomo_relu.transform.parts.given_m import declare_given_m, tightened_by_given_m
 from pyomo_relu.transform.parts.plan import Plan
@@ -290,31 +289,12 @@ class Cells(NetworkFormulation):
             if ends[side][k][i] == before[side][k][i]  # the cells' may be tighter
         }
 
-    def _encode(self, encoding, plan):
-        *_, partition = plan.partitions[encoding.block]
-        encode_cells(encoding, partition, encoding.block not in plan.dropped)
-        encoding.details["conditions"] = plan.conditions
-
-    @staticmethod
-    def outdated(encoding, reading=None):
-        """What the cells rest on and the model no longer has."""
-        conditions = encoding.details["conditions"]
-        void = None if conditions is None else conditions.violated(reading=reading)
-        if void is None and not encoding.details["with_neurons"]:
-            void = absent_neuron_read(encoding.block)
-        return void
-
-    @staticmethod
-    def set_start(encoding, x, pre, post):
-        """Set cells and disaggregated inputs, and indicators as the cell has them."""
-        set_cell_start(encoding, x)
-
-    @staticmethod
-    def remark(encoding):
-        """The number of cells."""
-        dropped = not encoding.details["with_neurons"]
-        return f"; {counted(len(encoding.details['lower']), 'cell')}" + (
-            ", exact: no neuron rows" if dropped else ""
+    def _encode(self, rows, plan):
+        *_, partition = plan.partitions[rows.block]
+        with_neurons = rows.block not in plan.dropped
+        states = encode_cells(rows, partition, with_neurons)
+        return CellEncoding(
+            type(self), rows, partition, states, with_neurons, plan.conditions
         )
 
     def get_cells(self, block):
@@ -324,8 +304,8 @@ class Cells(NetworkFormulation):
         -------
         lower, upper : numpy.ndarray, shape (C, n_inputs)
         """
-        details = check_encoded(block).details
-        return details["lower"], details["upper"]
+        encoding = check_encoded(block)
+        return encoding.lower, encoding.upper
 
 
 def _own_rows(linear, inputs, outputs):

@@ -154,27 +154,27 @@ class Cuts(NetworkFormulation):
     def _bounds(self, block, plan):
         return plan.bounds[block]
 
-    def _encode(self, encoding, plan):
-        super()._encode(encoding, plan)
-        columns, units, numbers = encoding.columns, encoding.units, {}
-        for cut in plan.cuts.get(encoding.block, []):
+    def _encode(self, rows, plan):
+        super()._encode(rows, plan)
+        columns, units, numbers = rows.columns, rows.units, {}
+        for cut in plan.cuts.get(rows.block, []):
             k, i = cut.layer, cut.neuron
-            layer = encoding.network.layers[k]
+            layer = rows.network.layers[k]
             terms = [var for source in layer.sources for var in columns.of(source)]
-            z = encoding.reformulation.indicator[k, i]
+            z = rows.reformulation.indicator[k, i]
             number = numbers[k, i] = numbers.get((k, i), -1) + 1
             weights, constant = cut.weights, cut.constant
             if units is not None:
                 weights, constant = _of_copies(units, layer, cut)
-            encoding.add_row(
+            rows.add_row(
                 (k, i, "cut", number),
                 [1.0, -cut.on, *(-weights).tolist()],
                 [columns.post[k][i], z, *(terms[j] for j in cut.terms.tolist())],
                 upper=constant,
             )
 
-    def _encode_neuron(self, encoding, k, i, config):
-        encode_big_m(encoding, k, i)
+    def _encode_neuron(self, rows, k, i, config):
+        encode_big_m(rows, k, i)
 
     def get_cuts(self, block):
         """The rows that an encoded block has in addition to big-M rows."""

@@ -158,7 +158,7 @@ def _changed_reason(source, sides, reading):
     if isinstance(source, BoundsRun):
         conditions = source.conditions
         return None if conditions is None else conditions.changed(fixed, reading)
-    return source.outdated(reading) or source.formulation.outdated(source, reading)
+    return source.outdated(reading)
 
 
 def _boxes(source):
@@ -200,7 +200,7 @@ def _undo(source):
     if isinstance(source, BoundsRun):
         source.restore()
     else:
-        source.detach()
+        source.reverse()
 
 
 def _check_repeatable(source):
