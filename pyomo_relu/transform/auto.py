@@ -35,7 +35,6 @@ from pyomo.common.dependencies import numpy as np
 from pyomo.core.base import ReverseTransformationToken, TransformationFactory
 
 from pyomo_relu.common.options import non_negative, read_options, solver_name
-from pyomo_relu.common.transaction import transaction
 from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import TransformationError
 from pyomo_relu.model.blocks import in_order
@@ -106,7 +105,6 @@ class Auto(NetworkFormulation):
     NAME = "relu.auto"
     CONFIG = _declare_auto(declare_given_m(NetworkFormulation.CONFIG()))
 
-    @transaction
     def apply_within(self, call, model, **kwds):
         config = read_options(self.NAME, self.CONFIG, kwds, none=self.NONE_ALLOWED)
         if config.reverse is not None:

@@ -156,16 +156,14 @@ class Cuts(NetworkFormulation):
 
     def _encode(self, rows, plan):
         super()._encode(rows, plan)
-        columns, units, numbers = rows.columns, rows.units, {}
+        columns, numbers = rows.columns, {}
         for cut in plan.cuts.get(rows.block, []):
             k, i = cut.layer, cut.neuron
             layer = rows.network.layers[k]
             terms = [var for source in layer.sources for var in columns.of(source)]
             z = rows.reformulation.indicator[k, i]
             number = numbers[k, i] = numbers.get((k, i), -1) + 1
-            weights, constant = cut.weights, cut.constant
-            if units is not None:
-                weights, constant = _of_copies(units, layer, cut)
+            weights, constant = _in_units(rows.units, layer, cut)
             rows.add_row(
                 (k, i, "cut", number),
                 [1.0, -cut.on, *(-weights).tolist()],
@@ -182,8 +180,8 @@ class Cuts(NetworkFormulation):
         return [row for key, row in rows.items() if key[2] == "cut"]
 
 
-def _of_copies(units, layer, cut):
-    """Weights and constant of a cut whose inputs are copies in unit range."""
+def _in_units(units, layer, cut):
+    """Weights and constant of a cut among the columns that rows are written with."""
     offset, factor = (
         np.concatenate(
             [

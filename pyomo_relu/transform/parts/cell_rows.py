@@ -142,10 +142,8 @@ class _CellRows:
         one = linear_row([1.0] * C, self.cells, 1.0, 1.0)
         rows.add("one_cell", Constraint(expr=one))
         input_rows, within = rows.new_rows("input_rows"), rows.new_rows("within")
-        lower, width = p.lower, p.upper - p.lower
-        if self.units is not None:
-            lower = self.units.of_inputs(lower)
-            width = width / self.units.input_factor
+        lower = self.units.of_inputs(p.lower)
+        width = (p.upper - p.lower) / self.units.input_factor
         for j, x in enumerate(self.columns.inputs):
             coefs = [-1.0, *lower[:, j].tolist(), *width[:, j].tolist()]
             variables = [x, *self.cells, *(row[j] for row in self.inner)]
@@ -157,13 +155,13 @@ class _CellRows:
     def _outputs(self):
         output_rows = self.rows.new_rows("output_rows")
         inner = [var for row in self.inner for var in row]
-        lines = bounds_.output_terms(self.partition)
+        lines = [
+            (self.units.of_outputs(base), step / self.units.output_factor[:, None])
+            for base, step in bounds_.output_terms(self.partition)
+        ]
         for o, y in enumerate(self.columns.pre[-1]):
             variables = [y, *self.cells, *inner]
             for side, (base, step) in zip(("lower", "upper"), lines, strict=True):
-                if self.units is not None:
-                    base = self.units.of_outputs(base)
-                    step = step / self.units.output_factor[:, None]
                 coefs = [1.0, *(-base[:, o]).tolist(), *(-step[:, o]).ravel().tolist()]
                 if self.partition.exact:
                     output_rows[o, side] = linear_row(coefs, variables, 0.0, 0.0)

@@ -36,7 +36,7 @@ class RowBuilder:
     replaced : list of ConstraintData
         Rows of the block that go out of force.
     units : UnitRange or None
-        Of the columns, where the network's ends are copies in unit range.
+        Those of the columns at the network's ends, once they are chosen.
     copied : CopiedVars or None
         Those copies.
     root : RowBuilder

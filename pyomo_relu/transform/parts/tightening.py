@@ -79,12 +79,12 @@ class BoundTransformation(Transformation):
         """Keyword arguments for ``bounds.tighten``."""
         raise NotImplementedError(f"{type(self).__name__} names no bound methods.")
 
+    @transaction
     def _apply_to(self, model, **kwds):
         return self.apply_within(Call(), model, **kwds)
 
-    @transaction
     def apply_within(self, call, model, **kwds):
-        """As ``apply_to``, as a part of another call."""
+        """As ``apply_to``, as a part of another call and within its transaction."""
         config = read_options(self.NAME, self.CONFIG, kwds)
         if config.reverse is not None:
             return self._undo(model, config.reverse)

@@ -198,11 +198,10 @@ class CopiedVars(AutoSlots.Mixin):
 class UnitRangeView(RowView):
     """Rows as written by formulations: the network's ends are copies in unit range."""
 
-    def __init__(self, rows, units, protected):
+    def __init__(self, rows, protected):
         columns = rows.columns.copy()
-        super().__init__(rows, units.bounds(rows.bounds), columns)
-        self.units = units
-        copied = CopiedVars(units, columns.inputs, columns.pre[-1])
+        super().__init__(rows, rows.units.bounds(rows.bounds), columns)
+        copied = CopiedVars(self.units, columns.inputs, columns.pre[-1])
         copies = copied.make(self.bounds, protected)
         rows.copied = copied
         places = {"input": columns.inputs, "output": columns.pre[-1]}
@@ -228,8 +227,8 @@ class UnitRangeView(RowView):
 def in_unit_range(rows, protected):
     """What a formulation is to write with: ``rows``, or their view in unit range."""
     columns = rows.columns
-    units = UnitRange(rows.bounds, columns.inputs, columns.pre[-1])
-    return rows if units.trivial else UnitRangeView(rows, units, protected)
+    rows.units = UnitRange(rows.bounds, columns.inputs, columns.pre[-1])
+    return rows if rows.units.trivial else UnitRangeView(rows, protected)
 
 
 def _units(odd, offset, size, variables):
