@@ -11,8 +11,7 @@ from pyomo.gdp import Disjunct, Disjunction
 from pyomo.mpec import Complementarity, complements
 
 from pyomo_relu import Network, ReLUNetworkBlock
-from pyomo_relu.block.var_bounds import TightenedVars
-from pyomo_relu.common.model_reading import answer_once, model_read_once
+from pyomo_relu.common.model_reading import ModelReading
 from pyomo_relu.errors import ReLUError
 from pyomo_relu.search import find_point
 from tests.networks import chain, two_two_one
@@ -482,7 +481,7 @@ def test_a_changed_function_is_not_searched_as_if_it_were_unchanged():
 # -- conditions are checked once per call ----------------------------------------------
 
 
-def test_a_question_is_asked_once_until_var_bounds_widen():
+def test_a_question_is_asked_once_until_it_is_forgotten():
     asked = []
 
     def question(option):
@@ -490,15 +489,14 @@ def test_a_question_is_asked_once_until_var_bounds_widen():
         return len(asked)
 
     owner, other = object(), object()
-    with model_read_once():
-        assert [answer_once(owner, question, 1) for _ in range(3)] == [1, 1, 1]
-        assert answer_once(owner, question, 2) == 2
-        with model_read_once():
-            assert answer_once(owner, question, 1) == 1
-        assert answer_once(other, question, 1) == 3
-        TightenedVars().restore()
-        assert answer_once(owner, question, 1) == 4
-    assert [answer_once(owner, question, 1) for _ in range(2)] == [5, 6]
+    reading = ModelReading()
+    assert [reading.answer(owner, question, 1) for _ in range(3)] == [1, 1, 1]
+    assert reading.answer(owner, question, 2) == 2
+    assert ModelReading().answer(owner, question, 1) == 3
+    assert reading.answer(owner, question, 1) == 1
+    assert reading.answer(other, question, 1) == 4
+    reading.forget()
+    assert [reading.answer(owner, question, 1) for _ in range(2)] == [5, 5]
 
 
 def test_bounds_that_rest_on_dropped_ones_are_dropped_in_the_same_call():

@@ -1,10 +1,9 @@
 """Which call of a transformation left what on a model, so that it can be made again."""
 
-import contextlib
-import contextvars
 import itertools
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 from numbers import Number
 
@@ -13,13 +12,11 @@ from pyomo.common.collections import ComponentMap
 from pyomo.common.dependencies import numpy as np
 from pyomo.core.base.component import ComponentBase
 
+from pyomo_relu.common.model_reading import ModelReading
 from pyomo_relu.errors import TransformationError
 
 #: Numbers that grow with time, across pickles too: what came later has the larger one.
 _STAMPS = itertools.count(time.time_ns())
-
-#: The Application that is being made, outermost: relu.auto applies other ones.
-_RUNNING = contextvars.ContextVar("application", default=None)
 
 #: Options that say how, and not what; results do not depend on them.
 _NOT_KEPT = ("executor", "reverse", "targets")
@@ -53,6 +50,20 @@ class Application(AutoSlots.Mixin):
     def fixed_permanent(self):
         """The option ``assume_fixed_vars_permanent``."""
         return self.options.get("assume_fixed_vars_permanent", True)
+
+    def describe(self, transformation, model, config):
+        """Note what is applied, and with which of the options in ``config``.
+
+        What is known already stays: a part of the call, or a repetition, asks too.
+        """
+        if self.transformation is not None:
+            return
+        self.transformation, self.model = transformation, model
+        given = {option.name() for option in config.user_values()}
+        for name in config:
+            if name in given and name not in _NOT_KEPT:
+                value = config[name]
+                self.options[name] = value if _copies(value) else _Uncopied(value)
 
     def repeated_options(self):
         """The options for another call.
@@ -98,38 +109,17 @@ def _copies(value):
     return value is None or isinstance(value, plain)
 
 
-@contextlib.contextmanager
-def application(repeated=None):
-    """Within this, what is left on the model belongs to one Application.
+@dataclass(frozen=True)
+class Call:
+    """What a call of a transformation hands down to all that it does.
 
-    Parameters
+    Attributes
     ----------
-    repeated : Application, optional
-        The one that is made again.
+    application : Application
+        To which belongs what is left on the model; ``relu.auto`` applies others within
+        its own, ``relu.refresh`` those that it repeats.
+    reading : ModelReading
     """
-    if _RUNNING.get() is not None and repeated is None:
-        yield
-        return
-    token = _RUNNING.set(repeated or Application())
-    try:
-        yield
-    finally:
-        _RUNNING.reset(token)
 
-
-def describe_application(transformation, model, config):
-    """Note what is being applied, and with which of the options in ``config``."""
-    running = _RUNNING.get()
-    if running is None or running.transformation is not None:
-        return
-    running.transformation, running.model = transformation, model
-    given = {option.name() for option in config.user_values()}
-    for name in config:
-        if name in given and name not in _NOT_KEPT:
-            value = config[name]
-            running.options[name] = value if _copies(value) else _Uncopied(value)
-
-
-def current_application():
-    """The Application that is being made, or None."""
-    return _RUNNING.get()
+    application: Application = field(default_factory=Application)
+    reading: ModelReading = field(default_factory=ModelReading)

@@ -51,12 +51,15 @@ def input_box(block, assume_fixed_vars_permanent=True, bounds_of=ends):
     return lower, upper
 
 
-def bounds_in_force(block, assume_fixed_vars_permanent=True):
-    """Interval arithmetic, intersected with what is recorded and still holds."""
+def bounds_in_force(block, assume_fixed_vars_permanent=True, reading=None):
+    """Interval arithmetic, intersected with what is recorded and still holds.
+
+    ``reading`` is a ModelReading; without one, conditions are checked anew.
+    """
     lower, upper = _finite_box(block, assume_fixed_vars_permanent)
     bounds = bounds_.interval_bounds(block.network, lower, upper)
     record = block.record
-    void = conditions_violated(block, assume_fixed_vars_permanent)
+    void = conditions_violated(block, assume_fixed_vars_permanent, reading)
     if void is not None:
         # bounds recorded later may have started from those that are void
         logger.warning(

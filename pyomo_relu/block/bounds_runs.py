@@ -7,10 +7,10 @@ import logging
 
 from pyomo.common.autoslots import AutoSlots
 
-from pyomo_relu.block.applications import current_application, next_stamp
+from pyomo_relu.block.applications import next_stamp
 from pyomo_relu.block.rows import NetworkColumns
 from pyomo_relu.block.var_bounds import TightenedVars
-from pyomo_relu.common.model_reading import model_read_once
+from pyomo_relu.common.model_reading import ModelReading
 from pyomo_relu.common.transaction import on_rollback, transaction
 from pyomo_relu.errors import TransformationError
 
@@ -31,13 +31,13 @@ class BoundsRun(AutoSlots.Mixin):
         On which it records bounds.
     brought : NeuronBounds, optional
         What the modeller brought.
+    application : Application, optional
+        The call that it is part of.
 
     Attributes
     ----------
     conditions : ModelConditions or None
         What was used of the model around the networks.
-    application : Application or None
-        The call that it was part of.
     """
 
     __slots__ = (
@@ -52,9 +52,9 @@ class BoundsRun(AutoSlots.Mixin):
         "variables",
     )
 
-    def __init__(self, name, blocks, brought=None):
+    def __init__(self, name, blocks, brought=None, application=None):
         self.name, self.blocks, self.brought = name, list(blocks), brought
-        self.application, self.stamp = current_application(), next_stamp()
+        self.application, self.stamp = application, next_stamp()
         self.conditions = None
         fixed = self.application is None or self.application.fixed_permanent
         self.boxes = [block.input_box(fixed) for block in self.blocks]
@@ -130,7 +130,7 @@ class BoundsRun(AutoSlots.Mixin):
             record.runs = [run for run in record.runs if run is not self]
 
 
-def void_reason(block, assume_fixed_vars_permanent=True):
+def void_reason(block, assume_fixed_vars_permanent=True, reading=None):
     """Why bounds recorded on a block do not hold for the model as it is, or None."""
     record = block.record
     if not record.runs:
@@ -139,13 +139,13 @@ def void_reason(block, assume_fixed_vars_permanent=True):
         *block.input_box(assume_fixed_vars_permanent)
     ):
         return "the bounds of its inputs were widened (or an input was unfixed)"
-    return conditions_violated(block, assume_fixed_vars_permanent)
+    return conditions_violated(block, assume_fixed_vars_permanent, reading)
 
 
-def conditions_violated(block, assume_fixed_vars_permanent=True):
+def conditions_violated(block, assume_fixed_vars_permanent=True, reading=None):
     """What recorded bounds used of the model and no longer holds, or None."""
     for conditions in block.record.conditions():
-        void = conditions.violated(assume_fixed_vars_permanent)
+        void = conditions.violated(assume_fixed_vars_permanent, reading)
         if void is not None:
             return void
     return None
@@ -170,7 +170,7 @@ def warn_of_restricted_outputs(block):
 
 
 @transaction
-def release_void_bounds(blocks, assume_fixed_vars_permanent=True):
+def release_void_bounds(blocks, assume_fixed_vars_permanent=True, reading=None):
     """Undo the runs on blocks whose recorded bounds no longer hold.
 
     Their Var bounds would cut off solutions of the model as it is now.
@@ -180,15 +180,17 @@ def release_void_bounds(blocks, assume_fixed_vars_permanent=True):
     TransformationError
         If a block was encoded with such bounds.
     """
-    with model_read_once():
-        # what is undone may have been what bounds of other blocks rest on
-        while any(_release_if_void(b, assume_fixed_vars_permanent) for b in blocks):
-            pass
+    reading = reading or ModelReading()
+    # what is undone may have been what bounds of other blocks rest on
+    while any(
+        _release_if_void(b, assume_fixed_vars_permanent, reading) for b in blocks
+    ):
+        reading.forget()
 
 
-def _release_if_void(block, assume_fixed_vars_permanent):
+def _release_if_void(block, assume_fixed_vars_permanent, reading):
     """Undo the runs on a block if its bounds no longer hold; True if that was so."""
-    reason = void_reason(block, assume_fixed_vars_permanent)
+    reason = void_reason(block, assume_fixed_vars_permanent, reading)
     if reason is None:
         return False
     runs = _free_runs(block)

@@ -1,16 +1,11 @@
 """The record of what a formulation added to one network block."""
 
 from pyomo.common.autoslots import AutoSlots
-from pyomo.common.dependencies import numpy as np
 from pyomo.core.base.block import Block
 from pyomo.core.base.constraint import Constraint
-from pyomo.core.base.set_types import Any, Binary
 from pyomo.core.base.var import Var
-from pyomo.core.expr.numeric_expr import LinearExpression
 from pyomo.gdp import Disjunct
 
-from pyomo_relu.block.applications import current_application, next_stamp
-from pyomo_relu.block.rows import NetworkColumns
 from pyomo_relu.block.var_bounds import TightenedVars
 from pyomo_relu.common.transaction import on_rollback
 from pyomo_relu.common.wording import counted
@@ -19,158 +14,86 @@ from pyomo_relu.common.wording import counted
 class Encoding(AutoSlots.Mixin):
     """Rows, indicators and bounds with which a formulation replaced activation rows.
 
-    Everything new lives on ``reformulation``, a block that is attached to the network
-    block only when it is complete: ``rows[layer, neuron, label]``,
-    ``indicator[layer, neuron]`` and, for clipped neurons,
-    ``ceiling_indicator[layer, neuron]``.
+    Formulations that have to remember more, or whose variables need values for a MIP
+    start, derive from it: a class with ``__slots__`` of its own.
 
     Parameters
     ----------
     formulation : type
-        The transformation class; knows how to set a MIP start.
+        The transformation class.
+    rows : RowBuilder
+        What it wrote.
+
+    Attributes
+    ----------
     block : ReLUNetworkBlockData
     bounds : NeuronBounds
         The bounds that the big-M coefficients were taken from.
+    given : dict
+        {(layer, neuron, side): (source, key)} of those that the modeller gave.
+    reformulation : Block
+        On which everything new lives.
+    replaced : list of ConstraintData
+        Rows of the block that went out of force.
+    saved : TightenedVars
+    copied : CopiedVars or None
+        Ends of the network with copies in unit range.
+    rewritten : RewrittenRows or None
+        The modeller's rows in other units, with the last encoding of a call.
+    conditions : tuple of ModelConditions
+        What the bounds rest on.
+    application : Application or None
+        The call that it was part of.
+    stamp : int or None
+        Later ones have larger ones.
+    choice : str or None
+        A line on why the formulation was chosen.
+    leak : str or None
+        What big-M rows may do at a solver's tolerances, if that can be seen.
     """
 
     __slots__ = (
         "application",
         "block",
         "bounds",
-        "columns",
+        "choice",
         "conditions",
         "copied",
-        "details",
         "formulation",
         "given",
+        "leak",
         "reformulation",
         "replaced",
         "rewritten",
         "saved",
         "stamp",
-        "units",
     )
 
-    def __init__(self, formulation, block, bounds):
+    def __init__(self, formulation, rows):
+        root = rows.root
         self.formulation = formulation
-        self.block = block
-        self.bounds = bounds
-        self.columns = NetworkColumns(block)
-        self.conditions = block.record.conditions()
-        self.application = self.stamp = None  # until it is attached
-        self.given = {}
+        self.block, self.bounds, self.given = root.block, root.bounds, root.given
+        self.reformulation, self.replaced = root.reformulation, root.replaced
+        self.copied = root.copied
+        self.conditions = self.block.record.conditions()
         self.saved = TightenedVars()
-        self.replaced = list(block.activation.values())
-        self.details = {}
-        self.units = None  # of its ends, where they are copies in unit range
-        self.copied = None
-        self.rewritten = None
-        self.reformulation = Block(concrete=True)
-        self.reformulation.indicator = Var(Any, domain=Binary, dense=False)
-        self.reformulation.ceiling_indicator = Var(Any, domain=Binary, dense=False)
-        self.reformulation.rows = Constraint(Any)
-
-    # -- what formulations call ----------------------------------------------------
+        self.application = self.stamp = None  # until it is in force
+        self.rewritten = self.choice = self.leak = None
 
     @property
     def network(self):
         """The network that is encoded: the block's, unless its function was changed."""
         return self.bounds.network
 
-    def new_indicator(self, k, i):
-        """Binary z of neuron (k, i): 1 if it is active."""
-        return self.reformulation.indicator[k, i]
+    # -- what formulations extend --------------------------------------------------
 
-    def new_ceiling_indicator(self, k, i):
-        """Binary q of neuron (k, i): 1 if it is at its ceiling."""
-        return self.reformulation.ceiling_indicator[k, i]
+    def outdated(self, reading=None):
+        """What the coefficients rest on and the model no longer has, or None.
 
-    def add_row(self, key, coefs, variables, lower=None, upper=None):
-        """Add ``lower <= sum coefs * variables <= upper`` as ``rows[key]``.
-
-        ``key`` is (layer, neuron, label); coefficients must be Python floats.
+        ``reading`` is a ModelReading; without one, conditions are checked anew.
         """
-        expr = LinearExpression(linear_coefs=coefs, linear_vars=variables)
-        if lower == upper:
-            self.reformulation.rows[key] = (expr, lower)
-        else:
-            self.reformulation.rows[key] = (lower, expr, upper)
-
-    def encode_stable(self, k):
-        """Rows for layer k's stable neurons; returns the unstable neurons' numbers."""
-        bounds, ceiling = self.bounds, self.network.layers[k].ceiling
-        active, at_ceiling = bounds.active(k), bounds.at_ceiling(k)
-        pre, post = self.columns.pre[k], self.columns.post[k]
-        for i in np.flatnonzero(bounds.stable(k)).tolist():
-            if active[i]:
-                self.add_row((k, i, "active"), [1.0, -1.0], [post[i], pre[i]], 0.0, 0.0)
-            else:
-                level = float(ceiling[i]) if at_ceiling[i] else 0.0
-                label = "at_ceiling" if at_ceiling[i] else "inactive"
-                self.add_row((k, i, label), [1.0], [post[i]], level, level)
-        return np.flatnonzero(bounds.unstable(k)).tolist()
-
-    # -- attaching and removing ----------------------------------------------------
-
-    def attach(self, name, protected):
-        """Put everything in force: the block's model changes here and only here.
-
-        ``protected`` holds ids of Vars whose bounds stay as they are.
-        """
-        self.replaced = [row for row in self.replaced if row.active]
-        on_rollback(self._take_off)
-        self.block.add_component(name, self.reformulation)
-        for row in self.replaced:
-            row.deactivate()
-        bounds = self.bounds
-        for k, _layer in enumerate(self.network.layers[:-1]):
-            ends = bounds.lower[k], bounds.upper[k]
-            self._tighten(self.columns.pre[k], *ends, protected)
-            self._tighten(self.columns.post[k], *bounds.post_bounds(k), protected)
-        if self.block.owns("outputs"):
-            ends = bounds.lower[-1], bounds.upper[-1]
-            self._tighten(self.columns.pre[-1], *ends, protected)
-        self.application, self.stamp = current_application(), next_stamp()
-        self.columns = None  # only needed while encoding; clones need not carry it
-        self.block.record.encoding = self
-
-    def _tighten(self, variables, lower, upper, protected):
-        tighten = self.saved.tighten
-        for var, lo, hi in zip(variables, lower.tolist(), upper.tolist(), strict=True):
-            if not protected or id(var) not in protected:
-                tighten(var, lo, hi)
-
-    def detach(self):
-        """Undo ``attach``: the block is as it was before."""
-        if self.rewritten is not None:
-            self.rewritten.restore()
-        self.saved.restore()
-        self.block.record.encoding = None
-        inactive = [row for row in self.replaced if not row.active]
-        on_rollback(self._put_on, self.reformulation.local_name, inactive)
-        self._take_off()
-        if self.copied is not None:
-            self.copied.release()
-
-    def _take_off(self):
-        for row in self.replaced:
-            row.activate()
-        name = self.reformulation.local_name
-        if self.block.component(name) is self.reformulation:
-            self.block.del_component(name)
-
-    def _put_on(self, name, inactive):
-        if self.block.component(name) is not self.reformulation:
-            self.block.add_component(name, self.reformulation)
-        for row in inactive:
-            row.deactivate()
-
-    # -- what the block calls ------------------------------------------------------
-
-    def outdated(self):
-        """What the coefficients rest on and the model no longer has, or None."""
         for conditions in self.conditions:
-            void = conditions.violated()
+            void = conditions.violated(reading=reading)
             if void is not None:
                 return void
         if self.copied is not None:
@@ -201,7 +124,16 @@ class Encoding(AutoSlots.Mixin):
             q.set_value(int(at_ceiling), skip_validation=True)
         if self.copied is not None:
             self.copied.set_start(x, post[-1])
-        self.formulation.set_start(self, x, pre, post)
+
+    def remark(self):
+        """What ``description()`` must not leave out, such as a changed function."""
+        return ""
+
+    def inputs_read(self):
+        """Which inputs the rows in force read, shape (n_inputs,)."""
+        return self.block.network.inputs_read()
+
+    # -- what the block and transformations call -----------------------------------
 
     def description(self):
         """One line: which formulation, and what it added."""
@@ -212,4 +144,30 @@ class Encoding(AutoSlots.Mixin):
         )
         n_rows = sum(1 for _ in new.component_data_objects(Constraint, active=True))
         size = f"{counted(n_binaries, 'binary')}, {counted(n_rows, 'row')}"
-        return f"{self.formulation.NAME} ({size}){self.formulation.remark(self)}"
+        return f"{self.formulation.NAME} ({size}){self.remark()}"
+
+    def reverse(self):
+        """Take everything off: the block is as it was before."""
+        if self.rewritten is not None:
+            self.rewritten.restore()
+        self.saved.restore()
+        self.block.record.encoding = None
+        inactive = [row for row in self.replaced if not row.active]
+        on_rollback(self._put_on, self.reformulation.local_name, inactive)
+        self.take_off()
+        if self.copied is not None:
+            self.copied.release()
+
+    def take_off(self):
+        """Put the replaced rows back for the new ones."""
+        for row in self.replaced:
+            row.activate()
+        name = self.reformulation.local_name
+        if self.block.component(name) is self.reformulation:
+            self.block.del_component(name)
+
+    def _put_on(self, name, inactive):
+        if self.block.component(name) is not self.reformulation:
+            self.block.add_component(name, self.reformulation)
+        for row in inactive:
+            row.deactivate()

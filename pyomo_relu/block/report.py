@@ -5,9 +5,6 @@ from pyomo.common.dependencies import numpy as np
 from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import BoundsError
 
-#: Key in an encoding's details of a line on why it was chosen.
-CHOICE = "choice"
-
 
 def summary_text(block):
     """One screen of text: network, sizes, bounds in force, formulation.
@@ -32,10 +29,10 @@ def summary_text(block):
         lines.append("formulation: none (exact nonlinear rows)")
     else:
         lines.append(f"formulation: {encoding.description()}")
-        if CHOICE in encoding.details:
-            lines.append(encoding.details[CHOICE])
-        if "leak" in encoding.details:
-            lines.append(f"accuracy: {encoding.details['leak']}")
+        if encoding.choice is not None:
+            lines.append(encoding.choice)
+        if encoding.leak is not None:
+            lines.append(f"accuracy: {encoding.leak}")
     try:
         bounds = block.neuron_bounds()
     except BoundsError as error:

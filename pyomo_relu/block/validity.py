@@ -22,7 +22,7 @@ def check_up_to_date(block):
                 "Call refresh(), or apply it again."
             )
         return
-    reason = encoding.outdated() or encoding.formulation.outdated(encoding)
+    reason = encoding.outdated()
     if reason is not None:
         raise ModelError(
             f"{block.name}: {reason} after {encoding.formulation.NAME} was applied, "

@@ -87,8 +87,7 @@ def put_back(saved):
 def _inputs_read(block):
     """Inputs in the rows in force: a reduced network may have fewer than the network."""
     encoding = block.record.encoding
-    read = None if encoding is None else encoding.details.get("inputs_read")
-    return block.network.inputs_read() if read is None else read
+    return (block.network if encoding is None else encoding).inputs_read()
 
 
 def assign(variables, values, skip_fixed=False):

@@ -5,7 +5,6 @@ from pyomo.common.numeric_types import native_numeric_types
 from pyomo.core.base import value
 from pyomo.core.base.set_types import Reals
 
-from pyomo_relu.common.model_reading import read_again
 from pyomo_relu.common.transaction import on_rollback
 
 _INFINITY, _MINUS_INFINITY = float("inf"), -float("inf")
@@ -109,7 +108,6 @@ class TightenedVars(AutoSlots.Mixin):
                 restored.append((var, side, bound))
                 (var.setlb, var.setub)[side](declared)
         self._sides = []
-        read_again()
 
     def _tighten_again(self, sides, restored):
         for var, side, bound in reversed(restored):

@@ -10,7 +10,7 @@ from pyomo.core.base import Constraint, Objective
 from pyomo.core.expr.visitor import identify_mutable_parameters, identify_variables
 
 from pyomo_relu.block.var_bounds import ends
-from pyomo_relu.common.model_reading import answer_once
+from pyomo_relu.common.model_reading import ModelReading
 from pyomo_relu.model.declared_bounds import declared_bounds, declared_sides
 from pyomo_relu.model.surrounding import in_force, read_surrounding
 
@@ -54,19 +54,21 @@ class ModelConditions(AutoSlots.Mixin):
             self.objective = self._objective(surrounding)
             self.others = self._others(surrounding)
 
-    def violated(self, assume_fixed_vars_permanent=True):
+    def violated(self, assume_fixed_vars_permanent=True, reading=None):
         """What no longer holds, as text for a message; None if all still does.
 
         Added rows, tighter Var bounds and domains only make the feasible set smaller,
         so they leave the bounds valid; but with an objective cutoff they may cut off
-        the known solution, and nothing that was proven with it holds then.  Within
-        ``model_read_once`` the model is read once.
+        the known solution, and nothing that was proven with it holds then.  The model
+        is read once per ``reading``, a ModelReading.
         """
-        return answer_once(self, self._violated, bool(assume_fixed_vars_permanent))
+        reading = reading or ModelReading()
+        return reading.answer(self, self._violated, bool(assume_fixed_vars_permanent))
 
-    def changed(self, assume_fixed_vars_permanent=True):
+    def changed(self, assume_fixed_vars_permanent=True, reading=None):
         """What is not as it was, restrictions included, as text; None if all is."""
-        return answer_once(
+        reading = reading or ModelReading()
+        return reading.answer(
             self, self._violated, bool(assume_fixed_vars_permanent), True
         )
 

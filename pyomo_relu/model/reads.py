@@ -11,6 +11,7 @@ from pyomo.mpec import Complementarity
 from pyomo.mpec.complementarity import ComplementarityData
 
 from pyomo_relu.block.block import ReLUNetworkBlockData
+from pyomo_relu.block.bounds_in_force import bounds_in_force
 from pyomo_relu.block.rows import NetworkColumns
 from pyomo_relu.model.surrounding import read_surrounding
 
@@ -105,7 +106,7 @@ def _in_network(component):
     return block is not None
 
 
-def neurons_read(block, read):
+def neurons_read(block, read, reading=None):
     """The first pre- or post-activation that is part of more than its network, or None.
 
     That is one among the ids ``read``, or one that the modeller fixed or restricted by
@@ -115,16 +116,16 @@ def neurons_read(block, read):
         for var in part.values():
             if id(var) in read:
                 return var
-    return _restricted_neuron(block)
+    return _restricted_neuron(block, reading)
 
 
-def _restricted_neuron(block):
+def _restricted_neuron(block, reading):
     record, declared = block.record, {}
     if record.encoding is not None:
         record.encoding.saved.modellers(declared)
     for run in reversed(record.runs):
         run.variables.modellers(declared)
-    bounds, columns = block.neuron_bounds(), NetworkColumns(block)
+    bounds, columns = bounds_in_force(block, reading=reading), NetworkColumns(block)
     layers = [*zip(columns.pre[:-1], bounds.lower, bounds.upper, strict=False)]
     layers += [(x, *bounds.post_bounds(k)) for k, x in enumerate(columns.post)]
     for variables, *ends in layers:

@@ -30,15 +30,14 @@ from pyomo.common.config import ConfigValue, document_class_CONFIG
 from pyomo.common.dependencies import numpy as np
 from pyomo.core.base import ReverseTransformationToken, TransformationFactory
 
-from pyomo_relu.block.applications import current_application, describe_application
-from pyomo_relu.block.report import CHOICE
 from pyomo_relu.common.options import non_negative
 from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import TransformationError
 from pyomo_relu.model.blocks import in_order
 from pyomo_relu.model.options import declare
-from pyomo_relu.transform.base import NetworkFormulation, crown_on_block
+from pyomo_relu.transform.base import NetworkFormulation
 from pyomo_relu.transform.parts.chained import outputs_bounded
+from pyomo_relu.transform.parts.plan import Plan
 
 logger = logging.getLogger("pyomo.relu")
 
@@ -94,28 +93,26 @@ class Auto(NetworkFormulation):
     CONFIG = _declare_auto(declare(NetworkFormulation.CONFIG(), "bigM"))
     RENAMED = (("time_limit", "time_budget"),)
 
-    def _apply(self, model, kwds):
+    def apply_within(self, call, model, **kwds):
         config = self._read_options(kwds)
         if config.reverse is not None:
             return self._undo(model, config.reverse)
-        describe_application(type(self), model, config)
+        call.application.describe(type(self), model, config)
         blocks = self._untransformed(model, config)
         plans = ComponentMap()
-        with outputs_bounded() as note:
+        with outputs_bounded(call.reading) as note:
             for block in blocks:
-                bounds = crown_on_block(block, config.assume_fixed_vars_permanent)
+                bounds = Plan(config, call).crown_bounds(block)
                 note(block, bounds)
                 plans[block] = choose(bounds, config)
-        tokens = []
         for steps, group in _groups(blocks, plans):
             for step in steps:
                 transformation = TransformationFactory(step.name)
                 options = _options(transformation, step, config)
-                token = transformation.apply_to(model, targets=group, **options)
-                tokens.append((step.name, token))
+                transformation.apply_within(call, model, targets=group, **options)
         for block, (steps, reason) in plans.items():
             choice = f"{' then '.join(s.name for s in steps)}, because {reason}"
-            block.record.encoding.details[CHOICE] = f"{self.NAME} picked {choice}"
+            block.record.encoding.choice = f"{self.NAME} picked {choice}"
             line = f"{self.NAME}: '{block.name}': {choice}"
             logger.info(line)
             if config.tee:
@@ -124,7 +121,7 @@ class Auto(NetworkFormulation):
             type(self),
             model,
             config.targets or [model],
-            {"application": current_application(), "blocks": blocks},
+            {"application": call.application, "blocks": blocks},
         )
 
     def _undo(self, model, token):
@@ -140,7 +137,7 @@ class Auto(NetworkFormulation):
                     "left it; the token was used before, or the formulation reversed."
                 )
         for block in blocks:
-            block.record.encoding.detach()
+            block.record.encoding.reverse()
         runs = {
             run.stamp: run
             for block in blocks
@@ -232,8 +229,3 @@ def _options(transformation, step, config):
                 "auto"  # Gurobi where it is there and takes the size
             )
     return {key: value for key, value in known.items() if key in transformation.CONFIG}
-
-
-def _reverse(model, tokens):
-    for name, token in reversed(tokens):
-        TransformationFactory(name).apply_to(model, reverse=token)

@@ -1,8 +1,4 @@
-"""What all formulations share: options, targets, reversal, look-ups.
-
-A formulation is a subclass with a ``NAME`` and the hook ``_encode_neuron`` (or, if it
-works on whole layers or networks, ``_encode``), in a file of its own.
-"""
+"""What all formulations share: options, targets, reversal, look-ups."""
 
 import logging
 
@@ -21,14 +17,12 @@ from pyomo.core.base.component import ComponentData
 from pyomo.core.expr.visitor import identify_variables
 from pyomo.gdp import Disjunct
 
-from pyomo_relu import bounds as bounds_
-from pyomo_relu.block.applications import application, describe_application
+from pyomo_relu.block.applications import Call
 from pyomo_relu.block.block import ReLUNetworkBlockData
 from pyomo_relu.block.bounds_runs import release_void_bounds
 from pyomo_relu.block.encoding import Encoding
 from pyomo_relu.common.documentation import show_module_docstring
 from pyomo_relu.common.model_building import pause_garbage_collection
-from pyomo_relu.common.model_reading import model_read_once
 from pyomo_relu.common.options import read_options
 from pyomo_relu.common.transaction import transaction
 from pyomo_relu.common.wording import counted
@@ -40,14 +34,39 @@ from pyomo_relu.model.unit_copies import copy_of
 from pyomo_relu.model.unit_rows import RewrittenRows
 from pyomo_relu.transform.declaration import declared
 from pyomo_relu.transform.parts.ceilings import check_ceilings
+from pyomo_relu.transform.parts.plan import Plan
 from pyomo_relu.transform.parts.resolution import leave_out_unresolved, warn_of_leak
+from pyomo_relu.transform.parts.row_builder import RowBuilder
 from pyomo_relu.transform.parts.unit_range import in_unit_range
 
 logger = logging.getLogger("pyomo.relu")
 
 
 class NetworkFormulation(Transformation):
-    """Base of the transformations that replace the exact activation rows."""
+    """Base of the transformations that replace the exact activation rows.
+
+    A formulation is a subclass with a ``NAME`` and the hook ``_encode_neuron``, which
+    adds the rows of one unstable neuron with a RowBuilder::
+
+        class Mine(NetworkFormulation):
+            NAME = "relu.mine"
+
+            def _encode_neuron(self, rows, k, i, config):
+                lower = float(rows.bounds.lower[k][i])
+                upper = float(rows.bounds.upper[k][i])
+                v, x = rows.columns.pre[k][i], rows.columns.post[k][i]
+                z = rows.new_indicator(k, i)
+                rows.add_row((k, i, "above"), [1.0, -1.0], [x, v], lower=0.0)
+                ...
+
+    If its rows are right for neurons with a ceiling below ``upper`` too, it declares
+    ``HANDLES_CEILINGS = True``; otherwise such networks are refused.  What works on
+    whole layers or networks has an ``_encode``; what chooses for all blocks together,
+    before any of them is encoded, returns a Plan from ``_prepare``.  What is to be
+    remembered of a block, or needs values for a MIP start, goes into a class derived
+    from Encoding: named by ``RECORD``, or made and returned by ``_encode``.  Nothing of
+    a call is kept on the transformation object.
+    """
 
     #: Registered name; subclasses set it.
     NAME = None
@@ -74,6 +93,8 @@ class NetworkFormulation(Transformation):
     #: Components of the reformulation whose entries (layer, neuron, ...) stand for
     #: activation rows.
     ACTIVATION_ROWS = ("rows",)
+    #: The class of the record of an encoded block.
+    RECORD = Encoding
 
     def __init_subclass__(cls, **kwds):
         super().__init_subclass__(**kwds)
@@ -81,49 +102,57 @@ class NetworkFormulation(Transformation):
 
     # -- hooks ---------------------------------------------------------------------
 
-    def _encode(self, encoding, config):
-        """Add all rows of one network block to ``encoding``."""
-        for k in range(len(encoding.network.layers) - 1):
-            for i in encoding.encode_stable(k):
-                self._encode_neuron(encoding, k, i, config)
+    def _encode(self, rows, plan):
+        """Add all rows of one network block.
 
-    def _encode_neuron(self, encoding, k, i, config):
+        Parameters
+        ----------
+        rows : RowBuilder
+        plan : Plan
+            What ``_prepare`` returned.
+
+        Returns
+        -------
+        Encoding or None
+            A record with more in it than ``RECORD(type(self), rows)`` has.
+        """
+        for k in range(len(rows.network.layers) - 1):
+            for i in rows.encode_stable(k):
+                self._encode_neuron(rows, k, i, plan.config)
+
+    def _encode_neuron(self, rows, k, i, config):
         """Add the rows of unstable neuron i of activation layer k."""
         raise NotImplementedError(f"{type(self).__name__} has no neuron encoding.")
 
-    def _prepare(self, model, blocks, config):
-        """Act once before the blocks are encoded, one after the other."""
+    def _prepare(self, model, blocks, plan):
+        """What is decided before the blocks are encoded, one after the other.
 
-    def _bounds(self, block, config):
-        """The NeuronBounds to encode with and {(layer, neuron): source} of given M."""
-        return block.neuron_bounds(config.assume_fixed_vars_permanent), {}
+        Parameters
+        ----------
+        model : Block
+        blocks : list of ReLUNetworkBlockData
+        plan : Plan
+            Options, and nothing decided.
 
-    @staticmethod
-    def outdated(encoding):
-        """Why the encoding no longer fits the model it is part of, or None.
-
-        For formulations that rest on more than the input box; ``forward_error()`` asks.
+        Returns
+        -------
+        Plan
+            The same one, or one of a class derived from it.
         """
-        return None
+        return plan
 
-    @staticmethod
-    def set_start(encoding, x, pre, post):
-        """Set variables of this formulation other than indicators for a MIP start."""
+    def _bounds(self, block, plan):
+        """The NeuronBounds to encode with and {(layer, neuron, side): source} of M."""
+        return plan.neuron_bounds(block), {}
 
-    @staticmethod
-    def remark(encoding):
-        """What ``description()`` must not leave out, such as a changed function."""
-        return ""
-
-    def _finish(self, encoding, config):
-        """Act on the attached encoding."""
+    def _finish(self, encoding, plan):
+        """Act on the encoding once it is in force."""
 
     # -- applying ------------------------------------------------------------------
 
     @transaction
     def _apply_to(self, model, **kwds):
-        with model_read_once(), application():
-            return self._apply(model, kwds)
+        return self.apply_within(Call(), model, **kwds)
 
     def _read_options(self, kwds):
         return read_options(
@@ -134,16 +163,20 @@ class NetworkFormulation(Transformation):
             renamed=self.RENAMED,
         )
 
-    def _apply(self, model, kwds):
+    def apply_within(self, call, model, **kwds):
+        """As ``apply_to``, as a part of another call and within its transaction."""
         config = self._read_options(kwds)
         if config.reverse is not None:
             return self._undo(model, config.reverse)
-        describe_application(type(self), model, config)
+        call.application.describe(type(self), model, config)
         blocks = self._untransformed(model, config)
-        release_void_bounds(blocks, config.assume_fixed_vars_permanent)
+        fixed = config.assume_fixed_vars_permanent
+        release_void_bounds(blocks, fixed, call.reading)
         with pause_garbage_collection():
-            self._prepare(model, blocks, config)
-            _rewrite_rows([self._transform_block(block, config) for block in blocks])
+            plan = Plan(config, call)
+            if blocks:
+                plan = self._prepare(model, blocks, plan)
+            _rewrite_rows([self._transform_block(block, plan) for block in blocks])
         return ReverseTransformationToken(
             type(self), model, config.targets or [model], {"blocks": blocks}
         )
@@ -167,21 +200,20 @@ class NetworkFormulation(Transformation):
             )
         return fresh
 
-    def _transform_block(self, block, config):
-        bounds, given = self._bounds(block, config)
+    def _transform_block(self, block, plan):
+        bounds, given = self._bounds(block, plan)
         check_ceilings(type(self), block, bounds)
-        encoding = Encoding(type(self), block, bounds)
-        encoding.given.update(given)
-        protected = protected_vars(block)
-        view = in_unit_range(encoding, protected)
-        self._encode(view, config)
-        if view is not encoding:
+        rows, protected = RowBuilder(block, bounds, given), protected_vars(block)
+        view = in_unit_range(rows, protected)
+        encoding = self._encode(view, plan) or self.RECORD(type(self), view)
+        if view is not rows:
             view.add_affine_rows()
         leave_out_unresolved(self.NAME, view)
         name = f"_pyomo_{self.NAME.replace('.', '_')}_reformulation"
-        encoding.attach(unique_component_name(block, name), protected)
-        self._finish(encoding, config)
-        warn_of_leak(self.NAME, encoding)
+        name = unique_component_name(block, name)
+        rows.put_in_force(encoding, name, protected, plan.call.application)
+        self._finish(encoding, plan)
+        encoding.leak = warn_of_leak(self.NAME, encoding)
         logger.debug(f"{block.name}: {encoding.description()}")
         return encoding
 
@@ -196,7 +228,7 @@ class NetworkFormulation(Transformation):
                     f"{self.NAME}; the token was used before."
                 )
         for block in blocks:
-            block.record.encoding.detach()
+            block.record.encoding.reverse()
 
     # -- look-ups, named as in gdp -------------------------------------------------
 
@@ -341,14 +373,6 @@ def _rewrite_rows(encodings):
     rewritten.multiply_objective(model, sizes)
     if any(encoding.copied is not None for encoding in encodings):
         rewritten.rewrite(modellers_rows(model), sizes)
-
-
-def crown_on_block(block, assume_fixed_vars_permanent):
-    """CROWN's bounds for a block's present inputs, within those in force."""
-    bounds = block.neuron_bounds(assume_fixed_vars_permanent)
-    return bounds_.crown_bounds(
-        bounds.network, bounds.input_lower, bounds.input_upper, bounds
-    )
 
 
 def protected_vars(block):

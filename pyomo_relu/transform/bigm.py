@@ -23,46 +23,46 @@ from pyomo_relu.transform.declaration import BIG_M, CLIPPED
 from pyomo_relu.transform.parts.given_m import tightened_by_given_m
 
 
-def encode_big_m(encoding, k, i):
+def encode_big_m(rows, k, i):
     """Add the big-M rows of unstable neuron (k, i), clipped or not.
 
     Parameters
     ----------
-    encoding : Encoding
+    rows : RowBuilder
     k, i : int
         Activation layer and neuron; the bounds leave its state open.
     """
-    lower = float(encoding.bounds.lower[k][i])
-    upper = float(encoding.bounds.upper[k][i])
-    v, x = encoding.columns.pre[k][i], encoding.columns.post[k][i]
-    ceiling = encoding.network.layers[k].ceiling
+    lower = float(rows.bounds.lower[k][i])
+    upper = float(rows.bounds.upper[k][i])
+    v, x = rows.columns.pre[k][i], rows.columns.post[k][i]
+    ceiling = rows.network.layers[k].ceiling
     if ceiling is not None and ceiling[i] < upper:
-        encode_clipped(encoding, k, i, v, x, lower, upper, float(ceiling[i]))
+        encode_clipped(rows, k, i, v, x, lower, upper, float(ceiling[i]))
         return
-    z = encoding.new_indicator(k, i)
-    encoding.add_row((k, i, "above"), [1.0, -1.0], [x, v], lower=0.0)
-    encoding.add_row((k, i, "active"), [1.0, -1.0, -lower], [x, v, z], upper=-lower)
-    encoding.add_row((k, i, "inactive"), [1.0, -upper], [x, z], upper=0.0)
+    z = rows.new_indicator(k, i)
+    rows.add_row((k, i, "above"), [1.0, -1.0], [x, v], lower=0.0)
+    rows.add_row((k, i, "active"), [1.0, -1.0, -lower], [x, v, z], upper=-lower)
+    rows.add_row((k, i, "inactive"), [1.0, -upper], [x, z], upper=0.0)
 
 
-def encode_clipped(encoding, k, i, v, x, lower, upper, ceiling):
+def encode_clipped(rows, k, i, v, x, lower, upper, ceiling):
     """Add the rows of ``x = min(max(0, v), ceiling)`` with ceiling < upper.
 
     Indicators z = [v >= 0] and q = [v >= ceiling]; with lower >= 0 only q is needed.
     """
-    q = encoding.new_ceiling_indicator(k, i)
+    q = rows.new_ceiling_indicator(k, i)
     least = max(lower, 0.0)  # x is never less; c q alone would lose the hull
-    encoding.add_row((k, i, "at_ceiling"), [1.0, least - ceiling], [x, q], lower=least)
-    encoding.add_row(
+    rows.add_row((k, i, "at_ceiling"), [1.0, least - ceiling], [x, q], lower=least)
+    rows.add_row(
         (k, i, "below_ceiling"), [1.0, -1.0, upper - ceiling], [x, v, q], lower=0.0
     )
     if lower >= 0:
-        encoding.add_row((k, i, "linear"), [1.0, -1.0], [x, v], upper=0.0)
+        rows.add_row((k, i, "linear"), [1.0, -1.0], [x, v], upper=0.0)
         return
-    z = encoding.new_indicator(k, i)
-    encoding.add_row((k, i, "active"), [1.0, -1.0, -lower], [x, v, z], upper=-lower)
-    encoding.add_row((k, i, "inactive"), [1.0, -ceiling], [x, z], upper=0.0)
-    encoding.add_row((k, i, "order"), [1.0, -1.0], [q, z], upper=0.0)
+    z = rows.new_indicator(k, i)
+    rows.add_row((k, i, "active"), [1.0, -1.0, -lower], [x, v, z], upper=-lower)
+    rows.add_row((k, i, "inactive"), [1.0, -ceiling], [x, z], upper=0.0)
+    rows.add_row((k, i, "order"), [1.0, -1.0], [q, z], upper=0.0)
 
 
 @TransformationFactory.register(
@@ -91,9 +91,9 @@ class BigM(NetworkFormulation):
     CONFIG = declare(NetworkFormulation.CONFIG(), "bigM")
     HANDLES_CEILINGS = True
 
-    def _bounds(self, block, config):
-        bounds, _given = super()._bounds(block, config)
-        return tightened_by_given_m(block, bounds, config.bigM)
+    def _bounds(self, block, plan):
+        bounds, _ = super()._bounds(block, plan)
+        return tightened_by_given_m(block, bounds, plan.config.bigM)
 
-    def _encode_neuron(self, encoding, k, i, config):
-        encode_big_m(encoding, k, i)
+    def _encode_neuron(self, rows, k, i, config):
+        encode_big_m(rows, k, i)

@@ -38,7 +38,9 @@ model; Zhang et al., NeurIPS 2018 (CROWN); input-space branching as in verificat
 """
 
 import logging
+from dataclasses import dataclass
 
+from pyomo.common.collections import ComponentMap, ComponentSet
 from pyomo.common.config import (
     Bool,
     ConfigValue,
@@ -54,7 +56,6 @@ from pyomo_relu.errors import TransformationError
 from pyomo_relu.model.conditions import ModelConditions
 from pyomo_relu.model.options import declare
 from pyomo_relu.model.reads import (
-    absent_neuron_read,
     neurons_read,
     variables_read,
 )
@@ -62,12 +63,12 @@ from pyomo_relu.model.surrounding import read_surrounding, warn_of_left_out
 from pyomo_relu.transform.base import (
     NetworkFormulation,
     check_encoded,
-    crown_on_block,
 )
 from pyomo_relu.transform.declaration import Adds
-from pyomo_relu.transform.parts.cell_rows import encode_cells, set_cell_start
+from pyomo_relu.transform.parts.cell_rows import CellEncoding, encode_cells
 from pyomo_relu.transform.parts.chained import outputs_bounded
 from pyomo_relu.transform.parts.given_m import tightened_by_given_m
+from pyomo_relu.transform.parts.plan import Plan
 
 logger = logging.getLogger("pyomo.relu")
 
@@ -132,6 +133,25 @@ def _declare_cells(config):
     return declare(config, "time_limit", "relaxation_solver")
 
 
+@dataclass(frozen=True)
+class CellPlan(Plan):
+    """The cells of each block.
+
+    Attributes
+    ----------
+    partitions : ComponentMap
+        From block to (NeuronBounds, given M, CellPartition).
+    dropped : ComponentSet
+        Blocks whose neurons are left out.
+    conditions : ModelConditions or None
+        What the cells rest on, with ``scope="model"``.
+    """
+
+    partitions: ComponentMap
+    dropped: ComponentSet
+    conditions: ModelConditions | None
+
+
 @TransformationFactory.register(
     "relu.cells", doc="Encode ReLU network blocks with cells of the input box"
 )
@@ -173,19 +193,17 @@ class Cells(NetworkFormulation):
 
     # -- choosing the cells --------------------------------------------------------
 
-    def _prepare(self, model, blocks, config):
-        self._partitions, self._dropped, self._conditions = {}, set(), None
+    def _prepare(self, model, blocks, plan):
+        config, reading = plan.config, plan.call.reading
+        partitions, dropped, conditions = ComponentMap(), ComponentSet(), None
         deadline = bounds_.Deadline(config.time_limit)
-        if not blocks:
-            return
-        fixed = config.assume_fixed_vars_permanent
-        surrounding = read_surrounding(blocks[0].model(), blocks, fixed)
+        surrounding = read_surrounding(model.model(), blocks, plan.fixed_permanent)
         if config.scope == "model":
             warn_of_left_out(surrounding, self.NAME)
-            self._conditions = ModelConditions(blocks[0].model(), surrounding)
+            conditions = ModelConditions(model.model(), surrounding)
         read = variables_read(surrounding)
         networks = []
-        with outputs_bounded() as note:
+        with outputs_bounded(reading) as note:
             functions = surrounding.embedded.functions
             for block, function in zip(blocks, functions, strict=True):
                 columns = function.inputs, function.outputs
@@ -195,19 +213,20 @@ class Cells(NetworkFormulation):
                     else None
                 )
                 bounds, given = tightened_by_given_m(
-                    block, crown_on_block(block, fixed), config.bigM
+                    block, plan.crown_bounds(block), config.bigM
                 )
                 note(block, bounds)
                 partition, limit = self._first_cells(block, bounds, rows, config)
-                self._partitions[id(block)] = bounds, given, partition
+                partitions[block] = bounds, given, partition
                 networks.append((partition, *columns, limit))
                 if (
                     config.drop_neurons
                     and partition.exact
-                    and neurons_read(block, read) is None
+                    and neurons_read(block, read, reading) is None
                 ):
-                    self._dropped.add(id(block))
+                    dropped.add(block)
         self._refine(surrounding, networks, config, deadline)
+        return CellPlan(config, plan.call, partitions, dropped, conditions)
 
     def _first_cells(self, block, bounds, rows, config):
         """The partition to start from, and how many cells it may have."""
@@ -255,8 +274,8 @@ class Cells(NetworkFormulation):
 
     # -- encoding ------------------------------------------------------------------
 
-    def _bounds(self, block, config):
-        bounds, given, partition = self._partitions[id(block)]
+    def _bounds(self, block, plan):
+        bounds, given, partition = plan.partitions[block]
         union = bounds_.NeuronBounds(
             bounds.network,
             [a.min(axis=0) for a in partition.lowers],
@@ -274,32 +293,12 @@ class Cells(NetworkFormulation):
             if ends[side][k][i] == before[side][k][i]  # the cells' may be tighter
         }
 
-    def _encode(self, encoding, config):
-        *_, partition = self._partitions[id(encoding.block)]
-        with_neurons = id(encoding.block) not in self._dropped
-        encode_cells(encoding, partition, with_neurons)
-        encoding.details["conditions"] = self._conditions
-
-    @staticmethod
-    def outdated(encoding):
-        """What the cells rest on and the model no longer has."""
-        conditions = encoding.details["conditions"]
-        void = None if conditions is None else conditions.violated()
-        if void is None and not encoding.details["with_neurons"]:
-            void = absent_neuron_read(encoding.block)
-        return void
-
-    @staticmethod
-    def set_start(encoding, x, pre, post):
-        """Set cells and disaggregated inputs, and indicators as the cell has them."""
-        set_cell_start(encoding, x)
-
-    @staticmethod
-    def remark(encoding):
-        """The number of cells."""
-        dropped = not encoding.details["with_neurons"]
-        return f"; {counted(len(encoding.details['lower']), 'cell')}" + (
-            ", exact: no neuron rows" if dropped else ""
+    def _encode(self, rows, plan):
+        *_, partition = plan.partitions[rows.block]
+        with_neurons = rows.block not in plan.dropped
+        states = encode_cells(rows, partition, with_neurons)
+        return CellEncoding(
+            type(self), rows, partition, states, with_neurons, plan.conditions
         )
 
     def get_cells(self, block):
@@ -309,8 +308,8 @@ class Cells(NetworkFormulation):
         -------
         lower, upper : numpy.ndarray, shape (C, n_inputs)
         """
-        details = check_encoded(block).details
-        return details["lower"], details["upper"]
+        encoding = check_encoded(block)
+        return encoding.lower, encoding.upper
 
 
 def _own_rows(linear, inputs, outputs):

@@ -28,6 +28,7 @@ from pyomo.common.dependencies import numpy as np
 from pyomo.core.base import TransformationFactory
 
 from pyomo_relu import bounds as bounds_
+from pyomo_relu.block.encoding import Encoding
 from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import TransformationError
 from pyomo_relu.model.declared_bounds import pieces_in_force
@@ -71,6 +72,30 @@ def _declare_ceiling(config):
     return config
 
 
+class MovedEncoding(Encoding):
+    """Of a network whose function the ceilings changed.
+
+    Parameters
+    ----------
+    output_movement : tuple of numpy.ndarray, shapes (n_outputs,)
+        Proven bounds on how far the outputs may be from the block's network's.
+    """
+
+    __slots__ = ("output_movement",)
+
+    def __init__(self, formulation, rows, output_movement):
+        super().__init__(formulation, rows)
+        self.output_movement = output_movement
+
+    def remark(self):
+        """Says that the encoded network is not the block's."""
+        low, high = self.output_movement
+        return (
+            "; ceilings CHANGE THE FUNCTION, outputs move by at most "
+            f"{np.max(np.maximum(-low, high)):.6g}"
+        )
+
+
 @TransformationFactory.register(
     "relu.clipped", doc="Encode ReLU network blocks with ceilings on the neurons"
 )
@@ -97,11 +122,11 @@ class Clipped(NetworkFormulation):
     CONFIG = _declare_ceiling(declare(NetworkFormulation.CONFIG(), "bigM"))
     HANDLES_CEILINGS = True
 
-    def _bounds(self, block, config):
-        bounds, _ = super()._bounds(block, config)
-        if config.ceiling is not None:
-            bounds = self._with_ceilings(block, bounds, config)
-        return tightened_by_given_m(block, bounds, config.bigM)
+    def _bounds(self, block, plan):
+        bounds, _ = super()._bounds(block, plan)
+        if plan.config.ceiling is not None:
+            bounds = self._with_ceilings(block, bounds, plan.config)
+        return tightened_by_given_m(block, bounds, plan.config.bigM)
 
     def _with_ceilings(self, block, bounds, config):
         """The bounds of the network with effective ceilings, if there are any."""
@@ -145,34 +170,25 @@ class Clipped(NetworkFormulation):
                     "bounds. Reverse that first, or apply it without scope='model'."
                 )
 
-    def _encode_neuron(self, encoding, k, i, config):
-        encode_big_m(encoding, k, i)
+    def _encode_neuron(self, rows, k, i, config):
+        encode_big_m(rows, k, i)
 
-    def _finish(self, encoding, config):
-        if encoding.network == encoding.block.network:
-            return
-        original, _ = NetworkFormulation._bounds(self, encoding.block, config)
-        low, high = bounds_.output_movement(original, encoding.bounds)
-        encoding.details["output_movement"] = low, high
+    def _encode(self, rows, plan):
+        super()._encode(rows, plan)
+        block, bounds = rows.block, rows.root.bounds
+        if bounds.network == block.network:
+            return None
+        original, _ = NetworkFormulation._bounds(self, block, plan)
+        low, high = bounds_.output_movement(original, bounds)
         at = int(np.argmax(np.maximum(-low, high)))
         logger.warning(
             f"{self.NAME}: the ceilings change the function of "
-            f"'{encoding.block.name}'. On the input box its outputs move by at most "
+            f"'{block.name}'. On the input box its outputs move by at most "
             f"{np.max(np.maximum(-low, high)):.6g} (proven; output "
-            f"'{encoding.block.output_vars()[at].name}' by {low[at]:.6g} to "
+            f"'{block.output_vars()[at].name}' by {low[at]:.6g} to "
             f"{high[at]:.6g})."
         )
-
-    @staticmethod
-    def remark(encoding):
-        """Says so if the encoded network is not the block's."""
-        if encoding.network == encoding.block.network:
-            return ""
-        low, high = encoding.details["output_movement"]
-        return (
-            "; ceilings CHANGE THE FUNCTION, outputs move by at most "
-            f"{np.max(np.maximum(-low, high)):.6g}"
-        )
+        return MovedEncoding(type(self), rows, (low, high))
 
     def get_output_movement(self, block):
         """How far the outputs of the encoded network may be from the block's network.
@@ -189,5 +205,7 @@ class Clipped(NetworkFormulation):
             input box that the block was encoded for; zeros if the function is kept.
         """
         encoding = check_encoded(block)
+        if isinstance(encoding, MovedEncoding):
+            return encoding.output_movement
         zero = np.zeros(encoding.network.n_outputs)
-        return encoding.details.get("output_movement", (zero, zero))
+        return zero, zero

@@ -12,11 +12,10 @@ model by Gurobi's own max, indicator or SOS constraints.
 """
 
 from pyomo.common.config import document_class_CONFIG
-from pyomo.core.base import Constraint, TransformationFactory
-from pyomo.core.base.set_types import Any
+from pyomo.core.base import TransformationFactory
 
 from pyomo_relu.transform.declaration import AT_CEILING, Adds
-from pyomo_relu.transform.parts.complementary_pairs import PairFormulation, pair_of
+from pyomo_relu.transform.parts.complementary_pairs import PairFormulation
 
 
 @TransformationFactory.register(
@@ -47,9 +46,7 @@ class Complementarity(PairFormulation):
     ACTIVATION_ROWS = ("rows", "products")
     CONFIG = PairFormulation.CONFIG()
 
-    def _enforce(self, encoding, keys):
-        new = encoding.reformulation
-        new.products = Constraint(Any)
-        for key in keys:
-            first, second = pair_of(new, *key)
-            new.products[key] = first * second <= 0.0
+    def _enforce(self, rows, pairs):
+        products = rows.new_rows("products")
+        for key, (first, second) in pairs.items():
+            products[key] = first * second <= 0.0

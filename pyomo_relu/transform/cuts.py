@@ -24,7 +24,9 @@ programming formulations for trained neural networks", Mathematical Programming 
 """
 
 import logging
+from dataclasses import dataclass
 
+from pyomo.common.collections import ComponentMap
 from pyomo.common.config import (
     ConfigValue,
     NonNegativeInt,
@@ -44,6 +46,7 @@ from pyomo_relu.transform.bigm import encode_big_m
 from pyomo_relu.transform.declaration import BIG_M, CLIPPED, Adds
 from pyomo_relu.transform.parts.chained import outputs_bounded
 from pyomo_relu.transform.parts.given_m import tightened_by_given_m
+from pyomo_relu.transform.parts.plan import Plan
 
 logger = logging.getLogger("pyomo.relu")
 
@@ -67,6 +70,14 @@ def _declare_cuts(config):
         ),
     )
     return declare(config, "time_limit", "relaxation_solver")
+
+
+@dataclass(frozen=True)
+class CutPlan(Plan):
+    """For each block its bounds, with the given M among them, and its cuts."""
+
+    bounds: ComponentMap
+    cuts: ComponentMap
 
 
 @TransformationFactory.register(
@@ -93,31 +104,32 @@ class Cuts(NetworkFormulation):
     RENAMED = (("solver", "relaxation_solver"), ("tolerance", "min_improvement"))
     HANDLES_CEILINGS = True
 
-    def _prepare(self, model, blocks, config):
-        self._found, self._cuts = {}, {}
-        deadline = bounds_.Deadline(config.time_limit)
-        with outputs_bounded() as note:
+    def _prepare(self, model, blocks, plan):
+        found, bigM = ComponentMap(), plan.config.bigM
+        deadline = bounds_.Deadline(plan.config.time_limit)
+        with outputs_bounded(plan.call.reading) as note:
             for block in blocks:
-                bounds, _ = super()._bounds(block, config)
-                found = tightened_by_given_m(block, bounds, config.bigM)
-                self._found[id(block)] = found
-                note(block, found[0])
-        if not blocks:
-            return
-        surrounding = read_surrounding(
-            blocks[0].model(), blocks, config.assume_fixed_vars_permanent
-        )
+                bounds = plan.neuron_bounds(block)
+                found[block] = tightened_by_given_m(block, bounds, bigM)
+                note(block, found[block][0])
+        cuts = self._find_cuts(blocks, found, plan, deadline)
+        return CutPlan(plan.config, plan.call, found, cuts)
+
+    def _find_cuts(self, blocks, found, plan, deadline):
+        """ComponentMap from block to the list of its cuts."""
+        config, model = plan.config, blocks[0].model()
+        surrounding = read_surrounding(model, blocks, plan.fixed_permanent)
         if surrounding.costs is None:
             logger.warning(
-                f"{self.NAME}: '{blocks[0].model().name}' has no single linear "
+                f"{self.NAME}: '{model.name}' has no single linear "
                 "objective, so no rows are added to those of relu.bigm."
             )
-            return
+            return ComponentMap()
         rounds = bounds_.CutRounds(
             surrounding.linear,
             surrounding.costs,
             [
-                (self._found[id(block)][0], f.inputs, f.outputs)
+                (found[block][0], f.inputs, f.outputs)
                 for block, f in zip(blocks, surrounding.embedded.functions, strict=True)
             ],
             config.relaxation_solver,
@@ -125,38 +137,36 @@ class Cuts(NetworkFormulation):
         reason = rounds.run(
             config.max_rounds, config.min_improvement, time_limit=deadline.left()
         )
-        self._cuts = {id(b): cuts for b, cuts in zip(blocks, rounds.cuts, strict=True)}
         ends = [f"{v:.6g}" for v in (rounds.values or [float("nan")])]
         logger.info(
             f"{self.NAME}: {counted(sum(map(len, rounds.cuts)), 'row')} after "
             f"{counted(len(rounds.values), 'solve')} ({reason}), relaxation {ends[0]} "
             f"to {ends[-1]}"
         )
+        return ComponentMap(zip(blocks, rounds.cuts, strict=True))
 
-    def _bounds(self, block, config):
-        return self._found[id(block)]
+    def _bounds(self, block, plan):
+        return plan.bounds[block]
 
-    def _encode(self, encoding, config):
-        super()._encode(encoding, config)
-        columns, units, numbers = encoding.columns, encoding.units, {}
-        for cut in self._cuts.get(id(encoding.block), []):
+    def _encode(self, rows, plan):
+        super()._encode(rows, plan)
+        columns, numbers = rows.columns, {}
+        for cut in plan.cuts.get(rows.block, []):
             k, i = cut.layer, cut.neuron
-            layer = encoding.network.layers[k]
+            layer = rows.network.layers[k]
             terms = [var for source in layer.sources for var in columns.of(source)]
-            z = encoding.reformulation.indicator[k, i]
+            z = rows.reformulation.indicator[k, i]
             number = numbers[k, i] = numbers.get((k, i), -1) + 1
-            weights, constant = cut.weights, cut.constant
-            if units is not None:
-                weights, constant = _of_copies(units, layer, cut)
-            encoding.add_row(
+            weights, constant = _in_units(rows.units, layer, cut)
+            rows.add_row(
                 (k, i, "cut", number),
                 [1.0, -cut.on, *(-weights).tolist()],
                 [columns.post[k][i], z, *(terms[j] for j in cut.terms.tolist())],
                 upper=constant,
             )
 
-    def _encode_neuron(self, encoding, k, i, config):
-        encode_big_m(encoding, k, i)
+    def _encode_neuron(self, rows, k, i, config):
+        encode_big_m(rows, k, i)
 
     def get_cuts(self, block):
         """The rows that an encoded block has in addition to big-M rows."""
@@ -164,8 +174,8 @@ class Cuts(NetworkFormulation):
         return [row for key, row in rows.items() if key[2] == "cut"]
 
 
-def _of_copies(units, layer, cut):
-    """Weights and constant of a cut whose inputs are copies in unit range."""
+def _in_units(units, layer, cut):
+    """Weights and constant of a cut among the columns that rows are written with."""
     offset, factor = (
         np.concatenate(
             [

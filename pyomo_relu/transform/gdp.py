@@ -31,17 +31,18 @@ from pyomo.core.base import Suffix, TransformationFactory
 from pyomo.core.base.block import Block
 from pyomo.core.base.constraint import Constraint
 from pyomo.core.base.set_types import Any
-from pyomo.core.expr.numeric_expr import LinearExpression
 from pyomo.core.expr.visitor import identify_variables
 from pyomo.gdp import Disjunct, GDP_Error
 from pyomo.gdp.disjunct import DisjunctionData, IndexedDisjunction
 from pyomo.gdp.util import is_child_of
 
+from pyomo_relu.block.encoding import Encoding
 from pyomo_relu.errors import TransformationError
 from pyomo_relu.model.options import declare
 from pyomo_relu.transform.base import NetworkFormulation, encoding_of, source_of
 from pyomo_relu.transform.declaration import AT_CEILING, Adds
 from pyomo_relu.transform.parts.given_m import tightened_by_given_m
+from pyomo_relu.transform.parts.row_builder import linear_row
 
 
 class GuardedDisjunctionData(DisjunctionData):
@@ -111,6 +112,30 @@ def _declare_gdp(config):
     return config
 
 
+class DisjunctiveEncoding(Encoding):
+    """Of a network whose activations are Disjunctions."""
+
+    __slots__ = ()
+
+    def set_start(self, x, pre, post):
+        """Set indicators and, after gdp.hull, the disaggregated variables."""
+        super().set_start(x, pre, post)
+        new = self.reformulation
+        for (k, i, label), disjunct in new.disjuncts.items():
+            v, ceiling = pre[k][i], self.network.layers[k].ceiling
+            state = {
+                "active": v > 0,
+                "inactive": not v > 0,
+                "below_ceiling": ceiling is not None and v < ceiling[i],
+                "at_ceiling": ceiling is not None and v >= ceiling[i],
+            }[label]
+            disjunct.indicator_var.set_value(bool(state), skip_validation=True)
+            disjunct.binary_indicator_var.set_value(int(state), skip_validation=True)
+        for (k, i, _), disjunction in new.disjunctions.items():
+            for var in (self.block.pre[k, i], self.block.post[k, i]):
+                _start_disaggregated(var, disjunction)
+
+
 @TransformationFactory.register(
     "relu.gdp", doc="Turn the activations of ReLU network blocks into Disjunctions"
 )
@@ -139,25 +164,26 @@ class Gdp(NetworkFormulation):
     )
     CONFIG = _declare_gdp(declare(NetworkFormulation.CONFIG(), "bigM"))
     HANDLES_CEILINGS = True
+    RECORD = DisjunctiveEncoding
     NONE_ALLOWED = ("gdp_transformation",)
 
-    def _bounds(self, block, config):
-        bounds, _ = super()._bounds(block, config)
-        return tightened_by_given_m(block, bounds, config.bigM)
+    def _bounds(self, block, plan):
+        bounds, _ = super()._bounds(block, plan)
+        return tightened_by_given_m(block, bounds, plan.config.bigM)
 
-    def _encode(self, encoding, config):
-        _gdp_transformation(config)  # a wrong name is an error before anything is done
-        new = encoding.reformulation
-        new.disjuncts = Disjunct(Any)
-        new.disjunctions = GuardedDisjunctions(Any)
-        super()._encode(encoding, config)
+    def _encode(self, rows, plan):
+        # a wrong name is an error before anything is done
+        _gdp_transformation(plan.config)
+        rows.add("disjuncts", Disjunct(Any))
+        rows.add("disjunctions", GuardedDisjunctions(Any))
+        super()._encode(rows, plan)
 
-    def _encode_neuron(self, encoding, k, i, config):
-        lower = float(encoding.bounds.lower[k][i])
-        upper = float(encoding.bounds.upper[k][i])
-        layer, new = encoding.network.layers[k], encoding.reformulation
+    def _encode_neuron(self, rows, k, i, config):
+        lower = float(rows.bounds.lower[k][i])
+        upper = float(rows.bounds.upper[k][i])
+        layer, new = rows.network.layers[k], rows.reformulation
         ceiling = upper if layer.ceiling is None else min(upper, layer.ceiling[i])
-        v, x = encoding.columns.pre[k][i], encoding.columns.post[k][i]
+        v, x = rows.columns.pre[k][i], rows.columns.post[k][i]
         slack = [1.0, -1.0], [x, v]
         if lower < 0:
             active = _disjunct(new, (k, i, "active"), *slack, None, 0.0, -lower)
@@ -166,7 +192,7 @@ class Gdp(NetworkFormulation):
             )
             new.disjunctions[k, i, "zero"] = [active, off]
         else:
-            encoding.add_row((k, i, "linear"), *slack, upper=0.0)
+            rows.add_row((k, i, "linear"), *slack, upper=0.0)
         if ceiling < upper:
             below = _disjunct(
                 new, (k, i, "below_ceiling"), *slack, 0.0, None, upper - float(ceiling)
@@ -183,12 +209,12 @@ class Gdp(NetworkFormulation):
             new.disjunctions[k, i, "ceiling"] = [below, at]
             if lower < 0:
                 pair = [d.binary_indicator_var for d in (at, active)]
-                encoding.add_row((k, i, "order"), [1.0, -1.0], pair, upper=0.0)
+                rows.add_row((k, i, "order"), [1.0, -1.0], pair, upper=0.0)
         else:
-            encoding.add_row((k, i, "above"), *slack, lower=0.0)
+            rows.add_row((k, i, "above"), *slack, lower=0.0)
 
-    def _finish(self, encoding, config):
-        disjunctions = encoding.reformulation.disjunctions
+    def _finish(self, encoding, plan):
+        config, disjunctions = plan.config, encoding.reformulation.disjunctions
         transformation = _gdp_transformation(config)
         if transformation is not None and len(disjunctions):
             try:
@@ -205,24 +231,6 @@ class Gdp(NetworkFormulation):
         for disjunction in disjunctions.values():
             if disjunction.active:
                 disjunction.activate()  # the exact rows stay as long as it does
-
-    @staticmethod
-    def set_start(encoding, x, pre, post):
-        """Set indicators and, after gdp.hull, the disaggregated variables."""
-        new = encoding.reformulation
-        for (k, i, label), disjunct in new.disjuncts.items():
-            v, ceiling = pre[k][i], encoding.network.layers[k].ceiling
-            state = {
-                "active": v > 0,
-                "inactive": not v > 0,
-                "below_ceiling": ceiling is not None and v < ceiling[i],
-                "at_ceiling": ceiling is not None and v >= ceiling[i],
-            }[label]
-            disjunct.indicator_var.set_value(bool(state), skip_validation=True)
-            disjunct.binary_indicator_var.set_value(int(state), skip_validation=True)
-        for (k, i, _), disjunction in new.disjunctions.items():
-            for var in (encoding.block.pre[k, i], encoding.block.post[k, i]):
-                _start_disaggregated(var, disjunction)
 
     # -- look-ups ------------------------------------------------------------------
 
@@ -291,8 +299,7 @@ def _gdp_transformation(config):
 def _disjunct(new, key, coefs, variables, lower, upper, big_m):
     """One Disjunct ``lower <= sum <= upper``, relaxed by no more than ``big_m``."""
     disjunct = new.disjuncts[key]
-    expr = LinearExpression(linear_coefs=coefs, linear_vars=variables)
-    disjunct.row = Constraint(expr=(lower, expr, upper))
+    disjunct.row = Constraint(expr=linear_row(coefs, variables, lower, upper))
     disjunct.BigM = Suffix(direction=Suffix.LOCAL)
     disjunct.BigM[disjunct.row] = big_m  # gdp takes the pair (-big_m, big_m)
     return disjunct

@@ -156,28 +156,25 @@ class OBBT(BoundTransformation):
     def _solving(self, config):
         return {
             "solver": config.relaxation_solver,
-            "executor": self._executor,
+            "executor": config.executor,
             "stop_at_sign": config.stop_at_sign,
         }
 
-    def _tighten(self, model, blocks, saved, config):
+    def _tighten(self, model, blocks, saved, config, reading):
         if config.objective_cutoff is not None and config.scope != "model":
             raise TransformationError(
                 "relu.obbt: objective_cutoff needs scope='model'; within one network "
                 "there is no objective."
             )
-        with _executor(config) as self._executor:
-            try:
-                if config.scope == "model":
-                    self._tighten_model(model, blocks, saved, config)
-                else:
-                    super()._tighten(model, blocks, saved, config)
-            finally:
-                self._executor = None
+        with _executor(config) as config.executor:
+            if config.scope == "model":
+                self._tighten_model(model, blocks, saved, config, reading)
+            else:
+                super()._tighten(model, blocks, saved, config, reading)
 
     # -- the whole model -----------------------------------------------------------
 
-    def _tighten_model(self, model, blocks, saved, config):
+    def _tighten_model(self, model, blocks, saved, config, reading):
         deadline = bounds_.Deadline(config.time_limit)
         inside = [b for b in blocks if in_disjunct(b)]
         everywhere = [
@@ -187,7 +184,7 @@ class OBBT(BoundTransformation):
             self._tighten_joint(model, blocks, everywhere, saved, config, deadline)
         for block in inside:
             # what holds only while a Disjunct does takes no part in the relaxation
-            self._tighten_block(block, saved, config, deadline)
+            self._tighten_block(block, saved, config, deadline, reading)
 
     def _tighten_joint(self, model, blocks, everywhere, saved, config, deadline):
         """All networks that always hold, in one relaxation with the model's rows."""

@@ -23,9 +23,9 @@ mixed-integer optimization of trained ReLU neural networks", NeurIPS 2021.
 
 from pyomo.common.config import ConfigValue, In, document_class_CONFIG
 from pyomo.common.dependencies import numpy as np
-from pyomo.core.base import TransformationFactory, Var, value
-from pyomo.core.base.set_types import Any
+from pyomo.core.base import TransformationFactory, value
 
+from pyomo_relu.block.encoding import Encoding
 from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import TransformationError
 from pyomo_relu.model.options import declare
@@ -34,6 +34,7 @@ from pyomo_relu.transform.bigm import encode_big_m
 from pyomo_relu.transform.declaration import CLIPPED, Adds
 from pyomo_relu.transform.parts.given_m import tightened_by_given_m
 from pyomo_relu.transform.parts.partition_split import SourceTerms, split_terms
+from pyomo_relu.transform.parts.row_builder import bounded
 
 # sums of part bounds this much looser than the bounds on v are looser by rounding only
 _ROUNDING = 1e-9
@@ -75,6 +76,24 @@ def _declare_partition(config):
     return config
 
 
+class PartitionEncoding(Encoding):
+    """Of a network whose neurons' sums are split into parts."""
+
+    __slots__ = ()
+
+    def set_start(self, x, pre, post):
+        """Set the sums of the parts from the values of the sources, too."""
+        super().set_start(x, pre, post)
+        new = self.reformulation
+        for (k, i, p), total in new.part_sum.items():
+            total.set_value(0.0, skip_validation=True)
+            at = value(new.rows[k, i, "sum", p].body)
+            total.set_value(at, skip_validation=True)
+            new.active_part_sum[k, i, p].set_value(
+                at if pre[k][i] > 0 else 0.0, skip_validation=True
+            )
+
+
 @TransformationFactory.register(
     "relu.partition",
     doc="Encode ReLU network blocks with partitioned sums (Tsay et al., NeurIPS 2021)",
@@ -109,48 +128,34 @@ class Partition(NetworkFormulation):
     USE = 'wide layers, 2 to 4 parts; P = 1 is big-M, `"hull"` the convex hull'
     CONFIG = _declare_partition(declare(NetworkFormulation.CONFIG(), "bigM"))
     HANDLES_CEILINGS = True
+    RECORD = PartitionEncoding
 
-    def _bounds(self, block, config):
-        bounds, _ = super()._bounds(block, config)
-        return tightened_by_given_m(block, bounds, config.bigM)
+    def _bounds(self, block, plan):
+        bounds, _ = super()._bounds(block, plan)
+        return tightened_by_given_m(block, bounds, plan.config.bigM)
 
-    def _encode(self, encoding, config):
-        counts = _parts_per_layer(encoding, config.n_parts)
-        new = encoding.reformulation
-        new.part_sum = Var(Any, dense=False)
-        new.active_part_sum = Var(Any, dense=False)
+    def _encode(self, rows, plan):
+        counts = _parts_per_layer(rows, plan.config.n_parts)
+        rows.new_columns("part_sum")
+        rows.new_columns("active_part_sum")
         for k, n_parts in enumerate(counts):
             terms = None
-            for i in encoding.encode_stable(k):
-                ceiling = encoding.network.layers[k].ceiling
-                clipped = (
-                    ceiling is not None and ceiling[i] < encoding.bounds.upper[k][i]
-                )
+            for i in rows.encode_stable(k):
+                ceiling = rows.network.layers[k].ceiling
+                clipped = ceiling is not None and ceiling[i] < rows.bounds.upper[k][i]
                 parts = []
-                if n_parts != 1 and not clipped and encoding.network.layers[k].sources:
-                    terms = terms or SourceTerms(encoding, k)
-                    parts = split_terms(terms, i, n_parts, config.split)
+                if n_parts != 1 and not clipped and rows.network.layers[k].sources:
+                    terms = terms or SourceTerms(rows, k)
+                    parts = split_terms(terms, i, n_parts, plan.config.split)
                 if len(parts) > 1:
-                    _encode_parts(encoding, k, i, terms, parts)
+                    _encode_parts(rows, k, i, terms, parts)
                 else:
-                    encode_big_m(encoding, k, i)
-
-    @staticmethod
-    def set_start(encoding, x, pre, post):
-        """Set the sums of the parts from the values of the sources."""
-        new = encoding.reformulation
-        for (k, i, p), total in new.part_sum.items():
-            total.set_value(0.0, skip_validation=True)
-            at = value(new.rows[k, i, "sum", p].body)
-            total.set_value(at, skip_validation=True)
-            new.active_part_sum[k, i, p].set_value(
-                at if pre[k][i] > 0 else 0.0, skip_validation=True
-            )
+                    encode_big_m(rows, k, i)
 
 
-def _parts_per_layer(encoding, n_parts):
+def _parts_per_layer(rows, n_parts):
     """The number of parts of each activation layer; None for one per weight."""
-    layers, name = encoding.network.layers[:-1], encoding.block.name
+    layers, name = rows.network.layers[:-1], rows.block.name
     if n_parts == "hull":
         return [None] * len(layers)
     limits = [_largest_fan_in(layer) for layer in layers]
@@ -185,39 +190,37 @@ def _largest_fan_in(layer):
     return int(counts.max())
 
 
-def _encode_parts(encoding, k, i, terms, parts):
+def _encode_parts(rows, k, i, terms, parts):
     """Rows of unstable neuron (k, i) with its terms divided into ``parts``."""
-    new, bias = encoding.reformulation, float(encoding.network.layers[k].bias[i])
-    v, x = encoding.columns.pre[k][i], encoding.columns.post[k][i]
-    z = encoding.new_indicator(k, i)
+    new, bias = rows.reformulation, float(rows.network.layers[k].bias[i])
+    v, x = rows.columns.pre[k][i], rows.columns.post[k][i]
+    z = rows.new_indicator(k, i)
     ranges = [terms.range_of(i, part) for part in parts]
     # the last part's sum is v - bias - (other sums), and likewise where active
     last_sum, last_active = ([1.0], [v]), ([1.0, -bias], [x, z])
     for p, part in enumerate(parts[:-1]):
         low, high = ranges[p]
-        total, active = new.part_sum[k, i, p], new.active_part_sum[k, i, p]
-        _set_bounds(total, low, high)
-        _set_bounds(active, min(low, 0.0), max(high, 0.0))
+        total = bounded(new.part_sum[k, i, p], low, high)
+        active = new.active_part_sum[k, i, p]
+        bounded(active, min(low, 0.0), max(high, 0.0))
         coefs, variables = terms.of(i, part)
-        encoding.add_row(
-            (k, i, "sum", p), [*coefs, -1.0], [*variables, total], 0.0, 0.0
-        )
-        _part_rows(encoding, k, i, p, ([1.0], [total]), ([1.0], [active]), ranges[p], 0)
+        rows.add_row((k, i, "sum", p), [*coefs, -1.0], [*variables, total], 0.0, 0.0)
+        _part_rows(rows, k, i, p, ([1.0], [total]), ([1.0], [active]), ranges[p], 0)
         for (c, t), own in ((last_sum, total), (last_active, active)):
             c.append(-1.0)
             t.append(own)
-    _part_rows(encoding, k, i, len(parts) - 1, last_sum, last_active, ranges[-1], bias)
-    encoding.add_row((k, i, "above"), [1.0, -1.0], [x, v], lower=0.0)
-    _keep_tighter_big_m(encoding, k, i, ranges, bias)
+    _part_rows(rows, k, i, len(parts) - 1, last_sum, last_active, ranges[-1], bias)
+    rows.add_row((k, i, "above"), [1.0, -1.0], [x, v], lower=0.0)
+    _keep_tighter_big_m(rows, k, i, ranges, bias)
 
 
-def _part_rows(encoding, k, i, p, total, active, part_range, bias):
+def _part_rows(rows, k, i, p, total, active, part_range, bias):
     """``a in [l, u] z`` and ``s - a in [l, u] (1 - z)`` for one part.
 
     ``total`` and ``active`` are (coefficients, variables) of s + bias and of a.
     """
     low, high = part_range
-    z = encoding.reformulation.indicator[k, i]
+    z = rows.reformulation.indicator[k, i]
     (cs, ts), (ca, ta) = total, active
     difference = [*cs, *(-c for c in ca)], [*ts, *ta]
     for label, bound, (lower, upper) in (
@@ -225,10 +228,10 @@ def _part_rows(encoding, k, i, p, total, active, part_range, bias):
         ("high", high, (None, 0.0)),
     ):
         coefs, variables = _with(z, -bound, ca, ta)
-        encoding.add_row((k, i, "on_" + label, p), coefs, variables, lower, upper)
+        rows.add_row((k, i, "on_" + label, p), coefs, variables, lower, upper)
         rhs = [None if side is None else bound + bias for side in (lower, upper)]
         coefs, variables = _with(z, bound, *difference)
-        encoding.add_row((k, i, "off_" + label, p), coefs, variables, *rhs)
+        rows.add_row((k, i, "off_" + label, p), coefs, variables, *rhs)
 
 
 def _with(z, coef, coefs, variables):
@@ -241,19 +244,14 @@ def _with(z, coef, coefs, variables):
     return [*coefs, coef], [*variables, z]
 
 
-def _keep_tighter_big_m(encoding, k, i, ranges, bias):
+def _keep_tighter_big_m(rows, k, i, ranges, bias):
     """Add relu.bigm's rows where bounds on v are tighter than the parts' sums."""
-    lower = float(encoding.bounds.lower[k][i])
-    upper = float(encoding.bounds.upper[k][i])
-    z = encoding.reformulation.indicator[k, i]
-    v, x = encoding.columns.pre[k][i], encoding.columns.post[k][i]
+    lower = float(rows.bounds.lower[k][i])
+    upper = float(rows.bounds.upper[k][i])
+    z = rows.reformulation.indicator[k, i]
+    v, x = rows.columns.pre[k][i], rows.columns.post[k][i]
     slack = _ROUNDING * (1.0 + max(abs(lower), abs(upper)))
     if lower > sum(low for low, _ in ranges) + bias + slack:
-        encoding.add_row((k, i, "active"), [1.0, -1.0, -lower], [x, v, z], upper=-lower)
+        rows.add_row((k, i, "active"), [1.0, -1.0, -lower], [x, v, z], upper=-lower)
     if upper < sum(high for _, high in ranges) + bias - slack:
-        encoding.add_row((k, i, "inactive"), [1.0, -upper], [x, z], upper=0.0)
-
-
-def _set_bounds(var, low, high):
-    var.setlb(low)
-    var.setub(high)
+        rows.add_row((k, i, "inactive"), [1.0, -upper], [x, z], upper=0.0)

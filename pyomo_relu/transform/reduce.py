@@ -24,10 +24,12 @@ Sources: Serra, Kumar and Ramalingam, "Lossless compression of deep neural netwo
 CPAIOR 2020; Plate et al., arXiv 2502.03016, eq. (5).
 """
 
+from dataclasses import dataclass
+
+from pyomo.common.collections import ComponentMap
 from pyomo.common.config import Bool, ConfigValue, document_class_CONFIG
 from pyomo.common.dependencies import numpy as np
-from pyomo.core.base import Constraint, TransformationFactory
-from pyomo.core.base.set_types import Any
+from pyomo.core.base import TransformationFactory
 
 from pyomo_relu import bounds as bounds_
 from pyomo_relu import network as network_
@@ -47,6 +49,8 @@ from pyomo_relu.transform.bigm import encode_big_m
 from pyomo_relu.transform.declaration import Adds
 from pyomo_relu.transform.parts.chained import outputs_bounded
 from pyomo_relu.transform.parts.given_m import tightened_by_given_m
+from pyomo_relu.transform.parts.plan import Plan
+from pyomo_relu.transform.parts.row_builder import RowView
 
 
 def _declare_reduce(config):
@@ -63,6 +67,64 @@ def _declare_reduce(config):
         ),
     )
     return config
+
+
+@dataclass(frozen=True)
+class ReductionPlan(Plan):
+    """Costs of the outputs of the blocks whose minimised neurons are dropped."""
+
+    weights: ComponentMap
+
+
+class ReducedEncoding(Encoding):
+    """Of what exact reductions left of a network.
+
+    Parameters
+    ----------
+    reduction : Reduction
+    dropped : set of tuple
+        (layer, neuron) of those without an indicator because the objective pushes them
+        down.
+    weights : numpy.ndarray or None, shape (n_outputs,)
+        Costs of the outputs, if indicators were to be dropped.
+    """
+
+    __slots__ = ("_inputs_read", "dropped", "merged", "n_kept", "removed", "weights")
+
+    def __init__(self, formulation, rows, reduction, dropped, weights):
+        super().__init__(formulation, rows)
+        self.merged, self.removed = reduction.merged, reduction.removed
+        self.n_kept = reduction.network.n_neurons
+        self.dropped, self.weights = dropped, weights
+        self._inputs_read = reduction.network.inputs_read()
+
+    def inputs_read(self):
+        """Which inputs the reduced network reads, shape (n_inputs,)."""
+        return self._inputs_read
+
+    def outdated(self, reading=None):
+        """What the reduction rests on and the model no longer has, too."""
+        reason = super().outdated(reading)
+        if reason is None and self.weights is not None:
+            reason = self._other_objective()
+        return reason or absent_neuron_read(self.block)
+
+    def _other_objective(self):
+        surrounding = read_surrounding(self.block.model(), [self.block])
+        try:
+            now = _objective_weights(Reduce.NAME, self.bounds, surrounding, 0)
+        except TransformationError as error:
+            return f"the model was changed ({error})"
+        if not np.array_equal(np.sign(now), np.sign(self.weights)):
+            return "the objective was changed"
+        return None
+
+    def remark(self):
+        """What was left out, by reason."""
+        reasons = [f"{n} {why}" for why, n in self.removed.items() if n]
+        if self.dropped:
+            reasons.append(f"{counted(len(self.dropped), 'indicator')} dropped")
+        return ", ".join([f"; {counted(self.n_kept, 'neuron')} kept", *reasons])
 
 
 @TransformationFactory.register(
@@ -96,35 +158,34 @@ class Reduce(NetworkFormulation):
     CONFIG = _declare_reduce(declare(NetworkFormulation.CONFIG(), "bigM"))
     HANDLES_CEILINGS = True
 
-    def _prepare(self, model, blocks, config):
-        self._weights = {}
-        if not blocks:
-            return
-        fixed = config.assume_fixed_vars_permanent
-        surrounding = read_surrounding(blocks[0].model(), blocks, fixed)
+    def _prepare(self, model, blocks, plan):
+        weights, reading = ComponentMap(), plan.call.reading
+        surrounding = read_surrounding(model.model(), blocks, plan.fixed_permanent)
         read = variables_read(surrounding)
-        with outputs_bounded() as note:
+        with outputs_bounded(reading) as note:
             for at, block in enumerate(blocks):
-                bounds = block.neuron_bounds(fixed)
+                bounds = plan.neuron_bounds(block)
                 note(block, bounds)
-                var = neurons_read(block, read)
+                var = neurons_read(block, read, reading)
                 if var is not None:
                     raise TransformationError(
                         f"{self.NAME}: the model reads '{var.name}', which a reduced "
                         "network may not have. Use relu.bigm for this block."
                     )
-                if config.drop_minimised:
-                    weights = _objective_weights(self.NAME, bounds, surrounding, at)
-                    self._weights[id(block)] = weights
+                if plan.config.drop_minimised:
+                    weights[block] = _objective_weights(
+                        self.NAME, bounds, surrounding, at
+                    )
+        return ReductionPlan(plan.config, plan.call, weights)
 
-    def _bounds(self, block, config):
-        bounds, _ = super()._bounds(block, config)
-        return tightened_by_given_m(block, bounds, config.bigM)
+    def _bounds(self, block, plan):
+        bounds, _ = super()._bounds(block, plan)
+        return tightened_by_given_m(block, bounds, plan.config.bigM)
 
-    def _encode(self, encoding, config):
-        reduction = network_.reduce_network(encoding.network, encoding.bounds)
-        weights = self._weights.get(id(encoding.block))
-        view = _ReducedView(encoding, reduction)
+    def _encode(self, rows, plan):
+        reduction = network_.reduce_network(rows.network, rows.bounds)
+        weights = plan.weights.get(rows.block)
+        view = _ReducedView(rows, reduction)
         dropped = view.droppable(weights) if weights is not None else set()
         view.add_affine_rows()
         for k in range(len(view.network.layers) - 1):
@@ -134,38 +195,9 @@ class Reduce(NetworkFormulation):
                     view.add_row((k, i, "above"), [1.0, -1.0], [x, v], lower=0.0)
                 else:
                     encode_big_m(view, k, i)
-        encoding.replaced += list(encoding.block.affine.values())
-        encoding.details.update(
-            merged=reduction.merged,
-            removed=reduction.removed,
-            kept=reduction.network.n_neurons,
-            dropped={view.original(*key) for key in dropped},
-            weights=weights,
-            inputs_read=reduction.network.inputs_read(),
-        )
-
-    @staticmethod
-    def outdated(encoding):
-        """What the reduction rests on and the model no longer has."""
-        block, weights = encoding.block, encoding.details["weights"]
-        if weights is not None:
-            surrounding = read_surrounding(block.model(), [block])
-            try:
-                now = _objective_weights(Reduce.NAME, encoding.bounds, surrounding, 0)
-            except TransformationError as error:
-                return f"the model was changed ({error})"
-            if not np.array_equal(np.sign(now), np.sign(weights)):
-                return "the objective was changed"
-        return absent_neuron_read(block)
-
-    @staticmethod
-    def remark(encoding):
-        """What was left out, by reason."""
-        details = encoding.details
-        reasons = [f"{n} {why}" for why, n in details["removed"].items() if n]
-        if details["dropped"]:
-            reasons.append(f"{counted(len(details['dropped']), 'indicator')} dropped")
-        return ", ".join([f"; {counted(details['kept'], 'neuron')} kept", *reasons])
+        rows.replaced += list(rows.block.affine.values())
+        dropped = {view.original(*key) for key in dropped}
+        return ReducedEncoding(type(self), rows, reduction, dropped, weights)
 
     # -- look-ups ------------------------------------------------------------------
 
@@ -178,7 +210,8 @@ class Reduce(NetworkFormulation):
             The row itself and 1.0 unless the neuron was merged into another one.
         """
         encoding, key = source_of(src_constraint)
-        k, i, factor = encoding.details["merged"].get(key, (*key, 1.0))
+        merged = encoding.merged if isinstance(encoding, ReducedEncoding) else {}
+        k, i, factor = merged.get(key, (*key, 1.0))
         return encoding.block.activation[k, i], factor
 
     def get_transformed_constraints(self, src_constraint):
@@ -196,28 +229,23 @@ class Reduce(NetworkFormulation):
         return super().get_indicator_var(row) if factor > 0 else None
 
 
-class _ReducedView(Encoding):
-    """An encoding as seen by formulations that think the network is the reduced one.
+class _ReducedView(RowView):
+    """Rows as written by formulations that think the network is the reduced one.
 
     Rows and indicators get the original neurons' numbers.
     """
 
-    __slots__ = ("encoding", "reduction")
-
-    def __init__(self, encoding, reduction):
-        self.encoding, self.reduction = encoding, reduction
-        self.block = encoding.block
-        self.reformulation = encoding.reformulation
-        bounds = encoding.bounds
-        self.bounds = bounds_.NeuronBounds(
+    def __init__(self, rows, reduction):
+        self.reduction = reduction
+        bounds = bounds_.NeuronBounds(
             reduction.network,
             reduction.lower,
             reduction.upper,
             reduction.source,
-            bounds.input_lower,
-            bounds.input_upper,
+            rows.bounds.input_lower,
+            rows.bounds.input_upper,
         )
-        self.columns = _ReducedColumns(encoding.columns, reduction)
+        super().__init__(rows, bounds, _ReducedColumns(rows.columns, reduction))
 
     def original(self, k, i):
         """Layer and neuron in the original network."""
@@ -225,21 +253,21 @@ class _ReducedView(Encoding):
         return layer, int(neurons[i])
 
     def new_indicator(self, k, i):
-        """See Encoding."""
+        """See RowBuilder."""
         return super().new_indicator(*self.original(k, i))
 
     def new_ceiling_indicator(self, k, i):
-        """See Encoding."""
+        """See RowBuilder."""
         return super().new_ceiling_indicator(*self.original(k, i))
 
     def add_row(self, key, coefs, variables, lower=None, upper=None):
-        """See Encoding."""
+        """See RowBuilder."""
         key = (*self.original(*key[:2]), *key[2:])
         super().add_row(key, coefs, variables, lower, upper)
 
     def add_affine_rows(self):
         """The reduced network's affine rows, numbered like the original's."""
-        rows = self.reformulation.affine = Constraint(Any)
+        rows = self.new_rows("affine")
         last = len(self.block.network.layers) - 1
         for k, layer in enumerate(self.network.layers):
             results = self.columns.pre[k]

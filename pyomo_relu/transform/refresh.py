@@ -28,12 +28,12 @@ from pyomo.common.config import ConfigDict, document_class_CONFIG
 from pyomo.core.base import Transformation, TransformationFactory
 from pyomo.gdp.util import is_child_of
 
-from pyomo_relu.block.applications import application
+from pyomo_relu.block.applications import Call
 from pyomo_relu.block.bounds_in_force import input_box, use_bounds
 from pyomo_relu.block.bounds_runs import GIVEN, BoundsRun
 from pyomo_relu.block.var_bounds import ends
 from pyomo_relu.common.documentation import show_module_docstring
-from pyomo_relu.common.model_reading import model_read_once, read_again
+from pyomo_relu.common.model_reading import ModelReading
 from pyomo_relu.common.options import read_options
 from pyomo_relu.common.transaction import transaction
 from pyomo_relu.errors import TransformationError
@@ -77,8 +77,7 @@ class Refresh(Transformation):
             if any(_is_within(block, part) for part in scope)
             and (in_force(block) or _taken_by_gdp(block))
         )
-        with model_read_once():
-            reasons = _reasons(pieces, blocks)
+        reasons = _reasons(pieces, blocks, ModelReading())
         stale = [p for p in pieces if id(p.source) in reasons]
         if stale:
             _apply_again(stale, reasons)
@@ -118,7 +117,7 @@ def _brought(source):
 # -- what has to be applied again ------------------------------------------------------
 
 
-def _reasons(pieces, targets):
+def _reasons(pieces, targets, reading):
     """{id(source): why it has to be applied again} of runs and encodings.
 
     Parameters
@@ -126,13 +125,14 @@ def _reasons(pieces, targets):
     pieces : list of Piece
         All of the model's, the newest one first.
     targets : ComponentSet of ReLUNetworkBlockData
+    reading : ModelReading
     """
     sides, found = {}, {}
     for piece in pieces:
         # with the newer pieces' tightening taken off, Vars are as this piece found them
         piece.variables.modellers(sides)
         if any(block in targets for block in _blocks(piece.source)):
-            reason = _changed_reason(piece.source, sides)
+            reason = _changed_reason(piece.source, sides, reading)
             if reason is not None:
                 found[id(piece.source)] = reason
     touched, stale_blocks = set(), ComponentSet()
@@ -149,7 +149,7 @@ def _reasons(pieces, targets):
     return found
 
 
-def _changed_reason(source, sides):
+def _changed_reason(source, sides, reading):
     """What is not as the run or encoding found it, or None."""
     fixed = source.application is None or source.application.fixed_permanent
     for block, box in _boxes(source):
@@ -157,8 +157,9 @@ def _changed_reason(source, sides):
         if any((a != b).any() for a, b in zip(now, box, strict=True)):
             return f"the inputs of '{block.name}' have other bounds or fixed values"
     if isinstance(source, BoundsRun):
-        return None if source.conditions is None else source.conditions.changed(fixed)
-    return source.outdated() or source.formulation.outdated(source)
+        conditions = source.conditions
+        return None if conditions is None else conditions.changed(fixed, reading)
+    return source.outdated(reading)
 
 
 def _boxes(source):
@@ -193,7 +194,6 @@ def _apply_again(stale, reasons):
         _undo(piece.source)
     for sources in _in_order(stale):
         _repeat(sources, reasons)
-    read_again()
 
 
 def _undo(source):
@@ -201,7 +201,7 @@ def _undo(source):
     if isinstance(source, BoundsRun):
         source.restore()
     else:
-        source.detach()
+        source.reverse()
 
 
 def _check_repeatable(source):
@@ -259,8 +259,7 @@ def _repeat(sources, reasons):
         f"{', '.join(repr(b.name) for b in active[:5])}, because "
         f"{reasons[id(first)]}"
     )
-    with application(done):
-        done.transformation().apply_to(model, targets=active, **options)
+    done.transformation().apply_within(Call(done), model, targets=active, **options)
     if len(sources) == 1 and isinstance(first, BoundsRun):
         new = active[0].record.runs[-1]
         if new.name == first.name:  # tokens know the old run

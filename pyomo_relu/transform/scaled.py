@@ -36,9 +36,7 @@ from typing import NamedTuple
 from pyomo.common.config import Bool, ConfigValue, In, document_class_CONFIG
 from pyomo.common.dependencies import numpy as np
 from pyomo.common.dependencies import scipy
-from pyomo.core.base import Constraint, TransformationFactory, Var
-from pyomo.core.base.set_types import Any
-from pyomo.core.expr.numeric_expr import LinearExpression
+from pyomo.core.base import TransformationFactory
 from pyomo.repn import generate_standard_repn
 
 from pyomo_relu import bounds as bounds_
@@ -53,6 +51,12 @@ from pyomo_relu.transform.bigm import encode_big_m
 from pyomo_relu.transform.declaration import BIG_M, CLIPPED, Adds
 from pyomo_relu.transform.parts.given_m import tightened_by_given_m
 from pyomo_relu.transform.parts.per_neuron import per_neuron_values
+from pyomo_relu.transform.parts.row_builder import (
+    RowBuilder,
+    RowView,
+    bounded,
+    linear_row,
+)
 
 # bounds in other units are moved outward by this much where the product is not exact
 _RELATIVE = 4.0 * 2.0**-52
@@ -109,6 +113,30 @@ def _declare_scaling(config):
     return config
 
 
+class ScaledEncoding(Encoding):
+    """Of a network in other units.
+
+    Parameters
+    ----------
+    factors : list of numpy.ndarray, shapes (layer size,)
+    """
+
+    __slots__ = ("factors",)
+
+    def __init__(self, formulation, rows, factors):
+        super().__init__(formulation, rows)
+        self.factors = factors
+
+    def set_start(self, x, pre, post):
+        """Set the scaled copies, too."""
+        super().set_start(x, pre, post)
+        new = self.reformulation
+        for copies, values in ((new.scaled_pre, pre), (new.scaled_post, post)):
+            for (k, i), var in copies.items():
+                at = float(self.factors[k][i] * values[k][i])
+                var.set_value(at, skip_validation=True)
+
+
 @TransformationFactory.register(
     "relu.scaled", doc="Rescale neurons, then big-M rows (Plate et al., eqs. 10, 12)"
 )
@@ -144,27 +172,24 @@ class Scaled(NetworkFormulation):
     CONFIG = _declare_scaling(declare(NetworkFormulation.CONFIG(), "bigM"))
     HANDLES_CEILINGS = True
 
-    def _bounds(self, block, config):
-        bounds, _ = super()._bounds(block, config)
-        return tightened_by_given_m(block, bounds, config.bigM)
+    def _bounds(self, block, plan):
+        bounds, _ = super()._bounds(block, plan)
+        return tightened_by_given_m(block, bounds, plan.config.bigM)
 
-    def _encode(self, encoding, config):
-        factors = self._factors(encoding, config)
-        encoding.details["factors"] = factors
-        # the same reformulation block, seen in the rescaled network's units
-        scaled = Encoding(
-            type(self), encoding.block, _scaled_bounds(encoding.bounds, factors)
-        )
-        scaled.reformulation = encoding.reformulation
-        scaled.columns = encoding.columns.copy()
-        _copy_variables(encoding, scaled, factors)
-        _replace_affine_rows(encoding, scaled, factors)
-        for k in range(len(encoding.network.layers) - 1):
-            for i in scaled.encode_stable(k):
-                encode_big_m(scaled, k, i)
+    def _encode(self, rows, plan):
+        factors = self._factors(rows, plan.config)
+        bounds = _scaled_bounds(rows.bounds, factors)
+        scaled = RowView(rows, bounds, rows.columns.copy())
+        _copy_variables(scaled, factors)
+        _replace_affine_rows(scaled, factors)
+        super()._encode(scaled, plan)
+        return ScaledEncoding(type(self), rows, factors)
 
-    def _factors(self, encoding, config):
-        network, bounds = encoding.network, encoding.bounds
+    def _encode_neuron(self, rows, k, i, config):
+        encode_big_m(rows, k, i)
+
+    def _factors(self, rows, config):
+        network, bounds = rows.network, rows.bounds
         most = network_.LARGEST_FACTOR
         if config.factors is not None:
             what = f"{self.NAME}: factors"
@@ -203,20 +228,11 @@ class Scaled(NetworkFormulation):
                 break
         return factors
 
-    @staticmethod
-    def set_start(encoding, x, pre, post):
-        """Set the scaled copies."""
-        factors, new = encoding.details["factors"], encoding.reformulation
-        for copies, values in ((new.scaled_pre, pre), (new.scaled_post, post)):
-            for (k, i), var in copies.items():
-                at = float(factors[k][i] * values[k][i])
-                var.set_value(at, skip_validation=True)
-
     # -- look-ups ------------------------------------------------------------------
 
     def get_factors(self, block):
         """The factors of a block's neurons: one array per activation layer."""
-        return [s.copy() for s in _own_encoding(block).details["factors"]]
+        return [s.copy() for s in _own_encoding(block).factors]
 
     def get_coefficient_ranges(self, block):
         """Coefficients of a block's rows with and without scaling.
@@ -235,7 +251,7 @@ class Scaled(NetworkFormulation):
         """
         encoding = _own_encoding(block)
         new = encoding.reformulation
-        unscaled = Encoding(type(self), block, encoding.bounds)
+        unscaled = RowBuilder(block, encoding.bounds)
         for k in range(len(encoding.network.layers) - 1):
             for i in unscaled.encode_stable(k):
                 encode_big_m(unscaled, k, i)
@@ -277,25 +293,20 @@ def _scaled_bounds(bounds, factors):
     )
 
 
-def _copy_variables(encoding, scaled, factors):
+def _copy_variables(scaled, factors):
     """Scaled copies of pre and post, linked to them, as the columns of ``scaled``."""
-    new = encoding.reformulation
-    new.scaled_pre = Var(Any, dense=False)
-    new.scaled_post = Var(Any, dense=False)
-    new.links = Constraint(Any)
+    pre, post = map(scaled.new_columns, ("scaled_pre", "scaled_post"))
+    links = scaled.new_rows("links")
     for k, s in enumerate(factors):
         for role, copies, own, (low, high) in (
-            ("pre", new.scaled_pre, scaled.columns.pre[k], _pre_bounds(scaled, k)),
-            ("post", new.scaled_post, scaled.columns.post[k], _post_bounds(scaled, k)),
+            ("pre", pre, scaled.columns.pre[k], _pre_bounds(scaled, k)),
+            ("post", post, scaled.columns.post[k], _post_bounds(scaled, k)),
         ):
             for i in np.flatnonzero(s != 1.0).tolist():
-                copy = copies[k, i]
-                copy.setlb(low[i])
-                copy.setub(high[i])
+                copy = bounded(copies[k, i], low[i], high[i])
                 # solvers drop coefficients below 1e-9
                 coefs = [max(1.0, 1.0 / float(s[i])), -max(1.0, float(s[i]))]
-                link = LinearExpression(linear_coefs=coefs, linear_vars=[copy, own[i]])
-                new.links[k, i, role] = (link, 0.0)
+                links[k, i, role] = linear_row(coefs, [copy, own[i]], 0.0, 0.0)
                 own[i] = copy
 
 
@@ -307,10 +318,9 @@ def _post_bounds(scaled, k):
     return tuple(a.tolist() for a in scaled.bounds.post_bounds(k))
 
 
-def _replace_affine_rows(encoding, scaled, factors):
+def _replace_affine_rows(scaled, factors):
     """Affine rows between scaled copies instead of those that read or make one."""
-    new, block = encoding.reformulation, encoding.block
-    new.affine = Constraint(Any)
+    affine = scaled.new_rows("affine")
     for k, layer in enumerate(scaled.network.layers):
         last = k == len(factors)
         changed = np.zeros(layer.size, dtype=bool) if last else factors[k] != 1.0
@@ -322,13 +332,13 @@ def _replace_affine_rows(encoding, scaled, factors):
         rows = affine_rows(layer, scaled.columns, scaled.columns.pre[k])
         for i, row in enumerate(rows):
             if changed[i]:
-                new.affine[k, i] = row
-                encoding.replaced.append(block.affine[k, i])
+                affine[k, i] = row
+                scaled.replaced.append(scaled.block.affine[k, i])
 
 
 def _own_encoding(block):
     encoding = check_encoded(block)
-    if encoding.formulation is not Scaled:
+    if not isinstance(encoding, ScaledEncoding):
         raise TransformationError(
             f"'{block.name}' is encoded by {encoding.formulation.NAME}, which has no "
             "factors; apply relu.scaled."

@@ -18,7 +18,18 @@ from pyomo.core.base import SOSConstraint, TransformationFactory
 
 from pyomo_relu.common.wording import counted
 from pyomo_relu.transform.declaration import AT_CEILING, Adds
-from pyomo_relu.transform.parts.complementary_pairs import PairFormulation, pair_of
+from pyomo_relu.transform.parts.complementary_pairs import PairEncoding, PairFormulation
+
+
+class SetEncoding(PairEncoding):
+    """Of a network whose activations are SOS1 sets."""
+
+    __slots__ = ()
+
+    def remark(self):
+        """Names what the count of binaries and rows leaves out."""
+        sets = self.reformulation.component("sets")
+        return f", {counted(0 if sets is None else len(sets), 'SOS1 set')}"
 
 
 @TransformationFactory.register(
@@ -46,18 +57,14 @@ class Sos1(PairFormulation):
     SOURCE = "Turner et al. 2023"
     USE = "Gurobi, SCIP with loose bounds; HiGHS has no sets and is refused"
     ACTIVATION_ROWS = ("rows", "sets")
+    RECORD = SetEncoding
     CONFIG = PairFormulation.CONFIG()
 
-    def _enforce(self, encoding, keys):
-        if keys:
-            encoding.reformulation.sets = SOSConstraint(keys, rule=_members, sos=1)
-
-    @staticmethod
-    def remark(encoding):
-        """Names what the count of binaries and rows leaves out."""
-        sets = encoding.reformulation.component("sets")
-        return f", {counted(0 if sets is None else len(sets), 'SOS1 set')}"
-
-
-def _members(reformulation, k, i, label):
-    return list(pair_of(reformulation, k, i, label))
+    def _enforce(self, rows, pairs):
+        if not pairs:
+            return
+        # given by number, because a rule would stay on the model
+        members = [var for pair in pairs.values() for var in pair]
+        numbers = {key: [2 * n, 2 * n + 1] for n, key in enumerate(pairs)}
+        sets = SOSConstraint(list(pairs), var=members, index=numbers, sos=1)
+        rows.add("sets", sets)

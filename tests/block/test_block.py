@@ -172,7 +172,7 @@ def test_outputs_read_outside_their_disjunct_keep_their_bounds(caplog):
     TRANSFORM("relu.bigm").apply_to(m)
     assert m.d.nn.outputs[0].bounds == (None, None)
     m.del_component(m.outside)
-    m.d.nn.record.encoding.detach()
+    m.d.nn.record.encoding.reverse()
     TRANSFORM("relu.bigm").apply_to(m)
     assert None not in m.d.nn.outputs[0].bounds
 

@@ -101,11 +101,11 @@ def test_decided_neurons_have_no_indicator():
     network = chain([2, 6, 5, 1], seed=12, ceilings=[0.4, [0.5, np.inf] * 2 + [0.2]])
     m = box_model(network)
     token = encode(m, max_cells=200, guided=False, tolerance=0.0)
-    details = m.nn.record.encoding.details
-    new = m.nn.record.encoding.reformulation
+    encoding = m.nn.record.encoding
+    new = encoding.reformulation
     decided = [
         (k, i)
-        for k, states in enumerate(details["states"])
+        for k, states in enumerate(encoding.states)
         for i in range(states.shape[1])
         if (states[:, i] >= 0).all() and len(set(states[:, i])) > 1
     ]

@@ -9,10 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyomo_relu import Network
-from pyomo_relu.block.encoding import Encoding
 from pyomo_relu.errors import TransformationError
-from pyomo_relu.transform.partition import Partition
 from pyomo_relu.transform.parts.partition_split import SourceTerms, split_terms
+from pyomo_relu.transform.parts.row_builder import RowBuilder
 from tests.networks import chain, residual
 from tests.random_networks import networks
 from tests.transform.battery import box_model, lp_bound, samples, snapshot
@@ -25,7 +24,7 @@ def partition():
 
 def source_terms(network, k, half_width=1.0):
     m = box_model(network, half_width=half_width)
-    return SourceTerms(Encoding(Partition, m.nn, m.nn.neuron_bounds()), k)
+    return SourceTerms(RowBuilder(m.nn, m.nn.neuron_bounds()), k)
 
 
 def neuron(weights, bias):

@@ -100,7 +100,7 @@ def test_dropped_indicators_keep_the_optimum(sense):
     m, plain = wide_box(sense), wide_box(sense)
     encode(m, drop_minimised=True)
     encode(plain)
-    dropped = m.nn.record.encoding.details["dropped"]
+    dropped = m.nn.record.encoding.dropped
     sign = 1.0 if sense == pyo.minimize else -1.0
     weights = sign * m.nn.network.layers[-1].weights[0][0]
     unstable = np.flatnonzero(m.nn.record.encoding.bounds.unstable(1))
@@ -113,7 +113,7 @@ def test_recorded_bounds_do_not_count_as_the_modellers():
     m = wide_box()
     pyo.TransformationFactory("relu.bounds").apply_to(m)
     encode(m, drop_minimised=True)
-    assert m.nn.record.encoding.details["dropped"]
+    assert m.nn.record.encoding.dropped
 
 
 def _row(m):

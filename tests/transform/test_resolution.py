@@ -65,7 +65,7 @@ def test_a_false_optimum_was_announced(seed, caplog):
     (message,) = warnings(caplog)
     pyo.SolverFactory("appsi_highs").solve(m)
     error = m.nn.forward_error()
-    leak = m.nn.record.encoding.details["leak"]
+    leak = m.nn.record.encoding.leak
     assert error > 1e-4 and leak in message and leak in m.nn.summary()
 
     caplog.clear()

@@ -1,44 +1,115 @@
-"""The variables and rows of relu.cells."""
+"""The variables and rows of relu.cells, and the record of them."""
 
 from pyomo.common.dependencies import numpy as np
-from pyomo.core.base import Constraint, Var
+from pyomo.core.base import Constraint
 from pyomo.core.base.set_types import Binary
-from pyomo.core.expr.numeric_expr import LinearExpression
 
 from pyomo_relu import bounds as bounds_
+from pyomo_relu.block.encoding import Encoding
 from pyomo_relu.common.powers import power_of_two
+from pyomo_relu.common.wording import counted
+from pyomo_relu.model.reads import absent_neuron_read
 from pyomo_relu.transform.bigm import encode_big_m
+from pyomo_relu.transform.parts.row_builder import linear_row
 
 #: States of a neuron on a cell.
 _OPEN, _INACTIVE, _ACTIVE, _AT_CEILING = -1, 0, 1, 2
 
 
-def encode_cells(encoding, partition, with_neurons):
-    """Add cells, disaggregated inputs, output lines and the neurons to an encoding.
+class CellEncoding(Encoding):
+    """Of a network whose input box is split into C cells.
 
     Parameters
     ----------
-    encoding : Encoding
+    partition : CellPartition
+    states : list of numpy.ndarray, shapes (C, layer size)
+        Of the neurons on the cells.
+    with_neurons : bool
+        If False the cells' lines are the network, and there are no neuron rows.
+    model_conditions : ModelConditions or None
+        What the cells rest on, if on more than the input box.
+
+    Attributes
+    ----------
+    lower, upper : numpy.ndarray, shape (C, n_inputs)
+        The cells.
+    """
+
+    __slots__ = ("lower", "model_conditions", "states", "upper", "with_neurons")
+
+    def __init__(
+        self, formulation, rows, partition, states, with_neurons, model_conditions
+    ):
+        super().__init__(formulation, rows)
+        self.lower, self.upper, self.states = partition.lower, partition.upper, states
+        self.with_neurons, self.model_conditions = with_neurons, model_conditions
+
+    def outdated(self, reading=None):
+        """What the cells rest on and the model no longer has, too."""
+        reason = super().outdated(reading)
+        if reason is None and self.model_conditions is not None:
+            reason = self.model_conditions.violated(reading=reading)
+        if reason is None and not self.with_neurons:
+            reason = absent_neuron_read(self.block)
+        return reason
+
+    def set_start(self, x, pre, post):
+        """Set the cells, the positions within them, and indicators that they decide.
+
+        A point on the border of two cells belongs to the first; a pre-activation of
+        zero then has the state that this cell gives it.
+        """
+        super().set_start(x, pre, post)
+        new, lower, upper = self.reformulation, self.lower, self.upper
+        outside = np.maximum(np.maximum(lower - x, x - upper), 0.0).max(axis=1)
+        chosen = int(outside.argmin())
+        width = np.where(upper > lower, upper - lower, 1.0)[chosen]
+        position = np.clip((x - lower[chosen]) / width, 0.0, 1.0).tolist()
+        for c, var in new.cell.items():
+            var.set_value(int(c == chosen), skip_validation=True)
+        for (c, j), var in new.inner.items():
+            value = position[j] if c == chosen else 0.0
+            var.set_value(value, skip_validation=True)
+        for indicators, least in (
+            (new.indicator, _ACTIVE),
+            (new.ceiling_indicator, _AT_CEILING),
+        ):
+            for (k, i), var in indicators.items():
+                state = self.states[k][chosen, i]
+                if state != _OPEN:
+                    var.set_value(int(state >= least), skip_validation=True)
+
+    def remark(self):
+        """The number of cells."""
+        dropped = "" if self.with_neurons else ", exact: no neuron rows"
+        return f"; {counted(len(self.lower), 'cell')}{dropped}"
+
+
+def encode_cells(rows, partition, with_neurons):
+    """Add cells, disaggregated inputs, output lines and the neurons.
+
+    Parameters
+    ----------
+    rows : RowBuilder
     partition : CellPartition
     with_neurons : bool
         If False the partition is exact and the network's own rows are taken out of
         force.
+
+    Returns
+    -------
+    list of numpy.ndarray, shapes (C, layer size)
+        The neurons' states on the cells.
     """
     states = [_states(*found) for found in partition.states()]
-    encoding.details.update(
-        lower=partition.lower,
-        upper=partition.upper,
-        states=states,
-        with_neurons=with_neurons,
-    )
-    _CellRows(encoding, partition).add()
-    if not with_neurons:
-        encoding.replaced += list(encoding.block.affine.values())
-        return
-    cells = list(encoding.reformulation.cell.values())
-    for k, state in enumerate(states):
-        for i in encoding.encode_stable(k):
-            _encode_neuron(encoding, partition, k, i, state[:, i], cells)
+    cells = _CellRows(rows, partition).add()
+    if with_neurons:
+        for k, state in enumerate(states):
+            for i in rows.encode_stable(k):
+                _encode_neuron(rows, partition, k, i, state[:, i], cells)
+    else:
+        rows.replaced += list(rows.block.affine.values())
+    return states
 
 
 def _states(inactive, active, at_ceiling):
@@ -50,57 +121,54 @@ def _states(inactive, active, at_ceiling):
 class _CellRows:
     """Adds what does not concern single neurons."""
 
-    def __init__(self, encoding, partition):
-        self.new = new = encoding.reformulation
-        self.columns, self.partition = encoding.columns, partition
-        self.units = encoding.units
+    def __init__(self, rows, partition):
+        self.rows, self.columns, self.units = rows, rows.columns, rows.units
+        self.partition = partition
         self.size = C, n = partition.lower.shape
-        new.cell = Var(range(C), domain=Binary)
-        new.inner = Var(range(C), range(n), bounds=(0.0, 1.0))
-        self.cells = list(new.cell.values())
-        self.inner = [[new.inner[c, j] for j in range(n)] for c in range(C)]
+        cell = rows.new_columns("cell", Binary)
+        inner = rows.new_columns("inner", bounds=(0.0, 1.0))
+        self.cells = [cell[c] for c in range(C)]
+        self.inner = [[inner[c, j] for j in range(n)] for c in range(C)]
 
     def add(self):
+        """Returns the cells' binaries."""
         self._inputs()
         self._outputs()
         if self.partition.rows is not None:
             self._model_rows()
+        return self.cells
 
     def _inputs(self):
-        new, (C, n), p = self.new, self.size, self.partition
-        new.one_cell = Constraint(expr=(_linear([1.0] * C, self.cells), 1.0))
-        new.input_rows = Constraint(range(n))
-        new.within = Constraint(range(C), range(n))
-        lower, width = p.lower, p.upper - p.lower
-        if self.units is not None:
-            lower = self.units.of_inputs(lower)
-            width = width / self.units.input_factor
+        (C, _), p, rows = self.size, self.partition, self.rows
+        one = linear_row([1.0] * C, self.cells, 1.0, 1.0)
+        rows.add("one_cell", Constraint(expr=one))
+        input_rows, within = rows.new_rows("input_rows"), rows.new_rows("within")
+        lower = self.units.of_inputs(p.lower)
+        width = (p.upper - p.lower) / self.units.input_factor
         for j, x in enumerate(self.columns.inputs):
             coefs = [-1.0, *lower[:, j].tolist(), *width[:, j].tolist()]
             variables = [x, *self.cells, *(row[j] for row in self.inner)]
-            new.input_rows[j] = (_linear(coefs, variables), 0.0)
+            input_rows[j] = linear_row(coefs, variables, 0.0, 0.0)
             for c in range(C):
                 pair = [self.inner[c][j], self.cells[c]]
-                new.within[c, j] = (None, _linear([1.0, -1.0], pair), 0.0)
+                within[c, j] = linear_row([1.0, -1.0], pair, upper=0.0)
 
     def _outputs(self):
-        new, outputs = self.new, self.columns.pre[-1]
-        new.output_rows = Constraint(range(len(outputs)), ["lower", "upper"])
+        output_rows = self.rows.new_rows("output_rows")
         inner = [var for row in self.inner for var in row]
-        lines = bounds_.output_terms(self.partition)
-        for o, y in enumerate(outputs):
+        lines = [
+            (self.units.of_outputs(base), step / self.units.output_factor[:, None])
+            for base, step in bounds_.output_terms(self.partition)
+        ]
+        for o, y in enumerate(self.columns.pre[-1]):
             variables = [y, *self.cells, *inner]
             for side, (base, step) in zip(("lower", "upper"), lines, strict=True):
-                if self.units is not None:
-                    base = self.units.of_outputs(base)
-                    step = step / self.units.output_factor[:, None]
                 coefs = [1.0, *(-base[:, o]).tolist(), *(-step[:, o]).ravel().tolist()]
-                expr = _linear(coefs, variables)
                 if self.partition.exact:
-                    new.output_rows[o, side] = (expr, 0.0)
+                    output_rows[o, side] = linear_row(coefs, variables, 0.0, 0.0)
                     break
-                limits = (0.0, None) if side == "lower" else (None, 0.0)
-                new.output_rows[o, side] = (limits[0], expr, limits[1])
+                row = linear_row(coefs, variables, **{side: 0.0})
+                output_rows[o, side] = row
 
     def _model_rows(self):
         base, step = self.partition.cell_rows()
@@ -108,26 +176,25 @@ class _CellRows:
         factor = 0.5 / power_of_two(size)
         base, step = factor * base, factor[:, :, None] * step
         binding = base + np.maximum(step, 0.0).sum(axis=2) > 0
-        keys = np.argwhere(binding).tolist()
-        self.new.model_rows = Constraint([tuple(key) for key in keys])
-        for c, r in keys:
+        model_rows = self.rows.new_rows("model_rows")
+        for c, r in np.argwhere(binding).tolist():
             coefs = [float(base[c, r]), *step[c, r].tolist()]
-            expr = _linear(coefs, [self.cells[c], *self.inner[c]])
-            self.new.model_rows[c, r] = (None, expr, 0.0)
+            variables = [self.cells[c], *self.inner[c]]
+            model_rows[c, r] = linear_row(coefs, variables, upper=0.0)
 
 
-def _encode_neuron(encoding, partition, k, i, state, cells):
+def _encode_neuron(rows, partition, k, i, state, cells):
     """Rows of a neuron that is not stable on the whole box."""
     if (state == _OPEN).any():
-        encode_big_m(encoding, k, i)
-        _link(encoding, k, i, state, cells)
+        encode_big_m(rows, k, i)
+        _link(rows, k, i, state, cells)
     else:
-        _encode_decided(encoding, partition, k, i, state, cells)
+        _encode_decided(rows, partition, k, i, state, cells)
 
 
-def _link(encoding, k, i, state, cells):
+def _link(rows, k, i, state, cells):
     """Indicators follow the cells in which the neuron is stable."""
-    new = encoding.reformulation
+    new = rows.reformulation
     inactive, active, fixed = (state == s for s in (_INACTIVE, _ACTIVE, _AT_CEILING))
     for indicators, on, off, label in (
         (new.indicator, active | fixed, inactive, ""),
@@ -140,7 +207,7 @@ def _link(encoding, k, i, state, cells):
             at = np.flatnonzero(chosen).tolist()
             if at:
                 limits = {"lower": 0.0} if word == "on" else {"upper": 1.0}
-                encoding.add_row(
+                rows.add_row(
                     (k, i, f"cells_{word}{label}"),
                     [1.0, *[sign] * len(at)],
                     [z, *(cells[c] for c in at)],
@@ -148,7 +215,7 @@ def _link(encoding, k, i, state, cells):
                 )
 
 
-def _encode_decided(encoding, partition, k, i, state, cells):
+def _encode_decided(rows, partition, k, i, state, cells):
     """Rows of a neuron whose state each cell decides: no indicator of its own.
 
     With off, on and at the sets of cells in which it is inactive, active, at its
@@ -159,8 +226,8 @@ def _encode_decided(encoding, partition, k, i, state, cells):
     off, on, at = (
         np.flatnonzero(state == s).tolist() for s in (_INACTIVE, _ACTIVE, _AT_CEILING)
     )
-    v, x = encoding.columns.pre[k][i], encoding.columns.post[k][i]
-    ceiling = float(encoding.network.layers[k].ceiling[i]) if at else 0.0
+    v, x = rows.columns.pre[k][i], rows.columns.post[k][i]
+    ceiling = float(rows.network.layers[k].ceiling[i]) if at else 0.0
     over = (upper[at] - ceiling).tolist()
     top = [ceiling] * len(at)
     for label, variables, coefs, chosen, limits in (
@@ -178,35 +245,4 @@ def _encode_decided(encoding, partition, k, i, state, cells):
         if label == "at_ceiling" and not at:
             continue
         variables = [*variables, *(cells[c] for c in chosen)]
-        encoding.add_row((k, i, label), coefs, variables, **limits)
-
-
-def set_cell_start(encoding, x):
-    """Set the cells, the positions within them, and indicators that they decide.
-
-    A point on the border of two cells belongs to the first; a pre-activation of zero
-    then has the state that this cell gives it.
-    """
-    new, details = encoding.reformulation, encoding.details
-    lower, upper = details["lower"], details["upper"]
-    outside = np.maximum(np.maximum(lower - x, x - upper), 0.0).max(axis=1)
-    chosen = int(outside.argmin())
-    width = np.where(upper > lower, upper - lower, 1.0)[chosen]
-    position = np.clip((x - lower[chosen]) / width, 0.0, 1.0).tolist()
-    for c, var in new.cell.items():
-        var.set_value(int(c == chosen), skip_validation=True)
-    for (c, j), var in new.inner.items():
-        value = position[j] if c == chosen else 0.0
-        var.set_value(value, skip_validation=True)
-    for indicators, least in (
-        (new.indicator, _ACTIVE),
-        (new.ceiling_indicator, _AT_CEILING),
-    ):
-        for (k, i), var in indicators.items():
-            state = details["states"][k][chosen, i]
-            if state != _OPEN:
-                var.set_value(int(state >= least), skip_validation=True)
-
-
-def _linear(coefs, variables):
-    return LinearExpression(linear_coefs=coefs, linear_vars=variables)
+        rows.add_row((k, i, label), coefs, variables, **limits)

@@ -7,12 +7,12 @@ from pyomo_relu.transform.base import in_disjunct
 
 
 @contextlib.contextmanager
-def outputs_bounded():
+def outputs_bounded(reading):
     """Within this, ``note(block, bounds)`` bounds a block's own outputs.
 
     What is chosen for all blocks before any of them is encoded needs it: the inputs of
     a network may have no bounds but those that encoding another network gives them.
-    All Vars get their bounds back at the end.
+    All Vars get their bounds back at the end, and ``reading`` forgets what it knew.
     """
     tightened = TightenedVars()
 
@@ -29,3 +29,4 @@ def outputs_bounded():
         yield note
     finally:
         tightened.restore()
+        reading.forget()

@@ -14,15 +14,32 @@ c < U, the lower one ``(x - L') (U - L') >= (c - L') (v - L')``, L' = max(L, 0):
 the LP relaxation is that of ``relu.bigm``.
 """
 
-from pyomo.core.base import Var
-from pyomo.core.base.set_types import Any
-
-from pyomo_relu.model.options import declare
+from pyomo_relu.block.encoding import Encoding
 from pyomo_relu.transform.base import NetworkFormulation, check_encoded
 from pyomo_relu.transform.parts.given_m import tightened_by_given_m
+from pyomo_relu.transform.parts.row_builder import bounded
 from pyomo_relu.transform.parts.solver_paths import check_path
 
 ZERO, CEILING = "zero", "ceiling"
+
+
+class PairEncoding(Encoding):
+    """Of a network whose activations are pairs."""
+
+    __slots__ = ()
+
+    def set_start(self, x, pre, post):
+        """Set the differences, too."""
+        super().set_start(x, pre, post)
+        new, layers = self.reformulation, self.network.layers
+        for (k, i), var in new.below_zero.items():
+            var.set_value(max(0.0, -float(pre[k][i])), skip_validation=True)
+        for (k, i), var in new.above_ceiling.items():
+            ceiling = float(layers[k].ceiling[i])
+            above = max(0.0, float(pre[k][i]) - ceiling)
+            var.set_value(above, skip_validation=True)
+            gap = ceiling - float(post[k][i])
+            new.gap[k, i].set_value(gap, skip_validation=True)
 
 
 class PairFormulation(NetworkFormulation):
@@ -36,69 +53,52 @@ class PairFormulation(NetworkFormulation):
         built; without a name the solver's own interface refuses later.""",
     )
     HANDLES_CEILINGS = True
+    RECORD = PairEncoding
 
-    def _enforce(self, encoding, keys):
-        """Make one of each pair (layer, neuron, label) zero."""
+    def _enforce(self, rows, pairs):
+        """Make one of each pair zero; ``pairs`` is as ``get_pairs`` returns it."""
         raise NotImplementedError(f"{type(self).__name__} enforces nothing.")
 
-    def _bounds(self, block, config):
-        check_path(self.NAME, config.solver, self.TAKES)
-        bounds, _ = super()._bounds(block, config)
-        return tightened_by_given_m(block, bounds, config.bigM)
+    def _bounds(self, block, plan):
+        check_path(self.NAME, plan.config.solver, self.TAKES)
+        bounds, _ = super()._bounds(block, plan)
+        return tightened_by_given_m(block, bounds, plan.config.bigM)
 
-    def _encode(self, encoding, config):
-        new = encoding.reformulation
+    def _encode(self, rows, plan):
         for name in ("below_zero", "above_ceiling", "gap"):
-            setattr(new, name, Var(Any, dense=False))
-        super()._encode(encoding, config)
+            rows.new_columns(name)
+        super()._encode(rows, plan)
+        new = rows.reformulation
+        pairs = {key: _pair_of(rows.block, new, *key) for key in _pair_keys(new)}
+        self._enforce(rows, pairs)
 
-    def _encode_neuron(self, encoding, k, i, config):
-        lower = float(encoding.bounds.lower[k][i])
-        upper = float(encoding.bounds.upper[k][i])
-        ceilings = encoding.network.layers[k].ceiling
+    def _encode_neuron(self, rows, k, i, config):
+        lower = float(rows.bounds.lower[k][i])
+        upper = float(rows.bounds.upper[k][i])
+        ceilings = rows.network.layers[k].ceiling
         ceiling = upper if ceilings is None else min(upper, float(ceilings[i]))
-        new = encoding.reformulation
-        v, x = encoding.columns.pre[k][i], encoding.columns.post[k][i]
+        new = rows.reformulation
+        v, x = rows.columns.pre[k][i], rows.columns.post[k][i]
         coefs, variables = [1.0, -1.0], [x, v]
         if lower < 0:
-            _append(coefs, variables, -1.0, _new(new.below_zero, k, i, -lower))
-            encoding.add_row(
-                (k, i, "hull"),
-                [ceiling - lower, -ceiling],
-                [x, v],
-                None,
-                -ceiling * lower,
-            )
+            coefs.append(-1.0)
+            variables.append(bounded(new.below_zero[k, i], 0.0, -lower))
+            hull = [ceiling - lower, -ceiling]
+            rows.add_row((k, i, "hull"), hull, [x, v], None, -ceiling * lower)
         if ceiling < upper:
-            _append(
-                coefs, variables, 1.0, _new(new.above_ceiling, k, i, upper - ceiling)
-            )
-            gap = _new(new.gap, k, i, ceiling)
-            encoding.add_row((k, i, "gap"), [1.0, 1.0], [gap, x], ceiling, ceiling)
+            coefs.append(1.0)
+            above = bounded(new.above_ceiling[k, i], 0.0, upper - ceiling)
+            variables.append(above)
+            gap = bounded(new.gap[k, i], 0.0, ceiling)
+            rows.add_row((k, i, "gap"), [1.0, 1.0], [gap, x], ceiling, ceiling)
             least = max(lower, 0.0)
-            encoding.add_row(
+            rows.add_row(
                 (k, i, "lower_hull"),
                 [upper - least, least - ceiling],
                 [x, v],
                 lower=least * (upper - ceiling),
             )
-        encoding.add_row((k, i, "split"), coefs, variables, 0.0, 0.0)
-
-    def _finish(self, encoding, config):
-        self._enforce(encoding, _pair_keys(encoding.reformulation))
-
-    @staticmethod
-    def set_start(encoding, x, pre, post):
-        """Set the differences."""
-        new, layers = encoding.reformulation, encoding.network.layers
-        for (k, i), var in new.below_zero.items():
-            var.set_value(max(0.0, -float(pre[k][i])), skip_validation=True)
-        for (k, i), var in new.above_ceiling.items():
-            ceiling = float(layers[k].ceiling[i])
-            above = max(0.0, float(pre[k][i]) - ceiling)
-            var.set_value(above, skip_validation=True)
-            gap = ceiling - float(post[k][i])
-            new.gap[k, i].set_value(gap, skip_validation=True)
+        rows.add_row((k, i, "split"), coefs, variables, 0.0, 0.0)
 
     def get_pairs(self, block):
         """{(layer, neuron, label): (Var, Var)}: the pairs of which one is zero.
@@ -107,7 +107,7 @@ class PairFormulation(NetworkFormulation):
         ceiling, above it).
         """
         new = check_encoded(block).reformulation
-        return {key: pair_of(new, *key) for key in _pair_keys(new)}
+        return {key: _pair_of(block, new, *key) for key in _pair_keys(new)}
 
 
 def _pair_keys(reformulation):
@@ -118,20 +118,8 @@ def _pair_keys(reformulation):
     ]
 
 
-def pair_of(reformulation, k, i, label):
-    """The two variables of a pair, of an attached reformulation block."""
+def _pair_of(block, reformulation, k, i, label):
+    """The two variables of a pair."""
     if label == ZERO:
-        return reformulation.parent_block().post[k, i], reformulation.below_zero[k, i]
+        return block.post[k, i], reformulation.below_zero[k, i]
     return reformulation.gap[k, i], reformulation.above_ceiling[k, i]
-
-
-def _append(coefs, variables, coef, variable):
-    coefs.append(coef)
-    variables.append(variable)
-
-
-def _new(container, k, i, upper):
-    var = container[k, i]
-    var.setlb(0.0)
-    var.setub(upper)
-    return var

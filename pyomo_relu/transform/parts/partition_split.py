@@ -11,14 +11,14 @@ class SourceTerms:
 
     Parameters
     ----------
-    encoding : Encoding
+    rows : RowBuilder
     k : int
         Activation layer.
     """
 
-    def __init__(self, encoding, k):
-        layer, bounds = encoding.network.layers[k], encoding.bounds
-        self.variables = [v for s in layer.sources for v in encoding.columns.of(s)]
+    def __init__(self, rows, k):
+        layer, bounds = rows.network.layers[k], rows.bounds
+        self.variables = [v for s in layer.sources for v in rows.columns.of(s)]
         self.matrices = [
             scipy.sparse.csr_array(w) if scipy.sparse.issparse(w) else w
             for w in layer.weights

@@ -16,7 +16,7 @@ logger = logging.getLogger("pyomo.relu")
 _LIMIT = 1e-4
 
 
-def leave_out_unresolved(name, encoding):
+def leave_out_unresolved(name, rows):
     """Take rows of huge numbers out of force where nothing reads them.
 
     Raises
@@ -24,13 +24,13 @@ def leave_out_unresolved(name, encoding):
     TransformationError
         Where something does, or where the neuron's state is open.
     """
-    constant, other = bounds_.unresolved_rows(encoding.bounds)
+    constant, other = bounds_.unresolved_rows(rows.bounds)
     if other is not None:
-        raise _refusal(name, encoding, *other)
+        raise _refusal(name, rows, *other)
     if not constant:
         return
-    block, columns = encoding.block, encoding.columns
-    layers = encoding.network.layers
+    block, columns = rows.block, rows.columns
+    layers = rows.network.layers
     read = {
         (source.layer, int(j))
         for layer in layers
@@ -39,23 +39,22 @@ def leave_out_unresolved(name, encoding):
         for j in np.unique(w.nonzero()[1])
     }
     outside = variables_read(read_surrounding(block.model(), [block]))
-    new = encoding.reformulation
-    scaled = [new.component(name) for name in ("affine", "unit_affine")]
+    scaled = [rows.reformulation.component(n) for n in ("affine", "unit_affine")]
     for k, i in constant:
         if (k, i) in read or id(columns.pre[k][i]) in outside:
             what = "has numbers of 1e15 or more, and its pre-activation is read"
-            raise _refusal(name, encoding, k, i, what)
-        encoding.replaced.append(block.affine[k, i])
-        for rows in scaled:
-            if rows is not None and (k, i) in rows:
-                rows[k, i].deactivate()
+            raise _refusal(name, rows, k, i, what)
+        rows.replaced.append(block.affine[k, i])
+        for affine in scaled:
+            if affine is not None and (k, i) in affine:
+                affine[k, i].deactivate()
 
 
-def _refusal(name, encoding, k, i, what):
-    layers = encoding.network.layers
+def _refusal(name, rows, k, i, what):
+    layers = rows.network.layers
     neuron = "output" if k == len(layers) - 1 else f"neuron of layer {k}"
     return TransformationError(
-        f"{name}: {neuron} {i} ('{layers[k].name}') of '{encoding.block.name}' {what}. "
+        f"{name}: {neuron} {i} ('{layers[k].name}') of '{rows.block.name}' {what}. "
         "Solvers take no coefficients of 1e15 and resolve no values of that size. "
         "Tighten the inputs' bounds, apply relu.obbt first, or correct the limit, slope "
         "or weight at that tensor of the network."
@@ -63,7 +62,13 @@ def _refusal(name, encoding, k, i, what):
 
 
 def warn_of_leak(name, encoding):
-    """Note the largest leak of an encoding's big-M rows; log it if it can be seen."""
+    """Log the largest leak of an encoding's big-M rows if it can be seen.
+
+    Returns
+    -------
+    str or None
+        What it may do.
+    """
     with_big_m = [np.zeros(x.size, dtype=bool) for x in encoding.bounds.lower[:-1]]
     new = encoding.reformulation
     for indicators in (new.indicator, new.ceiling_indicator):
@@ -73,9 +78,9 @@ def warn_of_leak(name, encoding):
         encoding.bounds, with_big_m, _LIMIT, _widths(encoding.block)
     )
     if leak is None or leak.share <= _LIMIT:
-        return
+        return None
     others = f" and of {leak.count - 1} more" if leak.count > 1 else ""
-    encoding.details["leak"] = text = (
+    text = (
         f"at a solver's integrality tolerance of 1e-6, output {leak.output} may be off "
         f"by {leak.move:.2g} (it varies by {leak.scale:.2g} where the network bends), "
         f"through the big-M rows of neuron {leak.neuron} of layer {leak.layer} "
@@ -84,6 +89,7 @@ def warn_of_leak(name, encoding):
         "with relu.branch, which has no such rows."
     )
     logger.warning(f"{name}: {encoding.block.name}: {text}")
+    return text
 
 
 def _widths(block):

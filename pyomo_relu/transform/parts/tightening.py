@@ -6,10 +6,10 @@ from pyomo.common.config import Bool, ConfigDict, ConfigValue
 from pyomo.core.base import ReverseTransformationToken, Transformation
 
 from pyomo_relu import bounds as bounds_
-from pyomo_relu.block.applications import application, describe_application
+from pyomo_relu.block.applications import Call
+from pyomo_relu.block.bounds_in_force import bounds_in_force
 from pyomo_relu.block.bounds_runs import BoundsRun, release_void_bounds
 from pyomo_relu.common.documentation import show_module_docstring
-from pyomo_relu.common.model_reading import model_read_once
 from pyomo_relu.common.options import read_options
 from pyomo_relu.common.progress import progress_bars
 from pyomo_relu.common.transaction import transaction
@@ -62,10 +62,10 @@ class BoundTransformation(Transformation):
 
     @transaction
     def _apply_to(self, model, **kwds):
-        with model_read_once(), application():
-            return self._apply(model, kwds)
+        return self.apply_within(Call(), model, **kwds)
 
-    def _apply(self, model, kwds):
+    def apply_within(self, call, model, **kwds):
+        """As ``apply_to``, as a part of another call and within its transaction."""
         config = read_options(
             self.NAME,
             self.CONFIG,
@@ -75,7 +75,7 @@ class BoundTransformation(Transformation):
         )
         if config.reverse is not None:
             return self._undo(model, config.reverse)
-        describe_application(type(self), model, config)
+        call.application.describe(type(self), model, config)
         blocks = network_blocks(model, config.targets, self.NAME)
         for block in blocks:
             if block.record.encoding is not None:
@@ -85,22 +85,23 @@ class BoundTransformation(Transformation):
                     f"would not profit. Reverse that, apply {self.NAME}, and encode "
                     "again."
                 )
-        release_void_bounds(blocks, config.assume_fixed_vars_permanent)
-        saved = BoundsRun(self.NAME, blocks)
-        self._tighten(model, blocks, saved, config)
+        fixed = config.assume_fixed_vars_permanent
+        release_void_bounds(blocks, fixed, call.reading)
+        saved = BoundsRun(self.NAME, blocks, application=call.application)
+        self._tighten(model, blocks, saved, config, call.reading)
         saved.keep()
         return ReverseTransformationToken(
             type(self), model, config.targets or [model], {"saved": saved}
         )
 
-    def _tighten(self, model, blocks, saved, config):
+    def _tighten(self, model, blocks, saved, config, reading):
         deadline = bounds_.Deadline(config.time_limit)
         for block in blocks:
-            self._tighten_block(block, saved, config, deadline)
+            self._tighten_block(block, saved, config, deadline, reading)
 
-    def _tighten_block(self, block, saved, config, deadline):
+    def _tighten_block(self, block, saved, config, deadline, reading):
         """Bounds over the block's own input box, recorded on the block."""
-        start = block.neuron_bounds(config.assume_fixed_vars_permanent)
+        start = bounds_in_force(block, config.assume_fixed_vars_permanent, reading)
         with progress_bars(config.progress or config.tee, block.name) as progress:
             bounds, statistics = bounds_.tighten(
                 block.network,

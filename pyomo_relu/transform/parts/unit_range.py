@@ -18,12 +18,9 @@ eliminates no Var by a factor of more than 1e6, so as long as the copy stays wit
 
 from pyomo.common.autoslots import AutoSlots
 from pyomo.common.dependencies import numpy as np
-from pyomo.core.base import Constraint
-from pyomo.core.base.set_types import Any
 
 from pyomo_relu import bounds as bounds_
 from pyomo_relu import network as network_
-from pyomo_relu.block.encoding import Encoding
 from pyomo_relu.block.rows import affine_rows
 from pyomo_relu.block.var_bounds import ends
 from pyomo_relu.model.unit_copies import (
@@ -32,6 +29,7 @@ from pyomo_relu.model.unit_copies import (
     new_copies_beside,
     release_copy,
 )
+from pyomo_relu.transform.parts.row_builder import RowView
 
 #: Half-ranges of inputs, and sizes of outputs, of which a solver sees the Var itself.
 _INPUT_RANGE = 2.0**-4, 2.0**6
@@ -208,30 +206,23 @@ class CopiedVars(AutoSlots.Mixin):
             copy_of(var)[0].set_value(float(values[side][j]), skip_validation=True)
 
 
-class UnitRangeView(Encoding):
-    """An encoding as seen by formulations: its ends are the copies in unit range."""
+class UnitRangeView(RowView):
+    """Rows as written by formulations: the network's ends are copies in unit range."""
 
-    __slots__ = ("encoding",)
-
-    def __init__(self, encoding, units, protected):
-        self.encoding = encoding
-        for name in ("formulation", "block", "given", "replaced", "details"):
-            setattr(self, name, getattr(encoding, name))
-        self.reformulation = encoding.reformulation
-        self.units = units
-        self.bounds = units.bounds(encoding.bounds)
-        self.columns = columns = encoding.columns.copy()
-        copied = CopiedVars(units, columns.inputs, columns.pre[-1])
+    def __init__(self, rows, protected):
+        columns = rows.columns.copy()
+        super().__init__(rows, rows.units.bounds(rows.bounds), columns)
+        copied = CopiedVars(self.units, columns.inputs, columns.pre[-1])
         copies = copied.make(self.bounds, protected)
-        encoding.copied = copied
+        rows.copied = copied
         places = {"input": columns.inputs, "output": columns.pre[-1]}
         for (side, j), copy in copies.items():
             places[side][j] = copy
 
     def add_affine_rows(self):
         """The network's rows between the copies, where the block's are in force."""
-        new, block, columns = self.reformulation, self.block, self.columns
-        new.unit_affine = Constraint(Any)
+        block, columns = self.block, self.columns
+        affine = self.new_rows("unit_affine")
         gone = {id(row) for row in self.replaced}
         last = len(self.network.layers) - 1
         for k, layer in enumerate(self.network.layers):
@@ -240,15 +231,15 @@ class UnitRangeView(Encoding):
                 continue
             for i, row in enumerate(affine_rows(layer, columns, columns.pre[k])):
                 if id(block.affine[k, i]) not in gone:
-                    new.unit_affine[k, i] = row
+                    affine[k, i] = row
                     self.replaced.append(block.affine[k, i])
 
 
-def in_unit_range(encoding, protected):
-    """What a formulation is to fill: the encoding, or its view in unit range."""
-    columns = encoding.columns
-    units = UnitRange(encoding.bounds, columns.inputs, columns.pre[-1])
-    return encoding if units.trivial else UnitRangeView(encoding, units, protected)
+def in_unit_range(rows, protected):
+    """What a formulation is to write with: ``rows``, or their view in unit range."""
+    columns = rows.columns
+    rows.units = UnitRange(rows.bounds, columns.inputs, columns.pre[-1])
+    return rows if rows.units.trivial else UnitRangeView(rows, protected)
 
 
 def _units(odd, offset, size, variables):

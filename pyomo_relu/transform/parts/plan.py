@@ -1,0 +1,43 @@
+"""What a formulation decides for all blocks before it encodes the first one."""
+
+from dataclasses import dataclass
+
+from pyomo.common.config import ConfigDict
+
+from pyomo_relu import bounds as bounds_
+from pyomo_relu.block.applications import Call
+from pyomo_relu.block.bounds_in_force import bounds_in_force
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The decisions of one call; formulations that decide more derive from it.
+
+    A transformation object keeps nothing of a call, so that it may be used again, and
+    within itself.
+
+    Attributes
+    ----------
+    config : ConfigDict
+        The options.
+    call : Call
+    """
+
+    config: ConfigDict
+    call: Call
+
+    @property
+    def fixed_permanent(self):
+        """The option ``assume_fixed_vars_permanent``."""
+        return self.config.assume_fixed_vars_permanent
+
+    def neuron_bounds(self, block):
+        """The NeuronBounds in force on a block, its conditions checked once per call."""
+        return bounds_in_force(block, self.fixed_permanent, self.call.reading)
+
+    def crown_bounds(self, block):
+        """CROWN's bounds for a block's present inputs, within those in force."""
+        bounds = self.neuron_bounds(block)
+        return bounds_.crown_bounds(
+            bounds.network, bounds.input_lower, bounds.input_upper, bounds
+        )
