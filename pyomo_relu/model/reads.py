@@ -1,7 +1,9 @@
 """Which Vars a model reads outside its networks."""
 
+import logging
+
 from pyomo.common.dependencies import numpy as np
-from pyomo.core.base import Constraint, Reals, SOSConstraint, value
+from pyomo.core.base import Constraint, Objective, Reals, SOSConstraint, value
 from pyomo.core.base.block import Block
 from pyomo.core.base.logical_constraint import LogicalConstraint
 from pyomo.core.expr.visitor import identify_variables
@@ -13,7 +15,11 @@ from pyomo.mpec.complementarity import ComplementarityData
 from pyomo_relu.block.block import ReLUNetworkBlockData
 from pyomo_relu.block.bounds_in_force import bounds_in_force
 from pyomo_relu.block.rows import NetworkColumns
+from pyomo_relu.model.blocks import in_disjunct
 from pyomo_relu.model.surrounding import read_surrounding
+from pyomo_relu.model.unit_copies import copy_of
+
+logger = logging.getLogger("pyomo.relu")
 
 #: What Vars can be read in, besides rows and objectives of the linear model.
 _READERS = (Constraint, SOSConstraint, LogicalConstraint, Complementarity)
@@ -149,3 +155,42 @@ def absent_neuron_read(block):
     if var is None:
         return None
     return f"a row or objective that reads '{var.name}' was added"
+
+
+def protected_vars(block):
+    """ids of the block's Vars that an encoding may not restrict.
+
+    Within a Disjunct the network holds only while the Disjunct does; Vars that
+    something outside reads may take any value when it does not.
+    """
+    disjunct = in_disjunct(block)
+    if disjunct is None:
+        return frozenset()
+    own = {id(v): v for part in (block.pre, block.post) for v in part.values()}
+    if block.owns("outputs"):
+        own.update((id(v), v) for v in block.output_vars())
+    for var in [*own.values()]:
+        copied = copy_of(var)
+        if copied is not None:
+            own[id(copied[0])] = var
+    inside = {
+        id(c)
+        for c in disjunct.component_data_objects(
+            (Constraint, Objective), descend_into=(Block, Disjunct)
+        )
+    }
+    found = set()
+    for c in disjunct.model().component_data_objects(
+        (Constraint, Objective), active=True, descend_into=(Block, Disjunct)
+    ):
+        if id(c) in inside:
+            continue
+        read = {id(own[id(v)]) for v in identify_variables(c.expr) if id(v) in own}
+        if read - found:
+            logger.warning(
+                f"'{c.name}' reads '{own[min(read)].name}', and '{block.name}' lies in "
+                f"the Disjunct '{disjunct.name}': the bounds of what it reads are left "
+                "as they are. Set bounds on them if gdp asks for some."
+            )
+        found |= read
+    return found

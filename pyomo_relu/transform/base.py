@@ -7,15 +7,10 @@ from pyomo.common.config import ConfigDict
 from pyomo.common.dependencies import numpy as np
 from pyomo.common.modeling import unique_component_name
 from pyomo.core.base import (
-    Constraint,
-    Objective,
     ReverseTransformationToken,
     Transformation,
 )
-from pyomo.core.base.block import Block
 from pyomo.core.base.component import ComponentData
-from pyomo.core.expr.visitor import identify_variables
-from pyomo.gdp import Disjunct
 
 from pyomo_relu.block.applications import Call
 from pyomo_relu.block.block import ReLUNetworkBlockData
@@ -27,10 +22,10 @@ from pyomo_relu.common.options import read_options
 from pyomo_relu.common.transaction import transaction
 from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import TransformationError
-from pyomo_relu.model.blocks import in_disjunct, network_blocks
+from pyomo_relu.model.blocks import network_blocks
 from pyomo_relu.model.options import declare
+from pyomo_relu.model.reads import protected_vars
 from pyomo_relu.model.surrounding import modellers_rows
-from pyomo_relu.model.unit_copies import copy_of
 from pyomo_relu.model.unit_rows import RewrittenRows
 from pyomo_relu.transform.declaration import declared
 from pyomo_relu.transform.parts.ceilings import check_ceilings
@@ -373,42 +368,3 @@ def _rewrite_rows(encodings):
     rewritten.multiply_objective(model, sizes)
     if any(encoding.copied is not None for encoding in encodings):
         rewritten.rewrite(modellers_rows(model), sizes)
-
-
-def protected_vars(block):
-    """ids of the block's Vars that an encoding may not restrict.
-
-    Within a Disjunct the network holds only while the Disjunct does; Vars that
-    something outside reads may take any value when it does not.
-    """
-    disjunct = in_disjunct(block)
-    if disjunct is None:
-        return frozenset()
-    own = {id(v): v for part in (block.pre, block.post) for v in part.values()}
-    if block.owns("outputs"):
-        own.update((id(v), v) for v in block.output_vars())
-    for var in [*own.values()]:
-        copied = copy_of(var)
-        if copied is not None:
-            own[id(copied[0])] = var
-    inside = {
-        id(c)
-        for c in disjunct.component_data_objects(
-            (Constraint, Objective), descend_into=(Block, Disjunct)
-        )
-    }
-    found = set()
-    for c in disjunct.model().component_data_objects(
-        (Constraint, Objective), active=True, descend_into=(Block, Disjunct)
-    ):
-        if id(c) in inside:
-            continue
-        read = {id(own[id(v)]) for v in identify_variables(c.expr) if id(v) in own}
-        if read - found:
-            logger.warning(
-                f"'{c.name}' reads '{own[min(read)].name}', and '{block.name}' lies in "
-                f"the Disjunct '{disjunct.name}': the bounds of what it reads are left "
-                "as they are. Set bounds on them if gdp asks for some."
-            )
-        found |= read
-    return found

@@ -33,12 +33,11 @@ from pyomo_relu import bounds as bounds_
 from pyomo_relu.common.options import non_negative, number
 from pyomo_relu.common.progress import progress_bars
 from pyomo_relu.errors import BoundsError, InfeasibleError, TransformationError
-from pyomo_relu.model.blocks import network_blocks
+from pyomo_relu.model.blocks import in_disjunct, network_blocks
 from pyomo_relu.model.conditions import ModelConditions
 from pyomo_relu.model.contradiction import SECONDS, contradiction
 from pyomo_relu.model.options import declare
 from pyomo_relu.model.surrounding import read_surrounding, warn_of_left_out
-from pyomo_relu.transform.base import in_disjunct
 from pyomo_relu.transform.bounds import declare_solver_free
 from pyomo_relu.transform.parts.tightening import BoundTransformation
 

@@ -37,6 +37,7 @@ from pyomo_relu.block.encoding import Encoding
 from pyomo_relu.block.rows import affine_rows
 from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import TransformationError
+from pyomo_relu.model.blocks import in_disjunct
 from pyomo_relu.model.options import declare
 from pyomo_relu.model.reads import (
     absent_neuron_read,
@@ -44,7 +45,7 @@ from pyomo_relu.model.reads import (
     variables_read,
 )
 from pyomo_relu.model.surrounding import read_surrounding
-from pyomo_relu.transform.base import NetworkFormulation, in_disjunct, source_of
+from pyomo_relu.transform.base import NetworkFormulation, source_of
 from pyomo_relu.transform.bigm import encode_big_m
 from pyomo_relu.transform.declaration import Adds
 from pyomo_relu.transform.parts.chained import outputs_bounded

@@ -3,7 +3,7 @@
 import contextlib
 
 from pyomo_relu.block.var_bounds import TightenedVars
-from pyomo_relu.transform.base import in_disjunct
+from pyomo_relu.model.blocks import in_disjunct
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ the LP relaxation is that of ``relu.bigm``.
 """
 
 from pyomo_relu.block.encoding import Encoding
+from pyomo_relu.model.options import declare
 from pyomo_relu.transform.base import NetworkFormulation, check_encoded
 from pyomo_relu.transform.parts.given_m import tightened_by_given_m
 from pyomo_relu.transform.parts.row_builder import bounded

@@ -15,9 +15,9 @@ from pyomo_relu.common.progress import progress_bars
 from pyomo_relu.common.transaction import transaction
 from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import TransformationError
-from pyomo_relu.model.blocks import network_blocks
+from pyomo_relu.model.blocks import in_disjunct, network_blocks
 from pyomo_relu.model.options import declare
-from pyomo_relu.transform.base import in_disjunct, protected_vars
+from pyomo_relu.model.reads import protected_vars
 
 logger = logging.getLogger("pyomo.relu")
 
