@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.errors import SolverError
 from pyomo_relu.linear import unit_range
 from pyomo_relu.linear.model import LinearModel
@@ -116,7 +117,7 @@ def test_a_batch_equals_one_session_each(solver):
     )
     with session_class(solver)(settings=Settings()) as session:
         answers = list(session.minimize_each(batch))
-        assert list(session.minimize_each(batch, deadline=0.0)) == []
+        assert list(session.minimize_each(batch, deadline=Deadline(0.0))) == []
     assert len(answers) == B
     for b, answer in enumerate(answers):
         with open_session(solver, batch.model(b)) as new:
