@@ -21,6 +21,7 @@ NOUNS = (
 ALWAYS_MANY = (
     "analysis/effort/solvers",
     "bounds/obbt/whole_model",
+    "bounds/relaxation/model",
     "linear/model",
     "linear/sessions/",
     "network/onnx/",
