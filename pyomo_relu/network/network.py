@@ -358,9 +358,8 @@ def _transpose(weights, biases):
     def fits(shape, size, before):
         return len(shape) == 2 and shape[0] == size and before in (None, shape[1])
 
-    layers = list(
-        zip(shapes, sizes, [None, *sizes], strict=True)
-    )  # any number of inputs will do
+    # any number of inputs will do; the last size is nobody's number of inputs
+    layers = list(zip(shapes, sizes, [None, *sizes], strict=False))
     turned = [k for k, layer in enumerate(layers) if not fits(*layer)]
     if not turned or not all(fits(layers[k][0][::-1], *layers[k][1:]) for k in turned):
         return ""

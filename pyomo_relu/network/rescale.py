@@ -49,7 +49,7 @@ def clip_network(network, ceilings):
     """
     sizes = [layer.size for layer in network.activation_layers]
     ceilings = each(numbers)("clip_network: ceilings", ceilings, NetworkError)
-    fits = [c.shape in ((), (n,)) for c, n in zip(ceilings, sizes, strict=True)]
+    fits = [c.shape in ((), (n,)) for c, n in zip(ceilings, sizes, strict=False)]
     if len(ceilings) != len(sizes) or not all(fits):
         raise NetworkError(
             f"{network.name}: ceilings must be numbers or arrays, one per activation "

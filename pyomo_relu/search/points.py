@@ -12,7 +12,7 @@ from pyomo_relu.search.walk import solve_region
 
 @checked(
     ModelError,
-    surrounding=kind("surrounding", "Surrounding"),
+    surrounding=kind("model.surrounding", "Surrounding"),
     time_limit=optional(seconds),
 )
 def polish(surrounding, points, time_limit=None):
