@@ -19,8 +19,7 @@ import pyomo.environ as pyo
 
 from pyomo_relu import ReLUNetworkBlock, load_onnx
 from pyomo_relu.analysis import critical_neurons, lagrangian_bound, measure_effort
-from pyomo_relu.bounds import tighten
-from pyomo_relu.bounds.obbt.milp import milp_obbt
+from pyomo_relu.bounds import milp_obbt, tighten
 
 NETWORKS = Path(__file__).parent / "networks"
 FILES = [NETWORKS / f"peaks_2x10_seed{seed}.onnx" for seed in range(3)]

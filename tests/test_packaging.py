@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,13 @@ def test_the_pyomo_command_lists_the_transformations():
         [command, "help", "--transformations"], capture_output=True, text=True
     ).stdout
     assert "relu.bigm" in out and "relu.obbt" in out
+
+
+def test_type_checkers_are_told_that_the_package_is_typed():
+    package_data = ConfigParser()
+    package_data.read(ROOT / "setup.cfg")
+    assert package_data["options.package_data"]["pyomo_relu"] == "py.typed"
+    assert (PACKAGE / "py.typed").is_file()
 
 
 def imports(path):

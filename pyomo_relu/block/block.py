@@ -259,7 +259,7 @@ class ReLUNetworkBlockData(BlockData):
         bounds : NeuronBounds or None
             Proven for ``network`` (scaling included), on a box that contains the
             inputs' present bounds; for example from ``pyomo_relu.bounds.tighten`` or
-            ``pyomo_relu.bounds.obbt.milp.milp_obbt``.  None takes back what earlier calls
+            ``pyomo_relu.bounds.milp_obbt``.  None takes back what earlier calls
             recorded, and what bound methods then built on it.
 
         Raises

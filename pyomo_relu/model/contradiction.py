@@ -2,8 +2,6 @@
 
 from pyomo.common.dependencies import numpy as np
 
-from pyomo_relu import bounds as bounds_
-
 #: So many constraints, bounds and networks are named.
 _MOST = 8
 
@@ -28,13 +26,16 @@ def contradiction(surrounding, cutoff=None, seconds=SECONDS, proves=None):
     -------
     str
     """
+    from pyomo_relu.bounds.infeasibility import infeasible_subset
+    from pyomo_relu.bounds.relaxation.model import EmbeddedNetwork
+
     linear, names = _declared(surrounding), [repr(n) for n in surrounding.row_names]
     if cutoff is not None:
         columns, coefficients, value = cutoff
         linear = linear.with_row(columns, coefficients, -np.inf, value)
         names.append("(the objective cutoff)")
     networks = [
-        bounds_.EmbeddedNetwork(block.network, inputs, outputs, block.name)
+        EmbeddedNetwork(block.network, inputs, outputs, block.name)
         for block, inputs, outputs in zip(
             surrounding.blocks,
             surrounding.input_columns,
@@ -42,7 +43,7 @@ def contradiction(surrounding, cutoff=None, seconds=SECONDS, proves=None):
             strict=True,
         )
     ]
-    found = bounds_.infeasible_subset(linear, networks, seconds, proves)
+    found = infeasible_subset(linear, networks, seconds, proves)
     if found is None:
         return (
             f"Which of its rows contradict each other was not found in {seconds:.3g} "

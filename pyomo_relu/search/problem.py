@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 from scipy import sparse
 
-from pyomo_relu.bounds import LinearModel
+from pyomo_relu.linear.model import LinearModel
 from pyomo_relu.search.units import FEASIBILITY, Units, in_unit_range
 
 #: How far rows, bounds, integers and networks may be violated, in unit range.

@@ -150,7 +150,7 @@ class WarmStart(Transformation):
 
     @transaction
     def _apply_to(self, model, **kwds):
-        from pyomo_relu.search import find_point
+        from pyomo_relu.search.find import find_point
 
         config = read_options("relu.warmstart", self.CONFIG, kwds, none=["time_limit"])
         self._check_solver(config.solver)

@@ -210,6 +210,9 @@ class Cells(NetworkFormulation):
 
     def _first_cells(self, block, bounds, rows, config):
         """The partition to start from, and how many cells it may have."""
+        from pyomo_relu.bounds.cells.partition import CellPartition
+        from pyomo_relu.bounds.cells.pieces import affine_pieces
+
         free = int(np.count_nonzero(bounds.input_lower < bounds.input_upper))
         limit = config.max_cells or _MAX_CELLS.get(free, _MANY_INPUTS)
         if 2**free > limit:
@@ -221,17 +224,19 @@ class Cells(NetworkFormulation):
             )
         partition = None
         if bounds.network.n_inputs == 1:
-            partition = bounds_.affine_pieces(bounds, limit, rows)
+            partition = affine_pieces(bounds, limit, rows)
         if partition is None:
-            partition = bounds_.CellPartition(bounds, rows)
+            partition = CellPartition(bounds, rows)
             first = min(limit, _FIRST_CELLS) if config.guided else limit
             partition.refine(first, config.tolerance)
         return partition, limit
 
     def _refine(self, surrounding, networks, config):
+        from pyomo_relu.bounds.cells.refinement import CellRefinement
+
         reason = "not guided"
         if config.guided and surrounding.costs is not None:
-            refinement = bounds_.CellRefinement(
+            refinement = CellRefinement(
                 surrounding.linear, surrounding.costs, networks, config.solver
             )
             reason = refinement.run(config.tolerance, config.time_limit)

@@ -28,7 +28,6 @@ from pyomo.common.config import Bool, ConfigValue, document_class_CONFIG
 from pyomo.common.dependencies import numpy as np
 from pyomo.core.base import TransformationFactory
 
-from pyomo_relu import bounds as bounds_
 from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import TransformationError
 from pyomo_relu.model.declared_bounds import pieces_in_force
@@ -89,6 +88,8 @@ class Clipped(NetworkFormulation):
 
     def _with_ceilings(self, block, bounds, config):
         """The bounds of the network with effective ceilings, if there are any."""
+        from pyomo_relu.bounds.clipping import clipped_bounds
+
         ceilings = per_neuron_values(
             config.ceiling, bounds.network, f"{self.NAME}: ceiling", np.inf
         )
@@ -115,7 +116,7 @@ class Clipped(NetworkFormulation):
                 "bound, or accept the change with allow_function_change=True."
             )
         self._check_nothing_rests_on_the_function(block)
-        return bounds_.clipped_bounds(bounds, ceilings)
+        return clipped_bounds(bounds, ceilings)
 
     def _check_nothing_rests_on_the_function(self, block):
         """Points that the model has with the changed function may have been cut off."""
@@ -133,10 +134,12 @@ class Clipped(NetworkFormulation):
         encode_big_m(encoding, k, i)
 
     def _finish(self, encoding, config):
+        from pyomo_relu.bounds.clipping import output_movement
+
         if encoding.network == encoding.block.network:
             return
         original, _ = NetworkFormulation._bounds(self, encoding.block, config)
-        low, high = bounds_.output_movement(original, encoding.bounds)
+        low, high = output_movement(original, encoding.bounds)
         encoding.details["output_movement"] = low, high
         at = int(np.argmax(np.maximum(-low, high)))
         logger.warning(

@@ -34,7 +34,6 @@ from pyomo.common.config import (
 from pyomo.common.dependencies import numpy as np
 from pyomo.core.base import TransformationFactory
 
-from pyomo_relu import bounds as bounds_
 from pyomo_relu import network as network_
 from pyomo_relu.common.options import non_negative, relaxation_solver
 from pyomo_relu.common.wording import counted
@@ -96,6 +95,8 @@ class Cuts(NetworkFormulation):
     HANDLES_CEILINGS = True
 
     def _prepare(self, model, blocks, config):
+        from pyomo_relu.bounds.relaxation.cuts import CutRounds
+
         self._found, self._cuts = {}, {}
         with outputs_bounded() as note:
             for block in blocks:
@@ -114,7 +115,7 @@ class Cuts(NetworkFormulation):
                 "objective, so no rows are added to those of relu.bigm."
             )
             return
-        rounds = bounds_.CutRounds(
+        rounds = CutRounds(
             surrounding.linear,
             surrounding.costs,
             [

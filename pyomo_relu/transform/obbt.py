@@ -28,7 +28,7 @@ from pyomo.common.config import (
 from pyomo.common.dependencies import numpy as np
 from pyomo.core.base import TransformationFactory
 
-from pyomo_relu import bounds as bounds_
+from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.common.options import executor, non_negative, number
 from pyomo_relu.common.progress import progress_bars
 from pyomo_relu.errors import BoundsError, InfeasibleError, TransformationError
@@ -189,7 +189,7 @@ class OBBT(BoundTransformation):
     # -- the whole model -----------------------------------------------------------
 
     def _tighten_model(self, model, blocks, saved, config):
-        deadline = bounds_.Deadline(config.time_limit)
+        deadline = Deadline(config.time_limit)
         inside = [b for b in blocks if in_disjunct(b)]
         everywhere = [
             b for b in network_blocks(model, None, self.NAME) if not in_disjunct(b)
@@ -220,8 +220,11 @@ class OBBT(BoundTransformation):
                 self._record_model(block, bounds, found, saved, config)
 
     def _solve_model(self, surrounding, blocks, config, deadline):
+        from pyomo_relu.bounds.relaxation.model import EmbeddedNetwork
+        from pyomo_relu.bounds.tightening import tighten_model
+
         embedded = [
-            bounds_.EmbeddedNetwork(b.encoded_network, inputs, outputs, b.name)
+            EmbeddedNetwork(b.encoded_network, inputs, outputs, b.name)
             for b, inputs, outputs in zip(
                 blocks,
                 surrounding.input_columns,
@@ -232,7 +235,7 @@ class OBBT(BoundTransformation):
         cutoff = _cutoff(surrounding, config.objective_cutoff)
         with progress_bars(config.progress or config.tee) as progress:
             try:
-                found = bounds_.tighten_model(
+                found = tighten_model(
                     surrounding.linear,
                     embedded,
                     cutoff=cutoff,

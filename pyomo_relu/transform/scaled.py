@@ -139,8 +139,14 @@ class Scaled(NetworkFormulation):
                 encode_big_m(scaled, k, i)
 
     def _factors(self, encoding, config):
+        from pyomo_relu.network.rescale import (
+            LARGEST_FACTOR,
+            neurons_that_matter,
+            power_of_two,
+        )
+
         network, bounds = encoding.network, encoding.bounds
-        most = network_.LARGEST_FACTOR
+        most = LARGEST_FACTOR
         if config.factors is not None:
             what = f"{self.NAME}: factors"
             factors = per_neuron_values(config.factors, network, what, 1.0)
@@ -154,7 +160,7 @@ class Scaled(NetworkFormulation):
             np.maximum(-low, high)
             for low, high in zip(bounds.lower, bounds.upper, strict=True)
         ]
-        matters = network_.neurons_that_matter(network, reach)
+        matters = neurons_that_matter(network, reach)
         if config.criterion == "unit":
             tops = [bounds.post_bounds(k)[1] for k in range(len(bounds.upper) - 1)]
             wanted = [
@@ -173,7 +179,7 @@ class Scaled(NetworkFormulation):
             factors = [s**power for s in wanted]
             if config.rounding:
                 down = False if config.criterion == "unit" else None
-                factors = network_.power_of_two(factors, up=down)
+                factors = power_of_two(factors, up=down)
             if _coefficients(_scaled_bounds(bounds, factors)).ratio <= limit:
                 break
         return factors

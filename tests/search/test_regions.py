@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from pyomo_relu.errors import ModelError
 from pyomo_relu.model.surrounding import read_surrounding
-from pyomo_relu.search import polish
+from pyomo_relu.search.points import polish
 from pyomo_relu.search.problem import TOLERANCE, box_problem
 from pyomo_relu.search.regions import region_rows
 from pyomo_relu.search.walk import solve_region, walk

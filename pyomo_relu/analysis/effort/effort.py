@@ -323,7 +323,7 @@ class Matrices:
         from pyomo.core.base import Objective, maximize
         from pyomo.repn.plugins.standard_form import LinearStandardFormCompiler
 
-        from pyomo_relu.bounds import LinearModel
+        from pyomo_relu.linear.model import LinearModel
 
         objectives = list(model.component_data_objects(Objective, active=True))
         if len(objectives) != 1:

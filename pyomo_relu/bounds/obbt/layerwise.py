@@ -21,11 +21,38 @@ from pyomo_relu.bounds.statistics import (
     LayerStatistics,
     TighteningStatistics,
 )
+from pyomo_relu.common.arguments import (
+    a_network,
+    an_executor,
+    bounds_record,
+    checked,
+    each,
+    flag,
+    function,
+    numbers,
+    optional,
+    seconds,
+    whole,
+)
 from pyomo_relu.errors import BoundsError, InfeasibleError
 from pyomo_relu.linear.certificate import Certifier, evaluation_errors
 from pyomo_relu.network.layer import INPUT
 
 
+@checked(
+    BoundsError,
+    network=a_network,
+    bounds=bounds_record,
+    neurons=optional(each(numbers)),
+    stop_at_sign=flag,
+    time_limit=optional(seconds),
+    executor=optional(an_executor),
+    chunk_size=whole,
+    filter_tolerance=seconds,
+    aggressive_filter=flag,
+    recompute_lost=flag,
+    progress=optional(function),
+)
 def lp_obbt(
     network,
     bounds,

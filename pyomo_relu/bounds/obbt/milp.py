@@ -22,12 +22,39 @@ from pyomo_relu.bounds.obbt.layerwise import (
 from pyomo_relu.bounds.obbt.run import OBBTRun
 from pyomo_relu.bounds.relaxation.network import affine_costs, relax_window
 from pyomo_relu.bounds.statistics import TighteningStatistics
+from pyomo_relu.common.arguments import (
+    a_network,
+    an_executor,
+    bounds_record,
+    checked,
+    each,
+    flag,
+    function,
+    numbers,
+    optional,
+    seconds,
+    whole,
+)
 from pyomo_relu.errors import BoundsError
 
 #: Points at which the network is evaluated to catch wrong claims of a solver.
 _SAMPLES = 2000
 
 
+@checked(
+    BoundsError,
+    network=a_network,
+    bounds=bounds_record,
+    window=optional(whole),
+    neurons=optional(each(numbers)),
+    stop_at_sign=flag,
+    solve_limit=optional(seconds),
+    time_limit=optional(seconds),
+    executor=optional(an_executor),
+    chunk_size=whole,
+    recompute_lost=flag,
+    progress=optional(function),
+)
 def milp_obbt(
     network,
     bounds,

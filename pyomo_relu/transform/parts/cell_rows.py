@@ -5,7 +5,6 @@ from pyomo.core.base import Constraint, Var
 from pyomo.core.base.set_types import Binary
 from pyomo.core.expr.numeric_expr import LinearExpression
 
-from pyomo_relu import bounds as bounds_
 from pyomo_relu.transform.bigm import encode_big_m
 
 #: States of a neuron on a cell.
@@ -83,10 +82,12 @@ class _CellRows:
                 new.within[c, j] = (None, _linear([1.0, -1.0], pair), 0.0)
 
     def _outputs(self):
+        from pyomo_relu.bounds.cells.relaxation import output_terms
+
         new, outputs = self.new, self.columns.pre[-1]
         new.output_rows = Constraint(range(len(outputs)), ["lower", "upper"])
         inner = [var for row in self.inner for var in row]
-        lines = bounds_.output_terms(self.partition)
+        lines = output_terms(self.partition)
         for o, y in enumerate(outputs):
             variables = [y, *self.cells, *inner]
             for side, (base, step) in zip(("lower", "upper"), lines, strict=True):

@@ -4,7 +4,6 @@ import logging
 
 from pyomo.common.dependencies import numpy as np
 
-from pyomo_relu import bounds as bounds_
 from pyomo_relu.errors import TransformationError
 from pyomo_relu.model.reads import variables_read
 from pyomo_relu.model.surrounding import read_surrounding
@@ -23,7 +22,9 @@ def leave_out_unresolved(name, encoding):
     TransformationError
         Where something does, or where the neuron's state is open.
     """
-    constant, other = bounds_.unresolved_rows(encoding.bounds)
+    from pyomo_relu.bounds.resolution import unresolved_rows
+
+    constant, other = unresolved_rows(encoding.bounds)
     if other is not None:
         raise _refusal(name, encoding, *other)
     if not constant:
@@ -63,14 +64,14 @@ def _refusal(name, encoding, k, i, what):
 
 def warn_of_leak(name, encoding):
     """Note the largest leak of an encoding's big-M rows; log it if it can be seen."""
+    from pyomo_relu.bounds.resolution import largest_leak
+
     with_big_m = [np.zeros(x.size, dtype=bool) for x in encoding.bounds.lower[:-1]]
     new = encoding.reformulation
     for indicators in (new.indicator, new.ceiling_indicator):
         for k, i in indicators:
             with_big_m[k][i] = True
-    leak = bounds_.largest_leak(
-        encoding.bounds, with_big_m, _LIMIT, _widths(encoding.block)
-    )
+    leak = largest_leak(encoding.bounds, with_big_m, _LIMIT, _widths(encoding.block))
     if leak is None or leak.share <= _LIMIT:
         return
     others = f" and of {leak.count - 1} more" if leak.count > 1 else ""

@@ -8,6 +8,7 @@ from pyomo.core.base import ReverseTransformationToken, Transformation
 from pyomo_relu import bounds as bounds_
 from pyomo_relu.block.applications import application, describe_application
 from pyomo_relu.block.bounds_runs import BoundsRun, release_void_bounds
+from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.common.documentation import show_module_docstring
 from pyomo_relu.common.model_reading import model_read_once
 from pyomo_relu.common.options import non_negative, read_options
@@ -107,7 +108,7 @@ class BoundTransformation(Transformation):
         )
 
     def _tighten(self, model, blocks, saved, config):
-        deadline = bounds_.Deadline(config.time_limit)
+        deadline = Deadline(config.time_limit)
         for block in blocks:
             self._tighten_block(block, saved, config, deadline)
 
