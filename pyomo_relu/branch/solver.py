@@ -29,6 +29,7 @@ from pyomo.opt import (
 from pyomo.opt.base.solvers import OptSolver
 from pyomo.opt.results.solution import Solution
 
+from pyomo_relu.block.pyomo_private import name_symbols
 from pyomo_relu.common.options import executor, non_negative, read_options
 from pyomo_relu.common.transaction import transaction
 from pyomo_relu.common.wording import counted
@@ -385,7 +386,7 @@ def _store(model, results, read, result, load):
             symbols.addSymbol(var, f"x{i}")
             solution.variable[f"x{i}"] = {"Value": value}
         solutions.add_symbol_map(symbols)
-        results._smap_id = id(symbols)
+        name_symbols(results, symbols)
         results.solution.insert(solution)
         return
     read.load(result.full)

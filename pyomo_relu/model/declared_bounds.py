@@ -8,6 +8,7 @@ from pyomo.core.base.block import Block
 from pyomo.gdp import Disjunct
 
 from pyomo_relu.block.block import ReLUNetworkBlockData
+from pyomo_relu.block.pyomo_private import own_bounds
 
 
 class Piece(NamedTuple):
@@ -74,8 +75,9 @@ def ends(var, sides):
         {(id(var), side): bound}; see ``TightenedVars.modellers``.
     """
     least, most = var.domain.bounds()
-    low = value(sides.get((id(var), 0), var._lb))
-    high = value(sides.get((id(var), 1), var._ub))
+    lower, upper = own_bounds(var)
+    low = value(sides.get((id(var), 0), lower))
+    high = value(sides.get((id(var), 1), upper))
     return (
         max((float(a) for a in (least, low) if a is not None), default=-np.inf),
         min((float(a) for a in (most, high) if a is not None), default=np.inf),
