@@ -3,10 +3,13 @@
 Options, log, results object and loading of solutions; the search is in ``search``.
 """
 
+from __future__ import annotations
+
 import logging
 import sys
 import time
 from collections.abc import Mapping
+from typing import Any
 
 from pyomo.common.collections import Bunch
 from pyomo.common.config import (
@@ -54,7 +57,7 @@ _WITHOUT_MEANING = (
 )
 
 
-def _config():
+def _config() -> ConfigDict:
     config = ConfigDict("relu.branch")
     for name, default, domain, description in (
         ("time_limit", None, non_negative, "wall-clock seconds"),
@@ -120,9 +123,9 @@ class ReLUBranch(OptSolver):
         Defaults of the options of ``solve``; also in the attribute ``options``.
     """
 
-    CONFIG = _config()
+    CONFIG: ConfigDict = _config()
 
-    def __init__(self, **options):
+    def __init__(self, **options: Any) -> None:
         for key in ("type", "solver_io", "executable"):
             options.pop(key, None)
         given = options.pop("options", None) or {}
@@ -131,25 +134,25 @@ class ReLUBranch(OptSolver):
 
     # -- what Pyomo asks of a solver -----------------------------------------------
 
-    def available(self, exception_flag=False):
+    def available(self, exception_flag: bool = False) -> bool:
         """True: numpy and scipy suffice for boxes, models with rows need highspy."""
         return True
 
-    def license_is_valid(self):
+    def license_is_valid(self) -> bool:
         """True: there is no licence."""
         return True
 
-    def version(self):
+    def version(self) -> tuple[int, ...]:
         """Version of pyomo_relu as a tuple of four."""
         parts = [int(p) for p in __version__.split(".")[:3] if p.isdigit()]
         return tuple([*parts, 0, 0, 0, 0][:4])
 
-    def warm_start_capable(self):
+    def warm_start_capable(self) -> bool:
         """True: see the option ``warmstart``."""
         return True
 
     @transaction
-    def solve(self, model, **kwds):
+    def solve(self, model: BlockData, **kwds: Any) -> SolverResults:
         """Solve the model to proven global optimality.
 
         Parameters

@@ -27,6 +27,8 @@ it after the formulation.
 Sources: see ``pyomo_relu.search.find_point``.
 """
 
+from __future__ import annotations
+
 import logging
 
 from pyomo.common.collections import ComponentMap
@@ -75,7 +77,7 @@ HOW_TO_START = {
 }
 
 
-def _config():
+def _config() -> ConfigDict:
     config = ConfigDict("relu.warmstart")
     config.declare(
         "start",
@@ -146,7 +148,7 @@ class WarmStart(Transformation):
     warning and all values stay as they were.
     """
 
-    CONFIG = _config()
+    CONFIG: ConfigDict = _config()
 
     @transaction
     def _apply_to(self, model, **kwds):

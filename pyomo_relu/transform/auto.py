@@ -21,9 +21,11 @@ shows it.  The formulations' look-ups (``get_indicator_var`` and so on) work thr
 ``relu.auto`` too.
 """
 
+from __future__ import annotations
+
 import itertools
 import logging
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pyomo.common.collections import ComponentMap
 from pyomo.common.config import (
@@ -43,6 +45,10 @@ from pyomo_relu.model.blocks import in_order
 from pyomo_relu.transform.base import NetworkFormulation, crown_on_block
 from pyomo_relu.transform.parts.chained import outputs_bounded
 from pyomo_relu.transform.parts.given_m import declare_given_m
+
+if TYPE_CHECKING:
+    from pyomo.common.config import ConfigDict
+
 
 logger = logging.getLogger("pyomo.relu")
 
@@ -104,7 +110,7 @@ class Auto(NetworkFormulation):
     """Pick a formulation per network block; see the module's docstring."""
 
     NAME = "relu.auto"
-    CONFIG = _declare_auto(declare_given_m(NetworkFormulation.CONFIG()))
+    CONFIG: ConfigDict = _declare_auto(declare_given_m(NetworkFormulation.CONFIG()))
 
     def _apply(self, model, kwds):
         config = read_options(self.NAME, self.CONFIG, kwds, none=self.NONE_ALLOWED)

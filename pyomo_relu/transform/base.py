@@ -4,7 +4,11 @@ A formulation is a subclass with a ``NAME`` and the hook ``_encode_neuron`` (or,
 works on whole layers or networks, ``_encode``), in a file of its own.
 """
 
+from __future__ import annotations
+
 import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from pyomo.common.collections import ComponentMap
 from pyomo.common.config import ConfigDict
@@ -42,6 +46,15 @@ from pyomo_relu.transform.parts.ceilings import check_ceilings
 from pyomo_relu.transform.parts.resolution import leave_out_unresolved, warn_of_leak
 from pyomo_relu.transform.parts.unit_range import in_unit_range
 
+if TYPE_CHECKING:
+    from pyomo.core.base.block import BlockData
+    from pyomo.core.base.constraint import ConstraintData
+    from pyomo.core.base.var import VarData
+
+    from pyomo_relu.bounds.neuron_bounds import NeuronBounds
+    from pyomo_relu.common.types import FloatArray
+
+
 logger = logging.getLogger("pyomo.relu")
 
 
@@ -49,18 +62,18 @@ class NetworkFormulation(Transformation):
     """Base of the transformations that replace the exact activation rows."""
 
     #: Registered name; subclasses set it.
-    NAME = None
-    CONFIG = declare_fixed_inputs(declare_targets(ConfigDict("relu")))
+    NAME: str | None = None
+    CONFIG: ConfigDict = declare_fixed_inputs(declare_targets(ConfigDict("relu")))
     #: Whether the rows of ``_encode`` and ``_encode_neuron``, where a class has its own,
     #: are right for neurons that reach a ceiling.
-    HANDLES_CEILINGS = False
+    HANDLES_CEILINGS: bool = False
     #: Options for which None means something although it is not the default.
-    NONE_ALLOWED = ()
+    NONE_ALLOWED: tuple[str, ...] = ()
     #: Components of the reformulation whose entries (layer, neuron, ...) stand for
     #: activation rows.
-    ACTIVATION_ROWS = ("rows",)
+    ACTIVATION_ROWS: tuple[str, ...] = ("rows",)
 
-    def __init_subclass__(cls, **kwds):
+    def __init_subclass__(cls, **kwds: Any) -> None:
         super().__init_subclass__(**kwds)
         show_module_docstring(cls)
 
@@ -84,7 +97,7 @@ class NetworkFormulation(Transformation):
         return block.neuron_bounds(config.assume_fixed_vars_permanent), {}
 
     @staticmethod
-    def outdated(encoding):
+    def outdated(encoding: Encoding) -> str | None:
         """Why the encoding no longer fits the model it is part of, or None.
 
         For formulations that rest on more than the input box; ``forward_error()`` asks.
@@ -92,11 +105,16 @@ class NetworkFormulation(Transformation):
         return None
 
     @staticmethod
-    def set_start(encoding, x, pre, post):
+    def set_start(
+        encoding: Encoding,
+        x: FloatArray,
+        pre: Sequence[FloatArray],
+        post: Sequence[FloatArray],
+    ) -> None:
         """Set variables of this formulation other than indicators for a MIP start."""
 
     @staticmethod
-    def remark(encoding):
+    def remark(encoding: Encoding) -> str:
         """What ``description()`` must not leave out, such as a changed function."""
         return ""
 
@@ -176,8 +194,17 @@ class NetworkFormulation(Transformation):
 
     # -- look-ups, named as in gdp -------------------------------------------------
 
-    def get_src_constraint(self, transformed_constraint):
-        """The activation row that ``transformed_constraint`` stands for."""
+    def get_src_constraint(
+        self, transformed_constraint: ComponentData
+    ) -> ConstraintData:
+        """The activation row that ``transformed_constraint`` stands for.
+
+        Raises
+        ------
+        TransformationError
+            If no formulation made the row; this and the other look-ups likewise if
+            a block is not encoded.
+        """
         encoding = encoding_of(transformed_constraint)
         containers = [] if encoding is None else _activation_rows(encoding)
         container = transformed_constraint.parent_component()
@@ -188,7 +215,9 @@ class NetworkFormulation(Transformation):
             )
         return encoding.block.activation[transformed_constraint.index()[:2]]
 
-    def get_transformed_constraints(self, src_constraint):
+    def get_transformed_constraints(
+        self, src_constraint: ConstraintData
+    ) -> list[ComponentData]:
         """The rows (and SOS sets) that replace the activation row ``src_constraint``."""
         encoding, key = source_of(src_constraint)
         return [
@@ -198,17 +227,19 @@ class NetworkFormulation(Transformation):
             if index[:2] == key
         ]
 
-    def get_indicator_var(self, src_constraint):
+    def get_indicator_var(self, src_constraint: ConstraintData) -> VarData | None:
         """The activation indicator of a neuron, or None if the neuron is stable."""
         encoding, key = source_of(src_constraint)
         indicator = encoding.reformulation.indicator
         return indicator[key] if key in indicator.keys() else None
 
-    def get_M_value(self, src_constraint):
+    def get_M_value(self, src_constraint: ConstraintData) -> tuple[float | None, ...]:
         """(lower, upper) big-M coefficients of a neuron; (None, None) if stable."""
         return tuple(m for m, _, _ in self.get_M_value_src(src_constraint))
 
-    def get_M_value_src(self, src_constraint):
+    def get_M_value_src(
+        self, src_constraint: ConstraintData
+    ) -> tuple[tuple[float | None, str | None, Any], ...]:
         """((lower, source, key), (upper, source, key)) of a neuron's coefficients.
 
         The source is the bound method ("interval", "crown", "lp", ...), or "argument"
@@ -227,7 +258,9 @@ class NetworkFormulation(Transformation):
             for side, value in enumerate(values)
         )
 
-    def get_all_M_values_by_constraint(self, model):
+    def get_all_M_values_by_constraint(
+        self, model: BlockData
+    ) -> dict[ConstraintData, tuple[float, float]]:
         """{activation row: (lower, upper)} of all unstable neurons in ``model``."""
         values = {}
         for block in network_blocks(model, None, self.NAME):
@@ -243,12 +276,12 @@ class NetworkFormulation(Transformation):
                     )
         return values
 
-    def get_largest_M_value(self, model):
+    def get_largest_M_value(self, model: BlockData) -> float:
         """The largest absolute big-M coefficient in ``model``; 0 if all are stable."""
         values = self.get_all_M_values_by_constraint(model).values()
         return max((max(abs(m) for m in pair) for pair in values), default=0.0)
 
-    def get_neuron_bounds(self, block):
+    def get_neuron_bounds(self, block: ReLUNetworkBlockData) -> NeuronBounds:
         """The NeuronBounds with which ``block`` was encoded."""
         encoding = check_encoded(block)
         return encoding.bounds

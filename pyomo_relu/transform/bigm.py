@@ -15,11 +15,18 @@ Sources: Plate et al., arXiv 2502.03016, eq. (5); Fischetti and Jo, Constraints 
 (2018); the clipped rows are the convex hull of the two breakpoints (see clipped.py).
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from pyomo.common.config import document_class_CONFIG
 from pyomo.core.base import TransformationFactory
 
 from pyomo_relu.transform.base import NetworkFormulation
 from pyomo_relu.transform.parts.given_m import declare_given_m, tightened_by_given_m
+
+if TYPE_CHECKING:
+    from pyomo.common.config import ConfigDict
 
 
 def encode_big_m(encoding, k, i):
@@ -72,7 +79,7 @@ class BigM(NetworkFormulation):
     """Encode ReLU network blocks with big-M rows; see the module's docstring."""
 
     NAME = "relu.bigm"
-    CONFIG = declare_given_m(NetworkFormulation.CONFIG())
+    CONFIG: ConfigDict = declare_given_m(NetworkFormulation.CONFIG())
     HANDLES_CEILINGS = True
 
     def _bounds(self, block, config):

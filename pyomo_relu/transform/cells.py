@@ -39,7 +39,11 @@ Sources: Croxton, Gendron and Magnanti, Management Science 49 (2003), the multip
 model; Zhang et al., NeurIPS 2018 (CROWN); input-space branching as in verification.
 """
 
+from __future__ import annotations
+
 import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from pyomo.common.config import (
     Bool,
@@ -70,6 +74,14 @@ from pyomo_relu.transform.base import (
 from pyomo_relu.transform.parts.cell_rows import encode_cells, set_cell_start
 from pyomo_relu.transform.parts.chained import outputs_bounded
 from pyomo_relu.transform.parts.given_m import declare_given_m, tightened_by_given_m
+
+if TYPE_CHECKING:
+    from pyomo.common.config import ConfigDict
+
+    from pyomo_relu.block.block import ReLUNetworkBlockData
+    from pyomo_relu.block.encoding import Encoding
+    from pyomo_relu.common.types import FloatArray
+
 
 logger = logging.getLogger("pyomo.relu")
 
@@ -166,7 +178,7 @@ class Cells(NetworkFormulation):
     """Encode ReLU network blocks with cells; see the module's docstring."""
 
     NAME = "relu.cells"
-    CONFIG = _declare_cells(declare_given_m(NetworkFormulation.CONFIG()))
+    CONFIG: ConfigDict = _declare_cells(declare_given_m(NetworkFormulation.CONFIG()))
     HANDLES_CEILINGS = True
 
     # -- choosing the cells --------------------------------------------------------
@@ -282,7 +294,7 @@ class Cells(NetworkFormulation):
         encoding.details["conditions"] = self._conditions
 
     @staticmethod
-    def outdated(encoding):
+    def outdated(encoding: Encoding) -> str | None:
         """What the cells rest on and the model no longer has."""
         conditions = encoding.details["conditions"]
         void = None if conditions is None else conditions.violated()
@@ -291,19 +303,24 @@ class Cells(NetworkFormulation):
         return void
 
     @staticmethod
-    def set_start(encoding, x, pre, post):
+    def set_start(
+        encoding: Encoding,
+        x: FloatArray,
+        pre: Sequence[FloatArray],
+        post: Sequence[FloatArray],
+    ) -> None:
         """Set cells and disaggregated inputs, and indicators as the cell has them."""
         set_cell_start(encoding, x)
 
     @staticmethod
-    def remark(encoding):
+    def remark(encoding: Encoding) -> str:
         """The number of cells."""
         dropped = not encoding.details["with_neurons"]
         return f"; {counted(len(encoding.details['lower']), 'cell')}" + (
             ", exact: no neuron rows" if dropped else ""
         )
 
-    def get_cells(self, block):
+    def get_cells(self, block: ReLUNetworkBlockData) -> tuple[FloatArray, FloatArray]:
         """The cells of an encoded block.
 
         Returns

@@ -22,7 +22,10 @@ Source: clipped activations as in Plate et al., "An analysis of optimization pro
 involving ReLU neural networks" (2025).
 """
 
+from __future__ import annotations
+
 import logging
+from typing import TYPE_CHECKING
 
 from pyomo.common.config import Bool, ConfigValue, document_class_CONFIG
 from pyomo.common.dependencies import numpy as np
@@ -35,6 +38,14 @@ from pyomo_relu.transform.base import NetworkFormulation, check_encoded
 from pyomo_relu.transform.bigm import encode_big_m
 from pyomo_relu.transform.parts.given_m import declare_given_m, tightened_by_given_m
 from pyomo_relu.transform.parts.per_neuron import per_neuron_values
+
+if TYPE_CHECKING:
+    from pyomo.common.config import ConfigDict
+
+    from pyomo_relu.block.block import ReLUNetworkBlockData
+    from pyomo_relu.block.encoding import Encoding
+    from pyomo_relu.common.types import FloatArray
+
 
 logger = logging.getLogger("pyomo.relu")
 
@@ -77,7 +88,7 @@ class Clipped(NetworkFormulation):
     """Encode ReLU network blocks with ceilings; see the module's docstring."""
 
     NAME = "relu.clipped"
-    CONFIG = _declare_ceiling(declare_given_m(NetworkFormulation.CONFIG()))
+    CONFIG: ConfigDict = _declare_ceiling(declare_given_m(NetworkFormulation.CONFIG()))
     HANDLES_CEILINGS = True
 
     def _bounds(self, block, config):
@@ -151,7 +162,7 @@ class Clipped(NetworkFormulation):
         )
 
     @staticmethod
-    def remark(encoding):
+    def remark(encoding: Encoding) -> str:
         """Says so if the encoded network is not the block's."""
         if encoding.network == encoding.block.network:
             return ""
@@ -161,7 +172,9 @@ class Clipped(NetworkFormulation):
             f"{np.max(np.maximum(-low, high)):.6g}"
         )
 
-    def get_output_movement(self, block):
+    def get_output_movement(
+        self, block: ReLUNetworkBlockData
+    ) -> tuple[FloatArray, FloatArray]:
         """How far the outputs of the encoded network may be from the block's network.
 
         Parameters

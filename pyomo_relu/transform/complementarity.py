@@ -14,11 +14,18 @@ Adds per unstable neuron: 1 variable, 3 rows, one of them bilinear (clipped: 3
 variables, 6 rows, two of them bilinear).
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from pyomo.common.config import document_class_CONFIG
 from pyomo.core.base import Constraint, TransformationFactory
 from pyomo.core.base.set_types import Any
 
 from pyomo_relu.transform.parts.complementary_pairs import PairFormulation, pair_of
+
+if TYPE_CHECKING:
+    from pyomo.common.config import ConfigDict
 
 
 @TransformationFactory.register(
@@ -31,7 +38,7 @@ class Complementarity(PairFormulation):
     NAME = "relu.complementarity"
     NEEDS = "products of variables"
     ACTIVATION_ROWS = ("rows", "products")
-    CONFIG = PairFormulation.CONFIG()
+    CONFIG: ConfigDict = PairFormulation.CONFIG()
 
     def _enforce(self, encoding, keys):
         new = encoding.reformulation

@@ -24,7 +24,10 @@ programming formulations for trained neural networks", Mathematical Programming 
 (2020).
 """
 
+from __future__ import annotations
+
 import logging
+from typing import TYPE_CHECKING
 
 from pyomo.common.config import (
     ConfigValue,
@@ -42,6 +45,13 @@ from pyomo_relu.transform.base import NetworkFormulation, check_encoded
 from pyomo_relu.transform.bigm import encode_big_m
 from pyomo_relu.transform.parts.chained import outputs_bounded
 from pyomo_relu.transform.parts.given_m import declare_given_m, tightened_by_given_m
+
+if TYPE_CHECKING:
+    from pyomo.common.config import ConfigDict
+    from pyomo.core.base.constraint import ConstraintData
+
+    from pyomo_relu.block.block import ReLUNetworkBlockData
+
 
 logger = logging.getLogger("pyomo.relu")
 
@@ -91,7 +101,7 @@ class Cuts(NetworkFormulation):
     """Encode ReLU network blocks with cuts; see the module's docstring."""
 
     NAME = "relu.cuts"
-    CONFIG = _declare_cuts(declare_given_m(NetworkFormulation.CONFIG()))
+    CONFIG: ConfigDict = _declare_cuts(declare_given_m(NetworkFormulation.CONFIG()))
     HANDLES_CEILINGS = True
 
     def _prepare(self, model, blocks, config):
@@ -165,7 +175,7 @@ class Cuts(NetworkFormulation):
     def _encode_neuron(self, encoding, k, i, config):
         encode_big_m(encoding, k, i)
 
-    def get_cuts(self, block):
+    def get_cuts(self, block: ReLUNetworkBlockData) -> list[ConstraintData]:
         """The rows that an encoded block has in addition to big-M rows."""
         rows = check_encoded(block).reformulation.rows
         return [row for key, row in rows.items() if key[2] == "cut"]

@@ -25,7 +25,10 @@ Source: Grossmann and Trespalacios, "Systematic modeling of discrete-continuous
 optimization models through generalized disjunctive programming", AIChE J. 59 (2013).
 """
 
-from collections.abc import Mapping
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from pyomo.common.config import ConfigValue, document_class_CONFIG
 from pyomo.core.base import Suffix, TransformationFactory
@@ -42,6 +45,15 @@ from pyomo_relu.errors import TransformationError
 from pyomo_relu.transform.base import NetworkFormulation, encoding_of, source_of
 from pyomo_relu.transform.parts.given_m import declare_given_m, tightened_by_given_m
 
+if TYPE_CHECKING:
+    from pyomo.common.config import ConfigDict
+    from pyomo.core.base.component import ComponentData
+    from pyomo.core.base.constraint import ConstraintData
+    from pyomo.core.base.var import VarData
+
+    from pyomo_relu.block.encoding import Encoding
+    from pyomo_relu.common.types import FloatArray
+
 
 class GuardedDisjunctionData(DisjunctionData):
     """A Disjunction that takes the exact activation row with it when it goes.
@@ -51,12 +63,12 @@ class GuardedDisjunctionData(DisjunctionData):
 
     __slots__ = ()
 
-    def activate(self):
+    def activate(self) -> None:
         """Activate, and the exact row too."""
         super().activate()
         self._set_guard()
 
-    def deactivate(self):
+    def deactivate(self) -> None:
         """Deactivate; with the neuron's last Disjunction the exact row goes."""
         super().deactivate()
         self._set_guard()
@@ -118,7 +130,7 @@ class Gdp(NetworkFormulation):
     """Encode ReLU network blocks by Disjunctions; see the module's docstring."""
 
     NAME = "relu.gdp"
-    CONFIG = _declare_gdp(declare_given_m(NetworkFormulation.CONFIG()))
+    CONFIG: ConfigDict = _declare_gdp(declare_given_m(NetworkFormulation.CONFIG()))
     HANDLES_CEILINGS = True
     NONE_ALLOWED = ("gdp_transformation",)
 
@@ -188,7 +200,12 @@ class Gdp(NetworkFormulation):
                 disjunction.activate()  # the exact rows stay as long as it does
 
     @staticmethod
-    def set_start(encoding, x, pre, post):
+    def set_start(
+        encoding: Encoding,
+        x: FloatArray,
+        pre: Sequence[FloatArray],
+        post: Sequence[FloatArray],
+    ) -> None:
         """Set indicators and, after gdp.hull, the disaggregated variables."""
         new = encoding.reformulation
         for (k, i, label), disjunct in new.disjuncts.items():
@@ -207,7 +224,7 @@ class Gdp(NetworkFormulation):
 
     # -- look-ups ------------------------------------------------------------------
 
-    def get_indicator_var(self, src_constraint):
+    def get_indicator_var(self, src_constraint: ConstraintData) -> VarData | None:
         """The binary of the neuron's Disjunct "active", or None if there is none."""
         encoding, key = source_of(src_constraint)
         disjuncts = encoding.reformulation.disjuncts
@@ -215,13 +232,15 @@ class Gdp(NetworkFormulation):
             return None
         return disjuncts[(*key, "active")].binary_indicator_var
 
-    def get_disjunctions(self, src_constraint):
+    def get_disjunctions(self, src_constraint: ConstraintData) -> list[DisjunctionData]:
         """The Disjunctions that stand for the activation row ``src_constraint``."""
         encoding, key = source_of(src_constraint)
         items = encoding.reformulation.disjunctions.items()
         return [disjunction for index, disjunction in items if index[:2] == key]
 
-    def get_transformed_constraints(self, src_constraint):
+    def get_transformed_constraints(
+        self, src_constraint: ConstraintData
+    ) -> list[ComponentData]:
         """Rows on the Disjuncts, or all that gdp made of them, and rows beside them."""
         encoding, key = source_of(src_constraint)
         rows = encoding.reformulation.component_data_objects(
@@ -229,7 +248,9 @@ class Gdp(NetworkFormulation):
         )
         return [row for row in rows if _neuron(encoding, row) == key]
 
-    def get_src_constraint(self, transformed_constraint):
+    def get_src_constraint(
+        self, transformed_constraint: ComponentData
+    ) -> ConstraintData:
         """The activation row that a row stands for, made by relu.gdp or by gdp."""
         encoding = encoding_of(transformed_constraint)
         key = None if encoding is None else _neuron(encoding, transformed_constraint)

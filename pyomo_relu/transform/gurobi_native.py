@@ -4,6 +4,10 @@ Works on a solver model that Pyomo's ``gurobi_persistent`` holds; the Pyomo mode
 must be encoded by ``relu.complementarity``, is left alone.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
 from pyomo_relu.block.pyomo_private import (
     persistent_model,
     persistent_rows,
@@ -14,10 +18,19 @@ from pyomo_relu.model.blocks import network_blocks
 from pyomo_relu.transform.complementarity import Complementarity
 from pyomo_relu.transform.parts.complementary_pairs import CEILING, ZERO
 
+if TYPE_CHECKING:
+    from pyomo.core.base.block import BlockData
+    from pyomo.solvers.plugins.solvers.gurobi_persistent import GurobiPersistent
+
+
 _KINDS = ("max", "indicator", "sos1")
 
 
-def use_native_constraints(opt, model, kind="max"):
+def use_native_constraints(
+    opt: GurobiPersistent,
+    model: BlockData,
+    kind: Literal["max", "indicator", "sos1"] = "max",
+) -> int:
     """Replace the products of encoded blocks inside a persistent Gurobi model.
 
     Call it after ``opt.set_instance(model)``::

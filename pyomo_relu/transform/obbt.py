@@ -14,9 +14,12 @@ Sources: Plate et al., arXiv 2502.03016, eq. (8); Grimstad and Andersson, Comput
 Chemical Engineering 131 (2019); Zhao et al., arXiv 2401.05280 (windows).
 """
 
+from __future__ import annotations
+
 import contextlib
 import logging
 import math
+from typing import TYPE_CHECKING
 
 from pyomo.common.config import (
     Bool,
@@ -39,6 +42,10 @@ from pyomo_relu.model.surrounding import read_surrounding, warn_of_left_out
 from pyomo_relu.transform.base import in_disjunct
 from pyomo_relu.transform.bounds import declare_solver_free
 from pyomo_relu.transform.parts.tightening import BoundTransformation
+
+if TYPE_CHECKING:
+    from pyomo.common.config import ConfigDict
+
 
 logger = logging.getLogger("pyomo.relu")
 
@@ -152,7 +159,7 @@ class OBBT(BoundTransformation):
     """Tighten pre-activation bounds by optimization; see the module's docstring."""
 
     NAME = "relu.obbt"
-    CONFIG = _config()
+    CONFIG: ConfigDict = _config()
 
     def _methods(self, config):
         return {

@@ -22,6 +22,11 @@ Source: Tsay, Kronqvist, Thebelt and Misener, "Partition-based formulations for
 mixed-integer optimization of trained ReLU neural networks", NeurIPS 2021.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from pyomo.common.config import ConfigValue, In, document_class_CONFIG
 from pyomo.common.dependencies import numpy as np
 from pyomo.core.base import TransformationFactory, Var, value
@@ -33,6 +38,13 @@ from pyomo_relu.transform.base import NetworkFormulation
 from pyomo_relu.transform.bigm import encode_big_m
 from pyomo_relu.transform.parts.given_m import declare_given_m, tightened_by_given_m
 from pyomo_relu.transform.parts.partition_split import SourceTerms, split_terms
+
+if TYPE_CHECKING:
+    from pyomo.common.config import ConfigDict
+
+    from pyomo_relu.block.encoding import Encoding
+    from pyomo_relu.common.types import FloatArray
+
 
 # sums of part bounds this much looser than the bounds on v are looser by rounding only
 _ROUNDING = 1e-9
@@ -83,7 +95,9 @@ class Partition(NetworkFormulation):
     """Encode ReLU network blocks part by part; see the module's docstring."""
 
     NAME = "relu.partition"
-    CONFIG = _declare_partition(declare_given_m(NetworkFormulation.CONFIG()))
+    CONFIG: ConfigDict = _declare_partition(
+        declare_given_m(NetworkFormulation.CONFIG())
+    )
     HANDLES_CEILINGS = True
 
     def _bounds(self, block, config):
@@ -112,7 +126,12 @@ class Partition(NetworkFormulation):
                     encode_big_m(encoding, k, i)
 
     @staticmethod
-    def set_start(encoding, x, pre, post):
+    def set_start(
+        encoding: Encoding,
+        x: FloatArray,
+        pre: Sequence[FloatArray],
+        post: Sequence[FloatArray],
+    ) -> None:
         """Set the sums of the parts from the values of the sources."""
         new = encoding.reformulation
         for (k, i, p), total in new.part_sum.items():

@@ -25,6 +25,10 @@ Sources: Serra, Kumar and Ramalingam, "Lossless compression of deep neural netwo
 CPAIOR 2020; Plate et al., arXiv 2502.03016, eq. (5).
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from pyomo.common.config import Bool, ConfigValue, document_class_CONFIG
 from pyomo.common.dependencies import numpy as np
 from pyomo.core.base import Constraint, TransformationFactory
@@ -46,6 +50,12 @@ from pyomo_relu.transform.base import NetworkFormulation, in_disjunct, source_of
 from pyomo_relu.transform.bigm import encode_big_m
 from pyomo_relu.transform.parts.chained import outputs_bounded
 from pyomo_relu.transform.parts.given_m import declare_given_m, tightened_by_given_m
+
+if TYPE_CHECKING:
+    from pyomo.common.config import ConfigDict
+    from pyomo.core.base.component import ComponentData
+    from pyomo.core.base.constraint import ConstraintData
+    from pyomo.core.base.var import VarData
 
 
 def _declare_reduce(config):
@@ -72,7 +82,7 @@ class Reduce(NetworkFormulation):
     """Encode what exact reductions leave of a network; see the module's docstring."""
 
     NAME = "relu.reduce"
-    CONFIG = _declare_reduce(declare_given_m(NetworkFormulation.CONFIG()))
+    CONFIG: ConfigDict = _declare_reduce(declare_given_m(NetworkFormulation.CONFIG()))
     HANDLES_CEILINGS = True
 
     def _prepare(self, model, blocks, config):
@@ -124,7 +134,7 @@ class Reduce(NetworkFormulation):
         )
 
     @staticmethod
-    def outdated(encoding):
+    def outdated(encoding: Encoding) -> str | None:
         """What the reduction rests on and the model no longer has."""
         block, weights = encoding.block, encoding.details["weights"]
         if weights is not None:
@@ -138,7 +148,7 @@ class Reduce(NetworkFormulation):
         return absent_neuron_read(block)
 
     @staticmethod
-    def remark(encoding):
+    def remark(encoding: Encoding) -> str:
         """What was left out, by reason."""
         details = encoding.details
         reasons = [f"{n} {why}" for why, n in details["removed"].items() if n]
@@ -148,7 +158,9 @@ class Reduce(NetworkFormulation):
 
     # -- look-ups ------------------------------------------------------------------
 
-    def get_representative(self, src_constraint):
+    def get_representative(
+        self, src_constraint: ConstraintData
+    ) -> tuple[ConstraintData, float]:
         """The activation row whose neuron stands for another's, and the factor.
 
         Returns
@@ -160,12 +172,14 @@ class Reduce(NetworkFormulation):
         k, i, factor = encoding.details["merged"].get(key, (*key, 1.0))
         return encoding.block.activation[k, i], factor
 
-    def get_transformed_constraints(self, src_constraint):
+    def get_transformed_constraints(
+        self, src_constraint: ConstraintData
+    ) -> list[ComponentData]:
         """The rows of the neuron, or of the one that it was merged into."""
         row, _ = self.get_representative(src_constraint)
         return super().get_transformed_constraints(row)
 
-    def get_indicator_var(self, src_constraint):
+    def get_indicator_var(self, src_constraint: ConstraintData) -> VarData | None:
         """The neuron's indicator, or None if it has none.
 
         A neuron merged with a positive factor has the other's; with a negative factor

@@ -32,8 +32,11 @@ Sources: Plate et al., "An analysis of optimization problems involving ReLU neur
 networks" (2025), eqs. 10 and 12 (``l1``); Nagel et al. (2019) for ``max``.
 """
 
+from __future__ import annotations
+
 import math
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from pyomo.common.config import Bool, ConfigValue, In, document_class_CONFIG
 from pyomo.common.dependencies import numpy as np
@@ -53,6 +56,13 @@ from pyomo_relu.transform.bigm import encode_big_m
 from pyomo_relu.transform.parts.given_m import declare_given_m, tightened_by_given_m
 from pyomo_relu.transform.parts.per_neuron import per_neuron_values
 
+if TYPE_CHECKING:
+    from pyomo.common.config import ConfigDict
+
+    from pyomo_relu.block.block import ReLUNetworkBlockData
+    from pyomo_relu.common.types import FloatArray
+
+
 # bounds in other units are moved outward by this much where the product is not exact
 _RELATIVE = 4.0 * 2.0**-52
 
@@ -64,7 +74,7 @@ class CoefficientRange(NamedTuple):
     largest: float
 
     @property
-    def ratio(self):
+    def ratio(self) -> float:
         """How many times the largest is the smallest."""
         return self.largest / self.smallest
 
@@ -116,7 +126,7 @@ class Scaled(NetworkFormulation):
     """Encode ReLU network blocks in other units; see the module's docstring."""
 
     NAME = "relu.scaled"
-    CONFIG = _declare_scaling(declare_given_m(NetworkFormulation.CONFIG()))
+    CONFIG: ConfigDict = _declare_scaling(declare_given_m(NetworkFormulation.CONFIG()))
     HANDLES_CEILINGS = True
 
     def _bounds(self, block, config):
@@ -185,7 +195,12 @@ class Scaled(NetworkFormulation):
         return factors
 
     @staticmethod
-    def set_start(encoding, x, pre, post):
+    def set_start(
+        encoding: Encoding,
+        x: FloatArray,
+        pre: Sequence[FloatArray],
+        post: Sequence[FloatArray],
+    ) -> None:
         """Set the scaled copies."""
         factors, new = encoding.details["factors"], encoding.reformulation
         for copies, values in ((new.scaled_pre, pre), (new.scaled_post, post)):
@@ -195,11 +210,13 @@ class Scaled(NetworkFormulation):
 
     # -- look-ups ------------------------------------------------------------------
 
-    def get_factors(self, block):
+    def get_factors(self, block: ReLUNetworkBlockData) -> list[FloatArray]:
         """The factors of a block's neurons: one array per activation layer."""
         return [s.copy() for s in _own_encoding(block).details["factors"]]
 
-    def get_coefficient_ranges(self, block):
+    def get_coefficient_ranges(
+        self, block: ReLUNetworkBlockData
+    ) -> dict[str, CoefficientRange]:
         """Coefficients of a block's rows with and without scaling.
 
         Parameters

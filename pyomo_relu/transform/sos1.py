@@ -14,11 +14,20 @@ Source: Turner et al., "PySCIPOpt-ML: embedding trained machine learning models 
 mixed-integer programs" (2023).
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from pyomo.common.config import document_class_CONFIG
 from pyomo.core.base import SOSConstraint, TransformationFactory
 
 from pyomo_relu.common.wording import counted
 from pyomo_relu.transform.parts.complementary_pairs import PairFormulation, pair_of
+
+if TYPE_CHECKING:
+    from pyomo.common.config import ConfigDict
+
+    from pyomo_relu.block.encoding import Encoding
 
 
 @TransformationFactory.register(
@@ -31,14 +40,14 @@ class Sos1(PairFormulation):
     NAME = "relu.sos1"
     NEEDS = "SOS1 constraints"
     ACTIVATION_ROWS = ("rows", "sets")
-    CONFIG = PairFormulation.CONFIG()
+    CONFIG: ConfigDict = PairFormulation.CONFIG()
 
     def _enforce(self, encoding, keys):
         if keys:
             encoding.reformulation.sets = SOSConstraint(keys, rule=_members, sos=1)
 
     @staticmethod
-    def remark(encoding):
+    def remark(encoding: Encoding) -> str:
         """Names what the count of binaries and rows leaves out."""
         sets = encoding.reformulation.component("sets")
         return f", {counted(0 if sets is None else len(sets), 'SOS1 set')}"

@@ -6,7 +6,12 @@ Plate et al. 2025, eq. 8).  The models and solvers behind it are in ``relaxation
 ``session`` and ``obbt_chunk``.
 """
 
+from __future__ import annotations
+
 import time
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -38,6 +43,12 @@ from pyomo_relu.errors import BoundsError, InfeasibleError
 from pyomo_relu.linear.certificate import Certifier, evaluation_errors
 from pyomo_relu.network.layer import INPUT
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from pyomo_relu.common.types import Progress, SolverLike
+    from pyomo_relu.network.network import Network
+
 
 @checked(
     BoundsError,
@@ -54,20 +65,20 @@ from pyomo_relu.network.layer import INPUT
     progress=optional(function),
 )
 def lp_obbt(
-    network,
-    bounds,
+    network: Network,
+    bounds: NeuronBounds,
     *,
-    neurons=None,
-    solver=None,
-    stop_at_sign=False,
-    time_limit=None,
-    executor=None,
-    chunk_size=16,
-    filter_tolerance=1e-8,
-    aggressive_filter=False,
-    recompute_lost=True,
-    progress=None,
-):
+    neurons: Sequence[ArrayLike] | None = None,
+    solver: SolverLike | None = None,
+    stop_at_sign: bool = False,
+    time_limit: float | None = None,
+    executor: Executor | None = None,
+    chunk_size: int = 16,
+    filter_tolerance: float = 1e-8,
+    aggressive_filter: bool = False,
+    recompute_lost: bool = True,
+    progress: Progress | None = None,
+) -> tuple[NeuronBounds, TighteningStatistics]:
     """Tighten bounds by LPs over the layer-wise triangle relaxation.
 
     Every bound is proven from the row duals (``certificate``); what a solver claims is

@@ -5,7 +5,12 @@ is tighter than the LP relaxation of all of them often enough (Zhao et al. 2024,
 2401.05280).
 """
 
+from __future__ import annotations
+
 import time
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -37,6 +42,14 @@ from pyomo_relu.common.arguments import (
 )
 from pyomo_relu.errors import BoundsError
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from pyomo_relu.bounds.neuron_bounds import NeuronBounds
+    from pyomo_relu.common.types import Progress, SolverLike
+    from pyomo_relu.network.network import Network
+
+
 #: Points at which the network is evaluated to catch wrong claims of a solver.
 _SAMPLES = 2000
 
@@ -56,20 +69,20 @@ _SAMPLES = 2000
     progress=optional(function),
 )
 def milp_obbt(
-    network,
-    bounds,
+    network: Network,
+    bounds: NeuronBounds,
     *,
-    window=None,
-    neurons=None,
-    solver=None,
-    stop_at_sign=False,
-    solve_limit=None,
-    time_limit=None,
-    executor=None,
-    chunk_size=4,
-    recompute_lost=True,
-    progress=None,
-):
+    window: int | None = None,
+    neurons: Sequence[ArrayLike] | None = None,
+    solver: SolverLike | None = None,
+    stop_at_sign: bool = False,
+    solve_limit: float | None = None,
+    time_limit: float | None = None,
+    executor: Executor | None = None,
+    chunk_size: int = 4,
+    recompute_lost: bool = True,
+    progress: Progress | None = None,
+) -> tuple[NeuronBounds, TighteningStatistics]:
     """Tighten bounds by MILPs in which the last ``window`` layers are exact.
 
     The bound is the solver's dual bound, padded outward by ``milp_chunk.PADDING``

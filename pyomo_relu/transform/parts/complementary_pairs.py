@@ -14,12 +14,26 @@ c < U, the lower one ``(x - L') (U - L') >= (c - L') (v - L')``, L' = max(L, 0):
 the LP relaxation is that of ``relu.bigm``.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from pyomo.core.base import Var
 from pyomo.core.base.set_types import Any
 
 from pyomo_relu.transform.base import NetworkFormulation, check_encoded
 from pyomo_relu.transform.parts.given_m import declare_given_m, tightened_by_given_m
 from pyomo_relu.transform.parts.solver_paths import check_path, declare_solver
+
+if TYPE_CHECKING:
+    from pyomo.common.config import ConfigDict
+    from pyomo.core.base.var import VarData
+
+    from pyomo_relu.block.block import ReLUNetworkBlockData
+    from pyomo_relu.block.encoding import Encoding
+    from pyomo_relu.common.types import FloatArray
+
 
 ZERO, CEILING = "zero", "ceiling"
 
@@ -29,7 +43,7 @@ class PairFormulation(NetworkFormulation):
 
     #: key into ``native_paths.PATHS``: what a solver path must be able to take.
     NEEDS = None
-    CONFIG = declare_solver(declare_given_m(NetworkFormulation.CONFIG()))
+    CONFIG: ConfigDict = declare_solver(declare_given_m(NetworkFormulation.CONFIG()))
     HANDLES_CEILINGS = True
 
     def _enforce(self, encoding, keys):
@@ -83,7 +97,12 @@ class PairFormulation(NetworkFormulation):
         self._enforce(encoding, _pair_keys(encoding.reformulation))
 
     @staticmethod
-    def set_start(encoding, x, pre, post):
+    def set_start(
+        encoding: Encoding,
+        x: FloatArray,
+        pre: Sequence[FloatArray],
+        post: Sequence[FloatArray],
+    ) -> None:
         """Set the differences."""
         new, layers = encoding.reformulation, encoding.network.layers
         for (k, i), var in new.below_zero.items():
@@ -95,7 +114,9 @@ class PairFormulation(NetworkFormulation):
             gap = ceiling - float(post[k][i])
             new.gap[k, i].set_value(gap, skip_validation=True)
 
-    def get_pairs(self, block):
+    def get_pairs(
+        self, block: ReLUNetworkBlockData
+    ) -> dict[tuple[int, int, str], tuple[VarData, VarData]]:
         """{(layer, neuron, label): (Var, Var)}: the pairs of which one is zero.
 
         The label is "zero" for the pair (post, below zero), "ceiling" for (gap to the

@@ -1,5 +1,7 @@
 """What the transformations that record bounds share."""
 
+from __future__ import annotations
+
 import logging
 
 from pyomo.common.config import Bool, ConfigDict, ConfigValue
@@ -70,7 +72,7 @@ class BoundTransformation(Transformation):
     """Base of the transformations that record proven bounds on network blocks."""
 
     NAME = None
-    CONFIG = _config()
+    CONFIG: ConfigDict = _config()
 
     def __init_subclass__(cls, **kwds):
         super().__init_subclass__(**kwds)
