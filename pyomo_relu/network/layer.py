@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Sequence
 from numbers import Integral
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
 from scipy import sparse
@@ -96,7 +96,7 @@ class Layer:
         sources: Iterable[Source | tuple[int] | tuple[int, bool]],
         weights: Iterable[ArrayLike | Matrix],
         bias: ArrayLike,
-        activation: Literal["relu", "clipped", "identity"] = "relu",
+        activation: str = "relu",
         ceiling: ArrayLike | None = None,
         name: str = "",
     ) -> None:
@@ -190,7 +190,7 @@ class Layer:
             return v
         return np.clip(v, 0.0, self.ceiling)
 
-    def pattern(self, v: ArrayLike) -> NDArray[np.int8]:
+    def pattern(self, v: FloatArray) -> NDArray[np.int8]:
         """State of each neuron at ``v``: INACTIVE, ACTIVE or AT_CEILING (int8)."""
         state = (np.asarray(v) > 0).astype(np.int8)
         if self.ceiling is not None:

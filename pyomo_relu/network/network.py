@@ -212,7 +212,7 @@ class Network:
         """Number of entries of layer ``layer``, or of the inputs for ``INPUT``."""
         return self.n_inputs if layer == INPUT else self.layers[layer].size
 
-    def input_index(self) -> list[Index]:
+    def input_index(self) -> Sequence[Index]:
         """Index of each scalar input, in flat order.
 
         One tensor: ints (up to one axis) or tuples.  Several tensors: the tensor's
@@ -220,7 +220,7 @@ class Network:
         """
         return _joint_index(self.inputs)
 
-    def output_index(self) -> list[Index]:
+    def output_index(self) -> Sequence[Index]:
         """Index of each scalar output, in flat order; see ``input_index``."""
         return _joint_index(self.outputs)
 
