@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pyomo.common.dependencies import numpy as np
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from pyomo_relu.block.record import BlockRecord
     from pyomo_relu.bounds.neuron_bounds import NeuronBounds
-    from pyomo_relu.common.types import FloatArray, NetworkLike, Scaling
+    from pyomo_relu.common.types import FloatArray
     from pyomo_relu.network.network import Network
 
 
@@ -379,29 +379,13 @@ class ReLUNetworkBlockData(BlockData):
         return summary_text(self)
 
 
-if TYPE_CHECKING:  # declare_custom_block makes it, and the classes for what it makes
+if TYPE_CHECKING:  # declare_custom_block makes them
 
     class ReLUNetworkBlock(ReLUNetworkBlockData, Block):
-        """A network block, or with index sets a container of network blocks."""
-
-        def __init__(
-            self,
-            *sets: Any,
-            network: NetworkLike
-            | Mapping[Any, NetworkLike]
-            | Callable[..., NetworkLike],
-            inputs: Any = None,
-            outputs: Any = None,
-            input_scaling: Scaling | None = None,
-            output_scaling: Scaling | None = None,
-            output: str | Sequence[str] | None = None,
-        ) -> None: ...
-
+        def __init__(self, *sets: Any, network: Any, **kwds: Any) -> None: ...
         def __getitem__(self, index: Any) -> ReLUNetworkBlockData: ...
 
-    class ScalarReLUNetworkBlock(ReLUNetworkBlock): ...
-
-    class IndexedReLUNetworkBlock(ReLUNetworkBlock): ...
+    ScalarReLUNetworkBlock = IndexedReLUNetworkBlock = ReLUNetworkBlock
 
 
 ModelComponentFactory.register("A trained ReLU network between variables")(
