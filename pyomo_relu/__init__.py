@@ -4,10 +4,24 @@ Importing the package registers ``ReLUNetworkBlock`` and the ``relu.*``
 transformations.
 """
 
+from typing import TYPE_CHECKING
+
 from pyomo_relu import plugins  # noqa: F401  (registers)
 from pyomo_relu.block import ReLUNetworkBlock
 from pyomo_relu.common.lazy import lazy_exports
 from pyomo_relu.version import __version__
+
+if TYPE_CHECKING:
+    from pyomo_relu.bounds import NeuronBounds
+    from pyomo_relu.network import Layer, Network, load_onnx, register_operator
+else:
+    __getattr__, __dir__ = lazy_exports(
+        __name__,
+        {
+            "bounds": ["NeuronBounds"],
+            "network": ["Layer", "Network", "load_onnx", "register_operator"],
+        },
+    )
 
 __all__ = [
     "Layer",
@@ -18,10 +32,3 @@ __all__ = [
     "load_onnx",
     "register_operator",
 ]
-__getattr__, __dir__ = lazy_exports(
-    __name__,
-    {
-        "bounds": ["NeuronBounds"],
-        "network": ["Layer", "Network", "load_onnx", "register_operator"],
-    },
-)

@@ -5,6 +5,22 @@ catch without knowing this package.  Messages name the file, node, neuron or var
 at fault and say what to do about it.
 """
 
+__all__ = [
+    "BoundsError",
+    "BudgetExceededError",
+    "InfeasibleError",
+    "MissingPartError",
+    "ModelError",
+    "NetworkError",
+    "NetworkFileError",
+    "NetworkMismatchError",
+    "ReLUError",
+    "RuleError",
+    "SolverError",
+    "TransformationError",
+    "UnsupportedOperatorError",
+]
+
 
 class ReLUError(Exception):
     """Base class of every error that pyomo_relu raises on purpose."""

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
@@ -67,8 +68,23 @@ def test_the_pyomo_command_lists_the_transformations():
     assert "relu.bigm" in out and "relu.obbt" in out
 
 
+def test_type_checkers_are_told_that_the_package_is_typed():
+    package_data = ConfigParser()
+    package_data.read(ROOT / "setup.cfg")
+    assert package_data["options.package_data"]["pyomo_relu"] == "py.typed"
+    assert (PACKAGE / "py.typed").is_file()
+
+
+class AtRunTime(ast.NodeTransformer):
+    """Leaves out what only type checkers import."""
+
+    def visit_If(self, node):
+        checking = ast.unparse(node.test) == "TYPE_CHECKING"
+        return node.orelse if checking else self.generic_visit(node)
+
+
 def imports(path):
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(AtRunTime().visit(ast.parse(path.read_text()))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

@@ -1,9 +1,12 @@
 """What one sees without reading code: dir(), help(), docstrings, options."""
 
+import ast
 import importlib
 import inspect
 import pydoc
 import re
+from importlib.util import find_spec
+from pathlib import Path
 
 import pyomo.environ as pyo
 import pytest
@@ -11,20 +14,75 @@ import pytest
 import pyomo_relu
 from pyomo_relu import ReLUNetworkBlock
 
-MODULES = [
-    "pyomo_relu",
-    "pyomo_relu.analysis",
-    "pyomo_relu.bounds",
-    "pyomo_relu.network",
-    "pyomo_relu.search",
-    "pyomo_relu.transform",
-]
-NAMES = [
-    (module, name)
-    for module in MODULES
-    for name in importlib.import_module(module).__all__
-]
+#: What users may import: a name here stays, and a change here is in the change log.
+PUBLIC = {
+    "pyomo_relu": """
+        Layer Network NeuronBounds ReLUNetworkBlock __version__ load_onnx
+        register_operator
+    """,
+    "pyomo_relu.analysis": """
+        BigMReport Effort LagrangianBound LayerBigM LayerStability Region
+        RegionCount StabilityReport big_m_statistics count_regions
+        critical_neurons lagrangian_bound measure_effort stability
+    """,
+    "pyomo_relu.block": """
+        ReLUNetworkBlock ReLUNetworkBlockData
+    """,
+    "pyomo_relu.bounds": """
+        NeuronBounds SplitResult TighteningStatistics crown_bounds
+        interval_bounds lp_obbt milp_obbt split_bounds tighten
+    """,
+    "pyomo_relu.branch": """
+        BranchOptions BranchResult ReLUBranch
+    """,
+    "pyomo_relu.errors": """
+        BoundsError BudgetExceededError InfeasibleError MissingPartError
+        ModelError NetworkError NetworkFileError NetworkMismatchError ReLUError
+        RuleError SolverError TransformationError UnsupportedOperatorError
+    """,
+    "pyomo_relu.network": """
+        ACTIVE AT_CEILING Budget INACTIVE INPUT Layer Network Reduction Source
+        Tensor clip_network l1_factors load_onnx max_factors reduce_network
+        register_operator rescale_network
+    """,
+    "pyomo_relu.search": """
+        SearchResult WarmStart find_point minimise_over_box
+    """,
+    "pyomo_relu.transform": """
+        Auto BigM Bounds Cells Clipped Complementarity Cuts Gdp
+        NetworkFormulation OBBT Partition Reduce Refresh Scaled Sos1
+        use_native_constraints
+    """,
+}
+MODULES = list(PUBLIC)
+NAMES = [(module, name) for module in MODULES for name in PUBLIC[module].split()]
 TRANSFORMATIONS = sorted(n for n in pyo.TransformationFactory if n.startswith("relu."))
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_public_names_are_the_promised_ones(module):
+    """Told by a literal list, the only form that type checkers read."""
+    (written,) = (
+        ast.literal_eval(node.value)
+        for node in ast.parse(Path(find_spec(module).origin).read_text()).body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+    )
+    assert sorted(written) == sorted(PUBLIC[module].split())
+    assert written == importlib.import_module(module).__all__
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_type_checkers_see_the_lazy_names_where_they_come_from(module):
+    """The names imported under TYPE_CHECKING are the objects that are handed out."""
+    tree = ast.parse(Path(find_spec(module).origin).read_text())
+    names = importlib.import_module(module)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            for imported in (n for n in node.body if isinstance(n, ast.ImportFrom)):
+                source = importlib.import_module(imported.module)
+                for alias in imported.names:
+                    thing = getattr(names, alias.name)
+                    assert thing is getattr(source, alias.name), alias.name
 
 
 @pytest.mark.parametrize("module", MODULES)

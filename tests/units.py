@@ -190,12 +190,10 @@ def relaxations(seed, scale, out, kind):
 
 
 def _values(m):
-    from pyomo_relu.bounds import (
-        CellPartition,
-        CellRefinement,
-        CutRounds,
-        crown_bounds,
-    )
+    from pyomo_relu.bounds import crown_bounds
+    from pyomo_relu.bounds.cells.partition import CellPartition
+    from pyomo_relu.bounds.cells.refinement import CellRefinement
+    from pyomo_relu.bounds.relaxation.cuts import CutRounds
     from pyomo_relu.model.surrounding import read_surrounding
 
     blocks = [m.first] + ([m.second] if hasattr(m, "second") else [])

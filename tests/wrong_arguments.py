@@ -1,4 +1,4 @@
-"""Right arguments of every public function, and values that are none; no tests here."""
+"""Right arguments of public and other checked functions, and values that are none."""
 
 import importlib
 
@@ -7,8 +7,10 @@ import pyomo.environ as pyo
 from scipy import sparse
 
 from pyomo_relu import Network, ReLUNetworkBlock
-from pyomo_relu.bounds import EmbeddedNetwork, LinearModel, interval_bounds, tighten
+from pyomo_relu.bounds import interval_bounds, tighten
 from pyomo_relu.bounds.cells.partition import CellPartition
+from pyomo_relu.bounds.relaxation.model import EmbeddedNetwork
+from pyomo_relu.linear.model import LinearModel
 from pyomo_relu.network.rescale import clip_network
 from tests.networks import chain
 
@@ -153,39 +155,14 @@ RIGHT = {
         "reduce_network": lambda: {"network": NETWORK, "bounds": BOUNDS},
         "clip_network": lambda: {"network": NETWORK, "ceilings": CEILINGS},
         "l1_factors": lambda: {"network": NETWORK, "max_sweeps": 5},
-        "l1_norm": lambda: {"network": NETWORK},
         "max_factors": lambda: {"network": NETWORK, "max_sweeps": 5},
-        "power_of_two": lambda: {"factors": FACTORS, "up": None},
         "rescale_network": lambda: {"network": NETWORK, "factors": FACTORS},
     },
     "pyomo_relu.bounds": {
-        "crown_batch": lambda: _batch(start=BOUNDS, alpha_steps=1, unstable_only=True),
         "crown_bounds": lambda: _box(start=BOUNDS, alpha_steps=1),
-        "layer_lines": lambda: _lines(k=1),
-        "output_lines": lambda: _lines(),
         "split_bounds": lambda: _box(
             max_cells=4, time_limit=1.0, start=BOUNDS, neurons="all", tolerance=0.1
         ),
-        "affine_pieces": lambda: {
-            "bounds": interval_bounds(ONE_INPUT, -1, 1),
-            "max_cells": 9,
-            "rows": None,
-        },
-        "CellPartition": lambda: {"bounds": BOUNDS, "rows": None},
-        "output_terms": lambda: {"cells": _cells()},
-        "CellRefinement": lambda: {
-            "linear": linear_model(),
-            "costs": np.array([0.0, 0.0, 1.0]),
-            "networks": [(_cells(), np.array([0, 1]), np.array([2]), 8)],
-            "solver": "highs",
-        },
-        "CutRounds": lambda: {
-            "linear": linear_model(),
-            "costs": np.array([0.0, 0.0, 1.0]),
-            "networks": [(BOUNDS, np.array([0, 1]), np.array([2]))],
-            "solver": "highs",
-        },
-        "Deadline": lambda: {"seconds": 1.0},
         "tighten": lambda: _box(
             methods=["interval", "crown"],
             start=BOUNDS,
@@ -198,43 +175,33 @@ RIGHT = {
             solve_limit=1.0,
             progress=None,
         ),
-        "tighten_model": lambda: {
-            "model": linear_model(),
-            "networks": [EmbeddedNetwork(NETWORK, [0, 1], [2])],
-            "cutoff": None,
-            "methods": ["interval", "crown"],
-            "time_limit": 1.0,
-            "solver": "highs",
-            "alpha_steps": 1,
-        },
-        "attained_range": lambda: {
-            "bounds": BOUNDS,
-            "claims": {(0, 0): (-9.0, 9.0)},
-            "time_limit": 1.0,
-        },
-        "EmbeddedNetwork": lambda: {
-            "network": NETWORK,
-            "inputs": [0, 1],
-            "outputs": [2],
-            "name": "nn",
-        },
-        "LinearModel": lambda: {
-            "matrix": sparse.csr_array(np.ones((1, 2))),
-            "row_lower": [0.0],
-            "row_upper": [1.0],
-            "lower": [0.0, 0.0],
-            "upper": [1.0, 1.0],
-            "integer": None,
-            "names": None,
-        },
-        "clipped_bounds": lambda: {"bounds": BOUNDS, "ceilings": CEILINGS},
-        "difference_network": lambda: {"first": NETWORK, "second": NETWORK},
-        "output_movement": lambda: {
-            "bounds": BOUNDS,
-            "clipped": interval_bounds(clip_network(NETWORK, CEILINGS), -1, 1),
-        },
-        "interval_batch": lambda: _batch(),
         "interval_bounds": lambda: _box(),
+        "lp_obbt": lambda: {
+            "network": NETWORK,
+            "bounds": BOUNDS,
+            "neurons": None,
+            "solver": "highs",
+            "stop_at_sign": False,
+            "time_limit": 1.0,
+            "executor": None,
+            "chunk_size": 16,
+            "filter_tolerance": 1e-8,
+            "aggressive_filter": False,
+            "recompute_lost": True,
+        },
+        "milp_obbt": lambda: {
+            "network": NETWORK,
+            "bounds": BOUNDS,
+            "window": 1,
+            "neurons": None,
+            "solver": "highs",
+            "stop_at_sign": False,
+            "solve_limit": 1.0,
+            "time_limit": 1.0,
+            "executor": None,
+            "chunk_size": 4,
+            "recompute_lost": True,
+        },
     },
     "pyomo_relu.search": {
         "minimise_over_box": lambda: _box(
@@ -246,11 +213,6 @@ RIGHT = {
             input_costs=[0.0, 0.0],
             walks=1,
         ),
-        "value_and_gradient": lambda: {
-            "network": NETWORK,
-            "X": np.zeros((3, 2)),
-            "costs": [1.0],
-        },
         "find_point": lambda: {
             "model": block_model(),
             "methods": ["samples"],
@@ -262,7 +224,6 @@ RIGHT = {
             "rounds": None,
             "stop_at": 0.0,
         },
-        "polish": lambda: {"surrounding": None, "points": [[0.0, 0.0]]},
     },
     "pyomo_relu.analysis": {
         "big_m_statistics": lambda: {"bounds": {"all": BOUNDS}},
@@ -314,6 +275,105 @@ RIGHT = {
             "model": block_model(),
             "kind": "max",
         },
+    },
+    "pyomo_relu.bounds.cells.partition": {
+        "CellPartition": lambda: {"bounds": BOUNDS, "rows": None},
+    },
+    "pyomo_relu.bounds.cells.pieces": {
+        "affine_pieces": lambda: {
+            "bounds": interval_bounds(ONE_INPUT, -1, 1),
+            "max_cells": 9,
+            "rows": None,
+        },
+    },
+    "pyomo_relu.bounds.cells.refinement": {
+        "CellRefinement": lambda: {
+            "linear": linear_model(),
+            "costs": np.array([0.0, 0.0, 1.0]),
+            "networks": [(_cells(), np.array([0, 1]), np.array([2]), 8)],
+            "solver": "highs",
+        },
+    },
+    "pyomo_relu.bounds.cells.relaxation": {
+        "output_terms": lambda: {"cells": _cells()},
+    },
+    "pyomo_relu.bounds.clipping": {
+        "clipped_bounds": lambda: {"bounds": BOUNDS, "ceilings": CEILINGS},
+        "difference_network": lambda: {"first": NETWORK, "second": NETWORK},
+        "output_movement": lambda: {
+            "bounds": BOUNDS,
+            "clipped": interval_bounds(clip_network(NETWORK, CEILINGS), -1, 1),
+        },
+    },
+    "pyomo_relu.bounds.crown.crown": {
+        "crown_batch": lambda: _batch(start=BOUNDS, alpha_steps=1, unstable_only=True),
+        "layer_lines": lambda: _lines(k=1),
+        "output_lines": lambda: _lines(),
+    },
+    "pyomo_relu.bounds.crown.interval": {
+        "interval_batch": lambda: _batch(),
+    },
+    "pyomo_relu.bounds.refute": {
+        "attained_range": lambda: {
+            "bounds": BOUNDS,
+            "claims": {(0, 0): (-9.0, 9.0)},
+            "time_limit": 1.0,
+        },
+    },
+    "pyomo_relu.bounds.relaxation.cuts": {
+        "CutRounds": lambda: {
+            "linear": linear_model(),
+            "costs": np.array([0.0, 0.0, 1.0]),
+            "networks": [(BOUNDS, np.array([0, 1]), np.array([2]))],
+            "solver": "highs",
+        },
+    },
+    "pyomo_relu.bounds.relaxation.model": {
+        "EmbeddedNetwork": lambda: {
+            "network": NETWORK,
+            "inputs": [0, 1],
+            "outputs": [2],
+            "name": "nn",
+        },
+    },
+    "pyomo_relu.bounds.tightening": {
+        "tighten_model": lambda: {
+            "model": linear_model(),
+            "networks": [EmbeddedNetwork(NETWORK, [0, 1], [2])],
+            "cutoff": None,
+            "methods": ["interval", "crown"],
+            "time_limit": 1.0,
+            "solver": "highs",
+            "alpha_steps": 1,
+        },
+    },
+    "pyomo_relu.common.deadline": {
+        "Deadline": lambda: {"seconds": 1.0},
+    },
+    "pyomo_relu.linear.model": {
+        "LinearModel": lambda: {
+            "matrix": sparse.csr_array(np.ones((1, 2))),
+            "row_lower": [0.0],
+            "row_upper": [1.0],
+            "lower": [0.0, 0.0],
+            "upper": [1.0, 1.0],
+            "integer": None,
+            "names": None,
+        },
+    },
+    "pyomo_relu.network.rescale": {
+        "l1_norm": lambda: {"network": NETWORK},
+        "power_of_two": lambda: {"factors": FACTORS, "up": None},
+    },
+    "pyomo_relu.search.ascent": {
+        "value_and_gradient": lambda: {
+            "network": NETWORK,
+            "X": np.zeros((3, 2)),
+            "costs": [1.0],
+        },
+    },
+    "pyomo_relu.search.points": {
+        "polish": lambda: {"surrounding": None, "points": [[0.0, 0.0]]},
     },
 }
 

@@ -1,12 +1,19 @@
 """Statistics of big-M coefficients per layer."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pyomo_relu.analysis.arguments import records_of
 from pyomo_relu.analysis.stability import common_network
 from pyomo_relu.common.table import format_table
+
+if TYPE_CHECKING:
+    from pyomo_relu.common.types import BoundsOrBlock
 
 
 @dataclass(frozen=True)
@@ -26,7 +33,7 @@ class LayerBigM:
     max: float | None
     mean_width: float
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Plain figures."""
         return dict(vars(self))
 
@@ -42,16 +49,16 @@ class BigMReport:
     """
 
     network: str
-    layers: dict
+    layers: dict[str, tuple[LayerBigM, ...]]
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, list[dict[str, Any]]]:
         """One list of layers' figures per method."""
         return {
             method: [layer.to_dict() for layer in layers]
             for method, layers in self.layers.items()
         }
 
-    def growth(self, method):
+    def growth(self, method: str) -> float | None:
         """Mean factor by which the mean width grows from layer to layer.
 
         The geometric mean; None for fewer than two layers or a width of zero.
@@ -61,7 +68,7 @@ class BigMReport:
             return None
         return float((widths[-1] / widths[0]) ** (1 / (len(widths) - 1)))
 
-    def __str__(self):
+    def __str__(self) -> str:
         names = ["layer", "size", "unstable", "mean", "max", "mean_width"]
         rows = [
             [method, *(getattr(layer, name) for name in names)]
@@ -72,7 +79,9 @@ class BigMReport:
         return format_table(["bounds", *header], rows)
 
 
-def big_m_statistics(bounds):
+def big_m_statistics(
+    bounds: Mapping[str, BoundsOrBlock] | BoundsOrBlock,
+) -> BigMReport:
     """Big-M figures per layer and bound method.
 
     Parameters

@@ -1,5 +1,9 @@
 """Which neurons matter most to an output's relaxation."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from pyomo_relu.analysis.arguments import record_of
@@ -8,9 +12,16 @@ from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import BoundsError
 from pyomo_relu.network.network import INPUT
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from pyomo_relu.common.types import BoolArray, BoundsOrBlock
+
 
 @checked(BoundsError, bounds=record_of, share=real)
-def critical_neurons(bounds, weights=None, share=0.5):
+def critical_neurons(
+    bounds: BoundsOrBlock, weights: ArrayLike | None = None, share: float = 0.5
+) -> list[BoolArray]:
     """The unstable neurons beside the output whose bounds are worth most effort.
 
     A neuron i that the output layer reads with weight c_i contributes at most in

@@ -1,10 +1,17 @@
 """How many neurons each bound method proves stable."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from pyomo_relu.analysis.arguments import records_of
 from pyomo_relu.common.table import format_table
 from pyomo_relu.errors import BoundsError
+
+if TYPE_CHECKING:
+    from pyomo_relu.common.types import BoundsOrBlock
 
 
 @dataclass(frozen=True)
@@ -19,16 +26,16 @@ class LayerStability:
     at_ceiling: int
 
     @property
-    def stable(self):
+    def stable(self) -> int:
         """Number of neurons whose state is the same on the whole box."""
         return self.active + self.inactive + self.at_ceiling
 
     @property
-    def unstable(self):
+    def unstable(self) -> int:
         """Number of neurons that need an activation indicator."""
         return self.size - self.stable
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Plain figures, with the share of stable neurons."""
         share = self.stable / self.size
         return {**vars(self), "stable": self.stable, "share": share}
@@ -46,18 +53,18 @@ class StabilityReport:
     """
 
     network: str
-    layers: dict
+    layers: dict[str, tuple[LayerStability, ...]]
 
-    def stable(self, method):
+    def stable(self, method: str) -> int:
         """Number of neurons that ``method`` proves stable."""
         return sum(layer.stable for layer in self.layers[method])
 
-    def share(self, method):
+    def share(self, method: str) -> float:
         """Share of stable neurons under ``method``, in [0, 1]; 1 without neurons."""
         size = sum(layer.size for layer in self.layers[method])
         return self.stable(method) / size if size else 1.0
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, dict[str, Any]]:
         """One entry per method: totals and the layers' figures."""
         return {
             method: {
@@ -70,7 +77,7 @@ class StabilityReport:
             for method, layers in self.layers.items()
         }
 
-    def __str__(self):
+    def __str__(self) -> str:
         names = ["size", "active", "inactive", "at_ceiling", "stable", "unstable"]
         rows = []
         for method, layers in self.layers.items():
@@ -84,7 +91,9 @@ class StabilityReport:
         return format_table(["bounds", "layer", *header, "share"], rows)
 
 
-def stability(bounds):
+def stability(
+    bounds: Mapping[str, BoundsOrBlock] | BoundsOrBlock,
+) -> StabilityReport:
     """Count stable neurons per bound method.
 
     Parameters

@@ -1,8 +1,13 @@
 """ReLUNetworkBlock: what the modeller holds."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
 from pyomo.common.dependencies import numpy as np
 from pyomo.core.base import TransformationFactory
-from pyomo.core.base.block import BlockData, declare_custom_block
+from pyomo.core.base.block import Block, BlockData, declare_custom_block
 from pyomo.core.base.component import ModelComponentFactory
 from pyomo.core.base.set_types import Reals
 from pyomo.core.base.var import Var
@@ -21,6 +26,16 @@ from pyomo_relu.common.model_building import pause_garbage_collection
 from pyomo_relu.common.transaction import transaction
 from pyomo_relu.common.wording import meant
 from pyomo_relu.errors import MissingPartError, ModelError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from pyomo.core.base.var import VarData
+
+    from pyomo_relu.block.record import BlockRecord
+    from pyomo_relu.bounds.neuron_bounds import NeuronBounds
+    from pyomo_relu.common.types import FloatArray
+    from pyomo_relu.network.network import Network
+
 
 #: What a block consists of besides its record.
 _PARTS = ("inputs", "outputs", "pre", "post", "affine", "activation")
@@ -88,7 +103,7 @@ class ReLUNetworkBlockData(BlockData):
         was before.
     """
 
-    def build(self, *index, **kwds):
+    def build(self, *index: Any, **kwds: Any) -> None:
         """Fill the block; called by Pyomo when the block is constructed."""
         index = tuple(i for i in index if i is not None)
         try:
@@ -146,12 +161,12 @@ class ReLUNetworkBlockData(BlockData):
     # -- what the block is ---------------------------------------------------------
 
     @property
-    def network(self):
+    def network(self) -> Network:
         """The Network between this block's inputs and outputs, scaling included."""
         return self._network
 
     @property
-    def encoded_network(self):
+    def encoded_network(self) -> Network:
         """The Network that the rows in force describe.
 
         It is ``network``, unless a formulation was told to change the function
@@ -161,7 +176,7 @@ class ReLUNetworkBlockData(BlockData):
         encoding = self.record.encoding
         return self._network if encoding is None else encoding.network
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         # reached only where the block has no own Var of that name
         given = self.__dict__.get("_given", {})
         if name in given:
@@ -173,34 +188,36 @@ class ReLUNetworkBlockData(BlockData):
             )
         return super().__getattr__(name)
 
-    def __dir__(self):
+    def __dir__(self) -> list[str]:
         return sorted({*super().__dir__(), *self.__dict__.get("_given", ())})
 
-    def deactivate(self):
+    def deactivate(self) -> None:
         """Deactivate the block; Var bounds that rest on its network stay in force."""
         super().deactivate()
         warn_of_restricted_outputs(self)
 
     @property
-    def record(self):
+    def record(self) -> BlockRecord:
         """Recorded bounds and encoding; for transformations, not for modellers."""
         return block_record(self)
 
-    def input_vars(self):
+    def input_vars(self) -> list[VarData]:
         """The input VarData in flat order."""
         return [self.inputs[key] for key in self._network.input_index()]
 
-    def output_vars(self):
+    def output_vars(self) -> list[VarData]:
         """The output VarData in flat order."""
         return [self.outputs[key] for key in self._network.output_index()]
 
-    def owns(self, side):
+    def owns(self, side: str) -> bool:
         """True if the Vars of ``side`` ("inputs", "outputs") are the block's own."""
         return self.component(side) is not None
 
     # -- bounds --------------------------------------------------------------------
 
-    def input_box(self, assume_fixed_vars_permanent=True):
+    def input_box(
+        self, assume_fixed_vars_permanent: bool = True
+    ) -> tuple[FloatArray, FloatArray]:
         """Lower and upper bounds of the inputs as the model has them now.
 
         Parameters
@@ -221,7 +238,7 @@ class ReLUNetworkBlockData(BlockData):
         """
         return input_box(self, assume_fixed_vars_permanent)
 
-    def neuron_bounds(self, assume_fixed_vars_permanent=True):
+    def neuron_bounds(self, assume_fixed_vars_permanent: bool = True) -> NeuronBounds:
         """The pre-activation bounds in force for the inputs' present bounds.
 
         Interval arithmetic over the present input box, intersected with what
@@ -240,7 +257,7 @@ class ReLUNetworkBlockData(BlockData):
         return bounds_in_force(self, assume_fixed_vars_permanent)
 
     @transaction
-    def use_bounds(self, bounds):
+    def use_bounds(self, bounds: NeuronBounds | None) -> None:
         """Let formulations use proven bounds that the modeller brings.
 
         They are recorded as those of ``relu.bounds`` and ``relu.obbt`` are, and
@@ -259,7 +276,7 @@ class ReLUNetworkBlockData(BlockData):
         bounds : NeuronBounds or None
             Proven for ``network`` (scaling included), on a box that contains the
             inputs' present bounds; for example from ``pyomo_relu.bounds.tighten`` or
-            ``pyomo_relu.bounds.obbt.milp.milp_obbt``.  None takes back what earlier calls
+            ``pyomo_relu.bounds.milp_obbt``.  None takes back what earlier calls
             recorded, and what bound methods then built on it.
 
         Raises
@@ -274,7 +291,7 @@ class ReLUNetworkBlockData(BlockData):
 
     # -- values --------------------------------------------------------------------
 
-    def initialize(self, x=None):
+    def initialize(self, x: ArrayLike | Mapping[Any, float] | None = None) -> None:
         """Set all variables of the block to the network's values at a point.
 
         Pre- and post-activations, outputs and, once a formulation has been applied,
@@ -304,7 +321,7 @@ class ReLUNetworkBlockData(BlockData):
         if encoding is not None:
             encoding.set_start(x, [v[0] for v in pre], [v[0] for v in post])
 
-    def forward_error(self):
+    def forward_error(self) -> float:
         """Largest ``|outputs - f(inputs)|`` over the outputs, at the present values.
 
         A solution of the model satisfies the network up to the solver's tolerances;
@@ -331,7 +348,7 @@ class ReLUNetworkBlockData(BlockData):
             values.append(var.value)
         return float(np.max(np.abs(np.asarray(values) - y)))
 
-    def refresh(self):
+    def refresh(self) -> bool:
         """Apply what is in force on this block again, to the model as it is now.
 
         Formulations and bound methods are undone and applied with the options that
@@ -357,17 +374,26 @@ class ReLUNetworkBlockData(BlockData):
 
     # -- report --------------------------------------------------------------------
 
-    def summary(self):
+    def summary(self) -> str:
         """One screen of text: network, sizes, bounds in force, formulation."""
         return summary_text(self)
 
 
+if TYPE_CHECKING:  # declare_custom_block makes them
+
+    class ReLUNetworkBlock(ReLUNetworkBlockData, Block):
+        def __init__(self, *sets: Any, network: Any, **kwds: Any) -> None: ...
+        def __getitem__(self, index: Any) -> ReLUNetworkBlockData: ...
+
+    ScalarReLUNetworkBlock = IndexedReLUNetworkBlock = ReLUNetworkBlock
+
+
 ModelComponentFactory.register("A trained ReLU network between variables")(
-    ReLUNetworkBlock  # noqa: F821  (made by declare_custom_block)
+    ReLUNetworkBlock
 )
 complete_containers(
-    ReLUNetworkBlock,  # noqa: F821
-    ScalarReLUNetworkBlock,  # noqa: F821
-    IndexedReLUNetworkBlock,  # noqa: F821
+    ReLUNetworkBlock,
+    ScalarReLUNetworkBlock,
+    IndexedReLUNetworkBlock,
     ReLUNetworkBlockData,
 )

@@ -8,6 +8,7 @@ from pyomo_relu import network as network_
 from pyomo_relu.block.rule_argument import call_rule
 from pyomo_relu.errors import ModelError, NetworkError
 from pyomo_relu.network.onnx.export_advice import advice_for_object
+from pyomo_relu.network.onnx.registry import registry_state
 
 
 def per_index(block, keyword, value, index):
@@ -75,14 +76,16 @@ def _resolve(block, network, output):
     if isinstance(output, (list, tuple)):
         output = tuple(output)
     if isinstance(network, (str, os.PathLike)):
+        from pyomo_relu.network.onnx.digest import content_digest
+
         path = os.fspath(network)
-        digest = network_.content_digest(path)
+        digest = content_digest(path)
         if digest is None:
             return network_.load_onnx(path, output=output)  # raises with the reason
-        state = network_.registry_state()
+        state = registry_state()
         return _load_cached(path, os.getcwd(), digest, state, output)
     if isinstance(network, (bytes, bytearray)):
-        return _load_bytes(bytes(network), network_.registry_state(), output)
+        return _load_bytes(bytes(network), registry_state(), output)
     if hasattr(network, "SerializeToString") or hasattr(type(network), "model_proto"):
         return network_.load_onnx(network, output=output)
     raise ModelError(

@@ -7,11 +7,12 @@ from pyomo.common.collections import ComponentMap
 from pyomo.core.base.component import Component
 from pyomo.core.base.indexed_component import IndexedComponent
 from pyomo.core.base.indexed_component_slice import IndexedComponent_slice
-from pyomo.core.base.reference import Reference, _ReferenceDict_mapping
+from pyomo.core.base.reference import Reference
 from pyomo.core.base.set import Set
 from pyomo.core.base.var import Var, VarData
 
 from pyomo_relu.block.index_order import check_order
+from pyomo_relu.block.pyomo_private import refers_to_a_mapping
 from pyomo_relu.block.rule_argument import call_rule
 from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import ModelError
@@ -153,7 +154,7 @@ def _from_indexed(block, side, given, keys):
         return [given[key] for key in keys]
     found = [given[key] for key in own]
     # a Reference made of a list or a dict has the order in which that was written
-    if not isinstance(given._data, _ReferenceDict_mapping):
+    if not refers_to_a_mapping(given):
         check_order(block, side, found)
     return found
 

@@ -2,6 +2,7 @@
 
 from pyomo.core.base.set import Set, SetData, SortedSetData
 
+from pyomo_relu.block.pyomo_private import set_made_of
 from pyomo_relu.errors import ModelError
 
 
@@ -81,8 +82,7 @@ def _is_ordered(index_set):
     if operands != [index_set]:
         return all(map(_is_ordered, operands))
     # a Set that keeps the order of insertion has no more order than what it is made of
-    given = getattr(getattr(index_set, "_init_values", None), "_init", None)
-    given = getattr(given, "val", None)
+    given = set_made_of(index_set)
     if isinstance(given, (SetData, Set)):
         return _is_ordered(given)
     return not isinstance(given, (set, frozenset))

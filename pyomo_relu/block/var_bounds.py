@@ -5,6 +5,7 @@ from pyomo.common.numeric_types import native_numeric_types
 from pyomo.core.base import value
 from pyomo.core.base.set_types import Reals
 
+from pyomo_relu.block.pyomo_private import own_bounds
 from pyomo_relu.common.transaction import on_rollback
 
 _INFINITY, _MINUS_INFINITY = float("inf"), -float("inf")
@@ -49,9 +50,7 @@ class TightenedVars(AutoSlots.Mixin):
         """Tighten one Var; fixed Vars are left alone."""
         if var.fixed:
             return
-        # var.lower and var.bounds would mix in the domain, which is no declared bound,
-        # and cost more than the rest of encoding a neuron
-        low, high = var._lb, var._ub
+        low, high = own_bounds(var)
         if var.domain is not Reals:
             least, most = var.domain.bounds()
             lower = None if least is not None and lower <= least else lower
@@ -80,7 +79,7 @@ class TightenedVars(AutoSlots.Mixin):
 
     def restricted(self):
         """Vars that still carry a bound set here."""
-        return (v for v, side, _, bound in self._sides if (v._lb, v._ub)[side] == bound)
+        return (v for v, side, _, bound in self._sides if own_bounds(v)[side] == bound)
 
     def modellers(self, var_sides):
         """Fill {(id(var), side): bound} with what the modeller has in force.
@@ -89,12 +88,14 @@ class TightenedVars(AutoSlots.Mixin):
         here has the declared one behind it, any other has been changed since.
         """
         for var, side, declared, bound in reversed(self._sides):
-            current = var_sides.get((id(var), side), (var._lb, var._ub)[side])
+            current = var_sides.get((id(var), side), own_bounds(var)[side])
             var_sides[id(var), side] = declared if current == bound else current
 
     def in_force(self):
         """[(var, side, declared, bound)] of the sides that still carry the bound."""
-        return [entry for entry in self._sides if _side(entry[0], entry[1]) == entry[3]]
+        return [
+            entry for entry in self._sides if own_bounds(entry[0])[entry[1]] == entry[3]
+        ]
 
     def restore(self):
         """Put the declared bounds back, last change first.
@@ -104,7 +105,7 @@ class TightenedVars(AutoSlots.Mixin):
         restored = []
         on_rollback(self._tighten_again, self._sides, restored)
         for var, side, declared, bound in reversed(self._sides):
-            if (var._lb, var._ub)[side] == bound:
+            if own_bounds(var)[side] == bound:
                 restored.append((var, side, bound))
                 (var.setlb, var.setub)[side](declared)
         self._sides = []
@@ -113,7 +114,3 @@ class TightenedVars(AutoSlots.Mixin):
         for var, side, bound in reversed(restored):
             (var.setlb, var.setub)[side](bound)
         self._sides = sides
-
-
-def _side(var, side):
-    return var._ub if side else var._lb

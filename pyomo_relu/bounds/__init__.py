@@ -1,28 +1,44 @@
 """What the neurons can reach: bounds and the record of them."""
 
+from typing import TYPE_CHECKING
+
 from pyomo_relu.common.lazy import lazy_exports
 
-_MODULES = {
-    "pyomo_relu.common.deadline": ["Deadline"],
-    "pyomo_relu.linear.model": ["LinearModel"],
-    "pyomo_relu.linear.embedded": ["EmbeddedNetwork"],
-    "crown.crown": ["crown_batch", "crown_bounds", "layer_lines", "output_lines"],
-    "crown.splitting": ["split_bounds"],
-    "cells.pieces": ["affine_pieces"],
-    "cells.partition": ["CellPartition"],
-    "cells.relaxation": ["output_terms"],
-    "cells.refinement": ["CellRefinement"],
-    "relaxation.cuts": ["CutRounds"],
-    "neuron_bounds": ["NeuronBounds"],
-    "tightening": ["tighten", "tighten_model"],
-    "refute": ["attained_range"],
-    "clipping": ["clipped_bounds", "difference_network", "output_movement"],
-    "crown.interval": ["interval_batch", "interval_bounds"],
-}
-_INTERNAL = {
-    "infeasibility": ["infeasible_subset"],
-    "resolution": ["largest_leak", "unresolved_rows"],
-}
+if TYPE_CHECKING:
+    from pyomo_relu.bounds.crown.crown import crown_bounds
+    from pyomo_relu.bounds.crown.interval import interval_bounds
+    from pyomo_relu.bounds.crown.splitting import SplitResult, split_bounds
+    from pyomo_relu.bounds.neuron_bounds import NeuronBounds
+    from pyomo_relu.bounds.obbt.layerwise import lp_obbt
+    from pyomo_relu.bounds.obbt.milp import milp_obbt
+    from pyomo_relu.bounds.obbt.options import TighteningOptions
+    from pyomo_relu.bounds.statistics import TighteningStatistics
+    from pyomo_relu.bounds.tightening import tighten
+else:
+    __getattr__, __dir__ = lazy_exports(
+        __name__,
+        {
+            "crown.crown": ["crown_bounds"],
+            "crown.interval": ["interval_bounds"],
+            "crown.splitting": ["SplitResult", "split_bounds"],
+            "neuron_bounds": ["NeuronBounds"],
+            "obbt.layerwise": ["lp_obbt"],
+            "obbt.milp": ["milp_obbt"],
+            "obbt.options": ["TighteningOptions"],
+            "statistics": ["TighteningStatistics"],
+            "tightening": ["tighten"],
+        },
+    )
 
-__all__ = [name for names in _MODULES.values() for name in names]
-__getattr__, __dir__ = lazy_exports(__name__, _MODULES, _INTERNAL)
+__all__ = [
+    "NeuronBounds",
+    "SplitResult",
+    "TighteningOptions",
+    "TighteningStatistics",
+    "crown_bounds",
+    "interval_bounds",
+    "lp_obbt",
+    "milp_obbt",
+    "split_bounds",
+    "tighten",
+]

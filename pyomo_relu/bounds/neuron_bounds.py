@@ -1,5 +1,10 @@
 """The record of pre-activation bounds."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from pyomo_relu.common.arguments import instance
@@ -7,6 +12,11 @@ from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import BoundsError, NetworkError
 from pyomo_relu.network.layer import INPUT
 from pyomo_relu.network.network import Network
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    from pyomo_relu.common.types import BoolArray, FloatArray
 
 
 class NeuronBounds:
@@ -31,7 +41,22 @@ class NeuronBounds:
         If shapes do not fit the network, a bound is NaN, or lower > upper.
     """
 
-    def __init__(self, network, lower, upper, source, input_lower, input_upper):
+    network: Network
+    lower: tuple[FloatArray, ...]
+    upper: tuple[FloatArray, ...]
+    source: tuple[NDArray[np.str_], ...]
+    input_lower: FloatArray
+    input_upper: FloatArray
+
+    def __init__(
+        self,
+        network: Network,
+        lower: Iterable[ArrayLike],
+        upper: Iterable[ArrayLike],
+        source: str | Iterable[ArrayLike],
+        input_lower: ArrayLike,
+        input_upper: ArrayLike,
+    ) -> None:
         self.network = instance("network", network, Network, NetworkError)
         try:
             self.lower = tuple(_frozen(a) for a in lower)
@@ -68,14 +93,14 @@ class NeuronBounds:
                     f"('{network.layers[k].name}') has bounds [{lo[i]}, {hi[i]}]."
                 )
 
-    def covers(self, input_lower, input_upper):
+    def covers(self, input_lower: ArrayLike, input_upper: ArrayLike) -> bool:
         """True if the given box lies within the one these bounds were proven on."""
         return bool(
             np.all(self.input_lower <= input_lower)
             and np.all(input_upper <= self.input_upper)
         )
 
-    def intersect(self, other):
+    def intersect(self, other: NeuronBounds) -> NeuronBounds:
         """The tighter of the two bounds per neuron and side.
 
         Both must hold on the same box (or each on a larger one that contains the
@@ -106,7 +131,7 @@ class NeuronBounds:
 
     # -- what the bounds say -------------------------------------------------------
 
-    def post_bounds(self, k):
+    def post_bounds(self, k: int) -> tuple[FloatArray, FloatArray]:
         """Bounds of layer k's post-activation: ``activate`` of both ends."""
         activate = self.network.layers[k].activate
         return activate(self.lower[k]), activate(self.upper[k])
@@ -119,49 +144,49 @@ class NeuronBounds:
             return self.post_bounds(source.layer)
         return self.lower[source.layer], self.upper[source.layer]
 
-    def inactive(self, k):
+    def inactive(self, k: int) -> BoolArray:
         """Neurons of activation layer k that are stably inactive (upper <= 0)."""
         return self.upper[k] <= 0
 
-    def active(self, k):
+    def active(self, k: int) -> BoolArray:
         """Stably active neurons: lower >= 0 and never above the ceiling."""
         active = (self.lower[k] >= 0) & ~self.inactive(k)
         ceiling = self.network.layers[k].ceiling
         return active if ceiling is None else active & (self.upper[k] <= ceiling)
 
-    def at_ceiling(self, k):
+    def at_ceiling(self, k: int) -> BoolArray:
         """Neurons that are always at their ceiling (clipped layers only)."""
         ceiling = self.network.layers[k].ceiling
         if ceiling is None:
             return np.zeros(self.lower[k].shape, dtype=bool)
         return (self.lower[k] >= ceiling) & ~self.inactive(k)
 
-    def stable(self, k):
+    def stable(self, k: int) -> BoolArray:
         """Neurons of activation layer k whose state is the same on the whole box."""
         return self.inactive(k) | self.active(k) | self.at_ceiling(k)
 
-    def unstable(self, k):
+    def unstable(self, k: int) -> BoolArray:
         """Neurons of activation layer k that need an activation indicator."""
         return ~self.stable(k)
 
     @property
-    def n_stable(self):
+    def n_stable(self) -> int:
         """Number of stable neurons over all activation layers."""
         return sum(int(self.stable(k).sum()) for k in range(len(self.lower) - 1))
 
     @property
-    def n_unstable(self):
+    def n_unstable(self) -> int:
         """Number of unstable neurons over all activation layers."""
         return self.network.n_neurons - self.n_stable
 
-    def mean_width(self, k):
+    def mean_width(self, k: int) -> float:
         """Mean of ``upper[k] - lower[k]``."""
         return float(np.mean(self.upper[k] - self.lower[k]))
 
-    def __deepcopy__(self, memo):
+    def __deepcopy__(self, memo: object) -> NeuronBounds:
         return self
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         widths = ", ".join(f"{self.mean_width(k):.3g}" for k in range(len(self.lower)))
         return (
             f"NeuronBounds({self.network.name}: {self.n_stable} of "

@@ -1,6 +1,10 @@
 """Records of what a tightening run did and did not do."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from pyomo_relu.common.table import format_table
 from pyomo_relu.common.wording import counted
@@ -50,8 +54,8 @@ class LayerStatistics:
     layer: int
     neurons: int
     solves: int = 0
-    skipped: dict = field(default_factory=dict)
-    failures: dict = field(default_factory=dict)
+    skipped: dict[str, int] = field(default_factory=dict)
+    failures: dict[str, int] = field(default_factory=dict)
     tightened: int = 0
     stable_before: int = 0
     stable_after: int = 0
@@ -60,12 +64,12 @@ class LayerStatistics:
     seconds: float = 0.0
     solver_seconds: float = 0.0
 
-    def skip(self, reason, count):
+    def skip(self, reason: str, count: int) -> None:
         """Count bounds that got no solve."""
         if count:
             self.skipped[reason] = self.skipped.get(reason, 0) + int(count)
 
-    def fail(self, failures):
+    def fail(self, failures: Mapping[str, int]) -> None:
         """Add failures by status."""
         for status, count in failures.items():
             self.failures[status] = self.failures.get(status, 0) + int(count)
@@ -88,33 +92,33 @@ class TighteningStatistics:
         Wall time of the whole run.
     """
 
-    layers: list = field(default_factory=list)
+    layers: list[LayerStatistics] = field(default_factory=list)
     interrupted: bool = False
     time_limit_reached: bool = False
-    notes: list = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
     @property
-    def solves(self):
+    def solves(self) -> int:
         """LPs and MILPs solved."""
         return sum(row.solves for row in self.layers)
 
     @property
-    def failures(self):
+    def failures(self) -> dict[str, int]:
         """Solves that proved nothing, by status."""
         return _summed(row.failures for row in self.layers)
 
     @property
-    def skipped(self):
+    def skipped(self) -> dict[str, int]:
         """Bounds that got no solve, by reason."""
         return _summed(row.skipped for row in self.layers)
 
-    def note(self, text):
+    def note(self, text: str) -> None:
         """Record what was not done; the same text only once."""
         if text not in self.notes:
             self.notes.append(text)
 
-    def extend(self, other):
+    def extend(self, other: TighteningStatistics) -> None:
         """Append another run's record."""
         self.layers.extend(other.layers)
         self.interrupted |= other.interrupted
@@ -122,11 +126,11 @@ class TighteningStatistics:
         for text in other.notes:
             self.note(text)
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Plain dicts, lists, numbers and strings (json-ready)."""
         return asdict(self)
 
-    def __str__(self):
+    def __str__(self) -> str:
         head = (
             "method",
             "layer",

@@ -5,9 +5,14 @@ asked); every stage starts from the intersection of all before it, so the run is
 whenever it is stopped.
 """
 
+from __future__ import annotations
+
 import logging
 import time
+from collections.abc import Sequence
+from concurrent.futures import Executor
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -36,6 +41,14 @@ from pyomo_relu.common.arguments import (
 from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.errors import BoundsError
 from pyomo_relu.linear.embedded import EmbeddedModel
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from pyomo_relu.bounds.neuron_bounds import NeuronBounds
+    from pyomo_relu.common.types import Progress, SolverLike
+    from pyomo_relu.network.network import Network
+
 
 logger = logging.getLogger("pyomo.relu.bounds")
 
@@ -68,23 +81,23 @@ TIGHT = 1.1
     progress=optional(function),
 )
 def tighten(
-    network,
-    lower,
-    upper,
+    network: Network,
+    lower: ArrayLike,
+    upper: ArrayLike,
     *,
-    methods=DEFAULT_METHODS,
-    start=None,
-    time_limit=None,
-    solver=None,
-    executor=None,
-    stop_at_sign=False,
-    max_cells=None,
-    alpha_steps=0,
-    window=None,
-    solve_limit=None,
-    recompute_lost=True,
-    progress=None,
-):
+    methods: Sequence[str] = DEFAULT_METHODS,
+    start: NeuronBounds | None = None,
+    time_limit: float | None = None,
+    solver: SolverLike | None = None,
+    executor: Executor | None = None,
+    stop_at_sign: bool = False,
+    max_cells: int | None = None,
+    alpha_steps: int = 0,
+    window: int | None = None,
+    solve_limit: float | None = None,
+    recompute_lost: bool = True,
+    progress: Progress | None = None,
+) -> tuple[NeuronBounds, TighteningStatistics]:
     """Pre-activation bounds over an input box by several methods, cheapest first.
 
     Parameters

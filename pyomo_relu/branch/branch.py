@@ -5,8 +5,12 @@ lines below and above the networks' row functions, so no neuron is a column of a
 that is solved.  The tree is driven in ``branch_tree``.
 """
 
+from __future__ import annotations
+
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,6 +27,10 @@ from pyomo_relu.branch.tree import (
 )
 from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.errors import BoundsError
+
+if TYPE_CHECKING:
+    from pyomo_relu.common.types import FloatArray
+
 
 #: Absolute gap that counts as none, in unit range.
 _ABSOLUTE = 1e-6
@@ -54,17 +62,17 @@ class BranchOptions:
         Values of the modeller's columns to try first.
     """
 
-    time_limit: float = None
+    time_limit: float | None = None
     mip_gap: float = 1e-4
-    abs_gap: float = None
+    abs_gap: float | None = None
     threads: int = 1
-    executor: object = None
+    executor: Executor | None = None
     seed: int = 0
     batch: int = 256
     milp_neurons: int = 30
-    start: np.ndarray = None
+    start: FloatArray | None = None
 
-    def tolerance(self, value):
+    def tolerance(self, value: float) -> float:
         """Absolute gap at which an incumbent of this value counts as optimal."""
         if not np.isfinite(value):
             return 0.0
@@ -100,14 +108,14 @@ class BranchResult:
     status: str
     bound: float
     value: float
-    full: np.ndarray
+    full: FloatArray | None
     nodes: int = 0
     milps: int = 0
     open: int = 0
     seconds: float = 0.0
 
     @property
-    def gap(self):
+    def gap(self) -> float:
         """``(value - bound) / |value|``, infinite without a feasible point."""
         if not np.isfinite(self.value):
             return np.inf

@@ -3,9 +3,12 @@
 Options, log, results object and loading of solutions; the search is in ``search``.
 """
 
+from __future__ import annotations
+
 import logging
 import sys
 from collections.abc import Mapping
+from typing import Any
 
 from pyomo.common.collections import Bunch
 from pyomo.common.config import (
@@ -28,6 +31,7 @@ from pyomo.opt import (
 from pyomo.opt.base.solvers import OptSolver
 from pyomo.opt.results.solution import Solution
 
+from pyomo_relu.block.pyomo_private import name_symbols
 from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.common.options import non_negative, read_options
 from pyomo_relu.common.transaction import transaction
@@ -54,7 +58,7 @@ _WITHOUT_MEANING = (
 )
 
 
-def _config():
+def _config() -> ConfigDict:
     config = ConfigDict("relu.branch")
     declare(config, "time_limit")
     for name, default, domain, description in (
@@ -119,9 +123,9 @@ class ReLUBranch(OptSolver):
         Defaults of the options of ``solve``; also in the attribute ``options``.
     """
 
-    CONFIG = _config()
+    CONFIG: ConfigDict = _config()
 
-    def __init__(self, **options):
+    def __init__(self, **options: Any) -> None:
         for key in ("type", "solver_io", "executable"):
             options.pop(key, None)
         given = options.pop("options", None) or {}
@@ -130,25 +134,25 @@ class ReLUBranch(OptSolver):
 
     # -- what Pyomo asks of a solver -----------------------------------------------
 
-    def available(self, exception_flag=False):
+    def available(self, exception_flag: bool = False) -> bool:
         """True: numpy and scipy suffice for boxes, models with rows need highspy."""
         return True
 
-    def license_is_valid(self):
+    def license_is_valid(self) -> bool:
         """True: there is no licence."""
         return True
 
-    def version(self):
+    def version(self) -> tuple[int, ...]:
         """Version of pyomo_relu as a tuple of four."""
         parts = [int(p) for p in __version__.split(".")[:3] if p.isdigit()]
         return tuple([*parts, 0, 0, 0, 0][:4])
 
-    def warm_start_capable(self):
+    def warm_start_capable(self) -> bool:
         """True: see the option ``warmstart``."""
         return True
 
     @transaction
-    def solve(self, model, **kwds):
+    def solve(self, model: BlockData, **kwds: Any) -> SolverResults:
         """Solve the model to proven global optimality.
 
         Parameters
@@ -381,7 +385,7 @@ def _store(model, results, read, result, load):
             symbols.addSymbol(var, f"x{i}")
             solution.variable[f"x{i}"] = {"Value": value}
         solutions.add_symbol_map(symbols)
-        results._smap_id = id(symbols)
+        name_symbols(results, symbols)
         results.solution.insert(solution)
         return
     read.load(result.full)

@@ -1,11 +1,16 @@
 """Checks of arguments that public functions share: what is wrong, and which one it is."""
 
+from __future__ import annotations
+
 import functools
 import importlib
 import inspect
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from numbers import Real
+from typing import Any, TypeVar, cast
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def instance(what, value, cls, error):
@@ -106,7 +111,7 @@ def _shown(value):
 # -- checks by declaration ---------------------------------------------------------
 
 
-def checked(error, **checks):
+def checked(error: type[Exception], **checks: Callable[..., Any]) -> Callable[[F], F]:
     """Decorator: arguments go through ``check(what, value, error)`` before the function.
 
     Parameters
@@ -118,7 +123,7 @@ def checked(error, **checks):
         ``one_of``, ``kind`` or ``functools.partial``.  What it returns is passed on.
     """
 
-    def decorate(function):
+    def decorate(function: F) -> F:
         parameters = list(inspect.signature(function).parameters.values())
         names = [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
         label = function.__qualname__.removesuffix(".__init__")
@@ -138,7 +143,7 @@ def checked(error, **checks):
             ]
             return function(*args, **{k: tested(k, v) for k, v in kwds.items()})
 
-        return wrapper
+        return cast(F, wrapper)
 
     return decorate
 

@@ -1,13 +1,19 @@
 """Changing a model entirely or not at all: what fails half-way is rolled back."""
 
+from __future__ import annotations
+
 import contextvars
 import functools
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 #: Undo log of the transaction that is running: (function, arguments), oldest first.
 _LOG = contextvars.ContextVar("undo_log", default=None)
 
 
-def transaction(function):
+def transaction(function: F) -> F:
     """Decorate a function so that an exception leaves the model as it was before.
 
     What changes a model calls ``on_rollback`` first.  If the function raises anything,
@@ -37,7 +43,7 @@ def transaction(function):
                 raise KeyboardInterrupt from error
             raise
 
-    return run
+    return cast(F, run)
 
 
 def on_rollback(function, *arguments):

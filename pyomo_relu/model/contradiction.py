@@ -2,7 +2,6 @@
 
 from pyomo.common.dependencies import numpy as np
 
-from pyomo_relu import bounds as bounds_
 from pyomo_relu.model.declared_bounds import declared_bounds
 
 #: So many constraints, bounds and networks are named.
@@ -29,6 +28,8 @@ def contradiction(surrounding, cutoff=None, seconds=SECONDS, proves=None):
     -------
     str
     """
+    from pyomo_relu.bounds.infeasibility import infeasible_subset
+
     lower, upper = declared_bounds(surrounding)
     linear = surrounding.linear.replace(lower=lower, upper=upper)
     names = [repr(n) for n in surrounding.row_names]
@@ -37,7 +38,7 @@ def contradiction(surrounding, cutoff=None, seconds=SECONDS, proves=None):
         linear = linear.with_row(columns, coefficients, -np.inf, value)
         names.append("(the objective cutoff)")
     networks = surrounding.embedded.functions
-    found = bounds_.infeasible_subset(linear, networks, seconds, proves)
+    found = infeasible_subset(linear, networks, seconds, proves)
     if found is None:
         return (
             f"Which of its rows contradict each other was not found in {seconds:.3g} "

@@ -14,6 +14,7 @@ from pyomo.mpec.complementarity import ComplementarityData
 
 from pyomo_relu.block.block import ReLUNetworkBlockData
 from pyomo_relu.block.bounds_in_force import bounds_in_force
+from pyomo_relu.block.pyomo_private import complementary_expressions, own_bounds
 from pyomo_relu.block.rows import NetworkColumns
 from pyomo_relu.model.blocks import in_disjunct
 from pyomo_relu.model.surrounding import read_surrounding
@@ -81,7 +82,7 @@ def _expressions(component, seen):
         for disjunct in component.disjuncts:
             yield from _disjunct_expressions(disjunct, seen)
     elif isinstance(component, ComplementarityData):
-        yield from component._args or ()
+        yield from complementary_expressions(component)
     elif hasattr(component, "get_variables"):
         yield from component.get_variables()
     else:
@@ -140,8 +141,10 @@ def _restricted_neuron(block, reading):
         ):
             if var.fixed or var.domain is not Reals:
                 return var
-            lower = value(declared.get((id(var), 0), var._lb))
-            upper = value(declared.get((id(var), 1), var._ub))
+            lower, upper = (
+                value(declared.get((id(var), side), end))
+                for side, end in enumerate(own_bounds(var))
+            )
             if (lower is not None and lower > low) or (
                 upper is not None and upper < high
             ):

@@ -17,7 +17,6 @@ from pyomo.gdp import Disjunct, Disjunction
 from pyomo.mpec import Complementarity
 from pyomo.repn import generate_standard_repn
 
-from pyomo_relu import bounds as bounds_
 from pyomo_relu.block.block import ReLUNetworkBlockData
 from pyomo_relu.block.var_bounds import ends
 from pyomo_relu.errors import ModelError
@@ -291,6 +290,8 @@ class _Reader:
 
     def linear_model(self):
         """The LinearModel of all that was added."""
+        from pyomo_relu.linear.model import LinearModel
+
         counts = [len(terms) for terms, _, _ in self._rows]
         at = [j for terms, _, _ in self._rows for j, _ in terms]
         data = [c for terms, _, _ in self._rows for _, c in terms]
@@ -299,7 +300,7 @@ class _Reader:
             shape=(len(self._rows), len(self.variables)),
         )
         bounds = [self._bounds(v) for v in self.variables]
-        return bounds_.LinearModel(
+        return LinearModel(
             matrix,
             np.array([lo for _, lo, _ in self._rows], dtype=float),
             np.array([hi for _, _, hi in self._rows], dtype=float),

@@ -1,8 +1,11 @@
 """Layers and the names of tensors: what a network is made of."""
 
+from __future__ import annotations
+
 import itertools
+from collections.abc import Iterable, Sequence
 from numbers import Integral
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
 from scipy import sparse
@@ -10,25 +13,33 @@ from scipy import sparse
 from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import NetworkError
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    from pyomo_relu.common.types import FloatArray, Matrix
+
+
 #: ``Source.layer`` of the network's inputs.
-INPUT = -1
+INPUT: int = -1
 
 #: States of a neuron in an activation pattern.
-INACTIVE, ACTIVE, AT_CEILING = 0, 1, 2
+INACTIVE: int = 0
+ACTIVE: int = 1
+AT_CEILING: int = 2
 
 
 class Tensor(NamedTuple):
     """Name and shape (without the batch axis) of a network input or output."""
 
     name: str
-    shape: tuple
+    shape: tuple[int, ...]
 
     @property
-    def size(self):
+    def size(self) -> int:
         """Number of entries."""
         return int(np.prod(self.shape, dtype=np.int64))
 
-    def index(self):
+    def index(self) -> list[int] | list[tuple[int, ...]]:
         """Entries' indices in C order: ints for up to one axis, else tuples."""
         if len(self.shape) <= 1:
             return list(range(self.size))
@@ -79,9 +90,22 @@ class Layer:
 
     __slots__ = ("activation", "bias", "ceiling", "name", "sources", "weights")
 
+    sources: tuple[Source, ...]
+    weights: tuple[Matrix, ...]
+    bias: FloatArray
+    activation: str
+    ceiling: FloatArray | None
+    name: str
+
     def __init__(
-        self, sources, weights, bias, activation="relu", ceiling=None, name=""
-    ):
+        self,
+        sources: Iterable[Source | tuple[int] | tuple[int, bool]],
+        weights: Iterable[ArrayLike | Matrix],
+        bias: ArrayLike,
+        activation: str = "relu",
+        ceiling: ArrayLike | None = None,
+        name: str = "",
+    ) -> None:
         label = f"layer '{name}'"
         try:
             sources = tuple(_source(s) for s in sources)
@@ -141,13 +165,13 @@ class Layer:
         set_(self, "ceiling", ceiling)
         set_(self, "name", name)
 
-    def __setattr__(self, name, value):
+    def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError(f"a Layer is immutable (attribute '{name}').")
 
-    def __deepcopy__(self, memo):
+    def __deepcopy__(self, memo: object) -> Layer:
         return self
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[type[Layer], tuple[Any, ...]]:
         return Layer, (
             self.sources,
             self.weights,
@@ -157,12 +181,12 @@ class Layer:
             self.name,
         )
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         size = counted(self.size, "neuron")
         return f"Layer('{self.name}', {size}, {self.activation})"
 
     @property
-    def size(self):
+    def size(self) -> int:
         """Number of neurons."""
         return self.bias.size
 
@@ -181,20 +205,22 @@ class Layer:
         names = Layer.__slots__
         return Layer(**{**{name: getattr(self, name) for name in names}, **changes})
 
-    def activate(self, v):
+    def activate(self, v: FloatArray) -> FloatArray:
         """Post-activation of the pre-activation ``v``, shape (..., size)."""
         if self.activation == "identity":
             return v
         return np.clip(v, 0.0, self.ceiling)
 
-    def pattern(self, v):
+    def pattern(self, v: FloatArray) -> NDArray[np.int8]:
         """State of each neuron at ``v``: INACTIVE, ACTIVE or AT_CEILING (int8)."""
         state = (np.asarray(v) > 0).astype(np.int8)
         if self.ceiling is not None:
             state[v >= self.ceiling] = AT_CEILING
         return state
 
-    def affine(self, x0, pre, post):
+    def affine(
+        self, x0: FloatArray, pre: Sequence[FloatArray], post: Sequence[FloatArray]
+    ) -> FloatArray:
         """Pre-activation from batches of the inputs and of earlier layers' values.
 
         Parameters

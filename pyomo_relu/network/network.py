@@ -1,7 +1,11 @@
 """The network as a mathematical object: its graph and its evaluation."""
 
+from __future__ import annotations
+
 import hashlib
 import operator
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import sparse
@@ -17,6 +21,12 @@ from pyomo_relu.network.layer import (
     Tensor,
 )
 from pyomo_relu.network.scaling import scaled_layers
+from pyomo_relu.network.transposed import transposed_hint
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    from pyomo_relu.common.types import BoolArray, FloatArray, Index, Scaling
 
 
 class Network:
@@ -44,7 +54,20 @@ class Network:
         If sizes do not fit together or the order is not topological.
     """
 
-    def __init__(self, layers, inputs, outputs, name="network", fixed_batch=None):
+    layers: tuple[Layer, ...]
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    name: str
+    fixed_batch: tuple[str, tuple[int, ...]] | None
+
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        inputs: Iterable[Tensor | tuple[str, Sequence[int]]],
+        outputs: Iterable[Tensor | tuple[str, Sequence[int]]],
+        name: str = "network",
+        fixed_batch: tuple[str, tuple[int, ...]] | None = None,
+    ) -> None:
         self.name = str(name)
         self.layers = tuple(each(_layer)(f"{name}: layers", layers, NetworkError))
         self.inputs = self._tensors("inputs", inputs)
@@ -54,7 +77,13 @@ class Network:
         self._check()
 
     @classmethod
-    def sequential(cls, weights, biases, ceilings=None, name="network"):
+    def sequential(
+        cls,
+        weights: Sequence[ArrayLike],
+        biases: Sequence[ArrayLike],
+        ceilings: Sequence[ArrayLike | None] | None = None,
+        name: str = "network",
+    ) -> Network:
         """A plain chain of dense layers, ReLU after each but the last.
 
         Parameters
@@ -93,7 +122,7 @@ class Network:
         try:
             return cls._sequential(weights, biases, ceilings, name)
         except NetworkError as error:
-            raise NetworkError(f"{error}{_transpose(weights, biases)}") from None
+            raise NetworkError(f"{error}{transposed_hint(weights, biases)}") from None
 
     @classmethod
     def _sequential(cls, weights, biases, ceilings, name):
@@ -151,35 +180,35 @@ class Network:
     # -- shape ---------------------------------------------------------------------
 
     @property
-    def activation_layers(self):
+    def activation_layers(self) -> tuple[Layer, ...]:
         """The layers with an activation, in graph order."""
         return self.layers[:-1]
 
     @property
-    def output_layer(self):
+    def output_layer(self) -> Layer:
         """The affine layer that computes the outputs."""
         return self.layers[-1]
 
     @property
-    def n_inputs(self):
+    def n_inputs(self) -> int:
         """Number of scalar inputs, over all input tensors."""
         return sum(t.size for t in self.inputs)
 
     @property
-    def n_outputs(self):
+    def n_outputs(self) -> int:
         """Number of scalar outputs, over all output tensors."""
         return self.layers[-1].size
 
     @property
-    def n_neurons(self):
+    def n_neurons(self) -> int:
         """Number of neurons with an activation."""
         return sum(layer.size for layer in self.activation_layers)
 
-    def source_size(self, layer):
+    def source_size(self, layer: int) -> int:
         """Number of entries of layer ``layer``, or of the inputs for ``INPUT``."""
         return self.n_inputs if layer == INPUT else self.layers[layer].size
 
-    def input_index(self):
+    def input_index(self) -> Sequence[Index]:
         """Index of each scalar input, in flat order.
 
         One tensor: ints (up to one axis) or tuples.  Several tensors: the tensor's
@@ -187,11 +216,11 @@ class Network:
         """
         return _joint_index(self.inputs)
 
-    def output_index(self):
+    def output_index(self) -> Sequence[Index]:
         """Index of each scalar output, in flat order; see ``input_index``."""
         return _joint_index(self.outputs)
 
-    def inputs_read(self):
+    def inputs_read(self) -> BoolArray:
         """Which inputs have a nonzero weight somewhere, bool of shape (n_inputs,)."""
         read = np.zeros(self.n_inputs, dtype=bool)
         for layer in self.layers:
@@ -202,7 +231,7 @@ class Network:
 
     # -- evaluation ----------------------------------------------------------------
 
-    def propagate(self, X):
+    def propagate(self, X: ArrayLike) -> tuple[list[FloatArray], list[FloatArray]]:
         """Evaluate the network and keep what every layer computed.
 
         Parameters
@@ -227,7 +256,7 @@ class Network:
             post.append(layer.activate(v))
         return pre, post
 
-    def forward(self, X):
+    def forward(self, X: ArrayLike) -> FloatArray:
         """Outputs at the points ``X``: (N, n_inputs) to (N, n_outputs).
 
         A single point of shape (n_inputs,) gives shape (n_outputs,).
@@ -235,11 +264,11 @@ class Network:
         y = self.propagate(X)[1][-1]
         return y[0] if np.ndim(X) == 1 else y
 
-    def pre_activations(self, X):
+    def pre_activations(self, X: ArrayLike) -> list[FloatArray]:
         """Pre-activations at ``X``: one (N, size) array per activation layer."""
         return self.propagate(X)[0][:-1]
 
-    def activation_pattern(self, X):
+    def activation_pattern(self, X: ArrayLike) -> list[NDArray[np.int8]]:
         """States of all neurons at ``X``: one int8 (N, size) array per layer."""
         return [
             layer.pattern(v)
@@ -248,7 +277,9 @@ class Network:
             )
         ]
 
-    def linear_piece(self, pattern):
+    def linear_piece(
+        self, pattern: Sequence[ArrayLike]
+    ) -> list[tuple[FloatArray, FloatArray]]:
         """The affine maps that the network follows on one linear region.
 
         Parameters
@@ -266,7 +297,11 @@ class Network:
 
     # -- derived networks ----------------------------------------------------------
 
-    def with_scaling(self, input_scaling=None, output_scaling=None):
+    def with_scaling(
+        self,
+        input_scaling: Scaling | None = None,
+        output_scaling: Scaling | None = None,
+    ) -> Network:
         """The same network between rescaled inputs and outputs.
 
         The result maps x to ``y_offset + y_factor * f((x - x_offset) / x_factor)``.
@@ -286,7 +321,7 @@ class Network:
     # -- identity ------------------------------------------------------------------
 
     @property
-    def content_hash(self):
+    def content_hash(self) -> str:
         """SHA-256 of everything that determines the function (hex string)."""
         if self._hash is None:
             digest = hashlib.sha256(repr((self.inputs, self.outputs)).encode())
@@ -299,21 +334,21 @@ class Network:
             self._hash = digest.hexdigest()
         return self._hash
 
-    def __eq__(self, other):
+    def __eq__(self, other: object) -> bool:
         if not isinstance(other, Network):
             return NotImplemented
         return self is other or self.content_hash == other.content_hash
 
-    def __hash__(self):
+    def __hash__(self) -> int:
         return hash(self.content_hash)
 
-    def __deepcopy__(self, memo):
+    def __deepcopy__(self, memo: object) -> Network:
         return self
 
-    def __copy__(self):
+    def __copy__(self) -> Network:
         return self
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         sizes = " -> ".join(
             str(n) for n in (self.n_inputs, *(layer.size for layer in self.layers))
         )
@@ -322,30 +357,6 @@ class Network:
 
 def _layer(what, value, error):
     return instance(what, value, Layer, error)
-
-
-def _transpose(weights, biases):
-    """What to say if matrices that do not fit the biases do so transposed."""
-    try:
-        sizes = [int(np.prod(np.shape(b))) for b in biases]
-        shapes = [np.shape(w) for w in weights]
-    except (TypeError, ValueError):
-        return ""
-
-    def fits(shape, size, before):
-        return len(shape) == 2 and shape[0] == size and before in (None, shape[1])
-
-    layers = list(
-        zip(shapes, sizes, [None, *sizes], strict=False)
-    )  # any number of inputs will do
-    turned = [k for k, layer in enumerate(layers) if not fits(*layer)]
-    if not turned or not all(fits(layers[k][0][::-1], *layers[k][1:]) for k in turned):
-        return ""
-    return (
-        f" Transpose? The shapes fit with w.T for the weights of layers {turned}: a row "
-        "holds the weights of one neuron, as in PyTorch; Keras and scikit-learn keep "
-        "them in columns."
-    )
 
 
 def _parts(array):

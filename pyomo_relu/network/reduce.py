@@ -15,7 +15,10 @@ CPAIOR 2020; merging unstable neurons with proportional rows follows from
 ``max(0, c v) = c max(0, v)``.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import sparse
@@ -24,6 +27,13 @@ from pyomo_relu.common.arguments import a_network, bounds_record, checked
 from pyomo_relu.errors import NetworkError
 from pyomo_relu.network.layer import INPUT, Source
 from pyomo_relu.network.network import Network
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from pyomo_relu.bounds.neuron_bounds import NeuronBounds
+    from pyomo_relu.common.types import FloatArray, Neuron
+
 
 #: Rows are multiples of each other if they differ by less than this share.
 _SAME = 1e-13
@@ -53,16 +63,16 @@ class Reduction:
     """
 
     network: Network
-    lower: tuple
-    upper: tuple
-    source: tuple
-    kept: tuple
-    merged: dict
-    removed: dict
+    lower: tuple[FloatArray, ...]
+    upper: tuple[FloatArray, ...]
+    source: tuple[NDArray[np.str_], ...]
+    kept: tuple[tuple[int, NDArray[np.intp]], ...]
+    merged: dict[Neuron, tuple[int, int, float]]
+    removed: dict[str, int]
 
 
 @checked(NetworkError, network=a_network, bounds=bounds_record)
-def reduce_network(network, bounds):
+def reduce_network(network: Network, bounds: NeuronBounds) -> Reduction:
     """Leave out neurons that the function on the bounds' input box does not need.
 
     Parameters
@@ -75,6 +85,11 @@ def reduce_network(network, bounds):
     Returns
     -------
     Reduction
+
+    Raises
+    ------
+    NetworkError
+        If ``network`` or ``bounds`` is something else.
     """
     reducer = _Reducer(network, bounds)
     for k in range(len(network.layers)):

@@ -1,13 +1,21 @@
-"""Good feasible points of models with networks, and branching on their inputs."""
+"""Good feasible points of models with networks."""
+
+from typing import TYPE_CHECKING
 
 from pyomo_relu.common.lazy import lazy_exports
 
-_MODULES = {
-    "ascent": ["minimise_over_box", "value_and_gradient"],
-    "find": ["SearchResult", "find_point"],
-    "points": ["polish"],
-    "warmstart": ["WarmStart"],
-}
+if TYPE_CHECKING:
+    from pyomo_relu.search.ascent import minimise_over_box
+    from pyomo_relu.search.find import SearchResult, find_point
+    from pyomo_relu.search.warmstart import WarmStart
+else:
+    __getattr__, __dir__ = lazy_exports(
+        __name__,
+        {
+            "ascent": ["minimise_over_box"],
+            "find": ["SearchResult", "find_point"],
+            "warmstart": ["WarmStart"],
+        },
+    )
 
-__all__ = [name for names in _MODULES.values() for name in names]
-__getattr__, __dir__ = lazy_exports(__name__, _MODULES)
+__all__ = ["SearchResult", "WarmStart", "find_point", "minimise_over_box"]

@@ -6,6 +6,10 @@ everywhere and one batched forward and backward pass moves all starts together
 programmes).
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from scipy import sparse
 from scipy.stats import qmc
@@ -18,6 +22,13 @@ from pyomo_relu.linear.embedded import EmbeddedModel, EmbeddedNetwork
 from pyomo_relu.linear.model import LinearModel
 from pyomo_relu.network.gradients import gradient
 from pyomo_relu.search.walk import walk
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from pyomo_relu.common.types import FloatArray
+    from pyomo_relu.network.network import Network
+
 
 #: First and last step of a descent, in widths of the box.
 _FIRST_STEP, _LAST_STEP = 0.1, 1e-3
@@ -109,18 +120,18 @@ def descend(evaluate, X, lower, upper, steps, project=None, clock=None):
 
 
 def minimise_over_box(
-    network,
-    costs,
-    lower,
-    upper,
+    network: Network,
+    costs: ArrayLike,
+    lower: ArrayLike,
+    upper: ArrayLike,
     *,
-    n_starts=32,
-    steps=30,
-    seed=0,
-    start=None,
-    input_costs=None,
-    walks=2,
-):
+    n_starts: int = 32,
+    steps: int = 30,
+    seed: int = 0,
+    start: ArrayLike | None = None,
+    input_costs: ArrayLike | None = None,
+    walks: int = 2,
+) -> tuple[FloatArray, float]:
     """A good point of ``min costs . f(x) + input_costs . x`` over a box.
 
     Latin-hypercube points are evaluated in one batch, the best ``n_starts`` descend,
@@ -146,6 +157,13 @@ def minimise_over_box(
     -------
     x : numpy.ndarray, shape (n_inputs,)
     value : float
+
+    Raises
+    ------
+    NetworkError
+        If costs, starts or counts do not fit the network.
+    BoundsError
+        If the box is infinite, reversed or of the wrong shape.
     """
     (lower,), (upper,) = check_box(network, lower, upper)
     costs = vector("costs", costs, network.n_outputs, NetworkError)

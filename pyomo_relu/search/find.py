@@ -1,9 +1,13 @@
 """find_point: a good feasible point of a whole Pyomo model, by the methods named."""
 
+from __future__ import annotations
+
 import contextlib
 import logging
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pyomo.common.collections import ComponentMap
@@ -28,6 +32,11 @@ from pyomo_relu.search.points import check_linear, problem_of, with_points
 from pyomo_relu.search.project import with_reachable_outputs
 from pyomo_relu.search.searcher import Searcher, check_rows
 from pyomo_relu.search.walk import solve_region
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from pyomo.core.base.block import BlockData
+
 
 logger = logging.getLogger("pyomo.relu.search")
 
@@ -59,35 +68,35 @@ class SearchResult:
         One sentence on how the search ended.
     """
 
-    objective: float = None
+    objective: float | None = None
     values: ComponentMap = field(default_factory=ComponentMap)
     inputs: ComponentMap = field(default_factory=ComponentMap)
-    method: str = None
+    method: str | None = None
     seconds: float = 0.0
-    trajectory: list = field(default_factory=list)
+    trajectory: list[tuple[float, float, str]] = field(default_factory=list)
     message: str = ""
 
     @property
-    def found(self):
+    def found(self) -> bool:
         """True if there is a feasible point."""
         return self.objective is not None
 
-    def __str__(self):
+    def __str__(self) -> str:
         return self.message
 
 
 @checked(ModelError, progress=flag)
 def find_point(
-    model,
-    methods=("samples", "ascent", "walk"),
-    time_limit=10.0,
-    seed=0,
-    progress=False,
-    start=None,
-    max_rounds=None,
-    stop_at=None,
-    rounds=None,
-):
+    model: BlockData,
+    methods: str | Sequence[str] = ("samples", "ascent", "walk"),
+    time_limit: float | None = 10.0,
+    seed: int = 0,
+    progress: bool = False,
+    start: Mapping[Any, ArrayLike] | Sequence[ArrayLike] | None = None,
+    max_rounds: int | None = None,
+    stop_at: float | None = None,
+    rounds: int | None = None,
+) -> SearchResult:
     """A good feasible point of a model with network blocks; the model stays as it is.
 
     The model must be linear or mixed-integer linear apart from its active

@@ -3,9 +3,9 @@
 import numpy as np
 from scipy import sparse
 
-from pyomo_relu.bounds import LinearModel
 from pyomo_relu.bounds.crown.interval import interval_bounds
 from pyomo_relu.errors import InfeasibleError, ModelError
+from pyomo_relu.linear.model import LinearModel
 from pyomo_relu.linear.sessions.session import Status
 from pyomo_relu.linear.solve import solve_linear
 

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import sparse
 
-from pyomo_relu.bounds import LinearModel
+from pyomo_relu.linear.model import LinearModel
 from pyomo_relu.network.pieces import region_rows
 
 

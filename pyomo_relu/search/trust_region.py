@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from pyomo_relu.bounds import LinearModel
+from pyomo_relu.linear.model import LinearModel
 from pyomo_relu.linear.solve import solve_linear
 from pyomo_relu.network.pieces import piece_at
 from pyomo_relu.search.regions import output_rows

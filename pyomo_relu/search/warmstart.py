@@ -27,6 +27,8 @@ it after the formulation.
 Sources: see ``pyomo_relu.search.find_point``.
 """
 
+from __future__ import annotations
+
 import logging
 
 from pyomo.common.collections import ComponentMap
@@ -65,7 +67,7 @@ HOW_TO_START = {
 }
 
 
-def _config():
+def _config() -> ConfigDict:
     config = ConfigDict("relu.warmstart")
     config.declare(
         "start",
@@ -113,11 +115,11 @@ class WarmStart(Transformation):
     warning and all values stay as they were.
     """
 
-    CONFIG = _config()
+    CONFIG: ConfigDict = _config()
 
     @transaction
     def _apply_to(self, model, **kwds):
-        from pyomo_relu.search import find_point
+        from pyomo_relu.search.find import find_point
 
         config = read_options("relu.warmstart", self.CONFIG, kwds, none=["time_limit"])
         self._check_solver(config.solver)

@@ -21,9 +21,11 @@ shows it.  The formulations' look-ups (``get_indicator_var`` and so on) work thr
 ``relu.auto`` too.
 """
 
+from __future__ import annotations
+
 import itertools
 import logging
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pyomo.common.collections import ComponentMap
 from pyomo.common.config import ConfigValue, document_class_CONFIG
@@ -38,6 +40,10 @@ from pyomo_relu.model.options import declare
 from pyomo_relu.transform.base import NetworkFormulation
 from pyomo_relu.transform.parts.chained import outputs_bounded
 from pyomo_relu.transform.parts.plan import Plan
+
+if TYPE_CHECKING:
+    from pyomo.common.config import ConfigDict
+
 
 logger = logging.getLogger("pyomo.relu")
 
@@ -90,7 +96,7 @@ class Auto(NetworkFormulation):
     NAME = "relu.auto"
     SOURCE = "-"
     USE = "start here: picks bounds and formulation, says why in one log line"
-    CONFIG = _declare_auto(declare(NetworkFormulation.CONFIG(), "bigM"))
+    CONFIG: ConfigDict = _declare_auto(declare(NetworkFormulation.CONFIG(), "bigM"))
     RENAMED = (("time_limit", "time_budget"),)
 
     def apply_within(self, call, model, **kwds):

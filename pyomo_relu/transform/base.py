@@ -1,6 +1,9 @@
 """What all formulations share: options, targets, reversal, look-ups."""
 
+from __future__ import annotations
+
 import logging
+from typing import TYPE_CHECKING, Any
 
 from pyomo.common.collections import ComponentMap
 from pyomo.common.config import ConfigDict
@@ -33,6 +36,14 @@ from pyomo_relu.transform.parts.plan import Plan
 from pyomo_relu.transform.parts.resolution import leave_out_unresolved, warn_of_leak
 from pyomo_relu.transform.parts.row_builder import RowBuilder
 from pyomo_relu.transform.parts.unit_range import in_unit_range
+
+if TYPE_CHECKING:
+    from pyomo.core.base.block import BlockData
+    from pyomo.core.base.constraint import ConstraintData
+    from pyomo.core.base.var import VarData
+
+    from pyomo_relu.bounds.neuron_bounds import NeuronBounds
+
 
 logger = logging.getLogger("pyomo.relu")
 
@@ -75,12 +86,12 @@ class NetworkFormulation(Transformation):
     SOURCE = ""
     #: When to choose it.
     USE = ""
-    CONFIG = declare(
+    CONFIG: ConfigDict = declare(
         ConfigDict("relu"), "targets", "reverse", "assume_fixed_vars_permanent"
     )
     #: Whether the rows of ``_encode`` and ``_encode_neuron``, where a class has its own,
     #: are right for neurons that reach a ceiling.
-    HANDLES_CEILINGS = False
+    HANDLES_CEILINGS: bool = False
     #: Options for which None means something although it is not the default.
     NONE_ALLOWED = ()
     #: (old name, present name) of options.
@@ -91,7 +102,7 @@ class NetworkFormulation(Transformation):
     #: The class of the record of an encoded block.
     RECORD = Encoding
 
-    def __init_subclass__(cls, **kwds):
+    def __init_subclass__(cls, **kwds: Any) -> None:
         super().__init_subclass__(**kwds)
         show_module_docstring(cls, declared(cls))
 
@@ -227,8 +238,17 @@ class NetworkFormulation(Transformation):
 
     # -- look-ups, named as in gdp -------------------------------------------------
 
-    def get_src_constraint(self, transformed_constraint):
-        """The activation row that ``transformed_constraint`` stands for."""
+    def get_src_constraint(
+        self, transformed_constraint: ComponentData
+    ) -> ConstraintData:
+        """The activation row that ``transformed_constraint`` stands for.
+
+        Raises
+        ------
+        TransformationError
+            If no formulation made the row; this and the other look-ups likewise if
+            a block is not encoded.
+        """
         encoding = encoding_of(transformed_constraint)
         containers = [] if encoding is None else _activation_rows(encoding)
         container = transformed_constraint.parent_component()
@@ -239,7 +259,9 @@ class NetworkFormulation(Transformation):
             )
         return encoding.block.activation[transformed_constraint.index()[:2]]
 
-    def get_transformed_constraints(self, src_constraint):
+    def get_transformed_constraints(
+        self, src_constraint: ConstraintData
+    ) -> list[ComponentData]:
         """The rows (and SOS sets) that replace the activation row ``src_constraint``."""
         encoding, key = source_of(src_constraint)
         return [
@@ -249,17 +271,19 @@ class NetworkFormulation(Transformation):
             if index[:2] == key
         ]
 
-    def get_indicator_var(self, src_constraint):
+    def get_indicator_var(self, src_constraint: ConstraintData) -> VarData | None:
         """The activation indicator of a neuron, or None if the neuron is stable."""
         encoding, key = source_of(src_constraint)
         indicator = encoding.reformulation.indicator
         return indicator[key] if key in indicator.keys() else None
 
-    def get_M_value(self, src_constraint):
+    def get_M_value(self, src_constraint: ConstraintData) -> tuple[float | None, ...]:
         """(lower, upper) big-M coefficients of a neuron; (None, None) if stable."""
         return tuple(m for m, _, _ in self.get_M_value_src(src_constraint))
 
-    def get_M_value_src(self, src_constraint):
+    def get_M_value_src(
+        self, src_constraint: ConstraintData
+    ) -> tuple[tuple[float | None, str | None, Any], ...]:
         """((lower, source, key), (upper, source, key)) of a neuron's coefficients.
 
         The source is the bound method ("interval", "crown", "lp", ...), or "argument"
@@ -278,7 +302,9 @@ class NetworkFormulation(Transformation):
             for side, value in enumerate(values)
         )
 
-    def get_all_M_values_by_constraint(self, model):
+    def get_all_M_values_by_constraint(
+        self, model: BlockData
+    ) -> dict[ConstraintData, tuple[float, float]]:
         """{activation row: (lower, upper)} of all unstable neurons in ``model``."""
         values = {}
         for block in network_blocks(model, None, self.NAME):
@@ -294,12 +320,12 @@ class NetworkFormulation(Transformation):
                     )
         return values
 
-    def get_largest_M_value(self, model):
+    def get_largest_M_value(self, model: BlockData) -> float:
         """The largest absolute big-M coefficient in ``model``; 0 if all are stable."""
         values = self.get_all_M_values_by_constraint(model).values()
         return max((max(abs(m) for m in pair) for pair in values), default=0.0)
 
-    def get_neuron_bounds(self, block):
+    def get_neuron_bounds(self, block: ReLUNetworkBlockData) -> NeuronBounds:
         """The NeuronBounds with which ``block`` was encoded."""
         encoding = check_encoded(block)
         return encoding.bounds

@@ -14,6 +14,10 @@ Sources: Plate et al., arXiv 2502.03016, eq. (5); Fischetti and Jo, Constraints 
 (2018); the clipped rows are the convex hull of the two breakpoints (see clipped.py).
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from pyomo.common.config import document_class_CONFIG
 from pyomo.core.base import TransformationFactory
 
@@ -21,6 +25,9 @@ from pyomo_relu.model.options import declare
 from pyomo_relu.transform.base import NetworkFormulation
 from pyomo_relu.transform.declaration import BIG_M, CLIPPED
 from pyomo_relu.transform.parts.given_m import tightened_by_given_m
+
+if TYPE_CHECKING:
+    from pyomo.common.config import ConfigDict
 
 
 def encode_big_m(rows, k, i):
@@ -88,7 +95,7 @@ class BigM(NetworkFormulation):
         "tight bounds, many inputs; `bigM=` or a `BigM` Suffix as in "
         "`gdp.bigm`, used only where provable"
     )
-    CONFIG = declare(NetworkFormulation.CONFIG(), "bigM")
+    CONFIG: ConfigDict = declare(NetworkFormulation.CONFIG(), "bigM")
     HANDLES_CEILINGS = True
 
     def _bounds(self, block, plan):

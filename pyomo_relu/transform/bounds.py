@@ -11,6 +11,10 @@ Sources: Plate et al., arXiv 2502.03016, eqs. (6)-(7); Zhang et al., NeurIPS 201
 (CROWN).
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from pyomo.common.config import (
     ConfigValue,
     NonNegativeInt,
@@ -21,6 +25,9 @@ from pyomo.core.base import TransformationFactory
 from pyomo_relu.bounds.tightening import METHODS
 from pyomo_relu.model.options import declare
 from pyomo_relu.transform.parts.tightening import BoundTransformation
+
+if TYPE_CHECKING:
+    from pyomo.common.config import ConfigDict
 
 
 def declare_solver_free(config, default):
@@ -52,7 +59,7 @@ class Bounds(BoundTransformation):
     """Record bounds that need no solver; see the module's docstring."""
 
     NAME = "relu.bounds"
-    CONFIG = declare_solver_free(
+    CONFIG: ConfigDict = declare_solver_free(
         BoundTransformation.CONFIG(), ("interval", "crown", "split")
     )
 

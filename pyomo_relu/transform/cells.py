@@ -37,8 +37,11 @@ Sources: Croxton, Gendron and Magnanti, Management Science 49 (2003), the multip
 model; Zhang et al., NeurIPS 2018 (CROWN); input-space branching as in verification.
 """
 
+from __future__ import annotations
+
 import logging
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pyomo.common.collections import ComponentMap, ComponentSet
 from pyomo.common.config import (
@@ -69,6 +72,13 @@ from pyomo_relu.transform.parts.cell_rows import CellEncoding, encode_cells
 from pyomo_relu.transform.parts.chained import outputs_bounded
 from pyomo_relu.transform.parts.given_m import tightened_by_given_m
 from pyomo_relu.transform.parts.plan import Plan
+
+if TYPE_CHECKING:
+    from pyomo.common.config import ConfigDict
+
+    from pyomo_relu.block.block import ReLUNetworkBlockData
+    from pyomo_relu.common.types import FloatArray
+
 
 logger = logging.getLogger("pyomo.relu")
 
@@ -187,16 +197,18 @@ class Cells(NetworkFormulation):
         "up to 3 inputs, above all several coupled networks; one input: exact "
         "pieces, m rows for the outputs and no neurons"
     )
-    CONFIG = _declare_cells(declare(NetworkFormulation.CONFIG(), "bigM"))
+    CONFIG: ConfigDict = _declare_cells(declare(NetworkFormulation.CONFIG(), "bigM"))
     RENAMED = (("solver", "relaxation_solver"),)
     HANDLES_CEILINGS = True
 
     # -- choosing the cells --------------------------------------------------------
 
     def _prepare(self, model, blocks, plan):
+        from pyomo_relu.common.deadline import Deadline
+
         config, reading = plan.config, plan.call.reading
         partitions, dropped, conditions = ComponentMap(), ComponentSet(), None
-        deadline = bounds_.Deadline(config.time_limit)
+        deadline = Deadline(config.time_limit)
         surrounding = read_surrounding(model.model(), blocks, plan.fixed_permanent)
         if config.scope == "model":
             warn_of_left_out(surrounding, self.NAME)
@@ -230,6 +242,9 @@ class Cells(NetworkFormulation):
 
     def _first_cells(self, block, bounds, rows, config):
         """The partition to start from, and how many cells it may have."""
+        from pyomo_relu.bounds.cells.partition import CellPartition
+        from pyomo_relu.bounds.cells.pieces import affine_pieces
+
         free = int(np.count_nonzero(bounds.input_lower < bounds.input_upper))
         limit = config.max_cells or _MAX_CELLS.get(free, _MANY_INPUTS)
         if 2**free > limit:
@@ -241,17 +256,19 @@ class Cells(NetworkFormulation):
             )
         partition = None
         if bounds.network.n_inputs == 1:
-            partition = bounds_.affine_pieces(bounds, limit, rows)
+            partition = affine_pieces(bounds, limit, rows)
         if partition is None:
-            partition = bounds_.CellPartition(bounds, rows)
+            partition = CellPartition(bounds, rows)
             first = min(limit, _FIRST_CELLS) if config.guided else limit
             partition.refine(first, config.tolerance)
         return partition, limit
 
     def _refine(self, surrounding, networks, config, deadline):
+        from pyomo_relu.bounds.cells.refinement import CellRefinement
+
         reason = "not guided"
         if config.guided and surrounding.costs is not None:
-            refinement = bounds_.CellRefinement(
+            refinement = CellRefinement(
                 surrounding.linear,
                 surrounding.costs,
                 networks,
@@ -301,7 +318,7 @@ class Cells(NetworkFormulation):
             type(self), rows, partition, states, with_neurons, plan.conditions
         )
 
-    def get_cells(self, block):
+    def get_cells(self, block: ReLUNetworkBlockData) -> tuple[FloatArray, FloatArray]:
         """The cells of an encoded block.
 
         Returns

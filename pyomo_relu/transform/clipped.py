@@ -21,13 +21,15 @@ Source: clipped activations as in Plate et al., "An analysis of optimization pro
 involving ReLU neural networks" (2025).
 """
 
+from __future__ import annotations
+
 import logging
+from typing import TYPE_CHECKING
 
 from pyomo.common.config import Bool, ConfigValue, document_class_CONFIG
 from pyomo.common.dependencies import numpy as np
 from pyomo.core.base import TransformationFactory
 
-from pyomo_relu import bounds as bounds_
 from pyomo_relu.block.encoding import Encoding
 from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import TransformationError
@@ -38,6 +40,14 @@ from pyomo_relu.transform.bigm import encode_big_m
 from pyomo_relu.transform.declaration import BIG_M, CLIPPED
 from pyomo_relu.transform.parts.given_m import tightened_by_given_m
 from pyomo_relu.transform.parts.per_neuron import per_neuron_values
+
+if TYPE_CHECKING:
+    from pyomo.common.config import ConfigDict
+
+    from pyomo_relu.block.block import ReLUNetworkBlockData
+    from pyomo_relu.block.encoding import Encoding
+    from pyomo_relu.common.types import FloatArray
+
 
 logger = logging.getLogger("pyomo.relu")
 
@@ -119,7 +129,7 @@ class Clipped(NetworkFormulation):
     EXACT = "yes; no with `allow_function_change=True`"
     SOURCE = "Plate et al."
     USE = "clipped networks (ReLU6, Clip), or `ceiling=` for plain ones"
-    CONFIG = _declare_ceiling(declare(NetworkFormulation.CONFIG(), "bigM"))
+    CONFIG: ConfigDict = _declare_ceiling(declare(NetworkFormulation.CONFIG(), "bigM"))
     HANDLES_CEILINGS = True
 
     def _bounds(self, block, plan):
@@ -130,6 +140,8 @@ class Clipped(NetworkFormulation):
 
     def _with_ceilings(self, block, bounds, config):
         """The bounds of the network with effective ceilings, if there are any."""
+        from pyomo_relu.bounds.clipping import clipped_bounds
+
         ceilings = per_neuron_values(
             config.ceiling, bounds.network, f"{self.NAME}: ceiling", np.inf
         )
@@ -156,7 +168,7 @@ class Clipped(NetworkFormulation):
                 "bound, or accept the change with allow_function_change=True."
             )
         self._check_nothing_rests_on_the_function(block)
-        return bounds_.clipped_bounds(bounds, ceilings)
+        return clipped_bounds(bounds, ceilings)
 
     def _check_nothing_rests_on_the_function(self, block):
         """Points that the model has with the changed function may have been cut off."""
@@ -174,12 +186,14 @@ class Clipped(NetworkFormulation):
         encode_big_m(rows, k, i)
 
     def _encode(self, rows, plan):
+        from pyomo_relu.bounds.clipping import output_movement
+
         super()._encode(rows, plan)
         block, bounds = rows.block, rows.root.bounds
         if bounds.network == block.network:
             return None
         original, _ = NetworkFormulation._bounds(self, block, plan)
-        low, high = bounds_.output_movement(original, bounds)
+        low, high = output_movement(original, bounds)
         at = int(np.argmax(np.maximum(-low, high)))
         logger.warning(
             f"{self.NAME}: the ceilings change the function of "
@@ -190,7 +204,9 @@ class Clipped(NetworkFormulation):
         )
         return MovedEncoding(type(self), rows, (low, high))
 
-    def get_output_movement(self, block):
+    def get_output_movement(
+        self, block: ReLUNetworkBlockData
+    ) -> tuple[FloatArray, FloatArray]:
         """How far the outputs of the encoded network may be from the block's network.
 
         Parameters

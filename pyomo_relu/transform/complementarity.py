@@ -11,11 +11,18 @@ refuse it, and ``native_gurobi.use_native_constraints`` replaces them inside a G
 model by Gurobi's own max, indicator or SOS constraints.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from pyomo.common.config import document_class_CONFIG
 from pyomo.core.base import TransformationFactory
 
 from pyomo_relu.transform.declaration import AT_CEILING, Adds
 from pyomo_relu.transform.parts.complementary_pairs import PairFormulation
+
+if TYPE_CHECKING:
+    from pyomo.common.config import ConfigDict
 
 
 @TransformationFactory.register(
@@ -44,7 +51,7 @@ class Complementarity(PairFormulation):
     SOURCE = "Turner et al. 2023"
     USE = "MIQCP and NLP paths"
     ACTIVATION_ROWS = ("rows", "products")
-    CONFIG = PairFormulation.CONFIG()
+    CONFIG: ConfigDict = PairFormulation.CONFIG()
 
     def _enforce(self, rows, pairs):
         products = rows.new_rows("products")

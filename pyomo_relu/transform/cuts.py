@@ -23,8 +23,11 @@ programming formulations for trained neural networks", Mathematical Programming 
 (2020).
 """
 
+from __future__ import annotations
+
 import logging
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pyomo.common.collections import ComponentMap
 from pyomo.common.config import (
@@ -35,7 +38,6 @@ from pyomo.common.config import (
 from pyomo.common.dependencies import numpy as np
 from pyomo.core.base import TransformationFactory
 
-from pyomo_relu import bounds as bounds_
 from pyomo_relu import network as network_
 from pyomo_relu.common.options import non_negative
 from pyomo_relu.common.wording import counted
@@ -47,6 +49,13 @@ from pyomo_relu.transform.declaration import BIG_M, CLIPPED, Adds
 from pyomo_relu.transform.parts.chained import outputs_bounded
 from pyomo_relu.transform.parts.given_m import tightened_by_given_m
 from pyomo_relu.transform.parts.plan import Plan
+
+if TYPE_CHECKING:
+    from pyomo.common.config import ConfigDict
+    from pyomo.core.base.constraint import ConstraintData
+
+    from pyomo_relu.block.block import ReLUNetworkBlockData
+
 
 logger = logging.getLogger("pyomo.relu")
 
@@ -100,13 +109,15 @@ class Cuts(NetworkFormulation):
     ADDS = (BIG_M, CLIPPED, Adds("violated ideal inequality", rows=1))
     SOURCE = "Anderson et al. 2020"
     USE = "wide layers with many inputs"
-    CONFIG = _declare_cuts(declare(NetworkFormulation.CONFIG(), "bigM"))
+    CONFIG: ConfigDict = _declare_cuts(declare(NetworkFormulation.CONFIG(), "bigM"))
     RENAMED = (("solver", "relaxation_solver"), ("tolerance", "min_improvement"))
     HANDLES_CEILINGS = True
 
     def _prepare(self, model, blocks, plan):
+        from pyomo_relu.common.deadline import Deadline
+
         found, bigM = ComponentMap(), plan.config.bigM
-        deadline = bounds_.Deadline(plan.config.time_limit)
+        deadline = Deadline(plan.config.time_limit)
         with outputs_bounded(plan.call.reading) as note:
             for block in blocks:
                 bounds = plan.neuron_bounds(block)
@@ -117,6 +128,8 @@ class Cuts(NetworkFormulation):
 
     def _find_cuts(self, blocks, found, plan, deadline):
         """ComponentMap from block to the list of its cuts."""
+        from pyomo_relu.bounds.relaxation.cuts import CutRounds
+
         config, model = plan.config, blocks[0].model()
         surrounding = read_surrounding(model, blocks, plan.fixed_permanent)
         if surrounding.costs is None:
@@ -125,7 +138,7 @@ class Cuts(NetworkFormulation):
                 "objective, so no rows are added to those of relu.bigm."
             )
             return ComponentMap()
-        rounds = bounds_.CutRounds(
+        rounds = CutRounds(
             surrounding.linear,
             surrounding.costs,
             [
@@ -168,7 +181,7 @@ class Cuts(NetworkFormulation):
     def _encode_neuron(self, rows, k, i, config):
         encode_big_m(rows, k, i)
 
-    def get_cuts(self, block):
+    def get_cuts(self, block: ReLUNetworkBlockData) -> list[ConstraintData]:
         """The rows that an encoded block has in addition to big-M rows."""
         rows = check_encoded(block).reformulation.rows
         return [row for key, row in rows.items() if key[2] == "cut"]

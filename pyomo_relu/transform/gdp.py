@@ -24,7 +24,10 @@ Source: Grossmann and Trespalacios, "Systematic modeling of discrete-continuous
 optimization models through generalized disjunctive programming", AIChE J. 59 (2013).
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from pyomo.common.config import ConfigValue, document_class_CONFIG
 from pyomo.core.base import Suffix, TransformationFactory
@@ -44,6 +47,14 @@ from pyomo_relu.transform.declaration import AT_CEILING, Adds
 from pyomo_relu.transform.parts.given_m import tightened_by_given_m
 from pyomo_relu.transform.parts.row_builder import linear_row
 
+if TYPE_CHECKING:
+    from pyomo.common.config import ConfigDict
+    from pyomo.core.base.component import ComponentData
+    from pyomo.core.base.constraint import ConstraintData
+    from pyomo.core.base.var import VarData
+
+    from pyomo_relu.block.encoding import Encoding
+
 
 class GuardedDisjunctionData(DisjunctionData):
     """A Disjunction that takes the exact activation row with it when it goes.
@@ -53,12 +64,12 @@ class GuardedDisjunctionData(DisjunctionData):
 
     __slots__ = ()
 
-    def activate(self):
+    def activate(self) -> None:
         """Activate, and the exact row too."""
         super().activate()
         self._set_guard()
 
-    def deactivate(self):
+    def deactivate(self) -> None:
         """Deactivate; with the neuron's last Disjunction the exact row goes."""
         super().deactivate()
         self._set_guard()
@@ -162,7 +173,7 @@ class Gdp(NetworkFormulation):
         "research on disjunctive formulations: the Disjunctions are transformed "
         "by any `gdp.*`"
     )
-    CONFIG = _declare_gdp(declare(NetworkFormulation.CONFIG(), "bigM"))
+    CONFIG: ConfigDict = _declare_gdp(declare(NetworkFormulation.CONFIG(), "bigM"))
     HANDLES_CEILINGS = True
     RECORD = DisjunctiveEncoding
     NONE_ALLOWED = ("gdp_transformation",)
@@ -234,7 +245,7 @@ class Gdp(NetworkFormulation):
 
     # -- look-ups ------------------------------------------------------------------
 
-    def get_indicator_var(self, src_constraint):
+    def get_indicator_var(self, src_constraint: ConstraintData) -> VarData | None:
         """The binary of the neuron's Disjunct "active", or None if there is none."""
         encoding, key = source_of(src_constraint)
         disjuncts = encoding.reformulation.disjuncts
@@ -242,13 +253,15 @@ class Gdp(NetworkFormulation):
             return None
         return disjuncts[(*key, "active")].binary_indicator_var
 
-    def get_disjunctions(self, src_constraint):
+    def get_disjunctions(self, src_constraint: ConstraintData) -> list[DisjunctionData]:
         """The Disjunctions that stand for the activation row ``src_constraint``."""
         encoding, key = source_of(src_constraint)
         items = encoding.reformulation.disjunctions.items()
         return [disjunction for index, disjunction in items if index[:2] == key]
 
-    def get_transformed_constraints(self, src_constraint):
+    def get_transformed_constraints(
+        self, src_constraint: ConstraintData
+    ) -> list[ComponentData]:
         """Rows on the Disjuncts, or all that gdp made of them, and rows beside them."""
         encoding, key = source_of(src_constraint)
         rows = encoding.reformulation.component_data_objects(
@@ -256,7 +269,9 @@ class Gdp(NetworkFormulation):
         )
         return [row for row in rows if _neuron(encoding, row) == key]
 
-    def get_src_constraint(self, transformed_constraint):
+    def get_src_constraint(
+        self, transformed_constraint: ComponentData
+    ) -> ConstraintData:
         """The activation row that a row stands for, made by relu.gdp or by gdp."""
         encoding = encoding_of(transformed_constraint)
         key = None if encoding is None else _neuron(encoding, transformed_constraint)

@@ -4,15 +4,33 @@ Works on a solver model that Pyomo's ``gurobi_persistent`` holds; the Pyomo mode
 must be encoded by ``relu.complementarity``, is left alone.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pyomo_relu.block.pyomo_private import (
+    persistent_model,
+    persistent_rows,
+    persistent_variables,
+)
 from pyomo_relu.errors import ModelError, SolverError
 from pyomo_relu.model.blocks import network_blocks
 from pyomo_relu.transform.complementarity import Complementarity
 from pyomo_relu.transform.parts.complementary_pairs import CEILING, ZERO
 
+if TYPE_CHECKING:
+    from pyomo.core.base.block import BlockData
+    from pyomo.solvers.plugins.solvers.gurobi_persistent import GurobiPersistent
+
+
 _KINDS = ("max", "indicator", "sos1")
 
 
-def use_native_constraints(opt, model, kind="max"):
+def use_native_constraints(
+    opt: GurobiPersistent,
+    model: BlockData,
+    kind: Literal["max", "indicator", "sos1"] = "max",
+) -> int:
     """Replace the products of encoded blocks inside a persistent Gurobi model.
 
     Call it after ``opt.set_instance(model)``::
@@ -51,7 +69,7 @@ def use_native_constraints(opt, model, kind="max"):
     """
     if not isinstance(kind, str) or kind not in _KINDS:
         raise ModelError(f"use_native_constraints: kind={kind!r} is not in {_KINDS}.")
-    gurobi = getattr(opt, "_solver_model", None)
+    gurobi = persistent_model(opt)
     if gurobi is None or not hasattr(opt, "remove_constraint"):
         raise SolverError(
             "use_native_constraints needs pyo.SolverFactory('gurobi_persistent') after "
@@ -72,9 +90,9 @@ def use_native_constraints(opt, model, kind="max"):
 
 
 def _replace(opt, gurobi, block, encoding, kind):
-    solver_var = opt._pyomo_var_to_solver_var_map
+    solver_var = persistent_variables(opt)
     products = encoding.reformulation.products
-    present = opt._pyomo_con_to_solver_con_map
+    present = persistent_rows(opt)
     missing = [row for row in products.values() if row not in present]
     if missing:
         raise SolverError(

@@ -14,10 +14,13 @@ Sources: Plate et al., arXiv 2502.03016, eq. (8); Grimstad and Andersson, Comput
 Chemical Engineering 131 (2019); Zhao et al., arXiv 2401.05280 (windows).
 """
 
+from __future__ import annotations
+
 import contextlib
 import logging
 import math
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from pyomo.common.config import (
     Bool,
@@ -29,7 +32,7 @@ from pyomo.common.config import (
 from pyomo.common.dependencies import numpy as np
 from pyomo.core.base import TransformationFactory
 
-from pyomo_relu import bounds as bounds_
+from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.common.options import non_negative, number
 from pyomo_relu.common.progress import progress_bars
 from pyomo_relu.errors import BoundsError, InfeasibleError, TransformationError
@@ -40,6 +43,10 @@ from pyomo_relu.model.options import declare
 from pyomo_relu.model.surrounding import read_surrounding, warn_of_left_out
 from pyomo_relu.transform.bounds import declare_solver_free
 from pyomo_relu.transform.parts.tightening import BoundTransformation
+
+if TYPE_CHECKING:
+    from pyomo.common.config import ConfigDict
+
 
 logger = logging.getLogger("pyomo.relu")
 
@@ -138,7 +145,7 @@ class OBBT(BoundTransformation):
     """Tighten pre-activation bounds by optimization; see the module's docstring."""
 
     NAME = "relu.obbt"
-    CONFIG = _config()
+    CONFIG: ConfigDict = _config()
     NONE_ALLOWED = ("threads",)
     RENAMED = (("solver", "relaxation_solver"),)
 
@@ -174,7 +181,8 @@ class OBBT(BoundTransformation):
     # -- the whole model -----------------------------------------------------------
 
     def _tighten_model(self, model, blocks, saved, config, reading):
-        deadline = bounds_.Deadline(config.time_limit)
+
+        deadline = Deadline(config.time_limit)
         inside = [b for b in blocks if in_disjunct(b)]
         everywhere = [
             b for b in network_blocks(model, None, self.NAME) if not in_disjunct(b)
@@ -209,9 +217,11 @@ class OBBT(BoundTransformation):
         functions = zip(surrounding.embedded.functions, blocks, strict=True)
         embedded = [replace(f, network=b.encoded_network) for f, b in functions]
         cutoff = _cutoff(surrounding, config.objective_cutoff)
+        from pyomo_relu.bounds.tightening import tighten_model
+
         with progress_bars(config.progress or config.tee) as progress:
             try:
-                found = bounds_.tighten_model(
+                found = tighten_model(
                     surrounding.linear,
                     embedded,
                     cutoff=cutoff,

@@ -21,6 +21,10 @@ Source: Tsay, Kronqvist, Thebelt and Misener, "Partition-based formulations for
 mixed-integer optimization of trained ReLU neural networks", NeurIPS 2021.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from pyomo.common.config import ConfigValue, In, document_class_CONFIG
 from pyomo.common.dependencies import numpy as np
 from pyomo.core.base import TransformationFactory, value
@@ -35,6 +39,12 @@ from pyomo_relu.transform.declaration import CLIPPED, Adds
 from pyomo_relu.transform.parts.given_m import tightened_by_given_m
 from pyomo_relu.transform.parts.partition_split import SourceTerms, split_terms
 from pyomo_relu.transform.parts.row_builder import bounded
+
+if TYPE_CHECKING:
+    from pyomo.common.config import ConfigDict
+
+    from pyomo_relu.block.encoding import Encoding
+
 
 # sums of part bounds this much looser than the bounds on v are looser by rounding only
 _ROUNDING = 1e-9
@@ -126,7 +136,9 @@ class Partition(NetworkFormulation):
     )
     SOURCE = "Tsay et al. 2021"
     USE = 'wide layers, 2 to 4 parts; P = 1 is big-M, `"hull"` the convex hull'
-    CONFIG = _declare_partition(declare(NetworkFormulation.CONFIG(), "bigM"))
+    CONFIG: ConfigDict = _declare_partition(
+        declare(NetworkFormulation.CONFIG(), "bigM")
+    )
     HANDLES_CEILINGS = True
     RECORD = PartitionEncoding
 

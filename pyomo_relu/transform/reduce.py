@@ -24,7 +24,10 @@ Sources: Serra, Kumar and Ramalingam, "Lossless compression of deep neural netwo
 CPAIOR 2020; Plate et al., arXiv 2502.03016, eq. (5).
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pyomo.common.collections import ComponentMap
 from pyomo.common.config import Bool, ConfigValue, document_class_CONFIG
@@ -52,6 +55,12 @@ from pyomo_relu.transform.parts.chained import outputs_bounded
 from pyomo_relu.transform.parts.given_m import tightened_by_given_m
 from pyomo_relu.transform.parts.plan import Plan
 from pyomo_relu.transform.parts.row_builder import RowView
+
+if TYPE_CHECKING:
+    from pyomo.common.config import ConfigDict
+    from pyomo.core.base.component import ComponentData
+    from pyomo.core.base.constraint import ConstraintData
+    from pyomo.core.base.var import VarData
 
 
 def _declare_reduce(config):
@@ -156,7 +165,7 @@ class Reduce(NetworkFormulation):
         "many stable or duplicate neurons, which are folded, merged and dropped "
         "exactly; `drop_minimised=True`"
     )
-    CONFIG = _declare_reduce(declare(NetworkFormulation.CONFIG(), "bigM"))
+    CONFIG: ConfigDict = _declare_reduce(declare(NetworkFormulation.CONFIG(), "bigM"))
     HANDLES_CEILINGS = True
 
     def _prepare(self, model, blocks, plan):
@@ -202,7 +211,9 @@ class Reduce(NetworkFormulation):
 
     # -- look-ups ------------------------------------------------------------------
 
-    def get_representative(self, src_constraint):
+    def get_representative(
+        self, src_constraint: ConstraintData
+    ) -> tuple[ConstraintData, float]:
         """The activation row whose neuron stands for another's, and the factor.
 
         Returns
@@ -215,12 +226,14 @@ class Reduce(NetworkFormulation):
         k, i, factor = merged.get(key, (*key, 1.0))
         return encoding.block.activation[k, i], factor
 
-    def get_transformed_constraints(self, src_constraint):
+    def get_transformed_constraints(
+        self, src_constraint: ConstraintData
+    ) -> list[ComponentData]:
         """The rows of the neuron, or of the one that it was merged into."""
         row, _ = self.get_representative(src_constraint)
         return super().get_transformed_constraints(row)
 
-    def get_indicator_var(self, src_constraint):
+    def get_indicator_var(self, src_constraint: ConstraintData) -> VarData | None:
         """The neuron's indicator, or None if it has none.
 
         A neuron merged with a positive factor has the other's; with a negative factor

@@ -21,6 +21,8 @@ encodings that were made again are void.  ``apply_to`` returns a ComponentMap fr
 block that was affected to the reason; ``create_using`` refreshes a clone.
 """
 
+from __future__ import annotations
+
 import logging
 
 from pyomo.common.collections import ComponentMap, ComponentSet
@@ -57,7 +59,7 @@ class Refresh(Transformation):
     """Apply again what is in force; see the module's docstring."""
 
     NAME = "relu.refresh"
-    CONFIG = declare(ConfigDict("relu.refresh"), "targets", "reverse")
+    CONFIG: ConfigDict = declare(ConfigDict("relu.refresh"), "targets", "reverse")
 
     def _apply_to(self, model, **kwds):
         config = read_options(self.NAME, self.CONFIG, kwds)

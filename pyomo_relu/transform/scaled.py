@@ -30,8 +30,10 @@ Sources: Plate et al., "An analysis of optimization problems involving ReLU neur
 networks" (2025), eqs. 10 and 12 (``l1``); Nagel et al. (2019) for ``max``.
 """
 
+from __future__ import annotations
+
 import math
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pyomo.common.config import Bool, ConfigValue, In, document_class_CONFIG
 from pyomo.common.dependencies import numpy as np
@@ -58,6 +60,13 @@ from pyomo_relu.transform.parts.row_builder import (
     linear_row,
 )
 
+if TYPE_CHECKING:
+    from pyomo.common.config import ConfigDict
+
+    from pyomo_relu.block.block import ReLUNetworkBlockData
+    from pyomo_relu.common.types import FloatArray
+
+
 # bounds in other units are moved outward by this much where the product is not exact
 _RELATIVE = 4.0 * 2.0**-52
 
@@ -69,7 +78,7 @@ class CoefficientRange(NamedTuple):
     largest: float
 
     @property
-    def ratio(self):
+    def ratio(self) -> float:
         """How many times the largest is the smallest."""
         return self.largest / self.smallest
 
@@ -169,7 +178,7 @@ class Scaled(NetworkFormulation):
         "weights or bounds over many orders of magnitude; changes numerics, not "
         "the relaxation"
     )
-    CONFIG = _declare_scaling(declare(NetworkFormulation.CONFIG(), "bigM"))
+    CONFIG: ConfigDict = _declare_scaling(declare(NetworkFormulation.CONFIG(), "bigM"))
     HANDLES_CEILINGS = True
 
     def _bounds(self, block, plan):
@@ -189,8 +198,11 @@ class Scaled(NetworkFormulation):
         encode_big_m(rows, k, i)
 
     def _factors(self, rows, config):
+        from pyomo_relu.common.powers import power_of_two
+        from pyomo_relu.network.rescale import LARGEST_FACTOR, neurons_that_matter
+
         network, bounds = rows.network, rows.bounds
-        most = network_.LARGEST_FACTOR
+        most = LARGEST_FACTOR
         if config.factors is not None:
             what = f"{self.NAME}: factors"
             factors = per_neuron_values(config.factors, network, what, 1.0)
@@ -204,7 +216,7 @@ class Scaled(NetworkFormulation):
             np.maximum(-low, high)
             for low, high in zip(bounds.lower, bounds.upper, strict=True)
         ]
-        matters = network_.neurons_that_matter(network, reach)
+        matters = neurons_that_matter(network, reach)
         if config.criterion == "unit":
             tops = [bounds.post_bounds(k)[1] for k in range(len(bounds.upper) - 1)]
             wanted = [
@@ -223,18 +235,20 @@ class Scaled(NetworkFormulation):
             factors = [s**power for s in wanted]
             if config.rounding:
                 down = False if config.criterion == "unit" else None
-                factors = network_.power_of_two(factors, up=down)
+                factors = power_of_two(factors, up=down)
             if _coefficients(_scaled_bounds(bounds, factors)).ratio <= limit:
                 break
         return factors
 
     # -- look-ups ------------------------------------------------------------------
 
-    def get_factors(self, block):
+    def get_factors(self, block: ReLUNetworkBlockData) -> list[FloatArray]:
         """The factors of a block's neurons: one array per activation layer."""
         return [s.copy() for s in _own_encoding(block).factors]
 
-    def get_coefficient_ranges(self, block):
+    def get_coefficient_ranges(
+        self, block: ReLUNetworkBlockData
+    ) -> dict[str, CoefficientRange]:
         """Coefficients of a block's rows with and without scaling.
 
         Parameters

@@ -13,6 +13,10 @@ Source: Turner et al., "PySCIPOpt-ML: embedding trained machine learning models 
 mixed-integer programs" (2023).
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from pyomo.common.config import document_class_CONFIG
 from pyomo.core.base import SOSConstraint, TransformationFactory
 
@@ -30,6 +34,10 @@ class SetEncoding(PairEncoding):
         """Names what the count of binaries and rows leaves out."""
         sets = self.reformulation.component("sets")
         return f", {counted(0 if sets is None else len(sets), 'SOS1 set')}"
+
+
+if TYPE_CHECKING:
+    from pyomo.common.config import ConfigDict
 
 
 @TransformationFactory.register(
@@ -58,7 +66,7 @@ class Sos1(PairFormulation):
     USE = "Gurobi, SCIP with loose bounds; HiGHS has no sets and is refused"
     ACTIVATION_ROWS = ("rows", "sets")
     RECORD = SetEncoding
-    CONFIG = PairFormulation.CONFIG()
+    CONFIG: ConfigDict = PairFormulation.CONFIG()
 
     def _enforce(self, rows, pairs):
         if not pairs:

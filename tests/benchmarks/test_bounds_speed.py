@@ -11,8 +11,9 @@ import time
 import numpy as np
 import pytest
 
-from pyomo_relu.bounds import interval_batch, interval_bounds
+from pyomo_relu.bounds import interval_bounds
 from pyomo_relu.bounds.crown.crown import crown_batch, crown_bounds
+from pyomo_relu.bounds.crown.interval import interval_batch
 from pyomo_relu.bounds.crown.splitting import split_bounds
 from tests.random_networks import random_network
 

@@ -5,11 +5,14 @@ import pytest
 from scipy import sparse
 
 from pyomo_relu import Network
-from pyomo_relu.bounds import CellPartition, LinearModel, affine_pieces, interval_bounds
+from pyomo_relu.bounds import interval_bounds
+from pyomo_relu.bounds.cells.partition import CellPartition
+from pyomo_relu.bounds.cells.pieces import affine_pieces
 from pyomo_relu.bounds.cells.refinement import CellRefinement
 from pyomo_relu.bounds.cells.relaxation import CellRelaxation
 from pyomo_relu.errors import BoundsError, InfeasibleError
 from pyomo_relu.linear.embedded import EmbeddedModel, EmbeddedNetwork
+from pyomo_relu.linear.model import LinearModel
 from pyomo_relu.network.pieces import breakpoints
 from tests.networks import chain, residual
 

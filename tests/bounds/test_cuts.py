@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from pyomo_relu.bounds import CutRounds, LinearModel, crown_bounds
-from pyomo_relu.bounds.relaxation.cuts import NeuronCuts
+from pyomo_relu.bounds import crown_bounds
+from pyomo_relu.bounds.relaxation.cuts import CutRounds, NeuronCuts
 from pyomo_relu.bounds.relaxation.network import NetworkColumns
+from pyomo_relu.linear.model import LinearModel
 from tests.networks import chain, residual
 from tests.random_networks import random_network
 

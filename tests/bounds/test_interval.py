@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyomo_relu.bounds import interval_batch, interval_bounds
+from pyomo_relu.bounds import interval_bounds
+from pyomo_relu.bounds.crown.interval import interval_batch
 from pyomo_relu.errors import BoundsError
 from pyomo_relu.linear.rounding import gamma, slack
 from pyomo_relu.network import INPUT, Layer, Network, Source

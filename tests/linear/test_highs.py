@@ -24,7 +24,7 @@ def users_run(threads):
     return highs.run() == highspy.HighsStatus.kOk
 
 def lp():
-    from pyomo_relu.bounds import LinearModel
+    from pyomo_relu.linear.model import LinearModel
     from pyomo_relu.linear.sessions.choice import open_session
     A = sparse.csr_array([[1.0, 1.0], [1.0, -1.0]])
     model = LinearModel(A, [0.5, -1], [1.5, 1], [0, 0], [1, 1], [True, False])
@@ -34,7 +34,7 @@ def lp():
             assert answer.status == "optimal", answer
 
 def infeasible_lp():
-    from pyomo_relu.bounds import LinearModel
+    from pyomo_relu.linear.model import LinearModel
     from pyomo_relu.linear.certificate import Certifier
     from pyomo_relu.linear.sessions.choice import open_session
     A = sparse.csr_array([[1.0, 1.0], [1.0, 1.0]])

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from pyomo_relu.bounds import LinearModel
 from pyomo_relu.linear.certificate import Certifier
+from pyomo_relu.linear.model import LinearModel
 from pyomo_relu.linear.sessions.choice import open_session
 from pyomo_relu.linear.unit_range import UnitRange, objective_size
 from tests.linear.test_certificate import random_model

@@ -6,8 +6,10 @@ import pytest
 from scipy import sparse
 
 from pyomo_relu import ReLUNetworkBlock
-from pyomo_relu.bounds import EmbeddedNetwork, LinearModel, infeasible_subset
+from pyomo_relu.bounds.infeasibility import infeasible_subset
+from pyomo_relu.bounds.relaxation.model import EmbeddedNetwork
 from pyomo_relu.errors import InfeasibleError
+from pyomo_relu.linear.model import LinearModel
 from pyomo_relu.search import find_point
 from tests.networks import chain
 from tests.truth import solve

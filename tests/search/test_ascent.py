@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyomo_relu import Network
-from pyomo_relu.search import minimise_over_box, value_and_gradient
+from pyomo_relu.search import minimise_over_box
+from pyomo_relu.search.ascent import value_and_gradient
 from tests.networks import chain, residual, two_two_one
 from tests.random_networks import networks
 from tests.truth import optimise

@@ -9,8 +9,8 @@ from pyomo_relu.errors import ModelError
 from pyomo_relu.linear.embedded import FEASIBILITY
 from pyomo_relu.model.surrounding import read_surrounding
 from pyomo_relu.network.pieces import region_rows
-from pyomo_relu.search import polish
 from pyomo_relu.search.ascent import box_model
+from pyomo_relu.search.points import polish
 from pyomo_relu.search.walk import solve_region, walk
 from tests.networks import chain
 from tests.random_networks import networks

@@ -5,12 +5,12 @@ import pyomo.environ as pyo
 import pytest
 from scipy import sparse
 
-from pyomo_relu.bounds import LinearModel
 from pyomo_relu.branch.branch import BranchOptions, branch
 from pyomo_relu.branch.joint import build_problem
 from pyomo_relu.branch.read import read_model
 from pyomo_relu.linear.box_rows import BoxRows, RowPattern
 from pyomo_relu.linear.embedded import FEASIBILITY, EmbeddedModel, EmbeddedNetwork
+from pyomo_relu.linear.model import LinearModel
 from pyomo_relu.network import Network
 from pyomo_relu.network.scaling import scaled_layers
 from pyomo_relu.search.ascent import box_model

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from pyomo.common.log import LoggingIntercept
 
 from pyomo_relu import Network
-from pyomo_relu.bounds import (
+from pyomo_relu.bounds import interval_bounds
+from pyomo_relu.bounds.clipping import (
     clipped_bounds,
     difference_network,
-    interval_bounds,
     output_movement,
 )
 from pyomo_relu.errors import TransformationError

@@ -7,7 +7,8 @@ import pyomo.environ as pyo
 import pytest
 
 from pyomo_relu import ReLUNetworkBlock
-from pyomo_relu.bounds import crown_bounds, interval_bounds, largest_leak
+from pyomo_relu.bounds import crown_bounds, interval_bounds
+from pyomo_relu.bounds.resolution import largest_leak
 from pyomo_relu.errors import ReLUError, TransformationError
 from pyomo_relu.network import Network
 from tests.networks import chain

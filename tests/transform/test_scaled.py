@@ -8,13 +8,8 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from pyomo_relu.errors import NetworkError, TransformationError
-from pyomo_relu.network import (
-    l1_factors,
-    l1_norm,
-    max_factors,
-    power_of_two,
-    rescale_network,
-)
+from pyomo_relu.network import l1_factors, max_factors, rescale_network
+from pyomo_relu.network.rescale import l1_norm, power_of_two
 from tests.networks import chain, residual
 from tests.random_networks import networks, random_network
 from tests.transform.battery import box_model, lp_bound, samples, snapshot

@@ -8,7 +8,8 @@ import pytest
 
 from pyomo_relu.bounds import crown_bounds, interval_bounds
 from pyomo_relu.errors import TransformationError
-from pyomo_relu.network import LARGEST_FACTOR, Network, neurons_that_matter
+from pyomo_relu.network import Network
+from pyomo_relu.network.rescale import LARGEST_FACTOR, neurons_that_matter
 from tests.networks import chain
 from tests.transform.battery import box_model, snapshot
 

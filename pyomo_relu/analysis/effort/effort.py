@@ -5,10 +5,14 @@ model building in the timed part), and what the solver did is read back: nodes, 
 Gurobi's work units, bounds at the root.
 """
 
+from __future__ import annotations
+
 import math
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from pyomo_relu.analysis.effort.solvers import (
     RAW_SOLVERS,
@@ -26,6 +30,10 @@ from pyomo_relu.common.arguments import (
 )
 from pyomo_relu.common.table import format_table
 from pyomo_relu.errors import ModelError, SolverError
+
+if TYPE_CHECKING:
+    from pyomo.core.base.block import BlockData
+
 
 OPTIMAL, TIME_LIMIT, WORK_LIMIT = "optimal", "time limit", "work limit"
 INFEASIBLE, UNBOUNDED = "infeasible", "unbounded"
@@ -80,7 +88,7 @@ class Effort:
     work: float | None
     solve_seconds: float
     solve_cpu_seconds: float
-    preprocessing: dict = field(default_factory=dict)
+    preprocessing: dict[str, float] = field(default_factory=dict)
     preprocessing_cpu_seconds: float = 0.0
     n_variables: int = 0
     n_binaries: int = 0
@@ -88,36 +96,36 @@ class Effort:
     n_nonzeros: int = 0
 
     @property
-    def optimal(self):
+    def optimal(self) -> bool:
         """True if the solver proved its incumbent optimal within its gap."""
         return self.status == OPTIMAL
 
     @property
-    def preprocessing_seconds(self):
+    def preprocessing_seconds(self) -> float:
         """Wall seconds of all transformations together."""
         return float(sum(self.preprocessing.values()))
 
     @property
-    def total_seconds(self):
+    def total_seconds(self) -> float:
         """Preprocessing and solve."""
         return self.preprocessing_seconds + self.solve_seconds
 
     @property
-    def gap(self):
+    def gap(self) -> float | None:
         """``|objective - dual_bound| / |objective|`` at the end."""
         return _relative_gap(self.objective, self.dual_bound)
 
     @property
-    def relaxation_gap(self):
+    def relaxation_gap(self) -> float | None:
         """The same for the linear relaxation: how tight the encoding is."""
         return _relative_gap(self.objective, self.relaxation_bound)
 
     @property
-    def root_gap(self):
+    def root_gap(self) -> float | None:
         """The same for the root node."""
         return _relative_gap(self.objective, self.root_bound)
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Plain figures, the derived ones included."""
         derived = (
             "preprocessing_seconds",
@@ -129,7 +137,7 @@ class Effort:
         figures = {name: getattr(self, name) for name in derived}
         return {**vars(self), "preprocessing": dict(self.preprocessing), **figures}
 
-    def __str__(self):
+    def __str__(self) -> str:
         rows = [[k.replace("_", " "), v] for k, v in self.to_dict().items()]
         rows = [[k, v] for k, v in rows if not isinstance(v, dict)]
         return format_table(["effort", "value"], rows)
@@ -152,17 +160,17 @@ def _relative_gap(objective, bound):
     relaxation=flag,
 )
 def measure_effort(
-    model,
-    transformations=(),
-    solver="highs",
+    model: BlockData,
+    transformations: Sequence[str | tuple[str, Mapping[str, Any]]] = (),
+    solver: str = "highs",
     *,
-    time_limit=None,
-    work_limit=None,
-    mip_gap=1e-4,
-    seed=0,
-    threads=1,
-    relaxation=True,
-):
+    time_limit: float | None = None,
+    work_limit: float | None = None,
+    mip_gap: float = 1e-4,
+    seed: int = 0,
+    threads: int = 1,
+    relaxation: bool = True,
+) -> Effort:
     """Apply transformations to a model, solve it, and say what both took.
 
     The model is changed: it stays transformed, and its Vars hold the best point found.

@@ -92,7 +92,7 @@ def run_through_pyomo(model, solver, options):
     }.get(condition, str(condition))
     (objective,) = model.component_data_objects(Objective, active=True)
     value_found = None
-    if len(results.solution) or getattr(results, "_solution_loader", None):
+    if len(results.solution):
         model.solutions.load_from(results)
         value_found = value(objective)
     ends = results.problem.lower_bound, results.problem.upper_bound

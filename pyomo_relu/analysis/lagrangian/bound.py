@@ -23,7 +23,12 @@ Source: Wang, Lozano, Cardonha, Bergman, "Optimizing over an ensemble of trained
 networks", INFORMS Journal on Computing 35 (2023), for the Lagrangian relaxation.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -44,6 +49,12 @@ from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.common.executor import run_tasks
 from pyomo_relu.common.table import format_table
 from pyomo_relu.errors import BoundsError, InfeasibleError, SolverError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from pyomo_relu.bounds.neuron_bounds import NeuronBounds
+    from pyomo_relu.common.types import FloatArray, Matrix, NetworksOrBlocks
 
 
 @dataclass(frozen=True)
@@ -69,25 +80,25 @@ class LagrangianBound:
 
     bound: float
     value: float
-    point: np.ndarray
-    multipliers: np.ndarray = field(repr=False)
-    bounds: tuple = field(repr=False)
+    point: FloatArray | None
+    multipliers: FloatArray = field(repr=False)
+    bounds: tuple[float, ...] = field(repr=False)
     unfinished: int
     seconds: float
 
     @property
-    def gap(self):
+    def gap(self) -> float:
         """``value - bound``: how much better than ``point`` anything can be."""
         return self.value - self.bound
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Plain numbers and lists."""
         figures = {**vars(self), "gap": self.gap, "iterations": len(self.bounds)}
         figures["multipliers"] = self.multipliers.tolist()
         figures["point"] = None if self.point is None else self.point.tolist()
         return {**figures, "bounds": list(self.bounds)}
 
-    def __str__(self):
+    def __str__(self) -> str:
         names = ("bound", "value", "gap", "unfinished", "seconds")
         rows = [[name, getattr(self, name)] for name in names]
         return format_table(
@@ -107,21 +118,21 @@ class LagrangianBound:
     executor=optional(an_executor),
 )
 def lagrangian_bound(
-    networks,
-    lower=None,
-    upper=None,
-    weights=None,
+    networks: NetworksOrBlocks,
+    lower: ArrayLike | None = None,
+    upper: ArrayLike | None = None,
+    weights: Sequence[ArrayLike] | None = None,
     *,
-    neuron_bounds=None,
-    rows=None,
-    iterations=30,
-    tolerance=1e-4,
-    multipliers=None,
-    solver=None,
-    solve_limit=None,
-    time_limit=None,
-    executor=None,
-):
+    neuron_bounds: Sequence[NeuronBounds] | None = None,
+    rows: tuple[ArrayLike | Matrix, ArrayLike, ArrayLike] | None = None,
+    iterations: int = 30,
+    tolerance: float = 1e-4,
+    multipliers: ArrayLike | None = None,
+    solver: str | None = None,
+    solve_limit: float | None = None,
+    time_limit: float | None = None,
+    executor: Executor | None = None,
+) -> LagrangianBound:
     """Bound the minimum of a weighted sum of networks over shared inputs.
 
     To maximise, pass negative weights; bound and value change sign.

@@ -4,14 +4,23 @@ What the counting methods share; no counting in here.  Points are given by the *
 inputs u (those with lower < upper): x = E u + e.  All maps are affine in u.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import sparse
 
 from pyomo_relu.errors import BoundsError, NetworkError
 from pyomo_relu.network.pieces import post_map, pre_map
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from pyomo_relu.common.types import FloatArray
+
 
 #: Rounding errors of a pre-activation stay below this multiple of its magnitude.
 RELATIVE_TOLERANCE = 1e-12
@@ -35,11 +44,11 @@ class Region:
         the method does not compute them.
     """
 
-    pattern: tuple
-    weights: np.ndarray = field(repr=False)
-    offset: np.ndarray = field(repr=False)
-    point: np.ndarray
-    vertices: np.ndarray | None = field(repr=False, default=None)
+    pattern: tuple[NDArray[np.int8], ...]
+    weights: FloatArray = field(repr=False)
+    offset: FloatArray = field(repr=False)
+    point: FloatArray
+    vertices: FloatArray | None = field(repr=False, default=None)
 
 
 class Box:

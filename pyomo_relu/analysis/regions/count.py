@@ -8,13 +8,17 @@ sees).  All counts are of activation regions, as in the literature on formulatio
 affine functions and of maximal connected pieces that share one.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
 from pyomo_relu.analysis.arguments import box_of, network_of, record_of
 from pyomo_relu.analysis.regions import plane, search
 from pyomo_relu.analysis.regions.cells import (
     Box,
     Maps,
+    Region,
     check_limit,
     connected_pieces,
     distinct_maps,
@@ -27,6 +31,12 @@ from pyomo_relu.common.arguments import checked, flag, optional, real, whole
 from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.common.table import format_table
 from pyomo_relu.errors import NetworkError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from pyomo_relu.common.types import BoundsOrBlock, NetworkOrBlock
+
 
 METHODS = ("auto", "geometry", "lp", "sampling")
 
@@ -63,9 +73,9 @@ class RegionCount:
     n_pieces: int | None
     n_unstable: int
     seconds: float
-    regions: tuple = field(repr=False, default=())
+    regions: tuple[Region, ...] = field(repr=False, default=())
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """All figures, without the regions."""
         return {
             name: getattr(self, name)
@@ -73,7 +83,7 @@ class RegionCount:
             if name != "regions"
         }
 
-    def __str__(self):
+    def __str__(self) -> str:
         rows = [[name.replace("_", " "), v] for name, v in self.to_dict().items()]
         return format_table(["linear regions", "value"], rows)
 
@@ -88,17 +98,17 @@ class RegionCount:
     seed=whole,
 )
 def count_regions(
-    network,
-    lower=None,
-    upper=None,
-    bounds=None,
-    method="auto",
-    max_regions=100_000,
-    time_limit=None,
-    n_samples=100_000,
-    rational=False,
-    seed=0,
-):
+    network: NetworkOrBlock,
+    lower: ArrayLike | None = None,
+    upper: ArrayLike | None = None,
+    bounds: BoundsOrBlock | None = None,
+    method: Literal["auto", "geometry", "lp", "sampling"] = "auto",
+    max_regions: float = 100_000,
+    time_limit: float | None = None,
+    n_samples: int = 100_000,
+    rational: bool = False,
+    seed: int = 0,
+) -> RegionCount:
     """Count the linear regions of ``network`` in the box ``lower <= x <= upper``.
 
     Parameters

@@ -1,6 +1,9 @@
 """CROWN bounds layer by layer, always intersected."""
 
+from __future__ import annotations
+
 from numbers import Integral
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,12 +17,24 @@ from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import BoundsError, NetworkError
 from pyomo_relu.network.layer import INPUT
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from pyomo_relu.network.network import Network
+
+
 #: Relative to its width, how much tighter a range must be to count as tighter.
 _VISIBLE = 1e-9
 
 
 @checked(BoundsError, alpha_steps=whole)
-def crown_bounds(network, lower, upper, start=None, alpha_steps=0):
+def crown_bounds(
+    network: Network,
+    lower: ArrayLike,
+    upper: ArrayLike,
+    start: NeuronBounds | None = None,
+    alpha_steps: int = 0,
+) -> NeuronBounds:
     """Pre-activation bounds by backward linear bounding (CROWN).
 
     Each layer's pre-activations are bounded by linear functions of the inputs, found by

@@ -1,11 +1,22 @@
 """Interval arithmetic through a network."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from pyomo_relu.bounds.boxes import check_box, check_boxes
 from pyomo_relu.bounds.crown.affine import TensorRanges, affine_maps
 from pyomo_relu.bounds.neuron_bounds import NeuronBounds
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
-def interval_bounds(network, lower, upper):
+    from pyomo_relu.network.network import Network
+
+
+def interval_bounds(
+    network: Network, lower: ArrayLike, upper: ArrayLike
+) -> NeuronBounds:
     """Pre-activation bounds by interval arithmetic (IA).
 
     Layer by layer ``U = W+ hi + W- lo + b`` and ``L = W+ lo + W- hi + b``, with

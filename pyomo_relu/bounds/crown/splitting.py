@@ -1,8 +1,10 @@
 """Input splitting: bounds over cells of the input box; each cell's bounds are CROWN's."""
 
+from __future__ import annotations
+
 import itertools
 from numbers import Real
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
@@ -14,6 +16,13 @@ from pyomo_relu.common.arguments import checked, optional, seconds
 from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.errors import BoundsError
 from pyomo_relu.linear.rounding import NEGLIGIBLE
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from pyomo_relu.common.types import FloatArray
+    from pyomo_relu.network.network import Network
+
 
 #: Multiply-adds of one round; a round bounds its cells in one batch.
 _ROUND = 2e8
@@ -36,10 +45,10 @@ class Cells(NamedTuple):
         last.
     """
 
-    lower: np.ndarray
-    upper: np.ndarray
-    lowers: list
-    uppers: list
+    lower: FloatArray
+    upper: FloatArray
+    lowers: list[FloatArray]
+    uppers: list[FloatArray]
 
 
 class SplitResult(NamedTuple):
@@ -58,23 +67,23 @@ class SplitResult(NamedTuple):
 
     bounds: NeuronBounds
     cells: Cells
-    attained_lower: list
-    attained_upper: list
+    attained_lower: list[FloatArray]
+    attained_upper: list[FloatArray]
     stopped: str
 
 
 @checked(BoundsError, time_limit=optional(seconds))
 def split_bounds(
-    network,
-    lower,
-    upper,
+    network: Network,
+    lower: ArrayLike,
+    upper: ArrayLike,
     *,
-    max_cells=4096,
-    time_limit=None,
-    start=None,
-    neurons="all",
-    tolerance=0.02,
-):
+    max_cells: int = 4096,
+    time_limit: float | None = None,
+    start: NeuronBounds | None = None,
+    neurons: Literal["all", "unstable", "outputs"] = "all",
+    tolerance: float = 0.02,
+) -> SplitResult:
     """Bounds by branching the input box into cells.
 
     A neuron's bound over the box is the worst of its bounds over the cells, so only the

@@ -6,12 +6,16 @@ Plate et al. 2025, eq. 8).  The models and solvers behind it are in ``relaxation
 ``session`` and ``obbt_chunk``.
 """
 
+from __future__ import annotations
+
 import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pyomo_relu.bounds.neuron_bounds import NeuronBounds
-from pyomo_relu.bounds.obbt.options import DEFAULT
+from pyomo_relu.bounds.obbt.options import DEFAULT, TighteningOptions
 from pyomo_relu.bounds.obbt.run import OBBTRun, Targets
 from pyomo_relu.bounds.relaxation.network import affine_costs, relax_layer
 from pyomo_relu.bounds.statistics import (
@@ -22,13 +26,41 @@ from pyomo_relu.bounds.statistics import (
     LayerStatistics,
     TighteningStatistics,
 )
+from pyomo_relu.common.arguments import (
+    a_network,
+    bounds_record,
+    checked,
+    each,
+    numbers,
+    optional,
+    seconds,
+)
 from pyomo_relu.errors import BoundsError, InfeasibleError
 from pyomo_relu.linear.certificate import Certifier, evaluation_errors
 from pyomo_relu.linear.rounding import NEGLIGIBLE, rounding
 from pyomo_relu.network.gradients import backpropagated
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
-def lp_obbt(network, bounds, options=DEFAULT, *, neurons=None, time_limit=None):
+    from pyomo_relu.network.network import Network
+
+
+@checked(
+    BoundsError,
+    network=a_network,
+    bounds=bounds_record,
+    neurons=optional(each(numbers)),
+    time_limit=optional(seconds),
+)
+def lp_obbt(
+    network: Network,
+    bounds: NeuronBounds,
+    options: TighteningOptions = DEFAULT,
+    *,
+    neurons: Sequence[ArrayLike] | None = None,
+    time_limit: float | None = None,
+) -> tuple[NeuronBounds, TighteningStatistics]:
     """Tighten bounds by LPs over the layer-wise triangle relaxation.
 
     Every bound is proven from the row duals (``certificate``); what a solver claims is

@@ -5,7 +5,11 @@ is tighter than the LP relaxation of all of them often enough (Zhao et al. 2024,
 2401.05280).
 """
 
+from __future__ import annotations
+
 import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,16 +23,47 @@ from pyomo_relu.bounds.obbt.layerwise import (
     neuron_masks,
     replace_layer,
 )
-from pyomo_relu.bounds.obbt.options import DEFAULT
+from pyomo_relu.bounds.obbt.options import DEFAULT, TighteningOptions
 from pyomo_relu.bounds.obbt.run import OBBTRun
 from pyomo_relu.bounds.relaxation.network import affine_costs, relax_window
 from pyomo_relu.bounds.statistics import TighteningStatistics
+from pyomo_relu.common.arguments import (
+    a_network,
+    bounds_record,
+    checked,
+    each,
+    numbers,
+    optional,
+    seconds,
+)
+from pyomo_relu.errors import BoundsError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from pyomo_relu.bounds.neuron_bounds import NeuronBounds
+    from pyomo_relu.network.network import Network
+
 
 #: Points at which the network is evaluated to catch wrong claims of a solver.
 _SAMPLES = 2000
 
 
-def milp_obbt(network, bounds, options=DEFAULT, *, neurons=None, time_limit=None):
+@checked(
+    BoundsError,
+    network=a_network,
+    bounds=bounds_record,
+    neurons=optional(each(numbers)),
+    time_limit=optional(seconds),
+)
+def milp_obbt(
+    network: Network,
+    bounds: NeuronBounds,
+    options: TighteningOptions = DEFAULT,
+    *,
+    neurons: Sequence[ArrayLike] | None = None,
+    time_limit: float | None = None,
+) -> tuple[NeuronBounds, TighteningStatistics]:
     """Tighten bounds by MILPs in which the last ``options.window`` layers are exact.
 
     The bound is the solver's dual bound, padded outward by ``milp_chunk.PADDING``

@@ -49,7 +49,7 @@ class Budget:
     nodes: float = 2**17
     seconds: float = 15.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
             try:

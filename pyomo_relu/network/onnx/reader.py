@@ -1,7 +1,13 @@
 """Reading a trained network from an ONNX file: the entry point ``load_onnx``."""
 
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
 from pyomo_relu.errors import NetworkError, ReLUError
-from pyomo_relu.network.onnx.budget import spending
+from pyomo_relu.network.onnx.budget import Budget, spending
 from pyomo_relu.network.onnx.file import open_model
 from pyomo_relu.network.onnx.graph import GraphReader
 from pyomo_relu.network.onnx.operators import (  # noqa: F401  (each enters its operators)
@@ -17,10 +23,23 @@ from pyomo_relu.network.onnx.operators import (  # noqa: F401  (each enters its 
 from pyomo_relu.network.onnx.registry import register_operator
 from pyomo_relu.network.onnx.verification import verify
 
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+    from pyomo_relu.network.network import Network
+
+
 __all__ = ["load_onnx", "register_operator"]
 
 
-def load_onnx(source, *, output=None, input_shapes=None, check=True, budget=None):
+def load_onnx(
+    source: str | os.PathLike[str] | bytes | ModelProto,
+    *,
+    output: str | Sequence[str] | None = None,
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
+    check: bool = True,
+    budget: Budget | None = None,
+) -> Network:
     """Read a piecewise-linear network from an ONNX model.
 
     The graph is walked once.  Tensors that do not depend on the inputs are folded to

@@ -1,6 +1,10 @@
 """The table of operators: which function reads which ONNX operator."""
 
+from __future__ import annotations
+
 import itertools
+from collections.abc import Callable
+from typing import Any
 
 from pyomo_relu.errors import NetworkError
 
@@ -22,7 +26,9 @@ def operator(*names, domain=""):
     return enter
 
 
-def register_operator(op_type, function, domain=""):
+def register_operator(
+    op_type: str, function: Callable[..., Any] | None, domain: str = ""
+) -> Callable[..., Any] | None:
     """Teach the reader a further ONNX operator, or replace a known one.
 
     Parameters
@@ -30,8 +36,9 @@ def register_operator(op_type, function, domain=""):
     op_type : str
         Name of the operator, as in the node's ``op_type``.
     function : callable or None
-        None withdraws the operator from the table.  Otherwise called as ``function(operation, *inputs)`` for each node with at least one
-        input that depends on the network's inputs.  An input is an ``AffineTensor``
+        None withdraws the operator from the table.  Otherwise called as
+        ``function(operation, *inputs)`` for each node with at least one input that
+        depends on the network's inputs.  An input is an ``AffineTensor``
         (affine in what was computed so far; it adds, subtracts and takes constant
         factors as numpy arrays do, and has ``shape``, ``reshape``, ``select`` and
         ``map``), or a numpy array if it is constant, or None if it is left out.

@@ -4,7 +4,6 @@ from pyomo.common.dependencies import numpy as np
 from pyomo.core.base import Constraint
 from pyomo.core.base.set_types import Binary
 
-from pyomo_relu import bounds as bounds_
 from pyomo_relu.block.encoding import Encoding
 from pyomo_relu.common.powers import power_of_two
 from pyomo_relu.common.wording import counted
@@ -154,11 +153,13 @@ class _CellRows:
                 within[c, j] = linear_row([1.0, -1.0], pair, upper=0.0)
 
     def _outputs(self):
+        from pyomo_relu.bounds.cells.relaxation import output_terms
+
         output_rows = self.rows.new_rows("output_rows")
         inner = [var for row in self.inner for var in row]
         lines = [
             (self.units.of_outputs(base), step / self.units.output_factor[:, None])
-            for base, step in bounds_.output_terms(self.partition)
+            for base, step in output_terms(self.partition)
         ]
         for o, y in enumerate(self.columns.pre[-1]):
             variables = [y, *self.cells, *inner]

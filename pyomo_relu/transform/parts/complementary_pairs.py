@@ -14,12 +14,22 @@ c < U, the lower one ``(x - L') (U - L') >= (c - L') (v - L')``, L' = max(L, 0):
 the LP relaxation is that of ``relu.bigm``.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from pyomo_relu.block.encoding import Encoding
 from pyomo_relu.model.options import declare
 from pyomo_relu.transform.base import NetworkFormulation, check_encoded
 from pyomo_relu.transform.parts.given_m import tightened_by_given_m
 from pyomo_relu.transform.parts.row_builder import bounded
 from pyomo_relu.transform.parts.solver_paths import check_path
+
+if TYPE_CHECKING:
+    from pyomo.common.config import ConfigDict
+
+    from pyomo_relu.block.encoding import Encoding
+
 
 ZERO, CEILING = "zero", "ceiling"
 
@@ -46,7 +56,7 @@ class PairEncoding(Encoding):
 class PairFormulation(NetworkFormulation):
     """Base of formulations that enforce pairs; they define ``_enforce``."""
 
-    CONFIG = declare(
+    CONFIG: ConfigDict = declare(
         declare(NetworkFormulation.CONFIG(), "bigM"),
         "solver",
         doc="""

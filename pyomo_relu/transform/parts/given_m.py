@@ -107,8 +107,10 @@ def _as_pair(row, value):
 
 def _prove(block, bounds, lower, upper, given):
     """Raise unless every given value that is tighter than computed is proven."""
+    from pyomo_relu.bounds.refute import attained_range
+
     claims = {(k, i): (lower[k][i], upper[k][i]) for k, i, _ in given}
-    attained, proven = bounds_.attained_range(bounds, claims)
+    attained, proven = attained_range(bounds, claims)
     for k, i, side in given:
         claim, (value, point) = claims[k, i][side], attained[k, i, side]
         if _exceeds(value, claim, side):

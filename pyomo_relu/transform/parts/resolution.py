@@ -4,7 +4,6 @@ import logging
 
 from pyomo.common.dependencies import numpy as np
 
-from pyomo_relu import bounds as bounds_
 from pyomo_relu.block.var_bounds import ends
 from pyomo_relu.errors import TransformationError
 from pyomo_relu.model.reads import variables_read
@@ -24,7 +23,9 @@ def leave_out_unresolved(name, rows):
     TransformationError
         Where something does, or where the neuron's state is open.
     """
-    constant, other = bounds_.unresolved_rows(rows.bounds)
+    from pyomo_relu.bounds.resolution import unresolved_rows
+
+    constant, other = unresolved_rows(rows.bounds)
     if other is not None:
         raise _refusal(name, rows, *other)
     if not constant:
@@ -69,14 +70,14 @@ def warn_of_leak(name, encoding):
     str or None
         What it may do.
     """
+    from pyomo_relu.bounds.resolution import largest_leak
+
     with_big_m = [np.zeros(x.size, dtype=bool) for x in encoding.bounds.lower[:-1]]
     new = encoding.reformulation
     for indicators in (new.indicator, new.ceiling_indicator):
         for k, i in indicators:
             with_big_m[k][i] = True
-    leak = bounds_.largest_leak(
-        encoding.bounds, with_big_m, _LIMIT, _widths(encoding.block)
-    )
+    leak = largest_leak(encoding.bounds, with_big_m, _LIMIT, _widths(encoding.block))
     if leak is None or leak.share <= _LIMIT:
         return None
     others = f" and of {leak.count - 1} more" if leak.count > 1 else ""

@@ -1,5 +1,7 @@
 """What the transformations that record bounds share."""
 
+from __future__ import annotations
+
 import logging
 
 from pyomo.common.config import Bool, ConfigDict, ConfigValue
@@ -9,6 +11,7 @@ from pyomo_relu import bounds as bounds_
 from pyomo_relu.block.applications import Call
 from pyomo_relu.block.bounds_in_force import bounds_in_force
 from pyomo_relu.block.bounds_runs import BoundsRun, release_void_bounds
+from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.common.documentation import show_module_docstring
 from pyomo_relu.common.options import read_options
 from pyomo_relu.common.progress import progress_bars
@@ -95,7 +98,8 @@ class BoundTransformation(Transformation):
         )
 
     def _tighten(self, model, blocks, saved, config, reading):
-        deadline = bounds_.Deadline(config.time_limit)
+
+        deadline = Deadline(config.time_limit)
         for block in blocks:
             self._tighten_block(block, saved, config, deadline, reading)
 

@@ -244,7 +244,9 @@ def in_unit_range(rows, protected):
 
 def _units(odd, offset, size, variables):
     """Offsets and factors; those of copies that are there, and for odd units."""
-    (factor,) = network_.power_of_two([np.where(odd, size, 1.0)], up=True)
+    from pyomo_relu.network.rescale import power_of_two
+
+    (factor,) = power_of_two([np.where(odd, size, 1.0)], up=True)
     factor = np.clip(factor, 1.0 / _LARGEST_FACTOR, _LARGEST_FACTOR)
     factor[(factor > _ELIMINATED) & (factor <= _WIDEST * _ELIMINATED)] = _ELIMINATED
     offset = np.where(odd, offset, 0.0)

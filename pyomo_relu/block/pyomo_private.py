@@ -1,0 +1,81 @@
+"""The attributes of Pyomo's objects that are not public, each with the reason for it.
+
+A release of Pyomo that changes one of them fails a test that names it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from pyomo.core.base.reference import _ReferenceDict_mapping
+
+if TYPE_CHECKING:
+    from pyomo.core.base.indexed_component import IndexedComponent
+    from pyomo.core.base.set import SetData
+    from pyomo.core.base.symbol_map import SymbolMap
+    from pyomo.core.base.var import VarData
+    from pyomo.mpec.complementarity import ComplementarityData
+    from pyomo.opt import SolverResults
+
+
+def own_bounds(var: VarData) -> tuple[Any, Any]:
+    """A Var's bounds without its domain's: numbers, expressions, or None.
+
+    ``var.lower`` and ``var.bounds`` mix in the domain, which nobody declared as a bound,
+    and cost more than the rest of encoding a neuron.
+    """
+    return var._lb, var._ub
+
+
+def refers_to_a_mapping(component: IndexedComponent) -> bool:
+    """Whether a component is a Reference that was made of a list or a dict.
+
+    Pyomo keeps no public word of it, and only then is the order of its members one that
+    the modeller wrote down.
+    """
+    return isinstance(component._data, _ReferenceDict_mapping)
+
+
+def set_made_of(index_set: SetData) -> Any:
+    """What the members of a Set were given as at construction, or None.
+
+    A Set that keeps the order of insertion says it is ordered even where a Python set
+    was inserted, and only its initializer remembers that.
+    """
+    initializer = getattr(getattr(index_set, "_init_values", None), "_init", None)
+    return getattr(initializer, "val", None)
+
+
+def complementary_expressions(condition: ComplementarityData) -> Iterable[Any]:
+    """The two expressions of a complementarity condition; none if it is empty.
+
+    Pyomo hands them out only in standard form, which adds Vars to the model.
+    """
+    return condition._args or ()
+
+
+def persistent_model(solver: Any) -> Any | None:
+    """The gurobipy model of a persistent interface; None without an instance.
+
+    The interface has no methods for general constraints, such as a maximum.
+    """
+    return getattr(solver, "_solver_model", None)
+
+
+def persistent_variables(solver: Any) -> Mapping[Any, Any]:
+    """The solver's variable per VarData of a persistent interface with an instance."""
+    return solver._pyomo_var_to_solver_var_map
+
+
+def persistent_rows(solver: Any) -> Mapping[Any, Any]:
+    """The solver's row per ConstraintData of a persistent interface with an instance."""
+    return solver._pyomo_con_to_solver_con_map
+
+
+def name_symbols(results: SolverResults, symbols: SymbolMap) -> None:
+    """Say which of the model's symbol maps the solutions in ``results`` are named by.
+
+    ``model.solutions.load_from(results)`` looks there, and there alone.
+    """
+    results._smap_id = id(symbols)

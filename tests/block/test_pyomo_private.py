@@ -1,0 +1,98 @@
+"""What is read of Pyomo beside its public interface is still there and means the same."""
+
+import pyomo.environ as pyo
+import pytest
+from pyomo.core.base.symbol_map import SymbolMap
+from pyomo.mpec import Complementarity, complements
+from pyomo.opt import SolverResults
+from pyomo.opt.results.solution import Solution
+
+from pyomo_relu.block.pyomo_private import (
+    complementary_expressions,
+    name_symbols,
+    own_bounds,
+    persistent_model,
+    persistent_rows,
+    persistent_variables,
+    refers_to_a_mapping,
+    set_made_of,
+)
+
+
+def test_own_bounds_are_those_set_and_not_the_domains():
+    m = pyo.ConcreteModel()
+    m.p = pyo.Param(initialize=3.0, mutable=True)
+    m.x = pyo.Var(domain=pyo.NonNegativeReals)
+    assert m.x.bounds == (0, None)
+    assert own_bounds(m.x) == (None, None)
+    m.x.setlb(-1)
+    m.x.setub(2.5)
+    assert own_bounds(m.x) == (-1, 2.5)
+    m.x.setub(m.p)
+    assert own_bounds(m.x)[1] is m.p
+
+
+def test_references_to_lists_and_dicts_are_told_from_others():
+    m = pyo.ConcreteModel()
+    m.x = pyo.Var([3, 1, 2])
+    m.of_dict = pyo.Reference({1: m.x[2], 2: m.x[1]})
+    m.of_list = pyo.Reference([m.x[2], m.x[1]])
+    m.of_slice = pyo.Reference(m.x[:])
+    told = [refers_to_a_mapping(c) for c in (m.of_dict, m.of_list, m.of_slice, m.x)]
+    assert told == [True, True, False, False]
+
+
+def test_sets_tell_what_they_were_made_of():
+    m = pyo.ConcreteModel()
+    m.of_set = pyo.Set(initialize={"a", "b"}, ordered=pyo.Set.InsertionOrder)
+    m.of_list = pyo.Set(initialize=["a", "b"])
+    m.of_other = pyo.Set(initialize=m.of_set)
+    assert set_made_of(m.of_set) == {"a", "b"}
+    assert isinstance(set_made_of(m.of_set), set)
+    assert not isinstance(set_made_of(m.of_list), (set, pyo.Set))
+    assert set_made_of(m.of_other) is m.of_set
+    assert set_made_of(pyo.RangeSet(3)) is None
+
+
+def test_complementarity_conditions_give_their_two_expressions():
+    m = pyo.ConcreteModel()
+    m.x, m.y = pyo.Var(), pyo.Var()
+    first, second = m.x >= 1, 2 * m.y >= 0
+    m.c = Complementarity(expr=complements(first, second))
+    found = list(complementary_expressions(m.c))
+    assert len(found) == 2
+    assert [str(part) for part in found] == [str(first), str(second)]
+
+
+def test_persistent_interfaces_show_the_solvers_objects():
+    gurobipy = pytest.importorskip("gurobipy")
+    opt = pyo.SolverFactory("gurobi_persistent")
+    if not opt.available(exception_flag=False):
+        pytest.skip("Gurobi has no licence here")
+    m = pyo.ConcreteModel()
+    m.x = pyo.Var(bounds=(0, 1))
+    m.row = pyo.Constraint(expr=2 * m.x <= 1)
+    m.objective = pyo.Objective(expr=m.x)
+    assert persistent_model(opt) is None
+    assert persistent_model(pyo.SolverFactory("appsi_highs")) is None
+    opt.set_instance(m)
+    assert isinstance(persistent_model(opt), gurobipy.Model)
+    assert isinstance(persistent_variables(opt)[m.x], gurobipy.Var)
+    assert isinstance(persistent_rows(opt)[m.row], gurobipy.Constr)
+    opt.remove_constraint(m.row)
+    assert m.row not in persistent_rows(opt)
+
+
+def test_solutions_are_loaded_by_the_symbols_named():
+    m = pyo.ConcreteModel()
+    m.x = pyo.Var()
+    m.objective = pyo.Objective(expr=m.x)
+    symbols, results, solution = SymbolMap(), SolverResults(), Solution()
+    symbols.addSymbol(m.x, "x0")
+    symbols.addSymbol(m.objective, "f")
+    solution.variable["x0"] = {"Value": 4.5}
+    m.solutions.add_symbol_map(symbols)
+    name_symbols(results, symbols)
+    results.solution.insert(solution)
+    m.solutions.load_from(results)
+    assert m.x.value == 4.5
