@@ -1,11 +1,22 @@
 """Network blocks where analysis takes networks, boxes and bounds."""
 
-from collections.abc import Mapping
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, TypeAlias
 
 from pyomo_relu.bounds.neuron_bounds import NeuronBounds
 from pyomo_relu.common.arguments import each, instance
 from pyomo_relu.errors import BoundsError
 from pyomo_relu.network.network import Network
+
+if TYPE_CHECKING:
+    from pyomo_relu.block.block import ReLUNetworkBlock, ReLUNetworkBlockData
+
+#: What functions of this package take for a network, for bounds and for several networks.
+NetworkOrBlock: TypeAlias = "Network | ReLUNetworkBlockData"
+BoundsOrBlock: TypeAlias = "NeuronBounds | ReLUNetworkBlockData"
+NetworksOrBlocks: TypeAlias = "Sequence[NetworkOrBlock] | ReLUNetworkBlock"
 
 #: Name of the bounds that ``block.neuron_bounds()`` gives.
 IN_FORCE = "in force"

@@ -13,7 +13,7 @@ from pyomo_relu.analysis.stability import common_network
 from pyomo_relu.common.table import format_table
 
 if TYPE_CHECKING:
-    from pyomo_relu.common.types import BoundsOrBlock
+    from pyomo_relu.analysis.arguments import BoundsOrBlock
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ from pyomo_relu.network.network import INPUT
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from pyomo_relu.common.types import BoolArray, BoundsOrBlock
+    from pyomo_relu.analysis.arguments import BoundsOrBlock
+    from pyomo_relu.common.types import BoolArray
 
 
 @checked(BoundsError, bounds=record_of, share=real)

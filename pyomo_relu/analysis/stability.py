@@ -11,7 +11,7 @@ from pyomo_relu.common.table import format_table
 from pyomo_relu.errors import BoundsError
 
 if TYPE_CHECKING:
-    from pyomo_relu.common.types import BoundsOrBlock
+    from pyomo_relu.analysis.arguments import BoundsOrBlock
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,8 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from pyomo_relu.bounds.neuron_bounds import NeuronBounds
-    from pyomo_relu.common.types import Progress, SolverLike
+    from pyomo_relu.common.types import Progress
+    from pyomo_relu.linear.sessions.choice import SolverLike
     from pyomo_relu.network.network import Network
 
 

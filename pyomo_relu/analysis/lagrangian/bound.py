@@ -53,8 +53,9 @@ from pyomo_relu.errors import BoundsError, InfeasibleError, SolverError
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
+    from pyomo_relu.analysis.arguments import NetworksOrBlocks
     from pyomo_relu.bounds.neuron_bounds import NeuronBounds
-    from pyomo_relu.common.types import FloatArray, Matrix, NetworksOrBlocks
+    from pyomo_relu.common.types import FloatArray, Matrix
 
 
 @dataclass(frozen=True)

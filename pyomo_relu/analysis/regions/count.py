@@ -35,7 +35,7 @@ from pyomo_relu.errors import NetworkError
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from pyomo_relu.common.types import BoundsOrBlock, NetworkOrBlock
+    from pyomo_relu.analysis.arguments import BoundsOrBlock, NetworkOrBlock
 
 
 METHODS = ("auto", "geometry", "lp", "sampling")

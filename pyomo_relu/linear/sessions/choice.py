@@ -1,6 +1,9 @@
 """Which solver session a name stands for."""
 
+from __future__ import annotations
+
 import logging
+from typing import TypeAlias
 
 from pyomo_relu.errors import SolverError
 from pyomo_relu.linear.sessions.gurobi import GurobiSession
@@ -10,6 +13,9 @@ from pyomo_relu.linear.sessions.session import Session, import_solver
 logger = logging.getLogger("pyomo.relu.bounds")
 
 SOLVERS = ("highs", "gurobi")
+
+#: A solver's name or a Session class.
+SolverLike: TypeAlias = "str | type[Session]"
 
 
 def session_class(solver):
