@@ -58,14 +58,14 @@ def contents(model):
 def occurrences(name, block):
     """{what is counted: how many there are} in an encoded block, and sizes."""
     encoding = block.record.encoding
-    details, n = encoding.details, encoding.bounds.n_unstable
+    n = encoding.bounds.n_unstable
     found = {UNSTABLE: n, AT_CEILING: 0}
     if name == "relu.scaled":
         found["neuron with a factor other than 1"] = n
     if name == "relu.reduce":
         found["unstable neuron that is kept"] = n
     if name == "relu.cells":
-        states = np.concatenate(details["states"], axis=1)
+        states = np.concatenate(encoding.states, axis=1)
         open_ = (states == -1).any(axis=0)
         found["network of n inputs, m outputs and C cells"] = 1
         found["neuron that is unstable in a cell"] = open_.sum()
@@ -102,8 +102,8 @@ def test_adds_what_it_declares(name):
     m, grown = applied(name, two_two_one())
     found = occurrences(name, m.nn)
     assert m.nn.record.encoding.bounds.n_unstable == 2
-    details = m.nn.record.encoding.details
-    sizes = {"P": 2, "n": 2, "m": 1, "C": len(details.get("lower", ()))}
+    cells = getattr(m.nn.record.encoding, "states", [[]])
+    sizes = {"P": 2, "n": 2, "m": 1, "C": len(cells[0])}
     assert grown == declared(name, found, **sizes)
     assert any(grown.values())
 
