@@ -2,6 +2,7 @@
 
 import ast
 import importlib.metadata
+import re
 import shutil
 import subprocess
 import sys
@@ -133,6 +134,23 @@ def test_modules_are_short_and_say_what_lives_there():
         text = path.read_text()
         assert len(text.splitlines()) <= 400, path
         assert ast.get_docstring(ast.parse(text)), path
+
+
+@pytest.mark.parametrize("guide", ["docs/where_is_what.md", "CONTRIBUTING.md"])
+def test_guides_name_paths_that_exist(guide):
+    """Folders end in a slash; a path stands in the package or in the repository."""
+    named = re.findall(r"[\w/]*\w(?:/(?![\w.])|\.py\b)", (ROOT / guide).read_text())
+    paths = [path for path in named if not path.endswith("NAME.py")]
+    for path in paths:
+        exists = Path.is_dir if path.endswith("/") else Path.is_file
+        assert exists(PACKAGE / path) or exists(ROOT / path), path
+    assert len(paths) > 5
+
+
+def test_the_map_shows_every_package():
+    text = (ROOT / "docs" / "where_is_what.md").read_text()
+    for package in PACKAGE.glob("*/__init__.py"):
+        assert f"`{package.parent.name}/" in text, package
 
 
 def test_readme_commands_are_one_line_each():

@@ -150,7 +150,9 @@ def test_help_of_the_transformations(name):
     cls = pyo.TransformationFactory.get_class(name)
     text = pydoc.render_doc(cls, renderer=pydoc.plaintext)
     module = inspect.getmodule(cls)
-    assert module.__doc__.splitlines()[0] in text
+    assert module.__doc__.splitlines()[0] in text, (
+        'end the first line of the class docstring in "; see the module\'s docstring."'
+    )
     assert "see the module" not in inspect.getdoc(cls)
     for method in (cls, cls.apply_to):
         doc = inspect.getdoc(method)

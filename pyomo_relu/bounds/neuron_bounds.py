@@ -63,7 +63,7 @@ class NeuronBounds:
             self.upper = tuple(_frozen(a) for a in upper)
             if isinstance(source, str):
                 source = [np.full(a.shape, source) for a in self.lower]
-            self.source = tuple(_frozen(a, dtype="U8") for a in source)
+            self.source = tuple(_frozen(a, dtype=str) for a in source)
             self.input_lower = _frozen(input_lower)
             self.input_upper = _frozen(input_upper)
         except (TypeError, ValueError) as error:

@@ -22,25 +22,20 @@ from pyomo_relu.bounds.crown.splitting import split_bounds
 from pyomo_relu.bounds.obbt.layerwise import finish_row, layer_row, lp_obbt
 from pyomo_relu.bounds.obbt.milp import attained_ranges, milp_obbt
 from pyomo_relu.bounds.obbt.options import TighteningOptions
-from pyomo_relu.bounds.obbt.run import OBBTRun
-from pyomo_relu.bounds.obbt.whole_model import ModelTightening, run_model_obbt
 from pyomo_relu.bounds.statistics import TighteningStatistics
 from pyomo_relu.common.arguments import (
     an_executor,
     bounds_record,
     checked,
-    each,
     flag,
     function,
     is_sequence,
-    kind,
     optional,
     seconds,
     whole,
 )
 from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.errors import BoundsError
-from pyomo_relu.linear.embedded import EmbeddedModel
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -54,6 +49,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("pyomo.relu.bounds")
 
 METHODS = ("interval", "crown", "split", "lp", "milp")
+#: Those of them that solve LPs or MILPs.
+BY_SOLVER = ("lp", "milp")
 DEFAULT_METHODS = ("interval", "crown", "split", "lp")
 
 #: Splitting a box of more inputs than this gains less per second than LPs do (measured
@@ -159,7 +156,7 @@ def tighten(
         if statistics.interrupted:
             break
         left = deadline.left()
-        if deadline.passed() and method in ("split", "lp", "milp"):
+        if deadline.passed() and method in ("split", *BY_SOLVER):
             statistics.time_limit_reached = True
             statistics.note(f"method '{method}' was not started: time limit")
             continue
@@ -182,24 +179,6 @@ def tighten(
         logger.debug("%s: after %s %r", network.name, method, bounds)
     statistics.seconds = deadline.elapsed()
     return bounds, statistics
-
-
-def _checked_cutoff(model, cutoff):
-    """The cutoff's columns, coefficients and value."""
-    try:
-        columns, coefficients, value = cutoff
-        columns, coefficients = np.asarray(columns), np.asarray(coefficients, float)
-        fits = columns.shape == coefficients.shape == (columns.size,)
-        fits &= bool(np.isin(columns, np.arange(model.n_columns)).all())
-        fits &= bool(np.isfinite([*coefficients, float(value)]).all())
-    except (TypeError, ValueError):
-        fits = False
-    if not fits:
-        raise BoundsError(
-            "cutoff must be (columns, coefficients, value): column numbers of the "
-            f"model, as many finite numbers, and one more; not {cutoff!r:.80}."
-        )
-    return columns.astype(int), coefficients, float(value)
 
 
 def check_methods(methods):
@@ -301,92 +280,3 @@ def _not_tight(network, bounds):
         width = bounds.upper[k] - bounds.lower[k]
         masks.append(width > TIGHT * (attained[:, 1] - attained[:, 0]))
     return masks
-
-
-@checked(
-    BoundsError,
-    model=kind("linear.model", "LinearModel"),
-    networks=each(kind("linear.embedded", "EmbeddedNetwork")),
-    time_limit=optional(seconds),
-    executor=optional(an_executor),
-    stop_at_sign=flag,
-    alpha_steps=whole,
-    recompute_lost=flag,
-    progress=optional(function),
-)
-def tighten_model(
-    model,
-    networks,
-    *,
-    cutoff=None,
-    methods=DEFAULT_METHODS,
-    time_limit=None,
-    solver=None,
-    executor=None,
-    stop_at_sign=False,
-    alpha_steps=0,
-    recompute_lost=True,
-    progress=None,
-):
-    """Bounds of networks inside a linear model, of their inputs and outputs.
-
-    Input boxes are taken from the model's bounds and rows, where need be by LPs and
-    through other networks' outputs; networks are bounded on their boxes, then everything
-    is tightened by LPs over the joint relaxation.
-
-    Parameters
-    ----------
-    model : LinearModel
-        The modeller's linear constraints; integer columns are relaxed.
-    networks : sequence of EmbeddedNetwork
-    cutoff : (columns, coefficients, value), optional
-        Only points with ``coefficients . x[columns] <= value`` matter (the objective
-        of a known solution): bounds then hold for those points.
-    methods : sequence of str
-        As in ``tighten``; "milp" does not apply here.
-    time_limit, solver, executor, stop_at_sign, alpha_steps, recompute_lost, progress
-        See ``tighten``.
-
-    Returns
-    -------
-    ModelBounds
-
-    Raises
-    ------
-    InfeasibleError
-        If the model is proven to have no feasible point.
-    BoundsError, SolverError
-    """
-    check_methods(methods)
-    if cutoff is not None:
-        columns, coefficients, value = _checked_cutoff(model, cutoff)
-        model = model.with_row(columns, coefficients, -np.inf, value)
-    options = TighteningOptions(
-        solver, executor, stop_at_sign, recompute_lost, progress
-    )
-    run = OBBTRun(options, time_limit)
-
-    def box_bounds(network, lower, upper):
-        bounds = interval_bounds(network, lower, upper)
-        if "crown" in methods:
-            new = crown_bounds(
-                network, lower, upper, start=bounds, alpha_steps=alpha_steps
-            )
-            bounds = bounds.intersect(new)
-        if "split" in methods and network.n_inputs <= SPLIT_INPUTS:
-            # boxes shrink several times in one run, so each gets a part of the budget
-            cells = max(64, split_budget(network) // 8)
-            new = split_bounds(network, lower, upper, max_cells=cells, start=bounds)
-            bounds = bounds.intersect(new.bounds)
-        return bounds
-
-    tightening = ModelTightening(EmbeddedModel(model, networks), run, box_bounds)
-    begin = time.perf_counter()
-    try:
-        tightening.find_boxes()
-        if "lp" in methods:
-            run_model_obbt(tightening)
-    except KeyboardInterrupt:
-        tightening.statistics.interrupted = True
-    tightening.statistics.seconds = time.perf_counter() - begin
-    return tightening.result()

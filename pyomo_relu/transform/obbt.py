@@ -217,7 +217,7 @@ class OBBT(BoundTransformation):
         functions = zip(surrounding.embedded.functions, blocks, strict=True)
         embedded = [replace(f, network=b.encoded_network) for f, b in functions]
         cutoff = _cutoff(surrounding, config.objective_cutoff)
-        from pyomo_relu.bounds.tightening import tighten_model
+        from pyomo_relu.bounds.model_tightening import tighten_model
 
         with progress_bars(config.progress or config.tee) as progress:
             try:

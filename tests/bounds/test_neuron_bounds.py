@@ -100,3 +100,10 @@ def test_pickles(network):
     for a, c in zip(again.lower + again.upper, b.lower + b.upper, strict=True):
         assert np.array_equal(a, c)
     assert again.source[0].tolist() == ["lp"] * 4
+
+
+def test_names_of_sources_are_kept_whole(network):
+    a = bounds(network, [-2.0] * 4, [2.0] * 4, "lp")
+    b = bounds(network, [-1.0, -3.0, -3.0, -3.0], [3.0] * 4, "alpha-beta-crown")
+    both = a.intersect(b)
+    assert both.source[0].tolist() == ["alpha-beta-crown", "lp", "lp", "lp"]

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from pyomo_relu.bounds.crown.interval import interval_bounds
-from pyomo_relu.bounds.tightening import tighten, tighten_model
+from pyomo_relu.bounds.model_tightening import tighten_model
+from pyomo_relu.bounds.tightening import tighten
 from pyomo_relu.errors import (
     BoundsError,
     InfeasibleError,

@@ -144,7 +144,7 @@ def _exceeds(value, claim, side):
 
 
 def _with_given(bounds, lower, upper, given):
-    source = [a.copy() for a in bounds.source]
+    source = [a.astype(object) for a in bounds.source]
     for k, i, _ in given:
         source[k][i] = "given"
     return bounds_.NeuronBounds(

@@ -22,9 +22,13 @@ def test_random_graph_agrees_with_onnxruntime(model):
 
 @pytest.mark.parametrize("step", sorted(STEPS))
 def test_every_step_of_the_generator_makes_nodes(step):
-    """The generator covers what it claims: each step acts on some input shape."""
+    """The generator covers what it claims: each step acts on some shape and opset."""
     shapes = [(3,), (2, 5), (2, 4, 5)]
-    models = [random_model([step, "relu"], 1, shape) for shape in shapes]
+    models = [
+        random_model([step, "relu"], 1, shape, opset)
+        for shape in shapes
+        for opset in (17, 21)
+    ]
     assert max(len(m.graph.node) for m in models) >= 2
     for model in models:
         check_agreement(model, points=6, tolerance=1e-4)
