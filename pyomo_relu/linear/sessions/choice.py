@@ -1,6 +1,7 @@
 """Which solver session a name stands for."""
 
 import logging
+from collections.abc import Callable
 
 from pyomo_relu.errors import SolverError
 from pyomo_relu.linear.sessions.gurobi import GurobiSession
@@ -12,7 +13,7 @@ logger = logging.getLogger("pyomo.relu.bounds")
 SOLVERS = ("highs", "gurobi")
 
 
-def session_class(solver):
+def session_class(solver) -> Callable[..., Session]:
     """The session class of a solver's name; imports the solver.
 
     Raises
