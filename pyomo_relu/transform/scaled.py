@@ -350,7 +350,7 @@ def _replace_affine_rows(scaled, factors):
                 scaled.replaced.append(scaled.block.affine[k, i])
 
 
-def _own_encoding(block):
+def _own_encoding(block) -> ScaledEncoding:
     encoding = check_encoded(block)
     if not isinstance(encoding, ScaledEncoding):
         raise TransformationError(
@@ -383,12 +383,11 @@ def _coefficients(bounds):
 
 
 def _coefficient_range(rows):
-    coefs = [
-        abs(c)
-        for row in rows
-        for c in generate_standard_repn(row.body).linear_coefs
-        if c
-    ]
+    coefs = []
+    for row in rows:
+        read = generate_standard_repn(row.body)
+        assert read is not None
+        coefs += [abs(c) for c in read.linear_coefs if c]
     if not coefs:
         return CoefficientRange(math.nan, math.nan)
     return CoefficientRange(min(coefs), max(coefs))
