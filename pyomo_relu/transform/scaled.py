@@ -198,8 +198,11 @@ class Scaled(NetworkFormulation):
         encode_big_m(rows, k, i)
 
     def _factors(self, rows, config):
-        from pyomo_relu.common.powers import power_of_two
-        from pyomo_relu.network.rescale import LARGEST_FACTOR, neurons_that_matter
+        from pyomo_relu.network.rescale import (
+            LARGEST_FACTOR,
+            neurons_that_matter,
+            power_of_two,
+        )
 
         network, bounds = rows.network, rows.bounds
         most = LARGEST_FACTOR
