@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from pyomo_relu.bounds.neuron_bounds import NeuronBounds
 from pyomo_relu.common.arguments import each, instance
-from pyomo_relu.errors import BoundsError
+from pyomo_relu.errors import BoundsError, ReLUError
 from pyomo_relu.network.network import Network
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def is_block(given):
     return hasattr(given, "neuron_bounds") and hasattr(given, "input_box")
 
 
-def network_of(what, given, error=BoundsError):
+def network_of(what, given, error: type[ReLUError] = BoundsError) -> Network:
     """A Network, or the network of a block."""
     return instance(what, given.network if is_block(given) else given, Network, error)
 
@@ -53,7 +53,7 @@ def box_of(what, given, lower, upper):
     )
 
 
-def record_of(what, given, error=BoundsError):
+def record_of(what, given, error: type[ReLUError] = BoundsError) -> NeuronBounds:
     """A NeuronBounds, or the bounds in force on a block."""
     record = given.neuron_bounds() if is_block(given) else given
     return instance(what, record, NeuronBounds, error)

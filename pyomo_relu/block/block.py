@@ -9,7 +9,6 @@ from pyomo.common.dependencies import numpy as np
 from pyomo.core.base import TransformationFactory
 from pyomo.core.base.block import Block, BlockData, declare_custom_block
 from pyomo.core.base.component import ModelComponentFactory
-from pyomo.core.base.set_types import Reals
 from pyomo.core.base.var import Var
 
 from pyomo_relu.block.bounds_in_force import bounds_in_force, input_box, use_bounds
@@ -146,7 +145,7 @@ class ReLUNetworkBlockData(BlockData):
         for side, matched in match.items():
             keys = getattr(network, side[:-1] + "_index")()
             if matched is None:
-                self.add_component(side, Var(index_set(keys), domain=Reals))
+                self.add_component(side, Var(index_set(keys)))
             else:
                 self._given[side] = GivenVars(dict(zip(keys, matched, strict=True)))
         add_neurons(self)
@@ -154,6 +153,7 @@ class ReLUNetworkBlockData(BlockData):
     def _withdraw(self):
         """Take a block that could not be built off its model again."""
         container = self.parent_component()
+        assert container is not None  # which Pyomo makes first
         parent = container.parent_block()
         if parent is not None:
             parent.del_component(container)
@@ -309,9 +309,9 @@ class ReLUNetworkBlockData(BlockData):
         ModelError
             If an input has no value, or ``x`` has the wrong length.
         """
-        x = point(self, x)
-        pre, post = self.encoded_network.propagate(x)
-        assign(self.input_vars(), x, skip_fixed=True)
+        values = point(self, x)
+        pre, post = self.encoded_network.propagate(values)
+        assign(self.input_vars(), values, skip_fixed=True)
         for k, layer in enumerate(self._network.layers[:-1]):
             keys = [(k, i) for i in range(layer.size)]
             assign((self.pre[key] for key in keys), pre[k][0])
@@ -319,7 +319,7 @@ class ReLUNetworkBlockData(BlockData):
         assign(self.output_vars(), post[-1][0], skip_fixed=True)
         encoding = self.record.encoding
         if encoding is not None:
-            encoding.set_start(x, [v[0] for v in pre], [v[0] for v in post])
+            encoding.set_start(values, [v[0] for v in pre], [v[0] for v in post])
 
     def forward_error(self) -> float:
         """Largest ``|outputs - f(inputs)|`` over the outputs, at the present values.
@@ -367,10 +367,9 @@ class ReLUNetworkBlockData(BlockData):
         ReLUError
             If it cannot be applied any more.  The model is then as it was before.
         """
-        refreshed = TransformationFactory("relu.refresh").apply_to(
-            self.model(), targets=self
-        )
-        return bool(refreshed)
+        refresh = TransformationFactory("relu.refresh")
+        assert refresh is not None  # registered with the package
+        return bool(refresh.apply_to(self.model(), targets=self))
 
     # -- report --------------------------------------------------------------------
 

@@ -2,9 +2,10 @@
 
 import inspect
 import os
+from typing import Any
 
 from pyomo.common.config import ConfigDict, ConfigValue
-from pyomo.core.base.component import ComponentBase
+from pyomo.core.base.component import Component, ComponentData
 from pyomo.core.base.var import Var
 
 from pyomo_relu import network as network_
@@ -59,7 +60,7 @@ def complete_containers(block, scalar, indexed, data):
 def _check_positional(given):
     """Raise where a network or Vars stand where Pyomo has index sets."""
     for value in given:
-        if isinstance(value, ComponentBase):
+        if isinstance(value, (Component, ComponentData)):
             keyword = "inputs" if value.ctype is Var else None
         else:
             keyword = "network" if _means_a_network(value) else None
@@ -79,9 +80,12 @@ def _means_a_network(value):
 
 
 class _AllMembers:
-    """Methods of an indexed network block: what its members have, for all at once."""
+    """Methods of an indexed network block: what its members have, for all at once.
 
-    def initialize(self, x=None):
+    ``self`` is Pyomo's container, into whose class they are put.
+    """
+
+    def initialize(self: Any, x=None):
         """Set all members' variables to their networks' values.
 
         Parameters
@@ -115,11 +119,11 @@ class _AllMembers:
         for member, values in points:
             member.initialize(values)
 
-    def forward_error(self):
+    def forward_error(self: Any):
         """The largest ``forward_error()`` of the active members; 0 without any."""
         active = [member for member in self.values() if member.active]
         return max((member.forward_error() for member in active), default=0.0)
 
-    def summary(self):
+    def summary(self: Any):
         """The members' summaries, one below the other."""
         return "\n\n".join(member.summary() for member in self.values())

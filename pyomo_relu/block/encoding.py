@@ -1,5 +1,9 @@
 """The record of what a formulation added to one network block."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from pyomo.common.autoslots import AutoSlots
 from pyomo.core.base.block import Block
 from pyomo.core.base.constraint import Constraint
@@ -9,6 +13,10 @@ from pyomo.gdp import Disjunct
 from pyomo_relu.block.var_bounds import TightenedVars
 from pyomo_relu.common.transaction import on_rollback
 from pyomo_relu.common.wording import counted
+
+if TYPE_CHECKING:
+    from pyomo_relu.block.applications import Application
+    from pyomo_relu.model.unit_rows import RewrittenRows
 
 
 class Encoding(AutoSlots.Mixin):
@@ -77,8 +85,11 @@ class Encoding(AutoSlots.Mixin):
         self.copied = root.copied
         self.conditions = self.block.record.conditions()
         self.saved = TightenedVars()
-        self.application = self.stamp = None  # until it is in force
-        self.rewritten = self.choice = self.leak = None
+        self.application: Application | None = None  # until it is in force
+        self.stamp: int | None = None
+        self.rewritten: RewrittenRows | None = None
+        self.choice: str | None = None
+        self.leak: str | None = None
 
     @property
     def network(self):

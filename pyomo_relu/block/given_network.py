@@ -3,6 +3,7 @@
 import functools
 import os
 from collections.abc import Mapping
+from typing import Any
 
 from pyomo_relu import network as network_
 from pyomo_relu.block.rule_argument import call_rule
@@ -11,7 +12,7 @@ from pyomo_relu.network.onnx.export_advice import advice_for_object
 from pyomo_relu.network.onnx.registry import registry_state
 
 
-def per_index(block, keyword, value, index):
+def per_index(block, keyword, value, index) -> Any:
     """The entry of ``value`` that belongs to ``index`` of an indexed block.
 
     A mapping is looked up by index and a callable called (see ``call_rule``); any other

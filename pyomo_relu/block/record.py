@@ -1,9 +1,19 @@
 """What transformations leave on a network block."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from pyomo.common.autoslots import AutoSlots
 from pyomo.core.base.block import Block
 
 from pyomo_relu.common.transaction import on_rollback
+
+if TYPE_CHECKING:
+    from pyomo_relu.block.bounds_runs import BoundsRun
+    from pyomo_relu.block.encoding import Encoding
+    from pyomo_relu.bounds.neuron_bounds import NeuronBounds
+    from pyomo_relu.bounds.statistics import TighteningStatistics
 
 _SCOPE = "pyomo_relu.block.record"
 
@@ -30,11 +40,11 @@ class BlockRecord(AutoSlots.Mixin):
     __slots__ = ("bounds", "encoding", "model_bounds", "runs", "statistics")
 
     def __init__(self):
-        self.bounds = None
-        self.model_bounds = None
-        self.statistics = None
-        self.runs = []
-        self.encoding = None
+        self.bounds: NeuronBounds | None = None
+        self.model_bounds: NeuronBounds | None = None
+        self.statistics: TighteningStatistics | None = None
+        self.runs: list[BoundsRun] = []
+        self.encoding: Encoding | None = None
 
     def __setattr__(self, name, value):
         if hasattr(self, name):
@@ -49,6 +59,6 @@ class BlockRecord(AutoSlots.Mixin):
 Block.register_private_data_initializer(BlockRecord, scope=_SCOPE)
 
 
-def block_record(block):
+def block_record(block) -> BlockRecord:
     """The BlockRecord of a network block; made when first asked for."""
     return block.private_data(_SCOPE)

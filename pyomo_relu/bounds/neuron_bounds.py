@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from pyomo_relu.network.layer import INPUT
 from pyomo_relu.network.network import Network
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike, DTypeLike, NDArray
 
     from pyomo_relu.common.types import BoolArray, FloatArray
 
@@ -96,8 +96,8 @@ class NeuronBounds:
     def covers(self, input_lower: ArrayLike, input_upper: ArrayLike) -> bool:
         """True if the given box lies within the one these bounds were proven on."""
         return bool(
-            np.all(self.input_lower <= input_lower)
-            and np.all(input_upper <= self.input_upper)
+            np.all(self.input_lower <= np.asarray(input_lower))
+            and np.all(np.asarray(input_upper) <= self.input_upper)
         )
 
     def intersect(self, other: NeuronBounds) -> NeuronBounds:
@@ -194,7 +194,7 @@ class NeuronBounds:
         )
 
 
-def _frozen(array, dtype=float):
-    array = np.array(array, dtype=dtype)
+def _frozen(given: ArrayLike, dtype: DTypeLike = float) -> NDArray[Any]:
+    array = np.array(given, dtype=dtype)
     array.setflags(write=False)
     return array

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from pyomo.common.collections import Bunch
 from pyomo.common.config import (
@@ -367,7 +367,7 @@ def _store(model, results, read, result, load):
     from pyomo.core.base.symbol_map import SymbolMap
 
     symbols = SymbolMap()
-    solution = Solution()
+    solution = cast(Any, Solution())  # it makes its attributes at run time
     solution.status = (
         SolutionStatus.optimal
         if result.status == "optimal"
@@ -384,7 +384,8 @@ def _store(model, results, read, result, load):
         for i, (var, value) in enumerate(read.all_values(result.full)):
             symbols.addSymbol(var, f"x{i}")
             solution.variable[f"x{i}"] = {"Value": value}
-        solutions.add_symbol_map(symbols)
+        if solutions is not None:
+            solutions.add_symbol_map(symbols)
         name_symbols(results, symbols)
         results.solution.insert(solution)
         return

@@ -8,7 +8,7 @@ import inspect
 import math
 from collections.abc import Callable, Sequence
 from numbers import Real
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast, overload
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -31,6 +31,23 @@ def instance(what, value, cls, error):
     raise error(f"{what} must be a {cls.__name__}, not {_shown(value)}{hint}.")
 
 
+@overload
+def real(
+    what: str,
+    value: object,
+    error: type[Exception],
+    *,
+    least: float = ...,
+    none: Literal[False] = ...,
+) -> float: ...
+
+
+@overload
+def real(
+    what: str, value: object, error: type[Exception], *, least: float = ..., none: bool
+) -> float | None: ...
+
+
 def real(what, value, error, *, least=-math.inf, none=False):
     """A float of at least ``least``, infinite ones included; None if ``none``."""
     if value is None and none:
@@ -39,6 +56,23 @@ def real(what, value, error, *, least=-math.inf, none=False):
         return float(value)
     at_least = f" of at least {least:g}" if least > -math.inf else ""
     raise error(f"{what} must be a number{at_least}, not {_shown(value)}.")
+
+
+@overload
+def whole(
+    what: str,
+    value: object,
+    error: type[Exception],
+    *,
+    least: int = ...,
+    none: Literal[False] = ...,
+) -> int: ...
+
+
+@overload
+def whole(
+    what: str, value: object, error: type[Exception], *, least: int = ..., none: bool
+) -> int | None: ...
 
 
 def whole(what, value, error, *, least=0, none=False):

@@ -3,6 +3,7 @@
 import math
 import platform
 import time
+from typing import overload
 
 from pyomo_relu.common.arguments import checked, optional, seconds
 from pyomo_relu.errors import BoundsError
@@ -38,6 +39,12 @@ class Deadline:
     def passed(self):
         """True once the time is over."""
         return self.elapsed() >= self._seconds
+
+    @overload
+    def left(self, most: float) -> float: ...
+
+    @overload
+    def left(self, most: float | None = None) -> float | None: ...
 
     def left(self, most=None):
         """Seconds left, not below 0 and at most ``most``; None without either limit."""

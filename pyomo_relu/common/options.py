@@ -1,12 +1,14 @@
 """How the options of one call are read."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from typing import Any
 
+from pyomo.common.config import ConfigDict
 from pyomo.common.deprecation import deprecation_warning
 
 from pyomo_relu.common.wording import meant
-from pyomo_relu.errors import TransformationError
+from pyomo_relu.errors import ReLUError, TransformationError
 
 
 def number(value):
@@ -56,8 +58,14 @@ def executor(value):
 
 
 def read_options(
-    name, declared, given, *, none=(), renamed=(), error=TransformationError
-):
+    name: str,
+    declared: ConfigDict,
+    given: Mapping[str, Any],
+    *,
+    none: Collection[str] = (),
+    renamed: Collection[tuple[str, str]] = (),
+    error: type[ReLUError] = TransformationError,
+) -> ConfigDict:
     """The declared options with the values of one call.
 
     Pyomo takes None for every option, and nan for numbers: both would surface later and
@@ -89,8 +97,8 @@ def read_options(
     ReLUError
         If an option is unknown or its value is not what it takes; the message names it.
     """
-    given = dict(given)
-    more = given.pop("options", None)
+    direct = dict(given)
+    more = direct.pop("options", None)
     if not isinstance(more, (Mapping, type(None))):
         raise error(
             f"{name}: options= takes a dict of options, not {more!r:.80}; or give each "
@@ -98,7 +106,7 @@ def read_options(
         )
     config = declared()
     for key, value in _by_present_names(
-        name, {**(more or {}), **given}, dict(renamed), error
+        name, {**(more or {}), **direct}, dict(renamed), error
     ):
         if key not in config:
             raise error(

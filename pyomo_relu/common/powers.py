@@ -1,5 +1,14 @@
 """Powers of two near given sizes: factors that scale numbers without rounding them."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from pyomo_relu.common.types import BoolArray, FloatArray
+
 #: Exponents are kept within +-EXPONENT: products of two factors, and their inverses,
 #: stay normal numbers.
 EXPONENT = 300
@@ -9,7 +18,9 @@ EXPONENT = 300
 _KEPT = {False: 1.0, None: 0.5**0.5, True: 0.5}
 
 
-def power_of_two(size, up=False, exponent=EXPONENT):
+def power_of_two(
+    size: ArrayLike, up: bool | None = False, exponent: int = EXPONENT
+) -> FloatArray:
     """The power of two next to each size; 1 where that is 0 or infinite.
 
     Parameters
@@ -33,7 +44,7 @@ def power_of_two(size, up=False, exponent=EXPONENT):
     return np.where(positive, np.ldexp(1.0, found), 1.0)
 
 
-def is_power_of_two(factor):
+def is_power_of_two(factor: FloatArray) -> BoolArray:
     """Whether multiplying by each positive ``factor`` rounds nothing."""
     import numpy as np
 

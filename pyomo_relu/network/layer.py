@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
@@ -108,29 +108,31 @@ class Layer:
     ) -> None:
         label = f"layer '{name}'"
         try:
-            sources = tuple(_source(s) for s in sources)
+            read = tuple(_source(s) for s in sources)
         except (TypeError, ValueError):
             raise NetworkError(
                 f"{label}: sources must be a sequence of Source(layer, post), not "
                 f"{sources!r:.80}."
             ) from None
         try:
-            bias = _frozen(bias)
-            weights = tuple(_frozen(w) for w in weights)
+            vector = _frozen(bias)
+            matrices = tuple(_frozen(w) for w in weights)
         except (TypeError, ValueError, RuntimeError) as error:
             raise NetworkError(
                 f"{label}: weights and biases must be arrays of numbers ({error}). Of "
                 "a PyTorch layer take weight.detach().numpy()."
             ) from None
-        if bias.ndim != 1 or bias.size == 0:
-            raise NetworkError(f"{label}: the bias must be a vector, not {bias.shape}.")
-        if len(sources) != len(weights) or len(set(sources)) != len(sources):
+        if vector.ndim != 1 or vector.size == 0:
+            raise NetworkError(
+                f"{label}: the bias must be a vector, not {vector.shape}."
+            )
+        if len(read) != len(matrices) or len(set(read)) != len(read):
             raise NetworkError(f"{label}: one weight matrix per distinct source.")
-        for source, w in zip(sources, weights, strict=True):
-            if w.ndim != 2 or w.shape[0] != bias.size:
+        for source, w in zip(read, matrices, strict=True):
+            if w.ndim != 2 or w.shape[0] != vector.size:
                 raise NetworkError(
                     f"{label}: weights of {source} have shape {w.shape}, "
-                    f"but the bias has {counted(bias.size, 'entry')}."
+                    f"but the bias has {counted(vector.size, 'entry')}."
                 )
         known = "relu", "clipped", "identity"
         if not isinstance(activation, str) or activation not in known:
@@ -139,18 +141,19 @@ class Layer:
             )
         if (activation == "clipped") != (ceiling is not None):
             raise NetworkError(f"{label}: ceilings go with activation 'clipped'.")
+        ceilings = None
         if ceiling is not None:
             try:
-                ceiling = np.broadcast_to(np.asarray(ceiling, dtype=float), bias.shape)
+                tops = np.broadcast_to(np.asarray(ceiling, dtype=float), vector.shape)
             except (TypeError, ValueError):
                 raise NetworkError(
                     f"{label}: the ceiling must be a number or one per neuron "
-                    f"({bias.size}), not {ceiling!r:.80}."
+                    f"({vector.size}), not {ceiling!r:.80}."
                 ) from None
-            if not np.all(ceiling > 0):
+            if not np.all(tops > 0):
                 raise NetworkError(f"{label}: ceilings must be positive.")
-            ceiling = _frozen(ceiling)
-        for array in (bias, *weights):
+            ceilings = _frozen(tops)
+        for array in (vector, *matrices):
             data = array.data if sparse.issparse(array) else array
             if not np.all(np.isfinite(data)):
                 raise NetworkError(
@@ -158,11 +161,11 @@ class Layer:
                     "diverged or the file is damaged; export the network again."
                 )
         set_ = object.__setattr__
-        set_(self, "sources", sources)
-        set_(self, "weights", weights)
-        set_(self, "bias", bias)
+        set_(self, "sources", read)
+        set_(self, "weights", matrices)
+        set_(self, "bias", vector)
         set_(self, "activation", activation)
-        set_(self, "ceiling", ceiling)
+        set_(self, "ceiling", ceilings)
         set_(self, "name", name)
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
@@ -191,16 +194,16 @@ class Layer:
         return self.bias.size
 
     @property
-    def terms(self):
-        """Pairs of a source s and its weights W_s."""
+    def terms(self) -> Iterator[tuple[Source, Any]]:
+        """Pairs of a source s and its weights W_s, dense or sparse."""
         return zip(self.sources, self.weights, strict=True)
 
     @property
-    def ceilings(self):
+    def ceilings(self) -> FloatArray:
         """Ceiling of each neuron, inf where it has none; shape (size,)."""
         return np.full(self.size, np.inf) if self.ceiling is None else self.ceiling
 
-    def replace(self, **changes):
+    def replace(self, **changes: Any) -> Layer:
         """A copy with other arguments."""
         names = Layer.__slots__
         return Layer(**{**{name: getattr(self, name) for name in names}, **changes})
@@ -233,7 +236,9 @@ class Layer:
             v = v + (w @ source.of(x0, pre, post).T).T
         return np.array(v) if not self.sources else v
 
-    def magnitude(self, x0, pre, post):
+    def magnitude(
+        self, x0: FloatArray, pre: Sequence[FloatArray], post: Sequence[FloatArray]
+    ) -> FloatArray:
         """``sum_s |W_s| |t_s| + |b|``: what rounding errors are proportional to.
 
         Parameters
@@ -251,14 +256,14 @@ class Layer:
         return total
 
 
-def _source(given):
+def _source(given) -> Source:
     layer, post = given if len(given) == 2 else (*given, True)
     if not isinstance(layer, Integral) or post not in (True, False):
         raise TypeError
     return Source(int(layer), bool(post))
 
 
-def _frozen(array):
+def _frozen(array) -> Any:
     """A read-only float64 copy; sparse matrices as canonical CSR without zeros."""
     if sparse.issparse(array):
         array = sparse.csr_array(array, dtype=float, copy=True)

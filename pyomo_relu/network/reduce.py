@@ -110,7 +110,7 @@ class _Reducer:
         self.forms = {Source(INPUT): ({Source(INPUT): eye}, np.zeros(network.n_inputs))}
         self.layers = []  # (form of the rows, original layer, neurons)
         self.merged = {}
-        self.removed = dict.fromkeys(
+        self.removed: dict[str, int] = dict.fromkeys(
             ("inactive", "constant", "folded", "merged", "unread"), 0
         )
         self.readers = _reader_rows(network)

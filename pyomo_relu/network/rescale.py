@@ -120,7 +120,9 @@ def rescale_network(network: Network, factors: Sequence[ArrayLike]) -> Network:
 
 
 @checked(NetworkError, factors=each(numbers), up=optional(flag))
-def power_of_two(factors, up=None):
+def power_of_two(
+    factors: Sequence[ArrayLike], up: bool | None = None
+) -> list[FloatArray]:
     """The nearest power of two per factor (in the exponent), or the next one down.
 
     Parameters

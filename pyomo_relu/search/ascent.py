@@ -165,10 +165,10 @@ def minimise_over_box(
     BoundsError
         If the box is infinite, reversed or of the wrong shape.
     """
-    (lower,), (upper,) = check_box(network, lower, upper)
-    costs = vector("costs", costs, network.n_outputs, NetworkError)
+    (low,), (high,) = check_box(network, lower, upper)
+    weights = vector("costs", costs, network.n_outputs, NetworkError)
     linear = 0.0 if input_costs is None else input_costs
-    linear = vector("input_costs", linear, lower.size, NetworkError)
+    linear = vector("input_costs", linear, low.size, NetworkError)
     n_starts = whole("n_starts", n_starts, NetworkError, least=1)
     steps = whole("steps", steps, NetworkError)
     walks = whole("walks", walks, NetworkError)
@@ -176,36 +176,36 @@ def minimise_over_box(
     rng = np.random.default_rng(seed)
 
     def evaluate(X):
-        values, slope = value_and_gradient(network, X, costs)
+        values, slope = value_and_gradient(network, X, weights)
         return values + X @ linear, slope + linear
 
+    given = np.zeros((0, low.size))
     if start is not None:
-        start = np.atleast_2d(numbers("start", start, NetworkError))
-        if start.shape[1:] != lower.shape:
+        given = np.atleast_2d(numbers("start", start, NetworkError))
+        if given.shape[1:] != low.shape:
             raise NetworkError(
-                f"start must be points of {counted(lower.size, 'input')}, of shape "
-                f"{lower.shape} or (k, {lower.size}), not {start.shape}."
+                f"start must be points of {counted(low.size, 'input')}, of shape "
+                f"{low.shape} or (k, {low.size}), not {given.shape}."
             )
-    X = latin_hypercube(16 * n_starts, lower, upper, rng)
-    values = network.forward(X) @ costs + X @ linear
+    X = latin_hypercube(16 * n_starts, low, high, rng)
+    values = network.forward(X) @ weights + X @ linear
     X = X[np.argsort(values, kind="stable")[:n_starts]]
-    if start is not None:
-        X = np.vstack([np.clip(np.atleast_2d(start), lower, upper), X])
-    points, values = descend(evaluate, X, lower, upper, steps)
+    X = np.vstack([np.clip(given, low, high), X])
+    points, values = descend(evaluate, X, low, high, steps)
     order = np.argsort(values, kind="stable")
     x, value = points[order[0]], float(values[order[0]])
     if walks:
-        problem = box_model(network, costs, linear, lower, upper)
+        problem = box_model(network, weights, linear, low, high)
         unit, factors = problem.in_unit_range(), problem.units.columns
         padding = np.zeros(network.n_outputs)
         for j in order[:walks]:
-            start = np.concatenate([points[j], padding]) / factors
-            end = walk(unit, start, rng=rng)
+            begin = np.concatenate([points[j], padding]) / factors
+            end = walk(unit, begin, rng=rng)
             if end is None:
                 continue
             end = end * factors
             if problem.objective(end) < value:
-                x, value = end[: lower.size], float(problem.objective(end))
+                x, value = end[: low.size], float(problem.objective(end))
     return x, value
 
 
@@ -221,4 +221,4 @@ def box_model(network, costs, input_costs, lower, upper):
         np.concatenate([upper, free]),
     )
     function = EmbeddedNetwork(network, np.arange(n), np.arange(n, n + m))
-    return EmbeddedModel(linear, [function], np.concatenate([input_costs, costs]))
+    return EmbeddedModel(linear, (function,), np.concatenate([input_costs, costs]))

@@ -157,7 +157,7 @@ def find_point(
             logger="pyomo.relu",
         )
         max_rounds = whole("rounds", rounds, ModelError)
-    rounds = whole("max_rounds", max_rounds, ModelError, none=True)
+    most = whole("max_rounds", max_rounds, ModelError, none=True)
     stop_at = real("stop_at", stop_at, ModelError, none=True)
     seed = whole("seed", seed, ModelError)
     blocks = network_blocks(model, None, "find_point")
@@ -169,7 +169,7 @@ def find_point(
     given = problem_of(surrounding)
     try:
         return _search(
-            surrounding, given, clock, seed, progress, start, run, rounds, stop_at
+            surrounding, given, clock, seed, progress, start, run, most, stop_at
         )
     except InfeasibleError as error:
         seconds = clock.left(SECONDS)

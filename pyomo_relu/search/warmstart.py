@@ -186,9 +186,9 @@ def _checked_start(start, blocks):
         points = list(start)
         if len(blocks) == 1 and not any(np.iterable(entry) for entry in points):
             points = [points]
-        points = [_numbers(point) for point in points]
-        if len(points) == len(blocks) and all(p is not None for p in points):
-            return points
+        arrays = [a for a in map(_numbers, points) if a is not None]
+        if len(arrays) == len(points) == len(blocks):
+            return arrays
     raise TransformationError(
         f"relu.warmstart: start={start!r:.80} gives no input points. Give a mapping "
         "from network blocks to points, one point per network block in the model's "

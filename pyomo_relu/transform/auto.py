@@ -114,6 +114,7 @@ class Auto(NetworkFormulation):
         for steps, group in _groups(blocks, plans):
             for step in steps:
                 transformation = TransformationFactory(step.name)
+                assert transformation is not None  # registered with the package
                 options = _options(transformation, step, config)
                 transformation.apply_within(call, model, targets=group, **options)
         for block, (steps, reason) in plans.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pyomo.common.collections import ComponentMap
 from pyomo.common.config import ConfigDict
@@ -35,7 +35,7 @@ from pyomo_relu.transform.parts.ceilings import check_ceilings
 from pyomo_relu.transform.parts.plan import Plan
 from pyomo_relu.transform.parts.resolution import leave_out_unresolved, warn_of_leak
 from pyomo_relu.transform.parts.row_builder import RowBuilder
-from pyomo_relu.transform.parts.unit_range import in_unit_range
+from pyomo_relu.transform.parts.unit_range import UnitRangeView, in_unit_range
 
 if TYPE_CHECKING:
     from pyomo.core.base.block import BlockData
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from pyomo.core.base.var import VarData
 
     from pyomo_relu.bounds.neuron_bounds import NeuronBounds
+    from pyomo_relu.common.types import Neuron
 
 
 logger = logging.getLogger("pyomo.relu")
@@ -75,7 +76,7 @@ class NetworkFormulation(Transformation):
     """
 
     #: Registered name; subclasses set it.
-    NAME = None
+    NAME: str = ""
     #: What it adds to the model: Adds, most of them per unstable neuron.
     ADDS = ()
     #: What a solver must take beyond linear rows: a key of ``PROBLEM_CLASSES``.
@@ -100,7 +101,7 @@ class NetworkFormulation(Transformation):
     #: activation rows.
     ACTIVATION_ROWS = ("rows",)
     #: The class of the record of an encoded block.
-    RECORD = Encoding
+    RECORD: type[Encoding] = Encoding
 
     def __init_subclass__(cls, **kwds: Any) -> None:
         super().__init_subclass__(**kwds)
@@ -212,7 +213,7 @@ class NetworkFormulation(Transformation):
         rows, protected = RowBuilder(block, bounds, given), protected_vars(block)
         view = in_unit_range(rows, protected)
         encoding = self._encode(view, plan) or self.RECORD(type(self), view)
-        if view is not rows:
+        if isinstance(view, UnitRangeView):
             view.add_affine_rows()
         leave_out_unresolved(self.NAME, view)
         name = f"_pyomo_{self.NAME.replace('.', '_')}_reformulation"
@@ -252,12 +253,13 @@ class NetworkFormulation(Transformation):
         encoding = encoding_of(transformed_constraint)
         containers = [] if encoding is None else _activation_rows(encoding)
         container = transformed_constraint.parent_component()
-        if not any(container is each for each in containers):
+        if encoding is None or not any(container is each for each in containers):
             raise TransformationError(
                 f"'{transformed_constraint.name}' was not made by a relu formulation in "
                 "place of an activation row."
             )
-        return encoding.block.activation[transformed_constraint.index()[:2]]
+        key = cast("tuple[Any, ...]", transformed_constraint.index())
+        return encoding.block.activation[key[:2]]
 
     def get_transformed_constraints(
         self, src_constraint: ConstraintData
@@ -331,7 +333,7 @@ class NetworkFormulation(Transformation):
         return encoding.bounds
 
 
-def check_encoded(block):
+def check_encoded(block) -> Encoding:
     """The Encoding of a network block; an error if there is none."""
     if not isinstance(block, ReLUNetworkBlockData):
         raise TransformationError(
@@ -345,7 +347,7 @@ def check_encoded(block):
     return block.record.encoding
 
 
-def source_of(constraint):
+def source_of(constraint) -> tuple[Encoding, Neuron]:
     """Encoding and (layer, neuron) of an activation row."""
     if not isinstance(constraint, ComponentData):
         raise TransformationError(
@@ -358,7 +360,7 @@ def source_of(constraint):
         raise TransformationError(
             f"'{constraint.name}' is not an activation row of a ReLUNetworkBlock."
         )
-    return check_encoded(block), constraint.index()
+    return check_encoded(block), cast("Neuron", constraint.index())
 
 
 def _activation_rows(encoding):
@@ -367,7 +369,7 @@ def _activation_rows(encoding):
     return [container for container in named if container is not None]
 
 
-def encoding_of(constraint):
+def encoding_of(constraint) -> Encoding | None:
     """The Encoding of the network block that a row lies on, or None."""
     if not isinstance(constraint, ComponentData):
         raise TransformationError(

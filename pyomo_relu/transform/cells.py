@@ -326,6 +326,11 @@ class Cells(NetworkFormulation):
         lower, upper : numpy.ndarray, shape (C, n_inputs)
         """
         encoding = check_encoded(block)
+        if not isinstance(encoding, CellEncoding):
+            raise TransformationError(
+                f"'{block.name}' is encoded by {encoding.formulation.NAME}, which has "
+                "no cells; apply relu.cells."
+            )
         return encoding.lower, encoding.upper
 
 

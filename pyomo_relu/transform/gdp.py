@@ -27,13 +27,15 @@ optimization models through generalized disjunctive programming", AIChE J. 59 (2
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from pyomo.common.config import ConfigValue, document_class_CONFIG
 from pyomo.core.base import Suffix, TransformationFactory
 from pyomo.core.base.block import Block
 from pyomo.core.base.constraint import Constraint
-from pyomo.core.base.set_types import Any
+from pyomo.core.base.set_types import (
+    Any,  # pyright: ignore[reportAttributeAccessIssue]  # Pyomo declares it at run time
+)
 from pyomo.core.expr.visitor import identify_variables
 from pyomo.gdp import Disjunct, GDP_Error
 from pyomo.gdp.disjunct import DisjunctionData, IndexedDisjunction
@@ -76,10 +78,11 @@ class GuardedDisjunctionData(DisjunctionData):
 
     def _set_guard(self):
         container = self.parent_component()
-        network_block = self.parent_block().parent_block()
-        if network_block is None:
+        parent = self.parent_block()
+        network_block = None if parent is None else parent.parent_block()
+        if network_block is None or container is None:
             return
-        k, i, _ = self.index()
+        k, i, _ = cast("tuple[int, int, str]", self.index())
         keys = ((k, i, label) for label in ("zero", "ceiling"))
         row = network_block.activation[k, i]
         if any(key in container and container[key].active for key in keys):
@@ -274,10 +277,11 @@ class Gdp(NetworkFormulation):
     ) -> ConstraintData:
         """The activation row that a row stands for, made by relu.gdp or by gdp."""
         encoding = encoding_of(transformed_constraint)
-        key = None if encoding is None else _neuron(encoding, transformed_constraint)
-        if key is None:
-            return super().get_src_constraint(transformed_constraint)
-        return encoding.block.activation[key]
+        if encoding is not None:
+            key = _neuron(encoding, transformed_constraint)
+            if key is not None:
+                return encoding.block.activation[key]
+        return super().get_src_constraint(transformed_constraint)
 
 
 def _neuron(encoding, row):
@@ -323,6 +327,7 @@ def _disjunct(new, key, coefs, variables, lower, upper, big_m):
 def _start_disaggregated(var, disjunction):
     """Values of gdp.hull's copies of ``var``: its value in the Disjunct that holds."""
     hull = TransformationFactory("gdp.hull")
+    assert hull is not None  # registered with pyomo.gdp
     try:
         link = hull.get_disaggregation_constraint(
             var, disjunction, raise_exception=False

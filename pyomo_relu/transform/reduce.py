@@ -348,6 +348,7 @@ def _objective_weights(name, bounds, surrounding, at):
             f"{name}: drop_minimised needs outputs that only a linear objective reads, "
             f"but for '{block.name}' {reason}. Leave drop_minimised out."
         )
+    assert surrounding.costs is not None  # else there is a reason
     return surrounding.costs[outputs]
 
 

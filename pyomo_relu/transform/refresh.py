@@ -77,7 +77,7 @@ class Refresh(Transformation):
             for piece in pieces
             for block in _blocks(piece.source)
             if any(_is_within(block, part) for part in scope)
-            and (in_force(block) or _taken_by_gdp(block))
+            and (in_force(block) or _taken_by_gdp(block) is not None)
         )
         reasons = _reasons(pieces, blocks, ModelReading())
         stale = [p for p in pieces if id(p.source) in reasons]
@@ -101,9 +101,11 @@ def _is_within(block, part):
 
 
 def _taken_by_gdp(block):
-    """True if the rows of a block's Disjunct were replaced by a gdp transformation."""
+    """The Disjunct of a block if a gdp transformation replaced its rows, or None."""
     disjunct = in_disjunct(block)
-    return disjunct is not None and disjunct.transformation_block is not None
+    if disjunct is None or disjunct.transformation_block is None:
+        return None
+    return disjunct
 
 
 def _blocks(source):
@@ -207,10 +209,13 @@ def _undo(source):
 
 
 def _check_repeatable(source):
-    for block in filter(_taken_by_gdp, _blocks(source)):
+    for block in _blocks(source):
+        disjunct = _taken_by_gdp(block)
+        if disjunct is None:
+            continue
         raise TransformationError(
             f"relu.refresh: '{block.name}' has to be encoded again, but a gdp "
-            f"transformation has taken its rows in '{in_disjunct(block).name}' into "
+            f"transformation has taken its rows in '{disjunct.name}' into "
             "others. Make the model again, or change it before gdp is applied."
         )
     if _brought(source):

@@ -198,8 +198,11 @@ class Scaled(NetworkFormulation):
         encode_big_m(rows, k, i)
 
     def _factors(self, rows, config):
-        from pyomo_relu.common.powers import power_of_two
-        from pyomo_relu.network.rescale import LARGEST_FACTOR, neurons_that_matter
+        from pyomo_relu.network.rescale import (
+            LARGEST_FACTOR,
+            neurons_that_matter,
+            power_of_two,
+        )
 
         network, bounds = rows.network, rows.bounds
         most = LARGEST_FACTOR
@@ -350,7 +353,7 @@ def _replace_affine_rows(scaled, factors):
                 scaled.replaced.append(scaled.block.affine[k, i])
 
 
-def _own_encoding(block):
+def _own_encoding(block) -> ScaledEncoding:
     encoding = check_encoded(block)
     if not isinstance(encoding, ScaledEncoding):
         raise TransformationError(
@@ -383,12 +386,11 @@ def _coefficients(bounds):
 
 
 def _coefficient_range(rows):
-    coefs = [
-        abs(c)
-        for row in rows
-        for c in generate_standard_repn(row.body).linear_coefs
-        if c
-    ]
+    coefs = []
+    for row in rows:
+        read = generate_standard_repn(row.body)
+        assert read is not None
+        coefs += [abs(c) for c in read.linear_coefs if c]
     if not coefs:
         return CoefficientRange(math.nan, math.nan)
     return CoefficientRange(min(coefs), max(coefs))

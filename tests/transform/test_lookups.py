@@ -116,6 +116,16 @@ def test_lookups_by_block_of_what_is_no_encoded_block(formulation):
                 look_up(given)
 
 
+@pytest.mark.parametrize(
+    ("name", "look_up"), [("relu.cells", "get_cells"), ("relu.scaled", "get_factors")]
+)
+def test_lookups_of_what_another_formulation_does_not_have(name, look_up):
+    m = box_model()
+    pyo.TransformationFactory("relu.bigm").apply_to(m)
+    with pytest.raises(TransformationError, match=f"relu.bigm.*apply {name}"):
+        getattr(pyo.TransformationFactory(name), look_up)(m.nn)
+
+
 @pytest.mark.parametrize("name", ["relu.bigm", "relu.gdp"])
 def test_lookups_by_model_of_what_is_no_model(name):
     transformation = pyo.TransformationFactory(name)

@@ -349,9 +349,9 @@ def _read(model):
         form.A.tocsr(),
         np.where(kinds <= 0, rhs, -math.inf),
         np.where(kinds >= 0, rhs, math.inf),
-        [-math.inf if lo is None else lo for lo, _ in ends],
-        [math.inf if hi is None else hi for _, hi in ends],
-        [var.is_integer() for var in form.columns],
+        np.array([-math.inf if lo is None else lo for lo, _ in ends], dtype=float),
+        np.array([math.inf if hi is None else hi for _, hi in ends], dtype=float),
+        np.array([var.is_integer() for var in form.columns], dtype=bool),
     )
     embedded = EmbeddedModel(linear, (), form.c.toarray()[0], float(form.c_offset[0]))
     return embedded, objectives[0].sense == maximize, form.columns

@@ -180,11 +180,17 @@ def lagrangian_bound(
     InfeasibleError
         If no point of the box satisfies the rows.
     """
-    networks = members_of("networks", networks)
-    lower, upper = _common_box(networks, lower, upper)
-    networks = [network_of("networks", network) for network in networks]
+    members = members_of("networks", networks)
+    lower, upper = _common_box(members, lower, upper)
     deadline = Deadline(time_limit)
-    ensemble = Ensemble(networks, lower, upper, weights, neuron_bounds, rows)
+    ensemble = Ensemble(
+        [network_of("networks", member) for member in members],
+        lower,
+        upper,
+        weights,
+        neuron_bounds,
+        rows,
+    )
     u = _start(ensemble, multipliers)
     run = _Run(ensemble, solver or "auto", solve_limit, executor)
     run.evaluate(u, None)
@@ -192,6 +198,7 @@ def lagrangian_bound(
     for _ in range(iterations):
         if run.gap <= tolerance * max(ensemble.unit, abs(run.value)):
             break
+        assert run.last is not None  # evaluated
         direction = run.last - run.last.mean(axis=0)
         direction = direction / ensemble.units
         square = float((direction**2).sum())
@@ -205,6 +212,7 @@ def lagrangian_bound(
         if since >= 3:  # Held and Karp: halve the step where the bound stalls
             scale, since, u = 0.5 * scale, 0, run.best
             run.last = run.best_points
+    assert run.best is not None  # evaluated
     return LagrangianBound(
         run.bound,
         run.value,

@@ -158,7 +158,9 @@ class Ensemble:
             return np.ones(len(X), dtype=bool)
         matrix = np.atleast_2d(np.asarray(self.rows[0], dtype=float))
         lower, upper = (np.broadcast_to(b, len(matrix)) for b in self.rows[1:])
-        model = LinearModel(matrix, lower, upper, self.lower, self.upper)
+        model = LinearModel(
+            sparse.csr_array(matrix), lower, upper, self.lower, self.upper
+        )
         slack = tolerance * UnitRange(model).rows
         left = X @ matrix.T
         return ((left >= lower - slack) & (left <= upper + slack)).all(axis=1)
@@ -179,10 +181,11 @@ def _placed(array, at, values):
 
 def _with_rows(model, inputs, rows):
     try:
-        matrix, *ends = rows
-        matrix = sparse.coo_array(np.atleast_2d(np.asarray(matrix, dtype=float)))
+        given, *ends = rows
+        dense = np.atleast_2d(np.asarray(given, dtype=float))
+        matrix = sparse.coo_array(dense)
         row_lower, row_upper = (
-            np.broadcast_to(np.asarray(end, dtype=float), (matrix.shape[0],))
+            np.broadcast_to(np.asarray(end, dtype=float), (dense.shape[0],))
             for end in ends
         )
     except (TypeError, ValueError) as error:
@@ -190,15 +193,15 @@ def _with_rows(model, inputs, rows):
             "Lagrangian bound: rows must be (matrix, row_lower, row_upper) of numbers, "
             f"a row of the matrix per entry of the others ({error})."
         ) from None
-    if matrix.shape[1] != inputs.size:
+    if dense.shape[1] != inputs.size:
         raise BoundsError(
             "Lagrangian bound: the rows have "
-            f"{counted(matrix.shape[1], 'column')}, the networks "
+            f"{counted(dense.shape[1], 'column')}, the networks "
             f"{counted(inputs.size, 'input')}."
         )
     wide = sparse.csr_array(
         (matrix.data, (matrix.row, inputs[matrix.col])),
-        shape=(matrix.shape[0], model.n_columns),
+        shape=(dense.shape[0], model.n_columns),
     )
     return model.replace(
         matrix=sparse.vstack([model.matrix, wide], format="csr"),

@@ -207,7 +207,7 @@ def distinct_maps(regions, tolerance=1e-8):
     numpy.ndarray of int, shape (number of regions,)
     """
     from scipy.sparse.csgraph import connected_components
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
     if not regions:
         return np.zeros(0, dtype=int)
@@ -216,7 +216,7 @@ def distinct_maps(regions, tolerance=1e-8):
     maps = (maps / np.where(scale > 0, scale, 1)).reshape(len(regions), -1)
     # Rounding first keeps the number of pairs small if many regions are equal.
     grid, cell = np.unique(np.round(maps / tolerance), axis=0, return_inverse=True)
-    pairs = cKDTree(grid).query_pairs(1.5, p=np.inf, output_type="ndarray")
+    pairs = KDTree(grid).query_pairs(1.5, p=np.inf, output_type="ndarray")
     return connected_components(_graph(pairs, len(grid)), directed=False)[1][cell]
 
 

@@ -6,6 +6,8 @@ The cells that are left after the last layer are the activation regions.  No lin
 programme is needed, and with rational arithmetic nothing is rounded.
 """
 
+from typing import Any
+
 import numpy as np
 
 from pyomo_relu.analysis.regions.cells import Maps
@@ -37,7 +39,7 @@ def subdivide(maps: Maps, max_regions, deadline):
             f"are not fixed, here are {dimension}. Use method='lp' or 'sampling'."
         )
     regions = []
-    stack = [(_corners(maps), (), (), ())]
+    stack: list[tuple[Any, ...]] = [(_corners(maps), (), (), ())]
     while stack:
         if len(regions) + len(stack) >= max_regions or deadline.passed():
             return regions, len(stack)
@@ -67,7 +69,7 @@ def neighbours(regions):
     -------
     numpy.ndarray of int, shape (m, 2)
     """
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
     midpoints, owner = [], []
     for i, region in enumerate(regions):
@@ -79,7 +81,7 @@ def neighbours(regions):
     points, owner = np.concatenate(midpoints), np.array(owner)
     size = np.ptp(points, axis=0)
     points = points / np.where(size > 0, size, 1)
-    pairs = owner[cKDTree(points).query_pairs(1e-9, output_type="ndarray")]
+    pairs = owner[KDTree(points).query_pairs(1e-9, output_type="ndarray")]
     pairs = pairs.reshape(-1, 2)
     return pairs[pairs[:, 0] != pairs[:, 1]]
 

@@ -149,12 +149,12 @@ def _scaling(box):
 def _coincident(rows):
     """Equal labels, 0, 1, ..., for rows that differ by less than ``COINCIDENT``."""
     from scipy.sparse.csgraph import connected_components
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
     n = len(rows)
     if n == 0:
         return np.zeros(0, dtype=int)
-    pairs = cKDTree(rows).query_pairs(COINCIDENT, p=np.inf, output_type="ndarray")
+    pairs = KDTree(rows).query_pairs(COINCIDENT, p=np.inf, output_type="ndarray")
     ones = np.ones(len(pairs))
     graph = sparse.coo_array((ones, (pairs[:, 0], pairs[:, 1])), shape=(n, n))
     return connected_components(graph, directed=False)[1]
@@ -229,7 +229,7 @@ class _Programme:
         m = len(self.h) + 2 * n
         session.load(
             LinearModel(
-                sparse.hstack([rows, -np.ones((m, 1))]),
+                sparse.csr_array(sparse.hstack([rows, -np.ones((m, 1))])),
                 np.append(-self.h, -np.ones(2 * n)),
                 np.full(m, np.inf),
                 np.append(-np.ones(n), -np.inf),
@@ -295,7 +295,9 @@ class _Programme:
         self.session.set_bounds([self.n], 0.0, 0.0)
         for j in range(self.n):
             for side, sign in enumerate((1.0, -1.0)):
-                ends[side, j] = self._minimum(j, sign)[j]
+                point = self._minimum(j, sign)
+                assert point is not None  # the cell has an interior point
+                ends[side, j] = point[j]
         self.session.set_bounds([self.n], -np.inf, np.inf)
         return ends.mean(axis=0), (ends[1] - ends[0]) / 2 + THIN
 

@@ -151,16 +151,17 @@ def bound_layers(
     (lowers, uppers), state : pair of lists, BoxState
     """
     network = kernel.network
-    start_lowers, start_uppers = _start(network, lower, upper, start)
+    within = _start(network, lower, upper, start)
     state = BoxState(kernel, lower, upper)
     for k, layer in enumerate(network.layers):
         lo, hi, scale = state.interval()
         if plain is not None and k < len(plain):
-            state.append(*plain[k], scale)
+            lo, hi = plain[k]
+            state.append(lo, hi, scale)
             continue
-        if start is not None:
-            lo = np.maximum(lo, start_lowers[k])
-            hi = np.minimum(hi, start_uppers[k])
+        if within is not None:
+            lo = np.maximum(lo, within[0][k])
+            hi = np.minimum(hi, within[1][k])
         # Interval arithmetic is exact for what is affine in the inputs.
         if any(source != INPUT for source, _ in layer.sources):
             rows = _rows(layer, lo, hi, wanted and wanted[k])
@@ -230,7 +231,7 @@ def layer_lines(network, k, lower, upper, lowers, uppers):
         Shapes (B, size, n_inputs), (B, size), and the same again.
     """
     lower, upper = check_boxes(network, lower, upper)
-    if not (isinstance(k, Integral) and 0 <= k < len(network.layers)):
+    if not (isinstance(k, Integral) and 0 <= int(k) < len(network.layers)):
         raise BoundsError(
             f"{network.name}: there is no layer {k!r:.80}; the network has "
             f"{counted(len(network.layers), 'layer')}, counted from 0."
@@ -253,7 +254,7 @@ def _outputs(network):
 
 def _start(network, lower, upper, start):
     if start is None:
-        return None, None
+        return None
     if not isinstance(start, NeuronBounds):
         return _per_box(network, start, len(lower), len(network.layers))
     if start.network != network:

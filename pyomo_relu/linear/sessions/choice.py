@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import TypeAlias
 
 from pyomo_relu.errors import SolverError
@@ -18,7 +19,7 @@ SOLVERS = ("highs", "gurobi")
 SolverLike: TypeAlias = "str | type[Session]"
 
 
-def session_class(solver):
+def session_class(solver) -> Callable[..., Session]:
     """The session class of a solver's name; imports the solver.
 
     Raises

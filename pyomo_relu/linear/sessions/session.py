@@ -68,13 +68,13 @@ class Settings:
     purpose: str = "this"
     only_costs_change: bool = False
     presolve: bool = False
-    tolerance: float = 1e-9
+    tolerance: float | None = 1e-9
     relative_gap: float = 0.0
-    absolute_gap: float = 0.0
-    node_limit: int = None
-    work_limit: float = None
+    absolute_gap: float | None = 0.0
+    node_limit: int | None = None
+    work_limit: float | None = None
     threads: int = 1
-    seed: int = None
+    seed: int | None = None
     rays: bool = True
     figures: bool = False
 

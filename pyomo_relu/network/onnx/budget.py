@@ -81,7 +81,7 @@ class _Account:
         return ahead > left
 
 
-_account = ContextVar("pyomo_relu_loading", default=None)
+_account: ContextVar[_Account | None] = ContextVar("pyomo_relu_loading", default=None)
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 """What formulations write an encoding with: columns, indicators and rows."""
 
+import typing
+
 from pyomo.common.dependencies import numpy as np
 from pyomo.core.base.block import Block
 from pyomo.core.base.constraint import Constraint
@@ -49,7 +51,7 @@ class RowBuilder:
         self.columns = NetworkColumns(block)
         self.replaced = list(block.activation.values())
         self.units = self.copied = None
-        self.reformulation = Block(concrete=True)
+        self.reformulation: typing.Any = Block(concrete=True)
         self.new_columns("indicator", Binary)
         self.new_columns("ceiling_indicator", Binary)
         self.new_rows("rows")
