@@ -16,7 +16,6 @@ from pyomo_relu.common.wording import counted
 
 if TYPE_CHECKING:
     from pyomo_relu.block.applications import Application
-    from pyomo_relu.model.unit_rows import RewrittenRows
 
 
 class Encoding(AutoSlots.Mixin):
@@ -87,7 +86,7 @@ class Encoding(AutoSlots.Mixin):
         self.saved = TightenedVars()
         self.application: Application | None = None  # until it is in force
         self.stamp: int | None = None
-        self.rewritten: RewrittenRows | None = None
+        self.rewritten = None
         self.choice: str | None = None
         self.leak: str | None = None
 

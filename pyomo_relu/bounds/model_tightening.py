@@ -4,12 +4,11 @@ import time
 
 import numpy as np
 
+from pyomo_relu.bounds.methods import BY_SOLVER, DEFAULT_METHODS
 from pyomo_relu.bounds.obbt.options import TighteningOptions
 from pyomo_relu.bounds.obbt.run import OBBTRun
 from pyomo_relu.bounds.obbt.whole_model import ModelTightening, run_model_obbt
 from pyomo_relu.bounds.tightening import (
-    BY_SOLVER,
-    DEFAULT_METHODS,
     SPLIT_INPUTS,
     check_methods,
     split_budget,

@@ -19,6 +19,7 @@ import numpy as np
 from pyomo_relu.bounds.crown.crown import crown_bounds
 from pyomo_relu.bounds.crown.interval import interval_bounds
 from pyomo_relu.bounds.crown.splitting import split_bounds
+from pyomo_relu.bounds.methods import BY_SOLVER, DEFAULT_METHODS, METHODS
 from pyomo_relu.bounds.obbt.layerwise import finish_row, layer_row, lp_obbt
 from pyomo_relu.bounds.obbt.milp import attained_ranges, milp_obbt
 from pyomo_relu.bounds.obbt.options import TighteningOptions
@@ -47,11 +48,6 @@ if TYPE_CHECKING:
 
 
 logger = logging.getLogger("pyomo.relu.bounds")
-
-METHODS = ("interval", "crown", "split", "lp", "milp")
-#: Those of them that solve LPs or MILPs.
-BY_SOLVER = ("lp", "milp")
-DEFAULT_METHODS = ("interval", "crown", "split", "lp")
 
 #: Splitting a box of more inputs than this gains less per second than LPs do (measured
 #: on random networks of 6 to 12 inputs, 3x25).

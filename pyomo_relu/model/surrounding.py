@@ -3,8 +3,11 @@
 Reads a Pyomo model; changes nothing and solves nothing.
 """
 
+from __future__ import annotations
+
 import logging
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from pyomo.common.collections import ComponentSet
 from pyomo.common.dependencies import numpy as np
@@ -20,9 +23,11 @@ from pyomo.repn import generate_standard_repn
 from pyomo_relu.block.block import ReLUNetworkBlockData
 from pyomo_relu.block.var_bounds import ends
 from pyomo_relu.errors import ModelError
-from pyomo_relu.linear.embedded import EmbeddedModel, EmbeddedNetwork
 from pyomo_relu.model.unit_copies import UnitCopies
 from pyomo_relu.model.unit_rows import modellers_objective
+
+if TYPE_CHECKING:
+    from pyomo_relu.linear.embedded import EmbeddedModel
 
 logger = logging.getLogger("pyomo.relu")
 
@@ -129,6 +134,8 @@ def read_surrounding(model, blocks, assume_fixed_vars_permanent=True):
     costs = np.zeros(linear.n_columns)
     for j, c in terms or ():
         costs[j] += sign * c
+    from pyomo_relu.linear.embedded import EmbeddedModel, EmbeddedNetwork
+
     embedded = EmbeddedModel(
         linear,
         [
