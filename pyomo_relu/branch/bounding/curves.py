@@ -10,7 +10,7 @@ import numpy as np
 
 from pyomo_relu.branch.bounding.lines import LineBounder
 from pyomo_relu.branch.joint_parts import only_outputs, support
-from pyomo_relu.linear.rounding import TINY
+from pyomo_relu.linear.rounding import OF_INTERPOLATING, TINY
 from pyomo_relu.network.pieces import breakpoints
 
 #: Lines per side: parallel to the chord, and touching the envelope at both ends.
@@ -22,9 +22,6 @@ _PIECES = 600
 #: What the distance where two lines cross counts, next to that at vertices: such a
 #: point is a single one, and measured on problems of four inputs 1 took 6% more boxes.
 _CROSSING = 0.1
-
-#: Relative rounding of interpolating and of forming a line's constant.
-_ROUNDING = 2.0**-48
 
 
 class Curve:
@@ -45,7 +42,7 @@ class Curve:
         self.kinks = points[1:-1]
         # of interpolating: a short piece may join far larger values than it is asked for
         largest = np.maximum(np.abs(low), np.abs(high)).max()
-        self._error = _ROUNDING * largest + TINY
+        self._error = OF_INTERPOLATING * largest + TINY
 
     def range(self, lower, upper):
         """Least and largest value on each interval, rounded outward, shapes (B,)."""
@@ -97,7 +94,7 @@ def _above(at, curve):
     gap = np.maximum(gap, _CROSSING * crossing)
     size = np.abs(values).max(axis=1)[:, None]
     reach = np.maximum(np.abs(first), np.abs(last))
-    constants += _ROUNDING * (size + np.abs(slopes) * reach) + TINY
+    constants += OF_INTERPOLATING * (size + np.abs(slopes) * reach) + TINY
     return slopes, constants, gap
 
 
@@ -170,7 +167,7 @@ def _curve(network, k, j, lower, upper):
     reach = np.abs(points).max()
     for values, slope, sign in ((low, lines.low, -1), (high, lines.high, 1)):
         size = np.abs(slope[:, 0, j, None]) * reach + np.abs(values)
-        values += sign * (_ROUNDING * size + TINY)
+        values += sign * (OF_INTERPOLATING * size + TINY)
     # at a kink the two pieces' lines may differ by rounding: the outer one counts
     low = np.minimum(np.append(low[:, 0], np.inf), np.append(np.inf, low[:, 1]))
     high = np.maximum(np.append(high[:, 0], -np.inf), np.append(-np.inf, high[:, 1]))
