@@ -21,7 +21,7 @@ from pyomo_relu.bounds.crown.interval import interval_bounds
 from pyomo_relu.bounds.crown.splitting import split_bounds
 from pyomo_relu.bounds.obbt.layerwise import finish_row, layer_row, lp_obbt
 from pyomo_relu.bounds.obbt.milp import attained_ranges, milp_obbt
-from pyomo_relu.bounds.obbt.options import TighteningOptions
+from pyomo_relu.bounds.obbt.options import DEFAULT_METHODS, METHODS, TighteningOptions
 from pyomo_relu.bounds.obbt.run import OBBTRun
 from pyomo_relu.bounds.obbt.whole_model import ModelTightening, run_model_obbt
 from pyomo_relu.bounds.statistics import TighteningStatistics
@@ -52,9 +52,6 @@ if TYPE_CHECKING:
 
 
 logger = logging.getLogger("pyomo.relu.bounds")
-
-METHODS = ("interval", "crown", "split", "lp", "milp")
-DEFAULT_METHODS = ("interval", "crown", "split", "lp")
 
 #: Splitting a box of more inputs than this gains less per second than LPs do (measured
 #: on random networks of 6 to 12 inputs, 3x25).

@@ -3,8 +3,11 @@
 Reads a Pyomo model; changes nothing and solves nothing.
 """
 
+from __future__ import annotations
+
 import logging
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from pyomo.common.collections import ComponentSet
 from pyomo.common.dependencies import numpy as np
@@ -20,9 +23,11 @@ from pyomo.repn import generate_standard_repn
 from pyomo_relu.block.block import ReLUNetworkBlockData
 from pyomo_relu.block.var_bounds import ends
 from pyomo_relu.errors import ModelError
-from pyomo_relu.linear.embedded import EmbeddedModel, EmbeddedNetwork
 from pyomo_relu.model.unit_copies import UnitCopies
 from pyomo_relu.model.unit_rows import modellers_objective
+
+if TYPE_CHECKING:
+    from pyomo_relu.linear.embedded import EmbeddedModel
 
 logger = logging.getLogger("pyomo.relu")
 
@@ -101,6 +106,8 @@ def read_surrounding(model, blocks, assume_fixed_vars_permanent=True):
     -------
     Surrounding
     """
+    from pyomo_relu.linear.embedded import EmbeddedModel, EmbeddedNetwork
+
     reader = _Reader(assume_fixed_vars_permanent, _as_written(model))
     inputs = [reader.columns_of(b.input_vars()) for b in blocks]
     outputs = [reader.columns_of(b.output_vars()) for b in blocks]

@@ -22,7 +22,7 @@ from pyomo.common.config import (
 )
 from pyomo.core.base import TransformationFactory
 
-from pyomo_relu.bounds.tightening import METHODS
+from pyomo_relu.bounds.obbt.options import METHODS
 from pyomo_relu.model.options import declare
 from pyomo_relu.transform.parts.tightening import BoundTransformation
 

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from pyomo_relu.errors import BoundsError, SolverError
 
+METHODS = ("interval", "crown", "split", "lp", "milp")
+DEFAULT_METHODS = ("interval", "crown", "split", "lp")
+
 
 @dataclass(frozen=True)
 class TighteningOptions:
