@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pyomo_relu.linear.tolerances import INTEGRALITY
+from pyomo_relu.linear.rounding import INTEGRALITY
 from pyomo_relu.network.gradients import backpropagated, slopes
 from pyomo_relu.network.onnx.points import points_near_kinks
 

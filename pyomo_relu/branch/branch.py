@@ -27,6 +27,7 @@ from pyomo_relu.branch.tree import (
 )
 from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.errors import BoundsError
+from pyomo_relu.linear.rounding import relative_gap
 
 if TYPE_CHECKING:
     from pyomo_relu.common.types import FloatArray
@@ -119,7 +120,7 @@ class BranchResult:
         """``(value - bound) / |value|``, infinite without a feasible point."""
         if not np.isfinite(self.value):
             return np.inf
-        return max(0.0, self.value - self.bound) / max(abs(self.value), 1e-10)
+        return relative_gap(self.value, min(self.bound, self.value))
 
 
 def branch(problem, options=None, progress=None, visited=None):

@@ -296,7 +296,9 @@ class _Log:
     def _line(self, nodes, open_, milps, bound, value, seconds, mark=""):
         gap = "-"
         if abs(value) < float("inf") and abs(bound) < float("inf"):
-            gap = f"{100 * max(0.0, value - bound) / max(abs(value), 1e-10):.4f}%"
+            from pyomo_relu.linear.rounding import relative_gap
+
+            gap = f"{100 * relative_gap(value, min(bound, value)):.4f}%"
         shown = [
             f"{self.sign * v:.8g}" if abs(v) < float("inf") else "-"
             for v in (bound, value)

@@ -15,8 +15,7 @@ from pyomo_relu.linear.certificate import (
     residual_error,
     usable_duals,
 )
-from pyomo_relu.linear.rounding import TINY, rounding, slack
-from pyomo_relu.linear.tolerances import whole
+from pyomo_relu.linear.rounding import TINY, rounding, slack, whole
 
 #: Another pass follows where an edge became shorter by more than this fraction.
 _WORTHWHILE = 1e-3

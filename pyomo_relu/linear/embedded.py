@@ -22,7 +22,7 @@ from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import BoundsError, InfeasibleError, NetworkError
 from pyomo_relu.linear.box_rows import propagate
 from pyomo_relu.linear.model import LinearModel
-from pyomo_relu.linear.tolerances import FEASIBILITY
+from pyomo_relu.linear.rounding import FEASIBILITY
 from pyomo_relu.linear.unit_range import BAND, UnitRange, range_sizes
 from pyomo_relu.network.network import Network
 from pyomo_relu.network.scaling import scaled_layers

@@ -1,4 +1,4 @@
-r"""A-priori bounds on float64 rounding errors.
+r"""How far numbers may be off: by float64 rounding, and by solvers' tolerances.
 
 Derivation
 ----------
@@ -57,6 +57,27 @@ UNDERFLOW = 2.0**-1000
 #: Smaller than any width or size that matters; keeps divisions by zero away.
 NEGLIGIBLE = 1e-300
 
+#: Shares of the terms' sizes that generously cover rounding, where a result is moved
+#: outward or two results count as one: of a shift by a constant and a division, ...
+OF_SHIFTING = 2.0**-51
+#: ... of interpolating between points and of forming the constant of a line, ...
+OF_INTERPOLATING = 2.0**-48
+#: ... of sums of a few terms; of a constant that is taken off again, 1e-15 is lost, ...
+OF_FEW_TERMS = 1e-14
+#: ... of sums of up to 4000 terms (``slack``), as a layer's rows are, ...
+OF_MANY_TERMS = 1e-12
+#: ... and of sums of such sums, each with bounds of its own.
+OF_SUMS = 1e-9
+
+#: What solvers let an integer column miss an integer by.
+INTEGRALITY = 1e-6
+
+#: Largest violation of a feasible point, in unit range.
+FEASIBILITY = 1e-6
+
+#: Objectives of smaller size count as this when a gap is taken relative to them.
+_LEAST_OBJECTIVE = 1e-10
+
 
 def gamma(n):
     """Relative error bound ``n u / (1 - n u)`` of a sum of n products."""
@@ -95,3 +116,18 @@ def down(value):
 def up(value):
     """The next number above: a result that is rounded is at most this."""
     return np.nextafter(value, np.inf)
+
+
+def inward(value):
+    """The next number towards zero; zero stays zero, so that no sign is lost."""
+    return np.nextafter(value, 0.0)
+
+
+def whole(lower, upper):
+    """The least and the largest integer between bounds, to ``INTEGRALITY``."""
+    return np.ceil(lower - INTEGRALITY), np.floor(upper + INTEGRALITY)
+
+
+def relative_gap(objective, bound):
+    """``|objective - bound| / |objective|``; finite where the objective is zero."""
+    return abs(objective - bound) / max(abs(objective), _LEAST_OBJECTIVE)

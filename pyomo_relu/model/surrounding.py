@@ -106,6 +106,8 @@ def read_surrounding(model, blocks, assume_fixed_vars_permanent=True):
     -------
     Surrounding
     """
+    from pyomo_relu.linear.embedded import EmbeddedModel, EmbeddedNetwork
+
     reader = _Reader(assume_fixed_vars_permanent, _as_written(model))
     inputs = [reader.columns_of(b.input_vars()) for b in blocks]
     outputs = [reader.columns_of(b.output_vars()) for b in blocks]
@@ -134,8 +136,6 @@ def read_surrounding(model, blocks, assume_fixed_vars_permanent=True):
     costs = np.zeros(linear.n_columns)
     for j, c in terms or ():
         costs[j] += sign * c
-    from pyomo_relu.linear.embedded import EmbeddedModel, EmbeddedNetwork
-
     embedded = EmbeddedModel(
         linear,
         [

@@ -53,9 +53,6 @@ logger = logging.getLogger("pyomo.relu")
 #: What solvers' tolerances may be worth in the objective, relative to its terms.
 _CUTOFF_TOLERANCE = 1e-6
 
-#: Of sums of a few terms; of a constant that is taken off again, 1e-15 is lost.
-_ROUNDING = 1e-14
-
 
 def _config():
     config = declare_solver_free(
@@ -270,6 +267,8 @@ def _cutoff(surrounding, value):
     leaves more the larger it is, and up to solvers' tolerances; the row lets so much
     more through that the solution itself is never cut off.
     """
+    from pyomo_relu.linear.rounding import OF_FEW_TERMS
+
     if value is None:
         return None
     if surrounding.costs is None:
@@ -288,7 +287,7 @@ def _cutoff(surrounding, value):
     terms = float(np.sum(np.abs(costs) * np.minimum(reach, 1.0)))
     limit = sign * value - surrounding.embedded.constant
     rounding = abs(value) + abs(surrounding.embedded.constant)
-    limit += _CUTOFF_TOLERANCE * max(abs(limit), terms) + _ROUNDING * rounding
+    limit += _CUTOFF_TOLERANCE * max(abs(limit), terms) + OF_FEW_TERMS * rounding
     return at, costs, limit
 
 

@@ -46,10 +46,6 @@ if TYPE_CHECKING:
     from pyomo_relu.block.encoding import Encoding
 
 
-# sums of part bounds this much looser than the bounds on v are looser by rounding only
-_ROUNDING = 1e-9
-
-
 def _parts_argument(given):
     if given is None or given == "hull" or isinstance(given, int):
         return given
@@ -258,11 +254,14 @@ def _with(z, coef, coefs, variables):
 
 def _keep_tighter_big_m(rows, k, i, ranges, bias):
     """Add relu.bigm's rows where bounds on v are tighter than the parts' sums."""
+    from pyomo_relu.linear.rounding import OF_SUMS
+
     lower = float(rows.bounds.lower[k][i])
     upper = float(rows.bounds.upper[k][i])
     z = rows.reformulation.indicator[k, i]
     v, x = rows.columns.pre[k][i], rows.columns.post[k][i]
-    slack = _ROUNDING * (1.0 + max(abs(lower), abs(upper)))
+    # part bounds whose sums are looser by less than this are so by rounding only
+    slack = OF_SUMS * (1.0 + max(abs(lower), abs(upper)))
     if lower > sum(low for low, _ in ranges) + bias + slack:
         rows.add_row((k, i, "active"), [1.0, -1.0, -lower], [x, v, z], upper=-lower)
     if upper < sum(high for _, high in ranges) + bias - slack:

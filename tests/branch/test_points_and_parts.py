@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from pyomo_relu import ReLUNetworkBlock
-from pyomo_relu.branch.bounding.bounder import MixedBounder
-from pyomo_relu.branch.bounding.curves import LINES, Curve, Curves
+from pyomo_relu.branch.bounding.bounder import LINES, Curve, Curves, MixedBounder
 from pyomo_relu.branch.bounding.lines import LineBounder
 from pyomo_relu.branch.bounding.lps import NodeLPs
 from pyomo_relu.branch.bounding.relaxation import Relaxation

@@ -30,6 +30,7 @@ from pyomo_relu.common.arguments import (
 )
 from pyomo_relu.common.table import format_table
 from pyomo_relu.errors import ModelError, SolverError
+from pyomo_relu.linear.rounding import relative_gap
 
 if TYPE_CHECKING:
     from pyomo.core.base.block import BlockData
@@ -146,7 +147,7 @@ class Effort:
 def _relative_gap(objective, bound):
     if objective is None or bound is None or not math.isfinite(bound):
         return None
-    return abs(objective - bound) / max(abs(objective), 1e-10)
+    return relative_gap(objective, bound)
 
 
 @checked(

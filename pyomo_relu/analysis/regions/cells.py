@@ -14,16 +14,13 @@ import numpy as np
 from scipy import sparse
 
 from pyomo_relu.errors import BoundsError, NetworkError
+from pyomo_relu.linear.rounding import OF_MANY_TERMS
 from pyomo_relu.network.pieces import post_map, pre_map
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pyomo_relu.common.types import FloatArray
-
-
-#: Rounding errors of a pre-activation stay below this multiple of its magnitude.
-RELATIVE_TOLERANCE = 1e-12
 
 
 @dataclass(frozen=True)
@@ -121,7 +118,7 @@ class Maps:
         self.input_map = self.array(selection), self.array(fixed)
         self.cuts = [self._cuts(k) for k in range(len(network.activation_layers))]
         self.tolerances = [
-            np.zeros(len(index)) if exact else RELATIVE_TOLERANCE * magnitude[index]
+            np.zeros(len(index)) if exact else OF_MANY_TERMS * magnitude[index]
             for magnitude, (index, _, _) in zip(
                 _magnitudes(network, box), self.cuts, strict=True
             )

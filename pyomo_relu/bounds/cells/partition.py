@@ -11,7 +11,7 @@ import numpy as np
 from pyomo_relu.bounds.crown.crown import crown_batch, output_lines
 from pyomo_relu.common.arguments import bounds_record, checked
 from pyomo_relu.errors import BoundsError, InfeasibleError
-from pyomo_relu.linear.rounding import NEGLIGIBLE
+from pyomo_relu.linear.rounding import NEGLIGIBLE, OF_MANY_TERMS
 from pyomo_relu.linear.unit_range import factors
 
 #: Slack of the model's rows on cells, relative to the size of a row's terms (or to 1
@@ -109,7 +109,9 @@ class CellPartition:
         self._check_rows()
         low, high = self._tree.lowers[-1][0], self._tree.uppers[-1][0]
         size = np.maximum(np.abs(low), np.abs(high))
-        self.weight = 1.0 / np.maximum(high - low, 1e-12 * (factors(size) + size))
+        self.weight = 1.0 / np.maximum(
+            high - low, OF_MANY_TERMS * (factors(size) + size)
+        )
 
     def __len__(self):
         return len(self.cells)

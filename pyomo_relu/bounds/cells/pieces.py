@@ -7,11 +7,8 @@ import numpy as np
 from pyomo_relu.bounds.cells.partition import CellPartition
 from pyomo_relu.common.arguments import bounds_record, checked, whole
 from pyomo_relu.errors import BoundsError
-from pyomo_relu.linear.rounding import NEGLIGIBLE
+from pyomo_relu.linear.rounding import NEGLIGIBLE, OF_MANY_TERMS
 from pyomo_relu.network.pieces import breakpoints
-
-#: A piece of an output that deviates less than this, relative to its range, is straight.
-_STRAIGHT = 1e-12
 
 
 @checked(BoundsError, bounds=bounds_record, max_cells=partial(whole, least=1))
@@ -55,10 +52,10 @@ def affine_pieces(bounds, max_cells, rows=None):
 
 
 def _corners_of(points, values):
-    """Indices of the ends and of the points where some output bends."""
+    """Indices of the ends and of the points where some output bends visibly."""
     span = np.maximum(np.ptp(values, axis=0), NEGLIGIBLE)
     size = np.abs(values).max(axis=0)
-    allowed = _STRAIGHT * np.maximum(span, size)
+    allowed = OF_MANY_TERMS * np.maximum(span, size)
     kept = [0]
     last = len(points) - 1
     for j in range(1, last):

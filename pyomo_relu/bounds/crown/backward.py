@@ -15,8 +15,12 @@ not depend on the box, or, for a single box and sparse weights, sparse (R, n).
 import numpy as np
 from scipy import sparse
 
-from pyomo_relu.bounds.crown.affine import TensorRanges, affine_maps, times
-from pyomo_relu.bounds.crown.lines import activation_lines
+from pyomo_relu.bounds.crown.layer import (
+    TensorRanges,
+    activation_lines,
+    affine_maps,
+    times,
+)
 from pyomo_relu.linear.rounding import TINY, UNDERFLOW, slack
 from pyomo_relu.network.layer import INPUT, Source
 
@@ -334,13 +338,9 @@ def _relax(post, sl, tl, su, tu, b, eps):
     negative = np.minimum(post, 0.0)
     c = _dot(post, sl * b + tl - eps)
     c += _dot(negative, gap * b + (tu - tl) + 2.0 * eps)
-    if len(post) == len(sl):
-        negative *= gap[:, None, :]
-        through = post * sl[:, None, :]
-        through += negative
-    else:
-        through = post * sl[:, None, :]
-        through += negative * gap[:, None, :]
+    through = post * sl[:, None, :]
+    into = negative if len(post) == len(sl) else None  # saves a large array
+    through += np.multiply(negative, gap[:, None, :], out=into)
     return c, through
 
 

@@ -38,7 +38,7 @@ def crown_bounds(
     """Pre-activation bounds by backward linear bounding (CROWN).
 
     Each layer's pre-activations are bounded by linear functions of the inputs, found by
-    substituting the lines of ``lines.activation_lines`` backwards through the network
+    substituting the lines of ``layer.activation_lines`` backwards through the network
     (Zhang et al., "Efficient neural network robustness certification with general
     activation functions", 2018), and intersected with interval arithmetic on the bounds
     so far before the next layer is treated.

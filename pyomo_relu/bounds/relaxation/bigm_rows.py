@@ -13,6 +13,8 @@ row is valid in exact arithmetic: differences are rounded so that it only gets w
 import numpy as np
 from scipy import sparse
 
+from pyomo_relu.linear.rounding import inward, up
+
 
 def big_m_rows(lower, upper, ceiling):
     """The rows ``sum_t coefficient_t t <= right`` of unstable neurons, kind by kind.
@@ -34,10 +36,10 @@ def big_m_rows(lower, upper, ceiling):
     i = np.flatnonzero(~clipped)
     yield i, {"v": 1.0, "x": -1.0}, np.zeros(i.size)
     i = np.flatnonzero(clipped)
-    over = np.nextafter(upper[i] - ceiling[i], np.inf)
+    over = up(upper[i] - ceiling[i])
     yield i, {"v": 1.0, "x": -1.0, "q": -over}, np.zeros(i.size)
     least = np.maximum(lower[i], 0.0)
-    rise = np.where(least > 0, np.nextafter(ceiling[i] - least, 0.0), ceiling[i])
+    rise = np.where(least > 0, inward(ceiling[i] - least), ceiling[i])
     yield i, {"q": rise, "x": -1.0}, -least
     i = np.flatnonzero(~crosses)
     yield i, {"x": 1.0, "v": -1.0}, np.zeros(i.size)

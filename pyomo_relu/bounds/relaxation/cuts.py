@@ -27,11 +27,9 @@ from pyomo_relu.common.arguments import checked, kind
 from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.errors import BoundsError
 from pyomo_relu.linear.model import ModelBuilder
+from pyomo_relu.linear.rounding import OF_MANY_TERMS
 from pyomo_relu.linear.sessions.choice import open_session
 from pyomo_relu.linear.sessions.session import Status
-
-#: Rows are relaxed by this share of their terms, for rounding errors.
-_ROUNDING = 1e-12
 
 #: Cuts whose slack at the last solution exceeds this share of U are dropped.
 _SLACK = 1e-6
@@ -111,7 +109,7 @@ class NeuronCuts:
             constant = -np.where(chosen, low, 0.0).sum(axis=1)
             on = layer.bias[neurons] + np.where(chosen, low, high).sum(axis=1)
             size = np.abs(low).sum(axis=1) + np.abs(high).sum(axis=1)
-            constant += _ROUNDING * (size + np.abs(layer.bias[neurons]))
+            constant += OF_MANY_TERMS * (size + np.abs(layer.bias[neurons]))
             right = np.where(chosen, w * t, 0.0).sum(axis=1) + on * z[:, 0] + constant
             violation = (x - right) / upper
             for n in np.flatnonzero(violation > tolerance):

@@ -17,6 +17,7 @@ from scipy import sparse
 from pyomo_relu.bounds.relaxation.bigm_rows import add_big_m
 from pyomo_relu.errors import BoundsError
 from pyomo_relu.linear.model import ModelBuilder
+from pyomo_relu.linear.rounding import down, inward, up
 from pyomo_relu.network.layer import INPUT
 
 
@@ -160,10 +161,10 @@ class _LayerPart:
         # Times the larger of U and -L: one coefficient is a quotient (rounded down,
         # its column is nonnegative), the other is 1 and the right-hand side exact.
         larger = np.maximum(hi, -lo)
-        down = np.nextafter(np.minimum(hi, -lo) / larger, 0.0)
+        quotient = inward(np.minimum(hi, -lo) / larger)
         wide = hi >= -lo
         b.add_rows(
-            [(x, np.where(wide, down, 1.0)), (s, np.where(wide, 1.0, down))],
+            [(x, np.where(wide, quotient, 1.0)), (s, np.where(wide, 1.0, quotient))],
             none,
             np.where(wide, -lo, hi),
         )
@@ -183,8 +184,8 @@ class _LayerPart:
             return
         b.add_rows([(v, 1.0), (x, -1.0)], none, zero)
         # (U - L) x <= U (v - L): the coefficient of x >= 0 is rounded down.
-        width = np.nextafter(hi - lo, 0.0)
-        b.add_rows([(x, width), (v, -hi)], none, np.nextafter(-hi * lo, np.inf))
+        width = inward(hi - lo)
+        b.add_rows([(x, width), (v, -hi)], none, up(-hi * lo))
 
     def _clipped(self, i, v, exact):
         """min(max(0, v), c) with U > c: the hull's two rows, or the exact rows."""
@@ -196,14 +197,14 @@ class _LayerPart:
             return
         none, crosses = np.full(i.size, -np.inf), lo < 0
         # Above: (c - L) x <= c (v - L) if L < 0, else x <= v.
-        left = np.where(crosses, np.nextafter(c - lo, 0.0), 1.0)
+        left = np.where(crosses, inward(c - lo), 1.0)
         right = np.where(crosses, -c, -1.0)
-        above = np.where(crosses, np.nextafter(-c * lo, np.inf), 0.0)
+        above = np.where(crosses, up(-c * lo), 0.0)
         b.add_rows([(x, left), (v, right)], none, above)
         # Below: U x >= c v if L < 0, else (U - L) x >= (c - L) v + L (U - c).
-        left = np.where(crosses, -hi, -np.nextafter(hi - lo, np.inf))
-        right = np.where(crosses, c, np.nextafter(c - lo, 0.0))
-        offset = np.nextafter(lo * np.nextafter(hi - c, 0.0), -np.inf)
+        left = np.where(crosses, -hi, -up(hi - lo))
+        right = np.where(crosses, c, inward(c - lo))
+        offset = down(lo * inward(hi - c))
         b.add_rows([(x, left), (v, right)], none, np.where(crosses, 0.0, -offset))
 
 

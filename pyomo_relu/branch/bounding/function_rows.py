@@ -143,7 +143,7 @@ class FunctionRows:
 
     def costs(self, rows):
         """The objective's line as costs, shape (B, n)."""
-        costs = np.zeros((len(rows.data), self.problem.n_columns))
+        costs = np.zeros((len(rows.data), self.pattern.n_columns))
         costs[:, self._objective.columns] = rows.data[:, self._lp_entries :]
         return costs
 

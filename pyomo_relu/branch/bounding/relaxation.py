@@ -12,7 +12,7 @@ from pyomo_relu.branch.bounding.lps import LPS_INFEASIBLE, NodeLPs
 from pyomo_relu.branch.nodes import Nodes
 from pyomo_relu.common.deadline import ENDLESS
 from pyomo_relu.linear.column_bounds import bound_free_columns
-from pyomo_relu.linear.tolerances import INTEGRALITY
+from pyomo_relu.linear.rounding import INTEGRALITY
 
 #: A box shrunk to less than this fraction of its edges' product is bounded again.
 _AGAIN = 0.6

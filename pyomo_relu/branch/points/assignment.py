@@ -13,7 +13,7 @@ import numpy as np
 
 from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.errors import ReLUError
-from pyomo_relu.linear.tolerances import INTEGRALITY
+from pyomo_relu.linear.rounding import INTEGRALITY
 from pyomo_relu.search.project import nearest_linear_point
 from pyomo_relu.search.trust_region import approach, sample_scales
 from pyomo_relu.search.walk import solve_region

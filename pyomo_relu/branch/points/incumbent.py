@@ -7,7 +7,7 @@ import numpy as np
 from pyomo_relu.branch.points.region import RegionLP
 from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.errors import ReLUError
-from pyomo_relu.linear.tolerances import FEASIBILITY
+from pyomo_relu.linear.rounding import FEASIBILITY
 from pyomo_relu.search.ascent import minimise_over_box
 from pyomo_relu.search.methods import METHODS
 from pyomo_relu.search.searcher import Searcher

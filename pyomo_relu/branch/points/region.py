@@ -14,6 +14,8 @@ class RegionLP:
 
     On the region every row function is affine, so the problem is a linear program in
     x and z: no hidden neuron is a column, each is one row that keeps its state.
+    ``search.walk.solve_region`` optimises over the modeller's columns instead, outputs
+    and free integers among them: a MILP in place of many LPs in one session.
 
     Parameters
     ----------

@@ -63,6 +63,8 @@ class SourceTerms:
         ``math.fsum`` rounds correctly, each product errs by at most half an ulp of it;
         one ulp per product and one for the sum cover both.
         """
+        from pyomo_relu.linear.rounding import down, up
+
         columns, weights = self.row(i)
         w, low, high = (
             weights[part],
@@ -71,12 +73,9 @@ class SourceTerms:
         )
         least = np.where(w > 0, w * low, w * high)
         most = np.where(w > 0, w * high, w * low)
-        total_low = math.fsum(np.nextafter(least, -np.inf).tolist())
-        total_high = math.fsum(np.nextafter(most, np.inf).tolist())
-        return (
-            float(np.nextafter(total_low, -np.inf)),
-            float(np.nextafter(total_high, np.inf)),
-        )
+        total_low = math.fsum(down(least).tolist())
+        total_high = math.fsum(up(most).tolist())
+        return float(down(total_low)), float(up(total_high))
 
 
 def split_terms(terms, i, n_parts, split):

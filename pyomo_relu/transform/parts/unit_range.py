@@ -52,9 +52,6 @@ _LARGEST_FACTOR = 2.0**60
 _ELIMINATED = 2.0**19
 _WIDEST = 2.0**10
 
-#: Bounds are moved outward by this share of what shifting them rounded.
-_ROUNDING = 2.0**-51
-
 
 class UnitRange:
     """Offsets and factors of a network's inputs and outputs; 0 and 1 without a copy.
@@ -108,15 +105,17 @@ class UnitRange:
 
     def bounds(self, bounds):
         """The same bounds, of the network between the copies."""
+        from pyomo_relu.linear.rounding import OF_SHIFTING
+
         f, g = self.input_factor, self.output_factor
         network = bounds.network.with_scaling(
             (-self.input_offset / f, 1.0 / f), (-self.output_offset / g, 1.0 / g)
         )
         lower, upper = list(bounds.lower), list(bounds.upper)
-        wider = _ROUNDING * np.abs(self.output_offset) / g
+        wider = OF_SHIFTING * np.abs(self.output_offset) / g
         lower[-1] = self.of_outputs(lower[-1]) - wider
         upper[-1] = self.of_outputs(upper[-1]) + wider
-        wider = _ROUNDING * np.abs(self.input_offset) / f
+        wider = OF_SHIFTING * np.abs(self.input_offset) / f
         return bounds_.NeuronBounds(
             network,
             lower,
