@@ -7,8 +7,8 @@ import numpy as np
 
 from pyomo_relu.branch.bounding.leaves import solve_leaf
 from pyomo_relu.branch.bounding.relaxation import Relaxation, evaluate_part
+from pyomo_relu.branch.boxes import OpenNodes
 from pyomo_relu.branch.handover import Handover
-from pyomo_relu.branch.nodes import OpenNodes
 from pyomo_relu.branch.points.assignment import Assignments
 from pyomo_relu.branch.points.budget import Budget
 from pyomo_relu.branch.points.dive import Dive

@@ -12,10 +12,10 @@ from pyomo_relu.branch.bounding.lines import LineBounder
 from pyomo_relu.branch.bounding.lps import LPS_INFEASIBLE, NodeLPs
 from pyomo_relu.branch.bounding.relaxation import Relaxation
 from pyomo_relu.branch.bounding.root import tightened_root
+from pyomo_relu.branch.boxes import Nodes, OpenNodes
 from pyomo_relu.branch.branch import BranchOptions, branch
 from pyomo_relu.branch.handover import Handover
 from pyomo_relu.branch.joint import build_problem
-from pyomo_relu.branch.nodes import Nodes, OpenNodes
 from pyomo_relu.branch.points.incumbent import Incumbent
 from pyomo_relu.branch.points.region import RegionLP
 from pyomo_relu.branch.read import read_model

@@ -9,7 +9,7 @@ from pyomo_relu.branch.bounding.bounder import MixedBounder
 from pyomo_relu.branch.bounding.function_rows import FunctionRows
 from pyomo_relu.branch.bounding.lines import LineBounder
 from pyomo_relu.branch.bounding.lps import LPS_INFEASIBLE, NodeLPs
-from pyomo_relu.branch.nodes import Nodes
+from pyomo_relu.branch.boxes import Nodes
 from pyomo_relu.common.deadline import ENDLESS
 from pyomo_relu.linear.column_bounds import bound_free_columns
 from pyomo_relu.linear.rounding import INTEGRALITY

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pyomo_relu.branch.nodes import Nodes
+from pyomo_relu.branch.boxes import Nodes
 from pyomo_relu.linear.rounding import INTEGRALITY
 
 #: Longest path, and how often the opposite half is tried on it.

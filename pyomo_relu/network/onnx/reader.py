@@ -12,13 +12,13 @@ from pyomo_relu.network.onnx.file import open_model
 from pyomo_relu.network.onnx.graph import GraphReader
 from pyomo_relu.network.onnx.operators import (  # noqa: F401  (each enters its operators)
     affine,
+    convolution,
     masks,
     movement,
     piecewise,
     recurrent,
     resize,
     sorting,
-    window,
 )
 from pyomo_relu.network.onnx.registry import register_operator
 from pyomo_relu.network.onnx.verification import verify
