@@ -12,14 +12,13 @@ from pyomo.core.base.component import ModelComponentFactory
 from pyomo.core.base.var import Var
 
 from pyomo_relu.block.bounds_in_force import bounds_in_force, input_box, use_bounds
-from pyomo_relu.block.bounds_runs import warn_of_restricted_outputs
+from pyomo_relu.block.bounds_runs import check_up_to_date, warn_of_restricted_outputs
 from pyomo_relu.block.containers import block_keywords, complete_containers
 from pyomo_relu.block.given_network import per_index, resolve_network
 from pyomo_relu.block.given_vars import GivenVars, index_set, match_vars
-from pyomo_relu.block.neurons import add_neurons
 from pyomo_relu.block.record import block_record
 from pyomo_relu.block.report import summary_text
-from pyomo_relu.block.validity import check_up_to_date
+from pyomo_relu.block.rows import add_neurons
 from pyomo_relu.block.values import assign, point
 from pyomo_relu.common.model_building import pause_garbage_collection
 from pyomo_relu.common.transaction import transaction

@@ -12,7 +12,7 @@ from pyomo_relu.block.rows import NetworkColumns
 from pyomo_relu.block.var_bounds import TightenedVars
 from pyomo_relu.common.model_reading import ModelReading
 from pyomo_relu.common.transaction import on_rollback, transaction
-from pyomo_relu.errors import TransformationError
+from pyomo_relu.errors import ModelError, TransformationError
 
 logger = logging.getLogger("pyomo.relu")
 
@@ -149,6 +149,33 @@ def conditions_violated(block, assume_fixed_vars_permanent=True, reading=None):
         if void is not None:
             return void
     return None
+
+
+def check_up_to_date(block):
+    """Raise if a block's rows, or Var bounds set by bound methods, may be wrong.
+
+    Raises
+    ------
+    ModelError
+        Says what was changed, and what to do.
+    """
+    encoding = block.record.encoding
+    if encoding is None:
+        reason = void_reason(block)
+        if reason is not None and any(r.tightened for r in block.record.runs):
+            raise ModelError(
+                f"{block.name}: {reason} after {block.record.runs[-1].name} was "
+                "applied, so the Var bounds that it set may cut off solutions. "
+                "Call refresh(), or apply it again."
+            )
+        return
+    reason = encoding.outdated()
+    if reason is not None:
+        raise ModelError(
+            f"{block.name}: {reason} after {encoding.formulation.NAME} was applied, "
+            "so its rows no longer fit the model. Call refresh(), or reverse it and "
+            "apply it again."
+        )
 
 
 def warn_of_restricted_outputs(block):

@@ -1,13 +1,16 @@
-"""The rows of a network block before any formulation, straight from the weights."""
+"""A network block's Vars and rows before any formulation, straight from the weights."""
 
 import itertools
 import math
 
 from pyomo.common.dependencies import numpy as np
 from pyomo.common.dependencies import scipy
+from pyomo.core.base.constraint import Constraint
+from pyomo.core.base.set_types import Any, Reals
+from pyomo.core.base.var import Var
 from pyomo.core.expr.numeric_expr import LinearExpression
 
-from pyomo_relu import network
+from pyomo_relu import network as network_
 
 
 class NetworkColumns:
@@ -36,7 +39,7 @@ class NetworkColumns:
 
     def of(self, source):
         """The VarData that a Source of a layer stands for."""
-        if source.layer == network.INPUT:
+        if source.layer == network_.INPUT:
             return self.inputs
         return (self.post if source.post else self.pre)[source.layer]
 
@@ -121,3 +124,30 @@ def exact_activation(v, x, ceiling):
     if math.isfinite(ceiling):
         return x == 0.5 * (abs(v) - abs(v - ceiling) + ceiling)
     return x == 0.5 * (v + abs(v))
+
+
+def add_neurons(block):
+    """Vars ``pre`` and ``post``, affine rows and exact activation rows of a network."""
+    network = block._network
+    neurons = [
+        (k, i)
+        for k, layer in enumerate(network.activation_layers)
+        for i in range(layer.size)
+    ]
+    block.pre = Var(neurons, domain=Reals)
+    block.post = Var(neurons, domain=Reals)
+    block.affine = Constraint(Any)
+    block.activation = Constraint(Any)
+    columns = NetworkColumns(block)
+    for k, layer in enumerate(network.layers):
+        results = columns.pre[k]
+        for i, row in enumerate(affine_rows(layer, columns, results)):
+            block.affine[k, i] = row
+        if layer.activation == "identity":
+            continue
+        limits = ceilings(layer)
+        for i, (v, x) in enumerate(zip(columns.pre[k], columns.post[k], strict=True)):
+            x.setlb(0.0)
+            if math.isfinite(limits[i]):
+                x.setub(limits[i])
+            block.activation[k, i] = exact_activation(v, x, limits[i])

@@ -14,7 +14,7 @@ import numpy as np
 from scipy import sparse
 from scipy.stats import qmc
 
-from pyomo_relu.bounds.boxes import check_box
+from pyomo_relu.bounds.neuron_bounds import check_box
 from pyomo_relu.common.arguments import a_network, checked, numbers, vector, whole
 from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import NetworkError

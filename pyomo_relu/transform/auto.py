@@ -38,8 +38,7 @@ from pyomo_relu.errors import TransformationError
 from pyomo_relu.model.blocks import in_order
 from pyomo_relu.model.options import declare
 from pyomo_relu.transform.base import NetworkFormulation
-from pyomo_relu.transform.parts.chained import outputs_bounded
-from pyomo_relu.transform.parts.plan import Plan
+from pyomo_relu.transform.parts.plan import Plan, outputs_bounded
 
 if TYPE_CHECKING:
     from pyomo.common.config import ConfigDict

@@ -30,8 +30,7 @@ from pyomo_relu.model.options import declare
 from pyomo_relu.model.reads import protected_vars
 from pyomo_relu.model.surrounding import modellers_rows
 from pyomo_relu.model.unit_rows import RewrittenRows
-from pyomo_relu.transform.declaration import declared
-from pyomo_relu.transform.parts.ceilings import check_ceilings
+from pyomo_relu.transform.declaration import check_ceilings, declared
 from pyomo_relu.transform.parts.plan import Plan
 from pyomo_relu.transform.parts.resolution import leave_out_unresolved, warn_of_leak
 from pyomo_relu.transform.parts.row_builder import RowBuilder

@@ -69,9 +69,8 @@ from pyomo_relu.transform.base import (
 )
 from pyomo_relu.transform.declaration import Adds
 from pyomo_relu.transform.parts.cell_rows import CellEncoding, encode_cells
-from pyomo_relu.transform.parts.chained import outputs_bounded
 from pyomo_relu.transform.parts.given_m import tightened_by_given_m
-from pyomo_relu.transform.parts.plan import Plan
+from pyomo_relu.transform.parts.plan import Plan, outputs_bounded
 
 if TYPE_CHECKING:
     from pyomo.common.config import ConfigDict

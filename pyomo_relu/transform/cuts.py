@@ -46,9 +46,8 @@ from pyomo_relu.model.surrounding import read_surrounding
 from pyomo_relu.transform.base import NetworkFormulation, check_encoded
 from pyomo_relu.transform.bigm import encode_big_m
 from pyomo_relu.transform.declaration import BIG_M, CLIPPED, Adds
-from pyomo_relu.transform.parts.chained import outputs_bounded
 from pyomo_relu.transform.parts.given_m import tightened_by_given_m
-from pyomo_relu.transform.parts.plan import Plan
+from pyomo_relu.transform.parts.plan import Plan, outputs_bounded
 
 if TYPE_CHECKING:
     from pyomo.common.config import ConfigDict

@@ -51,9 +51,8 @@ from pyomo_relu.model.surrounding import read_surrounding
 from pyomo_relu.transform.base import NetworkFormulation, source_of
 from pyomo_relu.transform.bigm import encode_big_m
 from pyomo_relu.transform.declaration import Adds
-from pyomo_relu.transform.parts.chained import outputs_bounded
 from pyomo_relu.transform.parts.given_m import tightened_by_given_m
-from pyomo_relu.transform.parts.plan import Plan
+from pyomo_relu.transform.parts.plan import Plan, outputs_bounded
 from pyomo_relu.transform.parts.row_builder import RowView
 
 if TYPE_CHECKING:

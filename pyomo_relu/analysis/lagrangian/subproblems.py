@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import sparse
 
-from pyomo_relu.bounds.boxes import check_box
+from pyomo_relu.bounds.neuron_bounds import check_box
 from pyomo_relu.bounds.obbt.milp_chunk import PADDING
 from pyomo_relu.bounds.relaxation.network import affine_costs, relax_window
 from pyomo_relu.bounds.tightening import tighten

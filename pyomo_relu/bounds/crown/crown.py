@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pyomo_relu.bounds.boxes import check_box, check_boxes
 from pyomo_relu.bounds.crown.alpha import optimised_bounds
 from pyomo_relu.bounds.crown.backward import BackwardPass, BoxState
 from pyomo_relu.bounds.crown.interval import interval_record
-from pyomo_relu.bounds.neuron_bounds import NeuronBounds
+from pyomo_relu.bounds.neuron_bounds import NeuronBounds, check_box, check_boxes
 from pyomo_relu.common.arguments import a_network, checked, flag, whole
 from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import BoundsError, NetworkError

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pyomo_relu.bounds.boxes import check_box, check_boxes
 from pyomo_relu.bounds.crown.layer import TensorRanges, affine_maps
-from pyomo_relu.bounds.neuron_bounds import NeuronBounds
+from pyomo_relu.bounds.neuron_bounds import NeuronBounds, check_box, check_boxes
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike

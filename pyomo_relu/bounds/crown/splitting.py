@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from pyomo_relu.bounds.boxes import check_box
 from pyomo_relu.bounds.crown.backward import BackwardPass
 from pyomo_relu.bounds.crown.crown import bound_layers, crown_bounds
-from pyomo_relu.bounds.neuron_bounds import NeuronBounds
+from pyomo_relu.bounds.neuron_bounds import NeuronBounds, check_box
 from pyomo_relu.common.arguments import checked, optional, seconds
 from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.errors import BoundsError

@@ -1,5 +1,6 @@
 """What a formulation decides for all blocks before it encodes the first one."""
 
+import contextlib
 from dataclasses import dataclass
 
 from pyomo.common.config import ConfigDict
@@ -7,6 +8,8 @@ from pyomo.common.config import ConfigDict
 from pyomo_relu import bounds as bounds_
 from pyomo_relu.block.applications import Call
 from pyomo_relu.block.bounds_in_force import bounds_in_force
+from pyomo_relu.block.var_bounds import TightenedVars
+from pyomo_relu.model.blocks import in_disjunct
 
 
 @dataclass(frozen=True)
@@ -41,3 +44,29 @@ class Plan:
         return bounds_.crown_bounds(
             bounds.network, bounds.input_lower, bounds.input_upper, bounds
         )
+
+
+@contextlib.contextmanager
+def outputs_bounded(reading):
+    """Within this, ``note(block, bounds)`` bounds a block's own outputs.
+
+    What is chosen for all blocks before any of them is encoded needs it: the inputs of
+    a network may have no bounds but those that encoding another network gives them.
+    All Vars get their bounds back at the end, and ``reading`` forgets what it knew.
+    """
+    tightened = TightenedVars()
+
+    def note(block, bounds):
+        # without its Disjunct a network says nothing about its outputs
+        if not block.owns("outputs") or in_disjunct(block) is not None:
+            return
+        for var, lo, hi in zip(
+            block.output_vars(), bounds.lower[-1], bounds.upper[-1], strict=True
+        ):
+            tightened.tighten(var, float(lo), float(hi))
+
+    try:
+        yield note
+    finally:
+        tightened.restore()
+        reading.forget()
