@@ -29,7 +29,8 @@ PUBLIC = {
         ReLUNetworkBlock ReLUNetworkBlockData
     """,
     "pyomo_relu.bounds": """
-        NeuronBounds SplitResult TighteningStatistics crown_bounds
+        NeuronBounds SplitResult TighteningOptions TighteningStatistics
+        crown_bounds
         interval_bounds lp_obbt milp_obbt split_bounds tighten
     """,
     "pyomo_relu.branch": """

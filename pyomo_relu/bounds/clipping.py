@@ -7,7 +7,7 @@ import numpy as np
 
 from pyomo_relu.bounds.crown.crown import crown_bounds
 from pyomo_relu.bounds.crown.interval import interval_bounds
-from pyomo_relu.bounds.crown.layer import times
+from pyomo_relu.bounds.crown.lines import times
 from pyomo_relu.bounds.neuron_bounds import NeuronBounds
 from pyomo_relu.common.arguments import a_network, bounds_record, checked
 from pyomo_relu.errors import BoundsError, NetworkError

@@ -13,7 +13,7 @@ from pyomo_relu.bounds.crown.crown import (
     layer_lines,
     output_lines,
 )
-from pyomo_relu.bounds.crown.layer import activation_lines
+from pyomo_relu.bounds.crown.lines import activation_lines
 from pyomo_relu.errors import BoundsError
 from pyomo_relu.network import INPUT, Layer, Network, Source
 from tests.bounds.soundness import (

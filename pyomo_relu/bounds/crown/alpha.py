@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import sparse
 
-from pyomo_relu.bounds.crown.layer import times
+from pyomo_relu.bounds.crown.lines import times
 from pyomo_relu.network.layer import INPUT, Source
 
 #: First step, and what each further step is multiplied by.

@@ -15,7 +15,7 @@ not depend on the box, or, for a single box and sparse weights, sparse (R, n).
 import numpy as np
 from scipy import sparse
 
-from pyomo_relu.bounds.crown.layer import (
+from pyomo_relu.bounds.crown.lines import (
     TensorRanges,
     activation_lines,
     affine_maps,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pyomo_relu.bounds.crown.layer import TensorRanges, affine_maps
+from pyomo_relu.bounds.crown.lines import TensorRanges, affine_maps
 from pyomo_relu.bounds.neuron_bounds import NeuronBounds, check_box, check_boxes
 
 if TYPE_CHECKING:
