@@ -116,12 +116,11 @@ class _Search:
                 else:
                     at += size
             minimal = size == 1 and at >= len(parts)
-        kinds = {
-            kind: sorted(i for k, i in parts if k == kind)
-            for kind in (ROW, COLUMN, NETWORK)
-        }
+        rows, columns, networks = (
+            sorted(i for k, i in parts if k == kind) for kind in (ROW, COLUMN, NETWORK)
+        )
         minimal = minimal or len(parts) == 1
-        return InfeasibleSubset(*kinds.values(), minimal, integer)
+        return InfeasibleSubset(rows, columns, networks, minimal, integer)
 
     def part(self, parts):
         """The LinearModel of some parts."""
@@ -150,7 +149,7 @@ class _Search:
 
     def by_relaxation(self, parts):
         networks = [self.networks[k] for kind, k in parts if kind == NETWORK]
-        part = EmbeddedModel(self.part(parts), networks)
+        part = EmbeddedModel(self.part(parts), tuple(networks))
         run = OBBTRun(time_limit=self.deadline.left())
         tightening = ModelTightening(part, run, _box_bounds)
         try:
@@ -163,6 +162,7 @@ class _Search:
         return _no_point(relaxation)
 
     def by_caller(self, parts):
+        assert self.proves is not None  # set where this is the proof
         try:
             return self.proves(self.part(parts), self.deadline.left())
         except ReLUError:
