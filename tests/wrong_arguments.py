@@ -7,7 +7,7 @@ import pyomo.environ as pyo
 from scipy import sparse
 
 from pyomo_relu import Network, ReLUNetworkBlock
-from pyomo_relu.bounds import interval_bounds, tighten
+from pyomo_relu.bounds import TighteningOptions, interval_bounds, tighten
 from pyomo_relu.bounds.cells.partition import CellPartition
 from pyomo_relu.bounds.relaxation.model import EmbeddedNetwork
 from pyomo_relu.linear.model import LinearModel
@@ -179,28 +179,27 @@ RIGHT = {
         "lp_obbt": lambda: {
             "network": NETWORK,
             "bounds": BOUNDS,
+            "options": TighteningOptions(),
             "neurons": None,
-            "solver": "highs",
-            "stop_at_sign": False,
             "time_limit": 1.0,
-            "executor": None,
-            "chunk_size": 16,
-            "filter_tolerance": 1e-8,
-            "aggressive_filter": False,
-            "recompute_lost": True,
         },
         "milp_obbt": lambda: {
             "network": NETWORK,
             "bounds": BOUNDS,
-            "window": 1,
+            "options": TighteningOptions(window=1),
             "neurons": None,
-            "solver": "highs",
-            "stop_at_sign": False,
-            "solve_limit": 1.0,
             "time_limit": 1.0,
+        },
+        "TighteningOptions": lambda: {
             "executor": None,
-            "chunk_size": 4,
+            "stop_at_sign": False,
             "recompute_lost": True,
+            "progress": None,
+            "chunk_size": 16,
+            "filter_tolerance": 1e-8,
+            "aggressive_filter": False,
+            "window": 1,
+            "solve_limit": 1.0,
         },
     },
     "pyomo_relu.search": {
@@ -336,7 +335,7 @@ RIGHT = {
             "name": "nn",
         },
     },
-    "pyomo_relu.bounds.tightening": {
+    "pyomo_relu.bounds.model_tightening": {
         "tighten_model": lambda: {
             "model": linear_model(),
             "networks": [EmbeddedNetwork(NETWORK, [0, 1], [2])],

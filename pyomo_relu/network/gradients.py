@@ -79,4 +79,4 @@ def slopes(network, pre):
 
 def _through(w, total):
     flat = total.reshape(-1, total.shape[-1])
-    return (w.T @ flat.T).T.reshape(*total.shape[:-1], -1)
+    return (w.T @ flat.T).T.reshape(*total.shape[:-1], w.shape[1])

@@ -31,6 +31,7 @@ from pyomo_relu.common.arguments import (
     bounds_record,
     checked,
     each,
+    kind,
     numbers,
     optional,
     seconds,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     BoundsError,
     network=a_network,
     bounds=bounds_record,
+    options=kind("bounds.obbt.options", "TighteningOptions"),
     neurons=optional(each(numbers)),
     time_limit=optional(seconds),
 )

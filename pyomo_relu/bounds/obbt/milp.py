@@ -32,6 +32,7 @@ from pyomo_relu.common.arguments import (
     bounds_record,
     checked,
     each,
+    kind,
     numbers,
     optional,
     seconds,
@@ -53,6 +54,7 @@ _SAMPLES = 2000
     BoundsError,
     network=a_network,
     bounds=bounds_record,
+    options=kind("bounds.obbt.options", "TighteningOptions"),
     neurons=optional(each(numbers)),
     time_limit=optional(seconds),
 )

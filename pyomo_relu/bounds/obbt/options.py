@@ -2,6 +2,14 @@
 
 from dataclasses import dataclass
 
+from pyomo_relu.common.arguments import (
+    an_executor,
+    flag,
+    function,
+    optional,
+    seconds,
+    whole,
+)
 from pyomo_relu.errors import BoundsError, SolverError
 
 
@@ -55,12 +63,30 @@ class TighteningOptions:
     solve_limit: float | None = None
 
     def __post_init__(self):
+        for name, check in _CHECKS.items():
+            given = check(
+                f"TighteningOptions: {name}", getattr(self, name), BoundsError
+            )
+            object.__setattr__(self, name, given)
         if self.window is not None and self.window < 1:
             raise BoundsError(
                 f"the window must be at least one layer, not {self.window}."
             )
         if self.chunk_size is not None and self.chunk_size < 1:
             raise SolverError(f"chunk_size must be at least 1, not {self.chunk_size}.")
+
+
+_CHECKS = {
+    "executor": optional(an_executor),
+    "stop_at_sign": flag,
+    "recompute_lost": flag,
+    "progress": optional(function),
+    "chunk_size": optional(whole),
+    "filter_tolerance": seconds,
+    "aggressive_filter": flag,
+    "window": optional(whole),
+    "solve_limit": optional(seconds),
+}
 
 
 #: Every option at its default.
