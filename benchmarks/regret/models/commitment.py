@@ -36,19 +36,19 @@ def _commitment(hours):
     m.hours = pyo.RangeSet(0, hours - 1)
     at = m.units, m.hours
 
-    def load_bounds(m, u, t):
+    def output_bounds(m, u, t):
         return networks[u].bounds(0)
 
     m.on = pyo.Var(*at, domain=pyo.Binary)
     m.start = pyo.Var(*at, bounds=(0, 1))
-    m.load = pyo.Var(*at, bounds=load_bounds)
+    m.output = pyo.Var(*at, bounds=output_bounds)
     m.fuel_at_load = pyo.Var(*at)
     m.heat = pyo.Var(*at, bounds=lambda m, u, t: (0, networks[u].upper[0]))
     m.fuel = pyo.Var(*at, bounds=(0, 400))
     m.nn = ReLUNetworkBlock(
         *at,
         network=lambda u, t: networks[u].path,
-        inputs=lambda u, t: [m.load[u, t]],
+        inputs=lambda u, t: [m.output[u, t]],
         outputs=lambda u, t: [m.fuel_at_load[u, t]],
     )
     # an idle boiler's load is anywhere: it makes no heat and burns nothing
@@ -61,13 +61,13 @@ def _commitment(hours):
     m.at_most = pyo.Constraint(
         *at,
         rule=lambda m, u, t: (
-            m.heat[u, t] <= m.load[u, t] + networks[u].upper[0] * (1 - m.on[u, t])
+            m.heat[u, t] <= m.output[u, t] + networks[u].upper[0] * (1 - m.on[u, t])
         ),
     )
     m.at_least = pyo.Constraint(
         *at,
         rule=lambda m, u, t: (
-            m.heat[u, t] >= m.load[u, t] - networks[u].upper[0] * (1 - m.on[u, t])
+            m.heat[u, t] >= m.output[u, t] - networks[u].upper[0] * (1 - m.on[u, t])
         ),
     )
     m.burnt = pyo.Constraint(
@@ -78,9 +78,7 @@ def _commitment(hours):
     )
     m.started = pyo.Constraint(
         *at,
-        rule=lambda m, u, t: (
-            m.start[u, t] >= m.on[u, t] - (m.on[u, t - 1] if t else 0)
-        ),
+        rule=lambda m, u, t: m.start[u, t] >= m.on[u, t] - (m.on[u, t - 1] if t else 0),
     )
     m.stays_on = pyo.Constraint(
         *at,
@@ -91,7 +89,7 @@ def _commitment(hours):
     m.ramp = pyo.Constraint(
         *at,
         rule=lambda m, u, t: (
-            (-_RAMP, m.load[u, t] - m.load[u, t - 1], _RAMP)
+            (-_RAMP, m.output[u, t] - m.output[u, t - 1], _RAMP)
             if t
             else pyo.Constraint.Skip
         ),
