@@ -42,8 +42,8 @@ class Run:
         where = f"{self.model}, {self.route}"
         if self.status in ("infeasible", "unbounded", "infeasibleOrUnbounded"):
             return [f"{where}: says {self.status}, but the model has an optimum"]
-        if self.proven and self.value is None:
-            return [f"{where}: says {self.status}, but hands over no point"]
+        if self.proven and None in (self.value, self.bound):
+            return [f"{where}: says {self.status}, but hands over no point or bound"]
         found = []
         for what, size in (("networks", self.error), ("rows", self.violation)):
             if size is not None and not size <= TOLERANCE:
