@@ -34,6 +34,8 @@ def main(arguments=None):
             for route in routes:
                 runs.append(run(name, route, options.limit))
                 count(last=f"{name} {route}")
+                if options.csv:  # as it goes: a long run may be interrupted
+                    write_csv(options.csv, runs)
     print(runs_table(runs))
     print()
     print(routes_table(runs))
@@ -41,8 +43,6 @@ def main(arguments=None):
         f"\nA run without proof counts as {options.limit:g} s. "
         "Regret: seconds / seconds of the best of these routes."
     )
-    if options.csv:
-        write_csv(options.csv, runs)
     wrong = [text for one in runs for text in one.complaints()] + disagreements(runs)
     for text in wrong:
         print(f"WRONG: {text}.")

@@ -7,12 +7,12 @@ from pyomo_relu import ReLUNetworkBlock
 
 
 def chain_4():
-    """Four stages from one rest to the other with little effort."""
+    """Four stages that leave the lower rest for the upper one with little effort."""
     return _chain(4)
 
 
 def chain_8():
-    """Eight stages from one rest to the other with little effort."""
+    """Eight stages that leave the lower rest for the upper one with little effort."""
     return _chain(8)
 
 
@@ -24,7 +24,7 @@ def _chain(stages):
     m.control = pyo.Var(m.stages, bounds=stage.bounds(1))
     m.effort = pyo.Var(m.stages, bounds=(0, 2))
     m.miss = pyo.Var(bounds=(0, 4))
-    m.state[0].fix(-1.0)
+    m.state[0].fix(-0.4)
     m.nn = ReLUNetworkBlock(
         m.stages,
         network=stage.path,
