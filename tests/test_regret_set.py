@@ -114,7 +114,9 @@ def test_a_solver_that_is_not_there_is_left_out(monkeypatch, capsys):
 def outcome(model="m", route="a", seconds=1.0, proven=True, maximise=False, **found):
     status = "optimal" if proven else "maxTimeLimit"
     found = {"bound": 2.0, "value": 2.0, "error": 0.0, "violation": 0.0} | found
-    return Run(model, "kind", route, seconds, proven, status, maximise, **found)
+    return Run(
+        model, "kind", route, seconds, seconds, proven, status, maximise, **found
+    )
 
 
 def test_regret_by_hand():
@@ -164,7 +166,7 @@ def test_complaints(found, text):
 
 
 def test_an_optimum_denied():
-    denied = Run("m", "kind", "a", 30.0, False, "infeasible", False)
+    denied = Run("m", "kind", "a", 30.0, 1.0, False, "infeasible", False)
     assert denied.complaints() == [
         "m, a: says infeasible, but the model has an optimum"
     ]

@@ -23,13 +23,17 @@ def regrets(runs):
 
 def runs_table(runs):
     """A line per model and route."""
-    header = "model", "route", "seconds", "regret", "status", "bound", "value", "error"
+    header = [
+        *("model", "route", "seconds", "regret", "CPU"),
+        *("status", "bound", "value", "error"),
+    ]
     rows = [
         (
             one.model,
             one.route,
             f"{one.seconds:.2f}",
             f"{regret:.2f}",
+            f"{one.cpu:.2f}",
             one.status,
             _number(one.bound),
             _number(one.value),
