@@ -80,7 +80,7 @@ def test_the_files_are_the_recorded_ones():
 def test_the_command(tmp_path, capsys):
     names = ["single_3", "shared_3"]
     file = tmp_path / "runs.csv"
-    code = command.main(["--only", *names, "--limit", "3", "--csv", str(file)])
+    code = command.main(["--only", *names, "--limit", "1", "--csv", str(file)])
     assert code == 0
     printed = capsys.readouterr().out
     routes = [name for name in ROUTES if ROUTES[name].registered]
