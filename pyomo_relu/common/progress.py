@@ -37,7 +37,7 @@ def progress_bars(wanted, prefix=""):
 
 
 @contextlib.contextmanager
-def counting_bar(wanted, label, unit):
+def counting_bar(wanted, label, unit, total=None):
     """A callable that counts one more ``unit`` and shows the values it is given.
 
     Parameters
@@ -45,11 +45,13 @@ def counting_bar(wanted, label, unit):
     wanted : bool
         If False the callable does nothing.
     label, unit : str
+    total : int, optional
+        How many there will be.
     """
     if not wanted:
         yield lambda **values: None
         return
-    bar = _bar(desc=label, unit=f" {unit}")
+    bar = _bar(desc=label, unit=f" {unit}", total=total)
 
     def count(**values):
         bar.set_postfix(refresh=False, **values)
