@@ -31,6 +31,9 @@ logger = logging.getLogger("pyomo.relu")
 _TINY, _HUGE = 2.0**-5, 2.0**14
 _TARGET = 2.0**4
 
+#: How far sizes are handed from row to row, where the rows come in no good order.
+_PASSES = 20
+
 #: A multiple is at most this power of two.
 _LARGEST_EXPONENT = 60
 
@@ -184,6 +187,41 @@ class RewrittenRows(AutoSlots.Mixin):
         for multiple in active:
             multiple.source.deactivate()
         self._rows, self._multiples = all_rows, all_multiples
+
+
+def add_sizes(rows, sizes):
+    """Sizes of Vars without ends that rows with two ends tie to Vars of known size.
+
+    An objective is often a Var of its own, ``cost == ...``, which has no bounds.
+
+    Parameters
+    ----------
+    rows : iterable of ConstraintData
+    sizes : ComponentMap
+        As for ``RewrittenRows``; is added to.
+    """
+    ties = []
+    for row in rows:
+        lower, upper = value(row.lower), value(row.upper)
+        if lower is None or upper is None:
+            continue
+        repn = generate_standard_repn(row.body, quadratic=False)
+        if repn.is_linear():
+            end = max(abs(lower - repn.constant), abs(upper - repn.constant))
+            ties.append(
+                (end, list(zip(repn.linear_coefs, repn.linear_vars, strict=True)))
+            )
+    for _ in range(_PASSES):
+        found = False
+        for end, terms in ties:
+            known = [(c, v, _size(v, sizes)) for c, v in terms]
+            endless = [(c, v) for c, v, size in known if not np.isfinite(size)]
+            if len(endless) == 1 and endless[0][0]:
+                ((coef, var),) = endless
+                total = end + sum(abs(c) * s for c, v, s in known if v is not var)
+                sizes[var], found = total / abs(coef), True
+        if not found:
+            return
 
 
 def _add_beside(multiple):

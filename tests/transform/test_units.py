@@ -209,6 +209,25 @@ def test_a_tiny_objective_has_a_multiple_in_its_place(caplog):
     assert m.o.active and m.component("o_multiple") is None
 
 
+@pytest.mark.parametrize("out", [1e-7, 1e7])
+@pytest.mark.parametrize("name", ["relu.bigm", "relu.scaled"])
+def test_an_objective_that_is_a_var_without_ends(name, out):
+    """Its size follows from the rows that define it, one by one and in any order."""
+    found = []
+    for unit in (1.0, out):
+        m = model(3, ONES if unit == 1.0 else SCALES[0], unit)
+        m.o.deactivate()
+        m.cost, m.half, m.more = pyo.Var(), pyo.Var(), pyo.Var()
+        m.define = pyo.Constraint(expr=m.cost == m.more - 0.25 * m.half)
+        m.also = pyo.Constraint(expr=2 * m.half == m.b.outputs[0])
+        m.total = pyo.Constraint(expr=m.more == m.a.outputs[0] + m.half)
+        m.largest = pyo.Objective(expr=m.cost, sense=pyo.maximize)
+        pyo.TransformationFactory(name).apply_to(m)
+        found.append(solve(m, "appsi_highs") / unit)
+        assert m.a.forward_error() <= 1e-5 * unit
+    assert found[1] == pytest.approx(found[0], rel=1e-4, abs=1e-4)
+
+
 def test_the_multiple_follows_what_the_modeller_changes():
     m = tiny()
     pyo.TransformationFactory("relu.bigm").apply_to(m)
