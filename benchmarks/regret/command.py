@@ -17,7 +17,16 @@ _WARM_UP = "single_3"
 def main(arguments=None):
     """Run, print the tables; 0 if all answers agree, else 1."""
     options = _parser().parse_args(arguments)
-    logging.getLogger("pyomo").setLevel(logging.ERROR)
+    logger = logging.getLogger("pyomo")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        return _run(options)
+    finally:
+        logger.setLevel(level)
+
+
+def _run(options):
     routes = [name for name in options.routes if ROUTES[name].registered]
     for name in options.routes:
         if name not in routes:
