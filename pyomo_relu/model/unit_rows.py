@@ -135,13 +135,11 @@ class RewrittenRows(AutoSlots.Mixin):
 
         Parameters
         ----------
-        rows : iterable of ConstraintData
+        rows : list of (ConstraintData, StandardRepn)
+            See ``linear_rows``.
         sizes : ComponentMap
         """
-        for row in rows:
-            repn = generate_standard_repn(row.body, quadratic=False)
-            if not repn.is_linear():
-                continue
+        for row, repn in rows:
             factor = _multiple(repn, sizes, _HUGE) or 1.0
             if factor == 1.0 and all(
                 _lasting_copy(v) is None for v in repn.linear_vars
@@ -189,6 +187,12 @@ class RewrittenRows(AutoSlots.Mixin):
         self._rows, self._multiples = all_rows, all_multiples
 
 
+def linear_rows(rows):
+    """Those of some rows whose body is linear, each with its ``StandardRepn``."""
+    read = ((row, generate_standard_repn(row.body, quadratic=False)) for row in rows)
+    return [(row, repn) for row, repn in read if repn.is_linear()]
+
+
 def add_sizes(rows, sizes):
     """Sizes of Vars without ends that rows with two ends tie to Vars of known size.
 
@@ -196,17 +200,15 @@ def add_sizes(rows, sizes):
 
     Parameters
     ----------
-    rows : iterable of ConstraintData
+    rows : list of (ConstraintData, StandardRepn)
+        See ``linear_rows``.
     sizes : ComponentMap
         As for ``RewrittenRows``; is added to.
     """
     ties = []
-    for row in rows:
+    for row, repn in rows:
         lower, upper = value(row.lower), value(row.upper)
-        if lower is None or upper is None:
-            continue
-        repn = generate_standard_repn(row.body, quadratic=False)
-        if repn.is_linear():
+        if lower is not None and upper is not None:
             end = max(abs(lower - repn.constant), abs(upper - repn.constant))
             ties.append(
                 (end, list(zip(repn.linear_coefs, repn.linear_vars, strict=True)))

@@ -29,7 +29,7 @@ from pyomo_relu.model.blocks import network_blocks
 from pyomo_relu.model.options import declare
 from pyomo_relu.model.reads import protected_vars
 from pyomo_relu.model.surrounding import modellers_rows
-from pyomo_relu.model.unit_rows import RewrittenRows, add_sizes
+from pyomo_relu.model.unit_rows import RewrittenRows, add_sizes, linear_rows
 from pyomo_relu.transform.declaration import check_ceilings, declared
 from pyomo_relu.transform.parts.plan import Plan
 from pyomo_relu.transform.parts.resolution import leave_out_unresolved, warn_of_leak
@@ -393,7 +393,7 @@ def _rewrite_rows(encodings):
     rewritten = encodings[-1].rewritten = RewrittenRows()
     model, rows = encodings[-1].block.model(), []
     if any(encoding.copied is not None for encoding in encodings):
-        rows = list(modellers_rows(model))
+        rows = linear_rows(modellers_rows(model))
         add_sizes(rows, sizes)
     rewritten.multiply_objective(model, sizes)
     rewritten.rewrite(rows, sizes)
