@@ -347,6 +347,6 @@ def with_external_data(model, folder, seed=0):
 
 
 def ends_onnxruntime(model):
-    """Whether onnxruntime 1.32 aborts the process on it (see ``onnx_runner``)."""
+    """Whether onnxruntime 1.32 aborts the process on it (see ``onnx.runner``)."""
     two = {"Add", "Div", "Gather", "Mul", "Sub"}
     return any(n.op_type in two and len(n.input) < 2 for n in model_nodes(model))

@@ -2,7 +2,7 @@
 
 A node is a box of the inputs (and of integer columns).  Its bound comes from proven
 lines below and above the networks' row functions, so no neuron is a column of anything
-that is solved.  The tree is driven in ``branch_tree``.
+that is solved.  The tree is driven in ``branch.tree``.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The problem that branch and bound works on: matrices and one network.
 
 All networks are joined into one directed acyclic graph over the distinct inputs x (see
-``branch_joint``), and outputs y = f(x) are put into the modeller's rows and objective:
+``branch.joint``), and outputs y = f(x) are put into the modeller's rows and objective:
 
     a'x + b'y + c'z in [l, u]   becomes   factor u_k(x) + a'x + c'z in [l, u]
 

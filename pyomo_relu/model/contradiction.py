@@ -22,7 +22,7 @@ def contradiction(surrounding, cutoff=None, seconds=SECONDS, proves=None):
         Of the objective: a further row.
     seconds : float
     proves : callable, optional
-        ``proves(linear, seconds)``: see ``bounds.infeasible_subset``.
+        ``proves(linear, seconds)``: see ``bounds.infeasibility.infeasible_subset``.
 
     Returns
     -------

@@ -7,7 +7,7 @@ feasibility tolerance t lets both factors be sqrt(t): 1e-3 at the usual 1e-6.
 Its use is as a carrier: Pyomo has no indicator and no general constraints, and a model
 without its activations would be solved silently and wrongly by any solver.  With these
 products the Pyomo model is exact for every path that takes it, paths for linear models
-refuse it, and ``native_gurobi.use_native_constraints`` replaces them inside a Gurobi
+refuse it, and ``gurobi_native.use_native_constraints`` replaces them inside a Gurobi
 model by Gurobi's own max, indicator or SOS constraints.
 """
 

@@ -313,7 +313,7 @@ class _ReducedView(RowView):
 
 
 class _ReducedColumns:
-    """VarData by the reduced network's layers; see ``affine_rows.NetworkColumns``."""
+    """VarData by the reduced network's layers; see ``block.rows.NetworkColumns``."""
 
     def __init__(self, columns, reduction):
         self.inputs = columns.inputs

@@ -42,7 +42,7 @@ def expected(network=None):
 @pytest.mark.parametrize("path", ALL_PATHS)
 @pytest.mark.parametrize("name", NAMES)
 def test_every_path_solves_it_or_refuses_it(name, path):
-    """The table in ``native_paths`` is what happens; nothing is dropped silently."""
+    """The table in ``solver_paths`` is what happens; nothing is dropped silently."""
     m = encoded(name)
     if path in PATHS[NAMES[name]]:
         assert solve(m, path, 5e-3) == pytest.approx(expected(), abs=5e-3)

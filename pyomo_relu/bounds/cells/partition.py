@@ -1,6 +1,6 @@
 """Cells of the input box with linear functions below and above the outputs on each.
 
-Which cells a model needs is decided elsewhere (``cells_refinement``); no Pyomo in here.
+Which cells a model needs is decided elsewhere (``cells.refinement``); no Pyomo in here.
 """
 
 import heapq

@@ -3,7 +3,7 @@
 Per neuron of layer k, ``min`` and ``max`` of ``W x + b`` over the triangle relaxation
 of the layers before it, with the bounds found so far (Tjeng, Xiao and Tedrake 2019;
 Plate et al. 2025, eq. 8).  The models and solvers behind it are in ``relaxation``,
-``session`` and ``obbt_chunk``.
+``linear.sessions`` and ``obbt.chunk``.
 """
 
 from __future__ import annotations

@@ -198,7 +198,7 @@ class Relaxation:
 
         On a column without end a dual bound needs multipliers that leave no residual
         at all.  Where the rows and the cutoff imply ends, the joint certificate of
-        ``bounds.obbt_columns`` finds some.
+        ``linear.column_bounds`` finds some.
 
         Returns
         -------

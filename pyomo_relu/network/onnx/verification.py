@@ -1,6 +1,6 @@
 """Comparing a network that was read with what the ONNX file computes.
 
-The judge is onnxruntime, which runs the file (``onnx_runner``).  A comparison is never
+The judge is onnxruntime, which runs the file (``onnx.runner``).  A comparison is never
 skipped silently.
 """
 

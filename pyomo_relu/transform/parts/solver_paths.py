@@ -3,7 +3,7 @@
 Established by solving with each path (Pyomo 6.10.1, gurobipy 13.0, highspy 1.15,
 pyscipopt 6.3); the tests solve with each again.  No path ignores an SOS constraint or a
 product of variables: those that cannot take one raise.  Indicator and general
-constraints do not exist in Pyomo; ``native_gurobi`` puts them into a Gurobi model.
+constraints do not exist in Pyomo; ``gurobi_native`` puts them into a Gurobi model.
 """
 
 from pyomo_relu.errors import TransformationError
