@@ -94,6 +94,27 @@ def lp_obbt(
     """
     run = OBBTRun(options, time_limit)
     check_bounds(network, bounds)
+    return tighten_layers("lp", network, bounds, neurons, run, _tighten_layer)
+
+
+def tighten_layers(method, network, bounds, neurons, run, tighten_layer):
+    """Layer by layer from the inputs on, each with what the ones before it gained.
+
+    Parameters
+    ----------
+    method : str
+        Its name in the statistics.
+    network, bounds, neurons
+        See ``lp_obbt``.
+    run : OBBTRun
+    tighten_layer : callable
+        ``tighten_layer(network, bounds, k, targets, run, row)`` returns NeuronBounds.
+
+    Returns
+    -------
+    bounds : NeuronBounds
+    statistics : TighteningStatistics
+    """
     masks = neuron_masks(network, neurons)
     statistics = TighteningStatistics()
     start = time.perf_counter()
@@ -101,10 +122,10 @@ def lp_obbt(
         if run.interrupted:
             break
         layer_start = time.perf_counter()
-        row = layer_row("lp", network, bounds, k)
+        row = layer_row(method, network, bounds, k)
         targets = layer_targets(network, bounds, k, masks[k], row)
         if targets.wanted.any():
-            bounds = _tighten_layer(network, bounds, k, targets, run, row)
+            bounds = tighten_layer(network, bounds, k, targets, run, row)
         finish_row(row, network, bounds, k, layer_start)
         statistics.layers.append(row)
     finish(statistics, run, start)

@@ -7,7 +7,7 @@ is tighter than the LP relaxation of all of them often enough (Zhao et al. 2024,
 
 from __future__ import annotations
 
-import time
+import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -16,12 +16,8 @@ import numpy as np
 from pyomo_relu.bounds.obbt.layerwise import (
     check_bounds,
     exact_layer,
-    finish,
-    finish_row,
-    layer_row,
-    layer_targets,
-    neuron_masks,
     replace_layer,
+    tighten_layers,
 )
 from pyomo_relu.bounds.obbt.options import DEFAULT, TighteningOptions
 from pyomo_relu.bounds.obbt.run import OBBTRun
@@ -88,29 +84,16 @@ def milp_obbt(
     ------
     BoundsError, SolverError
     """
-    window = options.window or len(network.layers)
     run = OBBTRun(options, time_limit, milp=True)
     check_bounds(network, bounds)
-    masks = neuron_masks(network, neurons)
-    statistics = TighteningStatistics()
-    start = time.perf_counter()
     attained = attained_ranges(network, bounds)
-    for k in range(len(network.layers)):
-        if run.interrupted:
-            break
-        layer_start = time.perf_counter()
-        row = layer_row("milp", network, bounds, k)
-        targets = layer_targets(network, bounds, k, masks[k], row)
-        targets.attained = attained[k]
-        if targets.wanted.any():
-            bounds = _tighten_layer(network, bounds, k, window, targets, run, row)
-        finish_row(row, network, bounds, k, layer_start)
-        statistics.layers.append(row)
-    finish(statistics, run, start)
-    return bounds, statistics
+    tighten_layer = functools.partial(_tighten_layer, attained)
+    return tighten_layers("milp", network, bounds, neurons, run, tighten_layer)
 
 
-def _tighten_layer(network, bounds, k, window, targets, run, row):
+def _tighten_layer(attained, network, bounds, k, targets, run, row):
+    targets.attained = attained[k]
+    window = run.options.window or len(network.layers)
     model, columns = relax_window(network, bounds, k, window)
     layer = network.layers[k]
     targets.costs = affine_costs(layer, columns, np.arange(layer.size), model.n_columns)
