@@ -66,6 +66,8 @@ class Tree:
     incumbent : Incumbent
     open : OpenNodes
     nodes, milps : int
+    paused : float
+        Seconds of the run in which others were at work.
     """
 
     def __init__(self, problem, options, deadline, progress=None, visited=None):
@@ -78,6 +80,7 @@ class Tree:
         self.relaxation = Relaxation(problem)
         self.open = OpenNodes(self.relaxation.root())
         self.nodes = self.milps = 0
+        self.paused = 0.0
         self._closed = np.inf
         self._unresolved = np.inf
         self._at_work = np.inf
@@ -123,8 +126,22 @@ class Tree:
 
     @property
     def seconds(self):
-        """Seconds since the start."""
-        return self.deadline.elapsed()
+        """Seconds since the start, without those for which it paused."""
+        return self.deadline.elapsed() - self.paused
+
+    def learn(self, full, bound):
+        """What others found meanwhile.
+
+        Parameters
+        ----------
+        full : numpy.ndarray, shape (n_columns,), or None
+            Values of the modeller's columns.
+        bound : float
+            Proven of the whole problem.
+        """
+        self._proven = max(self._proven, bound)
+        if full is not None:
+            self.incumbent.offer(full[None, self.problem.columns])
 
     # -- the run -------------------------------------------------------------------
 

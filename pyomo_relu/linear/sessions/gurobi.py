@@ -38,6 +38,7 @@ class GurobiSession(Session):
             gp.GRB.INF_OR_UNBD: Status.INFEASIBLE_OR_UNBOUNDED,
             gp.GRB.TIME_LIMIT: Status.TIME_LIMIT,
             gp.GRB.NODE_LIMIT: Status.NODE_LIMIT,
+            gp.GRB.INTERRUPTED: Status.STOPPED,
             gp.GRB.WORK_LIMIT: Status.WORK_LIMIT,
         }
 
@@ -105,11 +106,14 @@ class GurobiSession(Session):
     def _minimize(self, columns, coefficients, time_limit, constant, unit):
         gp, m = self._gp, self._model
         limit = gp.GRB.INFINITY if time_limit is None else max(time_limit, 0.0)
-        at_root = []
+        at_root, watching = [], self._watching
+        figures = self.integer and self.settings.figures
 
         def watch(model, where):
             mip = gp.GRB.Callback
-            if where == mip.MIP and model.cbGet(mip.MIP_NODCNT) == 0:
+            if watching is not None:
+                _tell(watching, model, where, mip, self._x)
+            if figures and where == mip.MIP and model.cbGet(mip.MIP_NODCNT) == 0:
                 bound = model.cbGet(mip.MIP_OBJBND)
                 if abs(bound) < _NO_BOUND:
                     at_root.append(bound)
@@ -120,8 +124,8 @@ class GurobiSession(Session):
             m.setParam("TimeLimit", limit)
             if self.integer and self.settings.absolute_gap:
                 m.setParam("MIPGapAbs", self._gap(unit))
-            m.optimize(watch if self.integer and self.settings.figures else None)
-            if m.Status == gp.GRB.INTERRUPTED:
+            m.optimize(watch if figures or watching is not None else None)
+            if m.Status == gp.GRB.INTERRUPTED and watching is None:
                 raise KeyboardInterrupt
             answer = self._answer()
             if self.settings.figures:
@@ -191,6 +195,22 @@ class GurobiSession(Session):
         if self._env is not None:
             self._env.dispose()
         self._model = self._env = None
+
+
+def _tell(watching, model, where, mip, columns):
+    """What a callback of Gurobi's means for a watcher."""
+    if where == mip.MIPSOL:
+        watching.found(model.cbGetSolution(columns))
+    elif where == mip.MIPNODE:
+        point = watching.offered()
+        if point is not None:
+            model.cbSetSolution(columns, list(point))
+    bound = -np.inf
+    if where == mip.MIP:
+        bound = model.cbGet(mip.MIP_OBJBND)
+        bound = bound if abs(bound) < _NO_BOUND else -np.inf
+    if watching.step(bound):
+        model.terminate()
 
 
 def _parameters(settings, integer):

@@ -46,6 +46,39 @@ class HighsSession(Session):
         if data.mip_node_count == 0 and np.isfinite(data.mip_dual_bound):
             self._at_root.append(data.mip_dual_bound)
 
+    @contextlib.contextmanager
+    def _watched(self):
+        """The callbacks for the present watcher, if there is one."""
+        watching, h = self._watching, self._highs
+        if watching is None:
+            yield
+            return
+
+        def step(event):
+            if watching.step(event.data_out.mip_dual_bound):
+                event.interrupt()
+
+        def found(event):
+            watching.found(event.data_out.mip_solution)
+
+        def offer(event):
+            point = watching.offered()
+            if point is not None:
+                event.data_in.setSolution(point)
+
+        followed = {
+            h.cbMipInterrupt: step,
+            h.cbMipImprovingSolution: found,
+            h.cbMipUserSolution: offer,
+        }
+        try:
+            for callback, function in followed.items():
+                callback.subscribe(function)
+            yield
+        finally:
+            for callback, function in followed.items():
+                callback.unsubscribe(function)
+
     def _load(self, model):
         self._set_options()
         self._constant = 0.0
@@ -119,7 +152,9 @@ class HighsSession(Session):
         h, figures = self._highs, self.settings.figures
         if figures:
             self._at_root.clear()
-        if run_on_own_thread(h, self._threads) == self._error:
+        with self._watched():
+            outcome = run_on_own_thread(h, self._threads)
+        if outcome == self._error:
             word = h.modelStatusToString(h.getModelStatus())
             # A basis that HiGHS got lost in is no help for the next solve.
             h.clearSolver()
@@ -261,4 +296,5 @@ def _statuses(status):
         status.kUnboundedOrInfeasible: Status.INFEASIBLE_OR_UNBOUNDED,
         status.kTimeLimit: Status.TIME_LIMIT,
         status.kSolutionLimit: Status.NODE_LIMIT,
+        status.kInterrupt: Status.STOPPED,
     }

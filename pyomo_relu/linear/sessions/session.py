@@ -14,6 +14,7 @@ from scipy import sparse
 from pyomo_relu.common.deadline import ENDLESS
 from pyomo_relu.errors import ReLUError, SolverError
 from pyomo_relu.linear.model import LinearModel
+from pyomo_relu.linear.sessions.watcher import WatcherInUnitRange
 from pyomo_relu.linear.unit_range import UnitRange
 
 #: Least absolute gap that a solver is asked for.
@@ -29,6 +30,7 @@ class Status(str, Enum):
     INFEASIBLE_OR_UNBOUNDED = "infeasible or unbounded"
     TIME_LIMIT = "time limit"
     NODE_LIMIT = "node limit"
+    STOPPED = "stopped"
     WORK_LIMIT = "work limit"
     FAILED = "failed"
 
@@ -205,10 +207,16 @@ class Session:
     integer : bool
         Whether models' integer columns are kept integer.
     settings : Settings
+
+    Attributes
+    ----------
+    watcher : Watcher or None
+        Follows every MILP from now on.
     """
 
     def __init__(self, model=None, integer=False, settings=BOUND_TIGHTENING):
         self.settings = settings
+        self.watcher = self._watching = None
         self._keeps_integers = integer
         self._open()
         if model is not None:
@@ -256,7 +264,14 @@ class Session:
         """
         coefficients, unit = self._range.costs(columns, coefficients)
         at, values = self._cost_changes(columns, coefficients)
-        answer = self._minimize(at, values, time_limit, constant / unit, unit)
+        if self.watcher is not None and self.integer:
+            self._watching = WatcherInUnitRange(self.watcher, self._range, unit)
+        try:
+            answer = self._minimize(at, values, time_limit, constant / unit, unit)
+            if self._watching is not None and self._watching.error is not None:
+                raise self._watching.error
+        finally:
+            self._watching = None
         return self._range.answer(answer, unit)
 
     def minimize_each(self, batch, deadline=ENDLESS):

@@ -1,0 +1,72 @@
+r"""Functions of one input as rows of a MILP: exact, by increments.
+
+A piecewise linear curve through (a_0, b_0), ..., (a_K, b_K) is
+
+    x = a_0 + sum_k (a_k - a_{k-1}) d_k,      y = b_0 + sum_k (b_k - b_{k-1}) d_k,
+    1 >= d_1 >= z_1 >= d_2 >= ... >= z_{K-1} >= d_K >= 0,      z binary:
+
+a piece is begun only once the one before it is used up.  Without the integrality of z
+the rows describe the convex hull of the curve (Markowitz and Manne 1957; Vielma, Ahmed
+and Nemhauser, Operations Research 58, 2010).
+"""
+
+import numpy as np
+
+
+def add_curve(builder, x, y, points, values):
+    """Add ``y = curve(x)`` between the first and the last of its points.
+
+    Parameters
+    ----------
+    builder : ModelBuilder
+    x, y : int
+        Columns.
+    points, values : numpy.ndarray, shape (K + 1,)
+        Points increasing.
+
+    Returns
+    -------
+    d, z : numpy.ndarray of int, shapes (K,) and (K - 1,)
+        Columns of the increments and of the binaries.
+    """
+    n = points.size - 1
+    d = builder.add_columns(np.zeros(n), np.ones(n))
+    z = builder.add_columns(np.zeros(n - 1), np.ones(n - 1), True)
+    for column, at in ((x, points), (y, values)):
+        row = [(np.array([column]), np.ones((1, 1))), (d, -np.diff(at)[None])]
+        builder.add_rows(row, at[:1], at[:1])
+    none, free = np.zeros(n - 1), np.full(n - 1, -np.inf)
+    builder.add_rows([(z, 1.0), (d[:-1], -1.0)], free, none)
+    builder.add_rows([(d[1:], 1.0), (z, -1.0)], free, none)
+    return d, z
+
+
+def increments(x, points):
+    """Values of ``d`` and ``z`` at an x, shapes (K,) and (K - 1,)."""
+    d = np.clip((x - points[:-1]) / np.diff(points), 0.0, 1.0)
+    return d, (d[:-1] >= 1.0).astype(float)
+
+
+def without_straight_points(points, values, tolerance):
+    """The curve without those points that lie on the line through their neighbours.
+
+    Parameters
+    ----------
+    points, values : numpy.ndarray, shape (K + 1,)
+    tolerance : float
+        Largest distance from that line.
+
+    Returns
+    -------
+    points, values : numpy.ndarray
+    """
+    keep = [0]
+    for i in range(1, points.size - 1):
+        a, c = keep[-1], i + 1
+        between = slice(a + 1, c)
+        share = (points[between] - points[a]) / (points[c] - points[a])
+        line = values[a] + share * (values[c] - values[a])
+        if np.abs(values[between] - line).max() > tolerance:
+            keep.append(i)
+    keep.append(points.size - 1)
+    return points[keep], values[keep]

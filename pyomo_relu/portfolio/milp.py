@@ -1,0 +1,148 @@
+"""A whole model as one MILP: networks by big-M rows, functions of one input exactly."""
+
+import numpy as np
+
+from pyomo_relu.bounds.relaxation.curve_rows import (
+    add_curve,
+    increments,
+    without_straight_points,
+)
+from pyomo_relu.bounds.relaxation.network import add_big_m_network
+from pyomo_relu.bounds.tightening import SPLIT_INPUTS, split_budget, tighten
+from pyomo_relu.branch.bounding.bounder import Curves
+from pyomo_relu.errors import InfeasibleError
+from pyomo_relu.linear.box_rows import propagate
+from pyomo_relu.linear.column_bounds import bound_free_columns
+from pyomo_relu.linear.model import ModelBuilder
+from pyomo_relu.network.layer import ACTIVE, AT_CEILING
+
+#: A curve's points this close to the line through their neighbours, relative to the
+#: curve's reach, are none.
+_STRAIGHT = 1e-10
+
+
+class Encoded:
+    """An EmbeddedModel as a LinearModel with integer columns.
+
+    Parameters
+    ----------
+    model : EmbeddedModel
+        In unit range.
+    turn : Turn, optional
+        Pauses between networks.
+
+    Attributes
+    ----------
+    linear : LinearModel or None
+        The model's columns first; None if it is proven to be infeasible.
+    costs : numpy.ndarray, shape (n,)
+    bounds : dict
+        NeuronBounds by function, of those that are not curves.
+    """
+
+    def __init__(self, model, turn=None):
+        self.model, self.linear = model, None
+        self.bounds, self._big_m, self._pieces = {}, {}, {}
+        curves = {}
+        try:
+            start = self._bounded(curves, turn)
+        except InfeasibleError:
+            return
+        builder = ModelBuilder(start)
+        for i, found in curves.items():
+            f, self._pieces[i] = model.functions[i], []
+            ends = zip(found.inputs, found.outputs, found.curves, strict=True)
+            for j, k, curve in ends:
+                points, values = _points(curve)
+                columns = add_curve(builder, f.inputs[j], f.outputs[k], points, values)
+                self._pieces[i].append((j, points, columns))
+        for i, bounds in self.bounds.items():
+            f = model.functions[i]
+            self._big_m[i] = add_big_m_network(builder, bounds, f.inputs, f.outputs)
+        linear = builder.build()
+        integer = linear.integer.copy()
+        for columns in self._big_m.values():
+            for indicators in (*columns.z.values(), *columns.q.values()):
+                integer[indicators[indicators >= 0]] = True
+        self.linear = linear.replace(integer=integer)
+        self.costs = np.zeros(linear.n_columns)
+        self.costs[: model.n_columns] = model.costs
+
+    def _bounded(self, curves, turn):
+        """The linear model with finite boxes of all functions, which are bounded."""
+        model = self.model
+        lower, upper = propagate(model.linear)
+        linear = model.linear.replace(lower=lower, upper=upper)
+        open_ends = _endless(linear, model.input_columns())
+        if open_ends.size:
+            lower, upper, _ = bound_free_columns(linear, open_ends)
+        known = {}
+        for i in model.order():
+            f = model.functions[i]
+            box = lower[f.inputs], upper[f.inputs]
+            key = f.network, box[0].tobytes(), box[1].tobytes()
+            if key not in known:
+                known[key] = self._network(f.network, *box)
+            if turn is not None:
+                turn.pause()
+            (curves if known[key][0] else self.bounds)[i], low, high = known[key][1:]
+            lower[f.outputs] = np.maximum(lower[f.outputs], low)
+            upper[f.outputs] = np.minimum(upper[f.outputs], high)
+            if np.any(lower > upper):
+                raise InfeasibleError("an output's bounds are out of reach.")
+        return linear.replace(lower=lower, upper=upper)
+
+    @staticmethod
+    def _network(network, lower, upper):
+        """Whether it is curves; Curves or NeuronBounds; its outputs' ranges."""
+        curves = Curves(network, lower, upper)
+        if len(curves) == network.n_outputs:
+            low, high = curves.ranges(lower[None], upper[None])
+            return True, curves, low[0], high[0]
+        cells = max(64, split_budget(network) // 8)
+        few = network.n_inputs <= SPLIT_INPUTS
+        bounds, _ = tighten(network, lower, upper, max_cells=cells if few else None)
+        return False, bounds, bounds.lower[-1], bounds.upper[-1]
+
+    def complete(self, point):
+        """All columns at a feasible point of the model, shape (n,)."""
+        full = np.zeros(self.linear.n_columns)
+        full[: self.model.n_columns] = point
+        for i, pieces in self._pieces.items():
+            for j, points, (d, z) in pieces:
+                x = point[self.model.functions[i].inputs[j]]
+                full[d], full[z] = increments(x, points)
+        for i, columns in self._big_m.items():
+            f = self.model.functions[i]
+            _set_big_m(full, f.network, columns, point[f.inputs])
+        return np.clip(full, self.linear.lower, self.linear.upper)
+
+
+def _endless(linear, columns):
+    ended = np.isfinite(linear.lower[columns]) & np.isfinite(linear.upper[columns])
+    return columns[~ended]
+
+
+def _points(curve):
+    """Points and values of a Curve, few of them."""
+    values = 0.5 * (curve.low + curve.high)
+    reach = values.max() - values.min()
+    return without_straight_points(curve.points, values, _STRAIGHT * reach)
+
+
+def _set_big_m(full, network, columns, x):
+    """Values of a network's columns at one input."""
+    pre = network.pre_activations(x[None])
+    for k, layer in enumerate(network.layers):
+        if k not in columns.pre:
+            continue
+        v = pre[k][0]
+        full[columns.pre[k]] = v
+        full[columns.post[k]] = layer.activate(v)
+        state = layer.pattern(v)
+        for indicator, value in (
+            (columns.z[k], state >= ACTIVE),
+            (columns.q[k], state == AT_CEILING),
+        ):
+            there = indicator >= 0
+            full[indicator[there]] = value[there]

@@ -1,0 +1,179 @@
+"""Time shared by routes: each works on a thread of its own, and some of them at a time.
+
+A route calls ``Turn.pause`` often; where its slice of time is over, it waits there until
+its next one, with all that it holds in memory.  So routes that cannot be resumed (a
+MILP solver's tree) take turns on one processor without losing their work.
+"""
+
+import contextlib
+import threading
+import time
+
+#: Seconds of a first slice; each round of slices is twice as long as the last one.
+_FIRST = 0.25
+
+#: Seconds between two looks at the clock while routes work.
+_TICK = 0.1
+
+#: Seconds for which a stopped route is waited for; it ends by itself afterwards.
+_PATIENCE = 1.0
+
+
+class Stopped(BaseException):
+    """Raised in a route's thread when the run is over."""
+
+
+class Turn:
+    """A route's turns at working.
+
+    Parameters
+    ----------
+    name : str
+    work : callable
+        ``work(turn)``, run on a thread of its own; it calls ``turn.pause()`` often.
+    weight : float
+        How long its slices are, relative to other routes'.
+    delay : float
+        Seconds of the run before its first slice.
+
+    Attributes
+    ----------
+    seconds : float
+        For which it worked.
+    error : BaseException or None
+        What its work raised.
+    """
+
+    def __init__(self, name, work, weight=1.0, delay=0.0):
+        self.name, self.weight, self.delay = name, weight, delay
+        self.seconds, self.error = 0.0, None
+        self.alive, self.working = True, False
+        self._work = work
+        self._go, self._stopped = threading.Event(), False
+        self._begun = self._end = 0.0
+        self._changed = None
+        self._thread = None
+
+    def pause(self):
+        """Wait if the slice is over; returns the seconds for which it waited.
+
+        Raises
+        ------
+        Stopped
+            If the run is over.
+        """
+        if self._stopped:
+            raise Stopped
+        if time.monotonic() < self._end:
+            return 0.0
+        began = time.monotonic()
+        self._put_down()
+        self._go.wait()
+        if self._stopped:
+            raise Stopped
+        return time.monotonic() - began
+
+    def _put_down(self):
+        self.seconds += time.monotonic() - self._begun
+        self._go.clear()
+        self.working = False
+        self._changed.set()
+
+    def _run(self):
+        try:
+            self._go.wait()
+            if not self._stopped:
+                self._work(self)
+        except Stopped:
+            pass
+        except BaseException as error:  # noqa: BLE001  (raised by whoever shares)
+            self.error = error
+        finally:
+            self.alive = False
+            self._put_down()
+
+    def grant(self, seconds, changed):
+        """Let it work for so long; ``changed`` is set when it stops."""
+        self._changed, self.working = changed, True
+        self._begun = time.monotonic()
+        self._end = self._begun + seconds
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name=self.name)
+            self._thread.start()
+        self._go.set()
+
+    def stop(self):
+        """Ask it to end at its next look at the clock."""
+        self._stopped = True
+        self._end = 0.0
+        self._go.set()
+
+    def join(self, seconds):
+        """Wait for its thread; False if that is still at work after ``seconds``."""
+        if self._thread is not None:
+            self._thread.join(seconds)
+            return not self._thread.is_alive()
+        return True
+
+
+def share(turns, deadline, done, threads=1, watch=None):
+    """Let routes work in turns until all is done.
+
+    Parameters
+    ----------
+    turns : list of Turn
+        In the order of their first slices.
+    deadline : Deadline
+    done : callable
+        Whether nothing is left to do.
+    threads : int
+        Routes that work at the same time.
+    watch : callable, optional
+        Called now and then from this thread.
+
+    Raises
+    ------
+    BaseException
+        What a route raised, if no other route got done without it.
+    """
+    changed = threading.Event()
+    ended = dict.fromkeys(turns, 0.0)
+    length = _FIRST
+    try:
+        while not done() and not deadline.passed():
+            waiting = [t for t in turns if t.alive and not t.working]
+            working = [t for t in turns if t.working]
+            if not waiting and not working:
+                break
+            ready = [t for t in waiting if deadline.elapsed() >= t.delay]
+            if not working and not ready:
+                ready = waiting  # nobody else has anything to do
+            for turn in sorted(ready, key=ended.get)[: threads - len(working)]:
+                slice_ = length * turn.weight
+                if sum(t.alive for t in turns) <= threads:
+                    slice_ = float("inf")
+                # what a slice took too long is taken from its next turn
+                ended[turn] = max(ended.values()) + 1.0
+                if turn is turns[0]:
+                    length *= 2.0
+                turn.grant(slice_, changed)
+            changed.wait(deadline.left(_TICK))
+            changed.clear()
+            if watch is not None:
+                watch()
+        if not done():
+            failed = [t.error for t in turns if t.error is not None]
+            if failed and not any(t.alive for t in turns):
+                raise failed[0]
+    finally:
+        _stop(turns)
+
+
+def _stop(turns):
+    """End all of them; an interrupt while waiting does not leave any at work."""
+    for turn in turns:
+        turn.stop()
+    until = time.monotonic() + _PATIENCE
+    for turn in turns:
+        with contextlib.suppress(KeyboardInterrupt):
+            turn.join(max(0.0, until - time.monotonic()))

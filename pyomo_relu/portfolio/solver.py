@@ -1,0 +1,81 @@
+"""``SolverFactory("relu")``: one call for any model with networks in it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pyomo.common.config import ConfigDict, ConfigValue, document_class_CONFIG
+from pyomo.core.base.block import BlockData
+from pyomo.opt import SolverFactory, SolverResults
+
+from pyomo_relu.branch.interface import EmbeddedSolver, common_options
+from pyomo_relu.common.options import relaxation_solver
+from pyomo_relu.model.options import declare
+from pyomo_relu.portfolio.log import PortfolioLog
+
+
+def _config() -> ConfigDict:
+    config = common_options("relu")
+    config.declare(
+        "solver",
+        ConfigValue(
+            default="auto",
+            domain=relaxation_solver,
+            description="the MILP solver that it may use: highs, gurobi or auto",
+            doc="""
+            "auto": Gurobi where it is installed and licensed for the size, else
+            HiGHS.""",
+        ),
+    )
+    declare(config, "threads", doc="Routes that work side by side.")
+    declare(config, "executor")
+    declare(config, "tee", doc="The log: which route holds bound and incumbent.")
+    return config
+
+
+@SolverFactory.register(
+    "relu", doc="Global optimiser for models with ReLU networks: chooses its routes"
+)
+@document_class_CONFIG(methods=["solve"])
+class ReLU(EmbeddedSolver):
+    """Global optimiser for models with ReLU networks; chooses its routes by itself.
+
+    Parameters
+    ----------
+    **options
+        Defaults of the options of ``solve``; also in the attribute ``options``.
+    """
+
+    NAME = "relu"
+    CONFIG: ConfigDict = _config()
+
+    def solve(self, model: BlockData, **kwds: Any) -> SolverResults:
+        """Solve the model to proven global optimality; see ``EmbeddedSolver.solve``.
+
+        Parameters
+        ----------
+        model : Block
+        **kwds
+            Any of ``CONFIG``, or ``options``, a dict of them.
+        """
+        return super().solve(model, **kwds)
+
+    def _search(self, read, config, deadline):
+        from pyomo_relu.branch.branch import BranchOptions
+        from pyomo_relu.portfolio.portfolio import Run
+
+        options = BranchOptions(
+            mip_gap=config.mip_gap,
+            abs_gap=config.abs_gap,
+            threads=config.threads,
+            executor=config.executor,
+            seed=config.seed,
+            start=read.start() if config.warmstart else None,
+        )
+        log = PortfolioLog(read, config.tee)
+        model = read.problem.original
+        run = Run(model, options, deadline, config.solver, log if config.tee else None)
+        log.begin(run)
+        result = run.solve()
+        work = ", ".join(f"{route.name}: {route.done}" for route, *_ in run.routes)
+        return result, work, log
