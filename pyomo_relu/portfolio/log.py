@@ -10,13 +10,13 @@ class PortfolioLog(Log):
 
     def __init__(self, read, tee):
         super().__init__(read, tee)
-        self._read = read
-        self._last, self._value, self._run = -LOG_EVERY, None, None
+        self._last, self._value, self._run, self._unit = -LOG_EVERY, None, None, 1.0
+        self._parts = 1
 
-    def begin(self, run):
-        """Print what the model is and which routes it gets."""
-        self._run = run
-        model = run.model
+    def begin(self, portfolio):
+        """Print what the model is."""
+        model, self._unit = portfolio.model, portfolio.units.objective
+        self._parts = len(portfolio.parts)
         self.print(
             f"relu {__version__}: {counted(len(model.functions), 'network')}, "
             f"{counted(model.input_columns().size, 'input')}; "
@@ -24,16 +24,21 @@ class PortfolioLog(Log):
             f"({int(model.linear.integer.sum())} integer), "
             f"{counted(model.linear.n_rows, 'row')}"
         )
-        names = ", ".join(route.name for route, *_ in run.routes)
-        self.print(f"routes: {names} ({run.reason})")
+
+    def routes(self, run, at):
+        """Print which routes a part gets."""
+        self._run, self._value, self._last = run, None, -LOG_EVERY
+        part = f"part {at + 1} of {self._parts}, " if self._parts > 1 else ""
+        names = ", then ".join(route.name for route in run.routes)
+        self.print(f"{part}routes: {names} ({run.reason})")
         self.print(
             f"{'seconds':>8} {'bound':>15} {'by':<8} {'incumbent':>15} {'by':<8} "
             f"{'gap':>9}"
         )
 
-    def __call__(self, run):
+    def tick(self):
         """Print a line if there is something to say."""
-        seconds, value = run.deadline.elapsed(), run.findings.value
+        seconds, value = self._run.deadline.elapsed(), self._run.findings.value
         if value == self._value and seconds - self._last < LOG_EVERY:
             return
         self._last, better = seconds, value != self._value
@@ -41,8 +46,8 @@ class PortfolioLog(Log):
         self._line(seconds, "*" if better and abs(value) < float("inf") else "")
 
     def _line(self, seconds, mark=""):
-        found, unit = self._run.findings, self._run.units.objective
-        bound, value = found.bound * unit, found.value * unit
+        found = self._run.findings
+        bound, value = found.bound * self._unit, found.value * self._unit
         self.print(
             f"{seconds:>8.2f} {self.number(bound):>15} {found.bound_by or '-':<8} "
             f"{self.number(value):>15} {found.value_by or '-':<8} "
@@ -51,6 +56,14 @@ class PortfolioLog(Log):
 
     def summary(self, result, message):
         """Print the last line and the outcome."""
-        if self.tee:
-            self._line(result.seconds)
-            self.print(f"status: {message}")
+        if not self.tee:
+            return
+        if self._run is not None:
+            self._line(self._run.deadline.elapsed())
+        if self._parts > 1:
+            bound, value = result.bound, result.value
+            self.print(
+                f"all parts: bound {self.number(bound)}, incumbent "
+                f"{self.number(value)}, gap {self.gap(bound, value)}"
+            )
+        self.print(f"status: {message}")

@@ -1,10 +1,19 @@
 """Which routes a model gets, in which order and with which share of the time."""
 
+from typing import NamedTuple
+
 import numpy as np
 
-from pyomo_relu.branch.bounding.root import tightened_root  # noqa: F401
 from pyomo_relu.common.wording import counted
 from pyomo_relu.portfolio.routes import MILPRoute, TreeRoute
+
+
+class Planned(NamedTuple):
+    """A route with its share of the time, and the seconds after which it may begin."""
+
+    route: object
+    weight: float = 1.0
+    delay: float = 0.0
 
 
 def plan(model, options, solver):
@@ -19,7 +28,7 @@ def plan(model, options, solver):
 
     Returns
     -------
-    routes : list of (route, weight, delay)
+    routes : list of Planned
     reason : str
     """
     tree = TreeRoute(model, options)
@@ -29,8 +38,8 @@ def plan(model, options, solver):
         for f in model.functions
     ]
     if max(one, default=0) <= 1:
-        return [(milp, 3.0, 0.0), (tree, 1.0, 2.0)], "curves of one input"
+        return [Planned(milp, 3.0), Planned(tree, 1.0, 2.0)], "curves of one input"
     n = model.input_columns().size
     if n <= 6:
-        return [(tree, 2.0, 0.0), (milp, 1.0, 1.0)], counted(n, "input")
-    return [(tree, 1.0, 0.0), (milp, 1.0, 0.0)], counted(n, "input")
+        return [Planned(tree, 2.0), Planned(milp, 1.0, 1.0)], counted(n, "input")
+    return [Planned(tree), Planned(milp)], counted(n, "input")

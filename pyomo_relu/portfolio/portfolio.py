@@ -1,6 +1,7 @@
-"""One model, several routes: which ones, in which order, and what they proved together."""
+"""A model's parts, the routes of each, and what they prove together."""
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 
@@ -13,6 +14,8 @@ from pyomo_relu.branch.branch import (
     UNBOUNDED,
     BranchResult,
 )
+from pyomo_relu.common.wording import counted
+from pyomo_relu.linear.components import components
 from pyomo_relu.portfolio.findings import Findings
 from pyomo_relu.portfolio.plan import plan
 from pyomo_relu.portfolio.sharing import Turn, share
@@ -21,87 +24,199 @@ logger = logging.getLogger("pyomo.relu")
 
 
 class Run:
-    """One run of the portfolio.
+    """The routes of one model.
 
     Parameters
     ----------
     model : EmbeddedModel
+        In unit range.
     options : BranchOptions
-        ``time_limit`` is left to ``deadline``.
     deadline : Deadline
     solver : str
         "highs", "gurobi" or "auto".
-    watch : callable, optional
-        Called now and then with this object.
 
     Attributes
     ----------
     findings : Findings
-        In unit range.
-    routes : list
-        In the order in which they began.
+    routes : list of Turn
+        Each with its ``route``.
     reason : str
-        Why in this order.
+        Why these.
     """
 
-    def __init__(self, model, options, deadline, solver="auto", watch=None):
-        self.units = model.units
-        self.model = model.in_unit_range()
-        self.options, self.deadline, self.watch = options, deadline, watch
-        self.findings = Findings(self.model, options, deadline)
-        self.routes, self.reason = plan(self.model, options, solver)
-
-    def solve(self):
-        """Work until an end is proven or the time is over.
-
-        Returns
-        -------
-        BranchResult
-        """
-        findings, status = self.findings, None
-        turns = [
-            Turn(route.name, self._work(route), weight, delay)
-            for route, weight, delay in self.routes
+    def __init__(self, model, options, deadline, solver="auto"):
+        self.model, self.options, self.deadline = model, options, deadline
+        self.findings = Findings(model, options, deadline)
+        planned, self.reason = plan(model, options, solver)
+        self.routes = [one.route for one in planned]
+        self.turns = [
+            Turn(one.route.name, self._work(one.route), one.weight, one.delay)
+            for one in planned
         ]
-        if self.options.start is not None:
-            findings.offer(np.nan_to_num(self.options.start), "start")
-        watch = None if self.watch is None else lambda: self.watch(self)
-        try:
-            threads = self.options.threads
-            done = self._done
-            share(turns, self.deadline, done, threads, watch)
-        except KeyboardInterrupt:
-            status = INTERRUPTED
-        return self._result(status or self._status(turns))
-
-    def _done(self):
-        return self.findings.done
 
     def _work(self, route):
         return lambda turn: route.work(turn, self.findings)
 
-    def _status(self, turns):
-        findings = self.findings
+    def solve(self, watch=None):
+        """Work until an end is proven or the time is over; returns a status."""
+        findings, start = self.findings, self.options.start
+        if start is not None:
+            findings.offer(np.nan_to_num(start), "start")
+        try:
+            share(
+                self.turns,
+                self.deadline,
+                lambda: findings.done,
+                self.options.threads,
+                watch,
+            )
+        except KeyboardInterrupt:
+            return INTERRUPTED
         if findings.status is not None:
             return findings.status
         if findings.done:
             return OPTIMAL
         return TIME_LIMIT if self.deadline.passed() else STALLED
 
+
+class Portfolio:
+    """Solves an EmbeddedModel by the routes that suit its parts.
+
+    Parameters
+    ----------
+    model : EmbeddedModel
+    options : BranchOptions
+        Without ``time_limit``.
+    deadline : Deadline
+    solver : str
+        "highs", "gurobi" or "auto".
+    log : PortfolioLog, optional
+
+    Attributes
+    ----------
+    units : Units
+    parts : list of Component
+        In unit range.
+    runs : list of Run
+        Of the parts so far.
+    """
+
+    def __init__(self, model, options, deadline, solver="auto", log=None):
+        self.units = model.units
+        self.model = model.in_unit_range()
+        self.parts = components(self.model)
+        self.options, self.deadline = options, deadline
+        self.solver, self.log = solver, log
+        self.runs = []
+
+    def solve(self):
+        """Solve all parts.
+
+        Returns
+        -------
+        BranchResult
+        """
+        if self.log is not None:
+            self.log.begin(self)
+        statuses = []
+        for at in range(len(self.parts)):
+            statuses.append(self._part(at, self.options))
+            if statuses[-1] in (INFEASIBLE, INTERRUPTED):
+                return self._result(statuses[-1])
+        if len(self.parts) > 1 and set(statuses) == {OPTIMAL}:
+            statuses = self._closer(statuses)
+        return self._result(max(statuses, key=_SEVERITY.index))
+
+    def work(self):
+        """Who proved it and how much was done, for people."""
+        if len(self.runs) != 1:
+            return counted(len(self.parts), "part")
+        run = self.runs[0]
+        found = run.findings
+        who = [f"bound by {found.bound_by}"] if found.bound_by else []
+        who += [f"point by {found.value_by}"] if found.value_by else []
+        return ", ".join(who + [f"{r.name}: {r.done}" for r in run.routes if r.begun])
+
+    def _part(self, at, options):
+        """Run the routes of one part; returns its status."""
+        columns, model = self.parts[at]
+        start = options.start
+        if start is not None:
+            options = replace(options, start=(start / self.units.columns)[columns])
+        if options.abs_gap is not None:
+            options = replace(options, abs_gap=options.abs_gap / self.units.objective)
+        left = len(self.parts) - at
+        deadline = self.deadline.part(left) if left > 1 else self.deadline
+        run = Run(model, options, deadline, self.solver)
+        self.runs[at:] = [run]
+        if self.log is None:
+            return run.solve()
+        self.log.routes(run, at)
+        return run.solve(self.log.tick)
+
+    def _closer(self, statuses):
+        """Again, where the parts' gaps add up to more than the whole may have."""
+        value = sum(run.findings.value for run in self.runs)
+        allowed = self.options.tolerance(value)
+        gaps = [run.findings.value - run.findings.bound for run in self.runs]
+        if sum(gaps) <= allowed:
+            return statuses
+        runs = self.runs
+        self.runs = []
+        for at, (run, gap) in enumerate(zip(runs, gaps, strict=True)):
+            share = allowed / len(runs)
+            if gap <= share:
+                self.runs.append(run)
+                continue
+            options = replace(
+                self.options,
+                mip_gap=0.0,
+                abs_gap=share * self.units.objective,
+                start=self._point(runs),
+            )
+            statuses[at] = self._part(at, options)
+            found = self.runs[at].findings
+            found.raise_bound(run.findings.bound, run.findings.bound_by)
+        return statuses
+
+    def _point(self, runs):
+        """All parts' points as one in the model's units, or None."""
+        full = np.where(
+            np.isfinite(self.model.linear.lower), self.model.linear.lower, 0.0
+        )
+        for (columns, _), run in zip(self.parts, runs, strict=True):
+            if run.findings.point is None:
+                return None
+            full[columns] = run.findings.point
+        return full * self.units.columns
+
     def _result(self, status):
-        findings, units = self.findings, self.units
-        bound, value, full = findings.bound, findings.value, findings.point
+        """What all runs found, in the model's units."""
+        unit = self.units.objective
+        runs = self.runs
+        bound = sum(run.findings.bound for run in runs)
+        value = sum(run.findings.value for run in runs)
+        full = None
+        if len(runs) < len(self.parts):
+            bound, value = -np.inf, np.inf
+        else:
+            full = self._point(runs)
         if status == INFEASIBLE:
             bound, value, full = np.inf, np.inf, None
         elif status == UNBOUNDED:
             bound = -np.inf
-        full = None if full is None else full * units.columns
-        nodes = sum(getattr(route, "nodes", 0) for route, *_ in self.routes)
+        nodes = sum(route.nodes for run in runs for route in run.routes)
+        milps = sum(route.milps for run in runs for route in run.routes)
         return BranchResult(
             status,
-            min(bound, value) * units.objective,
-            value * units.objective,
+            min(bound, value) * unit if status != INFEASIBLE else np.inf,
+            value * unit,
             full,
             nodes,
+            milps,
             seconds=self.deadline.elapsed(),
         )
+
+
+#: Of the statuses of several parts the last of these counts.
+_SEVERITY = [OPTIMAL, STALLED, TIME_LIMIT, UNBOUNDED, INTERRUPTED, INFEASIBLE]

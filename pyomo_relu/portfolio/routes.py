@@ -9,6 +9,7 @@ from pyomo_relu.branch.branch import (
     branch,
 )
 from pyomo_relu.branch.joint import build_problem
+from pyomo_relu.common.wording import counted
 from pyomo_relu.linear.sessions.choice import session_class
 from pyomo_relu.linear.sessions.session import Settings, Status
 from pyomo_relu.linear.sessions.watcher import Watcher
@@ -32,13 +33,15 @@ class TreeRoute:
 
     def __init__(self, model, options):
         self.model, self.options = model, options
-        self.nodes = 0
+        self.nodes = self.milps = 0
+        self.begun = False
 
     def work(self, turn, findings):
         """Run until an end is proven; see ``sharing.Turn``."""
+        self.begun = True
 
         def progress(tree):
-            self.nodes = tree.nodes
+            self.nodes, self.milps = tree.nodes, tree.milps
             best = tree.incumbent
             if best.value < findings.value:
                 findings.offer(best.full, self.name, verified=best.value)
@@ -48,7 +51,7 @@ class TreeRoute:
             tree.learn(better, findings.bound)
 
         result = branch(build_problem(self.model), self.options, progress)
-        self.nodes = result.nodes
+        self.nodes, self.milps = result.nodes, result.milps
         if result.status in (INFEASIBLE, UNBOUNDED):
             if not np.isfinite(findings.value) or result.status == UNBOUNDED:
                 findings.conclude(result.status, self.name)
@@ -61,7 +64,7 @@ class TreeRoute:
     @property
     def done(self):
         """How much was done, for people."""
-        return f"{self.nodes:,} boxes"
+        return f"{counted(self.nodes, 'box')}, {counted(self.milps, 'MILP')}"
 
 
 class MILPRoute(Watcher):
@@ -80,11 +83,14 @@ class MILPRoute(Watcher):
         self.model, self.options, self.solver = model, options, solver
         self.name = {"highs": "HiGHS", "gurobi": "Gurobi"}[solver]
         self.encoded = None
+        self.nodes = self.milps = 0
+        self.begun = False
         self._told = np.inf
         self._turn = self._findings = None
 
     def work(self, turn, findings):
         """Encode and solve; see ``sharing.Turn``."""
+        self.begun = True
         self._turn, self._findings = turn, findings
         self.encoded = encoded = Encoded(self.model, turn)
         if encoded.linear is None:
@@ -146,4 +152,4 @@ class MILPRoute(Watcher):
         if self.encoded is None or self.encoded.linear is None:
             return "no model"
         linear = self.encoded.linear
-        return f"{linear.n_columns:,} columns, {linear.n_rows:,} rows"
+        return f"{counted(linear.n_columns, 'column')}, {counted(linear.n_rows, 'row')}"

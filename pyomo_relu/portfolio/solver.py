@@ -62,7 +62,7 @@ class ReLU(EmbeddedSolver):
 
     def _search(self, read, config, deadline):
         from pyomo_relu.branch.branch import BranchOptions
-        from pyomo_relu.portfolio.portfolio import Run
+        from pyomo_relu.portfolio.portfolio import Portfolio
 
         options = BranchOptions(
             mip_gap=config.mip_gap,
@@ -73,9 +73,12 @@ class ReLU(EmbeddedSolver):
             start=read.start() if config.warmstart else None,
         )
         log = PortfolioLog(read, config.tee)
-        model = read.problem.original
-        run = Run(model, options, deadline, config.solver, log if config.tee else None)
-        log.begin(run)
-        result = run.solve()
-        work = ", ".join(f"{route.name}: {route.done}" for route, *_ in run.routes)
-        return result, work, log
+        portfolio = Portfolio(
+            read.problem.original,
+            options,
+            deadline,
+            config.solver,
+            log if config.tee else None,
+        )
+        result = portfolio.solve()
+        return result, portfolio.work(), log
