@@ -19,11 +19,14 @@ class Route:
     steps : sequence of (str, dict)
         Transformations and their options.  Those that take a time limit get ``limit``
         as the option that "seconds" names.
+    options : dict
+        Further ones of the solver.
     """
 
-    def __init__(self, solver, *steps):
-        self.solver = solver
+    def __init__(self, name, *steps, **options):
+        self.solver = name
         self.steps = steps
+        self.options = options
 
     @property
     def registered(self):
@@ -53,7 +56,7 @@ class Route:
         if left <= 0:
             return "preparation", None, False
         solve = _with_highs if self.solver == "appsi_highs" else _with_own_solver
-        results, loaded = solve(self.solver, model, left)
+        results, loaded = solve(self.solver, model, left, self.options)
         sense = next(model.component_data_objects(pyo.Objective, active=True)).sense
         problem = results.problem
         bound = problem.lower_bound if sense == pyo.minimize else problem.upper_bound
@@ -61,8 +64,8 @@ class Route:
         return str(results.solver.termination_condition), bound, loaded
 
 
-def _with_highs(name, model, seconds):
-    options = {"threads": 1, "time_limit": seconds, "mip_rel_gap": GAP}
+def _with_highs(name, model, seconds, more):
+    options = {**more, "threads": 1, "time_limit": seconds, "mip_rel_gap": GAP}
     solver = pyo.SolverFactory(name)
     results = solver.solve(model, options=options, load_solutions=False)
     loaded = len(results.solution) > 0
@@ -71,10 +74,15 @@ def _with_highs(name, model, seconds):
     return results, loaded
 
 
-def _with_own_solver(name, model, seconds):
+def _with_own_solver(name, model, seconds, more):
     solver = pyo.SolverFactory(name)
     results = solver.solve(
-        model, time_limit=seconds, mip_gap=GAP, threads=1, load_solutions=False
+        model,
+        time_limit=seconds,
+        mip_gap=GAP,
+        threads=1,
+        load_solutions=False,
+        **more,
     )
     loaded = len(results.solution) > 0
     if loaded:
@@ -94,5 +102,5 @@ ROUTES = {
         _BIGM,
     ),
     "relu.branch": Route("relu.branch"),
-    "relu": Route("relu"),
+    "relu": Route("relu", solver="highs"),
 }

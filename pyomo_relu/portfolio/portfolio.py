@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from pyomo_relu.branch.bounding.root import tightened_root
 from pyomo_relu.branch.branch import (
     INFEASIBLE,
     INTERRUPTED,
@@ -14,6 +15,7 @@ from pyomo_relu.branch.branch import (
     UNBOUNDED,
     BranchResult,
 )
+from pyomo_relu.branch.joint import build_problem
 from pyomo_relu.common.wording import counted
 from pyomo_relu.linear.components import components
 from pyomo_relu.portfolio.findings import Findings
@@ -32,22 +34,20 @@ class Run:
         In unit range.
     options : BranchOptions
     deadline : Deadline
-    solver : str
-        "highs", "gurobi" or "auto".
+    planned : list of Planned
+    reason : str
+        Why these.
 
     Attributes
     ----------
     findings : Findings
-    routes : list of Turn
-        Each with its ``route``.
-    reason : str
-        Why these.
+    routes : list
+    turns : list of Turn
     """
 
-    def __init__(self, model, options, deadline, solver="auto"):
+    def __init__(self, model, options, deadline, planned, reason):
         self.model, self.options, self.deadline = model, options, deadline
-        self.findings = Findings(model, options, deadline)
-        planned, self.reason = plan(model, options, solver)
+        self.findings, self.reason = Findings(model, options, deadline), reason
         self.routes = [one.route for one in planned]
         self.turns = [
             Turn(one.route.name, self._work(one.route), one.weight, one.delay)
@@ -99,15 +99,17 @@ class Portfolio:
         In unit range.
     runs : list of Run
         Of the parts so far.
+    plan : callable
+        ``plan(model, options, solver)`` gives the routes of a part; see ``plan``.
     """
 
     def __init__(self, model, options, deadline, solver="auto", log=None):
-        self.units = model.units
+        self.units, self._problem = model.units, build_problem(model)
         self.model = model.in_unit_range()
         self.parts = components(self.model)
         self.options, self.deadline = options, deadline
         self.solver, self.log = solver, log
-        self.runs = []
+        self.runs, self.plan = [], plan
 
     def solve(self):
         """Solve all parts.
@@ -115,9 +117,16 @@ class Portfolio:
         Returns
         -------
         BranchResult
+
+        Raises
+        ------
+        BoundsError
+            If a network's input is not bounded.
         """
         if self.log is not None:
             self.log.begin(self)
+        if tightened_root(self._problem, "relu") is None:
+            return self._result(INFEASIBLE)
         statuses = []
         for at in range(len(self.parts)):
             statuses.append(self._part(at, self.options))
@@ -147,7 +156,8 @@ class Portfolio:
             options = replace(options, abs_gap=options.abs_gap / self.units.objective)
         left = len(self.parts) - at
         deadline = self.deadline.part(left) if left > 1 else self.deadline
-        run = Run(model, options, deadline, self.solver)
+        routes = self.plan(model, options, self.solver)
+        run = Run(model, options, deadline, *routes)
         self.runs[at:] = [run]
         if self.log is None:
             return run.solve()

@@ -1,5 +1,8 @@
 """The routes: each works on a model in its turns, and reports what it finds."""
 
+import logging
+from dataclasses import replace
+
 import numpy as np
 
 from pyomo_relu.branch.branch import (
@@ -9,11 +12,17 @@ from pyomo_relu.branch.branch import (
     branch,
 )
 from pyomo_relu.branch.joint import build_problem
+from pyomo_relu.branch.points.incumbent import Incumbent
 from pyomo_relu.common.wording import counted
+from pyomo_relu.errors import SolverError
 from pyomo_relu.linear.sessions.choice import session_class
 from pyomo_relu.linear.sessions.session import Settings, Status
 from pyomo_relu.linear.sessions.watcher import Watcher
 from pyomo_relu.portfolio.milp import Encoded
+
+logger = logging.getLogger("pyomo.relu")
+
+_NAMES = {"highs": "HiGHS", "gurobi": "Gurobi"}
 
 #: A MILP solver's dual bound is believed up to this margin, relative to its size.
 _MARGIN = 1e-9
@@ -50,7 +59,8 @@ class TreeRoute:
             better = findings.point if findings.value < best.value else None
             tree.learn(better, findings.bound)
 
-        result = branch(build_problem(self.model), self.options, progress)
+        options = replace(self.options, time_limit=findings.deadline.left(), threads=1)
+        result = branch(build_problem(self.model), options, progress)
         self.nodes, self.milps = result.nodes, result.milps
         if result.status in (INFEASIBLE, UNBOUNDED):
             if not np.isfinite(findings.value) or result.status == UNBOUNDED:
@@ -76,17 +86,18 @@ class MILPRoute(Watcher):
         In unit range.
     options : BranchOptions
     solver : str
-        "highs" or "gurobi".
+        "highs", "gurobi" or "auto": Gurobi where it is installed and licensed for the
+        size, else HiGHS.
     """
 
     def __init__(self, model, options, solver="highs"):
         self.model, self.options, self.solver = model, options, solver
-        self.name = {"highs": "HiGHS", "gurobi": "Gurobi"}[solver]
+        self.name = _NAMES.get(solver, "MILP")
         self.encoded = None
         self.nodes = self.milps = 0
         self.begun = False
         self._told = np.inf
-        self._turn = self._findings = None
+        self._turn = self._findings = self._incumbent = None
 
     def work(self, turn, findings):
         """Encode and solve; see ``sharing.Turn``."""
@@ -106,20 +117,35 @@ class MILPRoute(Watcher):
             rays=False,
             seed=self.options.seed,
         )
-        with session_class(self.solver)(encoded.linear, True, settings) as session:
-            session.watcher = self
-            answer = session.minimize(
-                np.arange(encoded.linear.n_columns),
-                encoded.costs,
-                findings.deadline.left(),
-                self.model.constant,
-            )
+        answer = self._minimize(settings)
         if answer.primal is not None:
             self.found(answer.primal)
         if answer.status is Status.INFEASIBLE and not np.isfinite(findings.value):
             findings.conclude(INFEASIBLE, self.name)
         elif answer.dual_bound is not None:
             self._raise(answer.dual_bound, answer.unit)
+
+    def _minimize(self, settings):
+        """What the solver answers that there is, and whose licence suffices."""
+        encoded, seconds = self.encoded, self._findings.deadline.left()
+        every = np.arange(encoded.linear.n_columns)
+        names = ("gurobi", "highs") if self.solver == "auto" else (self.solver,)
+        for name in names[:-1]:
+            self.name = _NAMES[name]
+            try:
+                return self._answer(name, settings, every, seconds)
+            except SolverError as error:
+                logger.info(f"relu: HiGHS instead of Gurobi: {error}")
+        self.name = _NAMES[names[-1]]
+        return self._answer(names[-1], settings, every, seconds)
+
+    def _answer(self, name, settings, every, seconds):
+        session = session_class(name)(self.encoded.linear, True, settings)
+        with session:
+            session.watcher = self
+            return session.minimize(
+                every, self.encoded.costs, seconds, self.model.constant
+            )
 
     def _raise(self, bound, unit):
         if np.isfinite(bound):
@@ -136,8 +162,15 @@ class MILPRoute(Watcher):
 
     def found(self, point):
         """See Watcher.found."""
-        point = point[: self.model.n_columns]
-        self._findings.offer(point, self.name)
+        point, findings = point[: self.model.n_columns], self._findings
+        if findings.offer(point, self.name):
+            return
+        # the networks' own outputs violate a row that the encoding's met
+        if self._incumbent is None:
+            self._incumbent = Incumbent(build_problem(self.model))
+        best, columns = self._incumbent, self._incumbent.problem.columns
+        if best.improve(point[columns]) and best.value < findings.value:
+            findings.offer(best.full, self.name, verified=best.value)
 
     def offered(self):
         """See Watcher.offered."""

@@ -6,11 +6,12 @@ MILP solver's tree) take turns on one processor without losing their work.
 """
 
 import contextlib
+import math
 import threading
 import time
 
-#: Seconds of a first slice; each round of slices is twice as long as the last one.
-_FIRST = 0.25
+#: Seconds of a first slice, and of a later one as a share of the run so far.
+_FIRST, _GROWTH = 0.25, 0.3
 
 #: Seconds between two looks at the clock while routes work.
 _TICK = 0.1
@@ -76,14 +77,14 @@ class Turn:
     def _put_down(self):
         self.seconds += time.monotonic() - self._begun
         self._go.clear()
+        if self._stopped:  # it may have been since the last look
+            self._go.set()
         self.working = False
         self._changed.set()
 
     def _run(self):
         try:
-            self._go.wait()
-            if not self._stopped:
-                self._work(self)
+            self._work(self)
         except Stopped:
             pass
         except BaseException as error:  # noqa: BLE001  (raised by whoever shares)
@@ -136,29 +137,27 @@ def share(turns, deadline, done, threads=1, watch=None):
     BaseException
         What a route raised, if no other route got done without it.
     """
-    changed = threading.Event()
-    ended = dict.fromkeys(turns, 0.0)
-    length = _FIRST
+    changed, began, first = threading.Event(), time.monotonic(), True
+    # seconds of work by weight, as if each had begun with those that had least
+    spent = dict.fromkeys(turns, 0.0)
     try:
-        while not done() and not deadline.passed():
-            waiting = [t for t in turns if t.alive and not t.working]
-            working = [t for t in turns if t.working]
-            if not waiting and not working:
+        # whatever the time, the first one begins: a root's bound is worth having
+        while not done() and (first or not deadline.passed()):
+            alive, elapsed = [t for t in turns if t.alive], time.monotonic() - began
+            waiting = [t for t in alive if not t.working]
+            working = len(alive) - len(waiting)
+            if not alive:
                 break
-            ready = [t for t in waiting if deadline.elapsed() >= t.delay]
+            ready = [t for t in waiting if elapsed >= t.delay]
             if not working and not ready:
                 ready = waiting  # nobody else has anything to do
-            for turn in sorted(ready, key=ended.get)[: threads - len(working)]:
-                slice_ = length * turn.weight
-                if sum(t.alive for t in turns) <= threads:
-                    slice_ = float("inf")
-                # what a slice took too long is taken from its next turn
-                ended[turn] = max(ended.values()) + 1.0
-                if turn is turns[0]:
-                    length *= 2.0
-                turn.grant(slice_, changed)
+            for turn in sorted(ready, key=spent.get)[: threads - working]:
+                length = turn.weight * max(_FIRST, _GROWTH * elapsed)
+                turn.grant(length if len(alive) > threads else math.inf, changed)
+                first = False
             changed.wait(deadline.left(_TICK))
             changed.clear()
+            _book(turns, spent, time.monotonic() - began)
             if watch is not None:
                 watch()
         if not done():
@@ -167,6 +166,17 @@ def share(turns, deadline, done, threads=1, watch=None):
                 raise failed[0]
     finally:
         _stop(turns)
+
+
+def _book(turns, spent, elapsed):
+    """Note how long each has worked; who begins late is not owed the time before."""
+    begun = [t for t in turns if t.seconds > 0 or t.working]
+    for turn in begun:
+        spent[turn] = max(spent[turn], turn.seconds / turn.weight)
+    least = min((spent[t] for t in begun), default=0.0)
+    for turn in turns:
+        if turn not in begun and elapsed < turn.delay:
+            spent[turn] = least
 
 
 def _stop(turns):

@@ -9,6 +9,7 @@ from pyomo_relu.linear import unit_range
 from pyomo_relu.linear.model import LinearModel
 from pyomo_relu.linear.sessions.choice import open_session, session_class
 from pyomo_relu.linear.sessions.session import Batch, Settings, Status
+from pyomo_relu.linear.sessions.watcher import Watcher
 from tests.linear.test_certificate import random_model
 
 
@@ -167,3 +168,84 @@ def test_solvers_by_name():
     assert session_class(session_class("gurobi")) is session_class("gurobi")
     with pytest.raises(SolverError, match="use one of highs, gurobi"):
         session_class("glpk")
+
+
+class _Follower(Watcher):
+    """Notes what it is told; hands over a point; ends the run or raises."""
+
+    def __init__(self, point=None, ends=False, error=None):
+        self.bounds, self.points = [], []
+        self.point, self.ends, self.error = point, ends, error
+
+    def step(self, bound):
+        self.bounds.append(bound)
+        if self.error is not None:
+            raise self.error
+        return self.ends
+
+    def found(self, point):
+        self.points.append(point)
+
+    def offered(self):
+        point, self.point = self.point, None
+        return point
+
+
+def _knapsack():
+    """A MILP with a few hundred nodes, in units far from 1."""
+    rng = np.random.default_rng(4)
+    n, sizes = 30, np.repeat([1.0, 1e4, 1e-3], 10)
+    weights = rng.uniform(1, 2, (5, n))
+    integer = np.arange(n) < 10
+    return LinearModel(
+        weights / sizes,
+        np.full(5, -np.inf),
+        np.full(5, 12.3),
+        np.zeros(n),
+        sizes,
+        integer,
+    ), -rng.uniform(1, 2, n) / sizes
+
+
+@pytest.mark.parametrize("solver", ["highs", "gurobi"])
+def test_a_watcher_sees_bounds_and_points_in_the_models_units(solver):
+    model, costs = _knapsack()
+    every, settings = np.arange(30), Settings(presolve=True)
+    with session_class(solver)(model, True, settings) as session:
+        session.watcher = follower = _Follower()
+        answer = session.minimize(every, costs, constant=1.0)
+    assert answer.status == "optimal"
+    assert np.all(np.array(follower.bounds) <= answer.objective + 1e-6)
+    assert follower.points
+    values = [costs @ x + 1.0 for x in follower.points]
+    assert values == sorted(values, reverse=True)
+    assert values[-1] == pytest.approx(answer.objective)
+    assert all(np.all(x <= model.upper * (1 + 1e-6)) for x in follower.points)
+
+
+@pytest.mark.parametrize("solver", ["highs", "gurobi"])
+def test_a_watchers_point_is_taken_and_it_may_end_the_run(solver):
+    model, costs = _knapsack()
+    every, settings = np.arange(30), Settings(presolve=True)
+    with session_class(solver)(model, True, settings) as session:
+        best = session.minimize(every, costs).primal
+        session.watcher = follower = _Follower(best)
+        answer = session.minimize(every, costs)
+        assert follower.point is None
+        assert answer.objective == pytest.approx(costs @ best)
+        session.watcher = _Follower(ends=True)
+        answer = session.minimize(every, costs)
+        assert answer.status in ("stopped", "optimal")
+        if solver == "highs":
+            assert answer.status == "stopped"
+
+
+@pytest.mark.parametrize("solver", ["highs", "gurobi"])
+def test_what_a_watcher_raises_comes_out(solver):
+    model, costs = _knapsack()
+    with session_class(solver)(model, True, Settings(presolve=True)) as session:
+        session.watcher = _Follower(error=ZeroDivisionError("here"))
+        with pytest.raises(ZeroDivisionError, match="here"):
+            session.minimize(np.arange(30), costs)
+        session.watcher = None
+        assert session.minimize(np.arange(30), costs).status == "optimal"

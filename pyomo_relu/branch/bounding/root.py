@@ -10,7 +10,7 @@ from pyomo_relu.linear.column_bounds import bound_free_columns
 from pyomo_relu.linear.model import LinearModel
 
 
-def tightened_root(problem):
+def tightened_root(problem, name="relu.branch"):
     """The problem with its column bounds tightened by the rows without networks.
 
     Propagation first; inputs that stay unbounded are then minimised and maximised over
@@ -19,6 +19,8 @@ def tightened_root(problem):
     Parameters
     ----------
     problem : BranchProblem
+    name : str
+        Of the solver, for messages.
 
     Returns
     -------
@@ -45,11 +47,11 @@ def tightened_root(problem):
         return None
     for j in range(n):
         if not (np.isfinite(lower[j]) and np.isfinite(upper[j])):
-            name = p.original.linear.name(p.columns[j])
+            var = p.original.linear.name(p.columns[j])
             raise BoundsError(
-                f"relu.branch: network input '{name}' has the bounds [{lower[j]}, "
+                f"{name}: network input '{var}' has the bounds [{lower[j]}, "
                 f"{upper[j]}] and the model's linear rows do not bound it either; "
                 "branching on inputs needs a finite box. Set bounds with "
-                f"{name}.setlb(...) and {name}.setub(...)."
+                f"{var}.setlb(...) and {var}.setub(...)."
             )
     return replace(p, lower=lower, upper=upper)
