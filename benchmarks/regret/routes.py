@@ -14,7 +14,7 @@ class Route:
 
     Parameters
     ----------
-    solver : str
+    name : str
         "appsi_highs", or a solver of this package's.
     steps : sequence of (str, dict)
         Transformations and their options.  Those that take a time limit get ``limit``
