@@ -227,7 +227,11 @@ class Cells(NetworkFormulation):
                     block, plan.crown_bounds(block), config.bigM
                 )
                 note(block, bounds)
-                partition, limit = self._first_cells(block, bounds, rows, config)
+                limit = self._limit(block, bounds, config)
+                partition = reading.computed(
+                    ("cells", bounds.content, limit, *_bytes(rows)),
+                    lambda: _first_cells(bounds, limit, rows, config),
+                ).copy()
                 partitions[block] = bounds, given, partition
                 networks.append((partition, *columns, limit))
                 if (
@@ -239,11 +243,8 @@ class Cells(NetworkFormulation):
         self._refine(surrounding, networks, config, deadline)
         return CellPlan(config, plan.call, partitions, dropped, conditions)
 
-    def _first_cells(self, block, bounds, rows, config):
-        """The partition to start from, and how many cells it may have."""
-        from pyomo_relu.bounds.cells.partition import CellPartition
-        from pyomo_relu.bounds.cells.pieces import affine_pieces
-
+    def _limit(self, block, bounds, config):
+        """How many cells a block may have."""
         free = int(np.count_nonzero(bounds.input_lower < bounds.input_upper))
         limit = config.max_cells or _MAX_CELLS.get(free, _MANY_INPUTS)
         if 2**free > limit:
@@ -253,14 +254,7 @@ class Cells(NetworkFormulation):
                 f"{limit}. Use relu.obbt and relu.bigm for so many inputs, fix or "
                 "bound some of them, or give max_cells."
             )
-        partition = None
-        if free <= 1:
-            partition = affine_pieces(bounds, limit, rows)
-        if partition is None:
-            partition = CellPartition(bounds, rows)
-            first = min(limit, _FIRST_CELLS) if config.guided else limit
-            partition.refine(first, config.tolerance)
-        return partition, limit
+        return limit
 
     def _refine(self, surrounding, networks, config, deadline):
         from pyomo_relu.bounds.cells.refinement import CellRefinement
@@ -331,6 +325,25 @@ class Cells(NetworkFormulation):
                 "no cells; apply relu.cells."
             )
         return encoding.lower, encoding.upper
+
+
+def _first_cells(bounds, limit, rows, config):
+    """The partition to start from; blocks of one network on one box share it."""
+    from pyomo_relu.bounds.cells.partition import CellPartition
+    from pyomo_relu.bounds.cells.pieces import affine_pieces
+
+    partition = None
+    if np.count_nonzero(bounds.input_lower < bounds.input_upper) <= 1:
+        partition = affine_pieces(bounds, limit, rows)
+    if partition is None:
+        partition = CellPartition(bounds, rows)
+        first = min(limit, _FIRST_CELLS) if config.guided else limit
+        partition.refine(first, config.tolerance)
+    return partition
+
+
+def _bytes(rows):
+    return () if rows is None else tuple(part.tobytes() for part in rows)
 
 
 def _own_rows(linear, inputs, outputs):

@@ -3,6 +3,7 @@
 Which cells a model needs is decided elsewhere (``cells.refinement``); no Pyomo in here.
 """
 
+import copy
 import heapq
 from dataclasses import dataclass
 
@@ -115,6 +116,10 @@ class CellPartition:
 
     def __len__(self):
         return len(self.cells)
+
+    def copy(self):
+        """Another partition with the same cells; arrays are shared until one changes."""
+        return copy.copy(self)  # splitting and merging make new arrays
 
     def _show(self, leaves):
         """Make nodes of the tree the cells."""
