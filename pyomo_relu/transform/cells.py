@@ -213,7 +213,7 @@ class Cells(NetworkFormulation):
             warn_of_left_out(surrounding, self.NAME)
             conditions = ModelConditions(model.model(), surrounding)
         read = variables_read(surrounding)
-        networks = []
+        networks, wanted = [], []
         with outputs_bounded(reading) as note:
             functions = surrounding.embedded.functions
             for block, function in zip(blocks, functions, strict=True):
@@ -227,13 +227,13 @@ class Cells(NetworkFormulation):
                     block, plan.crown_bounds(block), config.bigM
                 )
                 note(block, bounds)
-                limit = self._limit(block, bounds, config)
-                partition = reading.computed(
-                    ("cells", bounds.content, limit, *_bytes(rows)),
-                    lambda: _first_cells(bounds, limit, rows, config),
-                ).copy()
+                wanted.append((bounds, given, rows, self._limit(block, bounds, config)))
+            first = _first_cells([(b, *more) for b, _, *more in wanted], config)
+            for block, function, partition, (bounds, given, _, limit) in zip(
+                blocks, functions, first, wanted, strict=True
+            ):
                 partitions[block] = bounds, given, partition
-                networks.append((partition, *columns, limit))
+                networks.append((partition, function.inputs, function.outputs, limit))
                 if (
                     config.drop_neurons
                     and partition.exact
@@ -257,6 +257,7 @@ class Cells(NetworkFormulation):
         return limit
 
     def _refine(self, surrounding, networks, config, deadline):
+        from pyomo_relu.bounds.cells.boxes import refine_together
         from pyomo_relu.bounds.cells.refinement import CellRefinement
 
         reason = "not guided"
@@ -275,8 +276,8 @@ class Cells(NetworkFormulation):
                     f"{counted(len(refinement.values), 'round')}"
                 )
         elif config.guided:
-            for partition, _, _, limit in networks:
-                partition.refine(limit, config.tolerance)
+            limits = [(partition, limit) for partition, _, _, limit in networks]
+            refine_together(limits, config.tolerance)
         logger.info(
             f"{self.NAME}: {[len(partition) for partition, *_ in networks]} cells "
             f"({reason})"
@@ -327,23 +328,39 @@ class Cells(NetworkFormulation):
         return encoding.lower, encoding.upper
 
 
-def _first_cells(bounds, limit, rows, config):
-    """The partition to start from; blocks of one network on one box share it."""
+def _first_cells(wanted, config):
+    """The partitions to start from.
+
+    Networks that are alike on one box get copies of one; what differs in the box only
+    is bounded in batches.
+
+    Parameters
+    ----------
+    wanted : list of (NeuronBounds, rows or None, int)
+        Of each block the bounds, the rows on its cells and the most cells.
+    """
+    from pyomo_relu.bounds.cells.boxes import bound_each, refine_together, whole_box
     from pyomo_relu.bounds.cells.partition import CellPartition
     from pyomo_relu.bounds.cells.pieces import affine_pieces
 
-    partition = None
-    if np.count_nonzero(bounds.input_lower < bounds.input_upper) <= 1:
-        partition = affine_pieces(bounds, limit, rows)
-    if partition is None:
-        partition = CellPartition(bounds, rows)
+    keys = [
+        (bounds.content, limit, *(part.tobytes() for part in rows or ()))
+        for bounds, rows, limit in wanted
+    ]
+    distinct = dict(zip(keys, wanted, strict=True))
+    found = {}
+    for key, (bounds, rows, limit) in distinct.items():
+        if np.count_nonzero(bounds.input_lower < bounds.input_upper) <= 1:
+            found[key] = affine_pieces(bounds, limit, rows)
+    left = {key: one for key, one in distinct.items() if found.get(key) is None}
+    roots = bound_each([(b.network, whole_box(b)) for b, *_ in left.values()])
+    limits = []
+    for (key, (bounds, rows, limit)), root in zip(left.items(), roots, strict=True):
+        found[key] = CellPartition(bounds, rows, root)
         first = min(limit, _FIRST_CELLS) if config.guided else limit
-        partition.refine(first, config.tolerance)
-    return partition
-
-
-def _bytes(rows):
-    return () if rows is None else tuple(part.tobytes() for part in rows)
+        limits.append((found[key], first))
+    refine_together(limits, config.tolerance)
+    return [found[key].copy() for key in keys]
 
 
 def _own_rows(linear, inputs, outputs):
