@@ -17,6 +17,7 @@ from pyomo_relu.block.bounds_runs import (
     take_back,
 )
 from pyomo_relu.block.var_bounds import ends
+from pyomo_relu.common.model_reading import ModelReading
 from pyomo_relu.errors import BoundsError, TransformationError
 
 logger = logging.getLogger("pyomo.relu")
@@ -57,7 +58,11 @@ def bounds_in_force(block, assume_fixed_vars_permanent=True, reading=None):
     ``reading`` is a ModelReading; without one, conditions are checked anew.
     """
     lower, upper = _finite_box(block, assume_fixed_vars_permanent)
-    bounds = bounds_.interval_bounds(block.network, lower, upper)
+    reading, network = reading or ModelReading(), block.network
+    bounds = reading.computed(
+        ("interval", network, lower.tobytes(), upper.tobytes()),
+        lambda: bounds_.interval_bounds(network, lower, upper),
+    )
     record = block.record
     void = conditions_violated(block, assume_fixed_vars_permanent, reading)
     if void is not None:

@@ -100,6 +100,13 @@ class NeuronBounds:
             and np.all(np.asarray(input_upper) <= self.input_upper)
         )
 
+    @property
+    def content(self) -> tuple[Any, ...]:
+        """Hashable, and equal for records that are equal to the last bit."""
+        arrays = *self.lower, *self.upper, *self.source
+        box = self.input_lower, self.input_upper
+        return self.network, *(a.tobytes() for a in (*arrays, *box))
+
     def intersect(self, other: NeuronBounds) -> NeuronBounds:
         """The tighter of the two bounds per neuron and side.
 

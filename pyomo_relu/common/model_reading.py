@@ -1,4 +1,4 @@
-"""Asking once what takes a reading of the whole model."""
+"""Asking once what takes a reading of the whole model, or what many blocks share."""
 
 
 class ModelReading:
@@ -12,6 +12,7 @@ class ModelReading:
 
     def __init__(self):
         self._answers = {}
+        self._computed = {}
 
     def answer(self, asking, question, *arguments):
         """``question(*arguments)``, asked once.
@@ -27,6 +28,18 @@ class ModelReading:
         if key not in self._answers:  # ``asking`` is kept, so that its id stays its own
             self._answers[key] = asking, question(*arguments)
         return self._answers[key][1]
+
+    def computed(self, key, compute):
+        """``compute()``, once per key: what the key alone decides, so never forgotten.
+
+        Parameters
+        ----------
+        key : hashable
+        compute : callable
+        """
+        if key not in self._computed:
+            self._computed[key] = compute()
+        return self._computed[key]
 
     def forget(self):
         """Ask again: Var bounds were widened."""

@@ -43,9 +43,12 @@ class DirectProblem:
     problem : EmbeddedModel
     lower, upper : numpy.ndarray, shape (n_inputs,)
         Finite box of ``problem.input_columns()``.
+    clock : Deadline, optional
+        Ends projections early.
     """
 
-    def __init__(self, problem, lower, upper):
+    def __init__(self, problem, lower, upper, clock=None):
+        self.clock = clock
         self.problem = problem
         self.inputs = problem.input_columns()
         self.lower, self.upper = lower, upper
@@ -91,5 +94,6 @@ class DirectProblem:
             self._row_upper,
             self.lower / width,
             self.upper / width,
+            clock=self.clock,
         )
         return np.clip(scaled * width, self.lower, self.upper)

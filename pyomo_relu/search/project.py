@@ -72,7 +72,7 @@ def input_box(problem, relaxed, clock):
     return lower, np.maximum(lower, upper)
 
 
-def dykstra(X, rows, row_lower, row_upper, lower, upper, sweeps=30):
+def dykstra(X, rows, row_lower, row_upper, lower, upper, sweeps=30, clock=None):
     """Nearest points of a polyhedron, for all rows of ``X`` at once (approximately).
 
     Dykstra's alternating projections on the half-spaces and the box converge to the
@@ -87,26 +87,35 @@ def dykstra(X, rows, row_lower, row_upper, lower, upper, sweeps=30):
         No row is zero.
     row_lower, row_upper : numpy.ndarray, shape (m,)
     lower, upper : numpy.ndarray, shape (d,)
+    sweeps : int
+    clock : Deadline, optional
+        No further sweep starts once it has passed.
     """
-    X = np.asarray(X, dtype=float)
+    points = np.array(X, dtype=float).T  # a row per input: most rows have few of them
+    lower, upper = lower[:, None], upper[:, None]
     size = np.einsum("md,md->m", rows, rows)
-    shifts = np.zeros((rows.shape[0], X.shape[0]))  # along each row's normal
-    box = np.zeros_like(X)
+    low, high = row_lower / size, row_upper / size
+    used = [np.flatnonzero(a) for a in rows]
+    some = [a[at] for a, at in zip(rows, used, strict=True)]
+    shifts = np.zeros((rows.shape[0], points.shape[1]))  # along each row's normal
+    box = np.zeros_like(points)
     for _ in range(sweeps):
-        before = X, shifts.copy()
-        for i, a in enumerate(rows):
-            activity = X @ a / size[i] + shifts[i]
-            level = np.clip(activity, row_lower[i] / size[i], row_upper[i] / size[i])
-            X = X + np.outer(shifts[i] + level - activity, a)
+        before = points.copy(), shifts.copy()
+        for i, (at, a) in enumerate(zip(used, some, strict=True)):
+            activity = a @ points[at] / size[i] + shifts[i]
+            level = np.clip(activity, low[i], high[i])
+            points[at] += np.outer(a, shifts[i] + level - activity)
             shifts[i] = activity - level
-        moved = X + box
-        X = np.clip(moved, lower, upper)
-        box = moved - X
-        # X may rest for a sweep while the shifts still move
-        changes = (X - before[0], shifts - before[1])
+        moved = points + box
+        points = np.clip(moved, lower, upper)
+        box = moved - points
+        # points may rest for a sweep while the shifts still move
+        changes = (points - before[0], shifts - before[1])
         if max(np.max(np.abs(c), initial=0.0) for c in changes) <= 1e-10:
             break
-    return X
+        if clock is not None and clock.passed():
+            break
+    return points.T
 
 
 def nearest_linear_point(relaxed, columns, target, width, clock):

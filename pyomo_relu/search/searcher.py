@@ -65,7 +65,7 @@ class Searcher:
         self.relaxed = with_reachable_outputs(replace(problem, linear=boxed))
         self.direct = None
         if problem.functions and is_direct(problem, self.relaxed):
-            self.direct = DirectProblem(problem, self.lower, self.upper)
+            self.direct = DirectProblem(problem, self.lower, self.upper, clock)
 
     @cached_property
     def big_m(self):

@@ -126,7 +126,7 @@ def _declare_cells(config):
             domain=Bool,
             description="leave neurons out where the cells' lines are the network",
             doc="""
-            Only for networks of one input, and only if nothing else in the model reads
+            Only where one input varies, and only if nothing else in the model reads
             their pre- or post-activations.""",
         ),
     )
@@ -213,7 +213,7 @@ class Cells(NetworkFormulation):
             warn_of_left_out(surrounding, self.NAME)
             conditions = ModelConditions(model.model(), surrounding)
         read = variables_read(surrounding)
-        networks = []
+        networks, wanted = [], []
         with outputs_bounded(reading) as note:
             functions = surrounding.embedded.functions
             for block, function in zip(blocks, functions, strict=True):
@@ -227,9 +227,13 @@ class Cells(NetworkFormulation):
                     block, plan.crown_bounds(block), config.bigM
                 )
                 note(block, bounds)
-                partition, limit = self._first_cells(block, bounds, rows, config)
+                wanted.append((bounds, given, rows, self._limit(block, bounds, config)))
+            first = _first_cells([(b, *more) for b, _, *more in wanted], config)
+            for block, function, partition, (bounds, given, _, limit) in zip(
+                blocks, functions, first, wanted, strict=True
+            ):
                 partitions[block] = bounds, given, partition
-                networks.append((partition, *columns, limit))
+                networks.append((partition, function.inputs, function.outputs, limit))
                 if (
                     config.drop_neurons
                     and partition.exact
@@ -239,11 +243,8 @@ class Cells(NetworkFormulation):
         self._refine(surrounding, networks, config, deadline)
         return CellPlan(config, plan.call, partitions, dropped, conditions)
 
-    def _first_cells(self, block, bounds, rows, config):
-        """The partition to start from, and how many cells it may have."""
-        from pyomo_relu.bounds.cells.partition import CellPartition
-        from pyomo_relu.bounds.cells.pieces import affine_pieces
-
+    def _limit(self, block, bounds, config):
+        """How many cells a block may have."""
         free = int(np.count_nonzero(bounds.input_lower < bounds.input_upper))
         limit = config.max_cells or _MAX_CELLS.get(free, _MANY_INPUTS)
         if 2**free > limit:
@@ -253,16 +254,10 @@ class Cells(NetworkFormulation):
                 f"{limit}. Use relu.obbt and relu.bigm for so many inputs, fix or "
                 "bound some of them, or give max_cells."
             )
-        partition = None
-        if bounds.network.n_inputs == 1:
-            partition = affine_pieces(bounds, limit, rows)
-        if partition is None:
-            partition = CellPartition(bounds, rows)
-            first = min(limit, _FIRST_CELLS) if config.guided else limit
-            partition.refine(first, config.tolerance)
-        return partition, limit
+        return limit
 
     def _refine(self, surrounding, networks, config, deadline):
+        from pyomo_relu.bounds.cells.boxes import refine_together
         from pyomo_relu.bounds.cells.refinement import CellRefinement
 
         reason = "not guided"
@@ -281,8 +276,8 @@ class Cells(NetworkFormulation):
                     f"{counted(len(refinement.values), 'round')}"
                 )
         elif config.guided:
-            for partition, _, _, limit in networks:
-                partition.refine(limit, config.tolerance)
+            limits = [(partition, limit) for partition, _, _, limit in networks]
+            refine_together(limits, config.tolerance)
         logger.info(
             f"{self.NAME}: {[len(partition) for partition, *_ in networks]} cells "
             f"({reason})"
@@ -331,6 +326,41 @@ class Cells(NetworkFormulation):
                 "no cells; apply relu.cells."
             )
         return encoding.lower, encoding.upper
+
+
+def _first_cells(wanted, config):
+    """The partitions to start from.
+
+    Networks that are alike on one box get copies of one; what differs in the box only
+    is bounded in batches.
+
+    Parameters
+    ----------
+    wanted : list of (NeuronBounds, rows or None, int)
+        Of each block the bounds, the rows on its cells and the most cells.
+    """
+    from pyomo_relu.bounds.cells.boxes import bound_each, refine_together, whole_box
+    from pyomo_relu.bounds.cells.partition import CellPartition
+    from pyomo_relu.bounds.cells.pieces import affine_pieces
+
+    keys = [
+        (bounds.content, limit, *(part.tobytes() for part in rows or ()))
+        for bounds, rows, limit in wanted
+    ]
+    distinct = dict(zip(keys, wanted, strict=True))
+    found = {}
+    for key, (bounds, rows, limit) in distinct.items():
+        if np.count_nonzero(bounds.input_lower < bounds.input_upper) <= 1:
+            found[key] = affine_pieces(bounds, limit, rows)
+    left = {key: one for key, one in distinct.items() if found.get(key) is None}
+    roots = bound_each([(b.network, whole_box(b)) for b, *_ in left.values()])
+    limits = []
+    for (key, (bounds, rows, limit)), root in zip(left.items(), roots, strict=True):
+        found[key] = CellPartition(bounds, rows, root)
+        first = min(limit, _FIRST_CELLS) if config.guided else limit
+        limits.append((found[key], first))
+    refine_together(limits, config.tolerance)
+    return [found[key].copy() for key in keys]
 
 
 def _own_rows(linear, inputs, outputs):

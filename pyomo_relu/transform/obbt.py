@@ -186,9 +186,10 @@ class OBBT(BoundTransformation):
         ]
         if everywhere:
             self._tighten_joint(model, blocks, everywhere, saved, config, deadline)
+        shared = {}
         for block in inside:
             # what holds only while a Disjunct does takes no part in the relaxation
-            self._tighten_block(block, saved, config, deadline, reading)
+            self._tighten_block(block, saved, config, deadline, reading, shared)
 
     def _tighten_joint(self, model, blocks, everywhere, saved, config, deadline):
         """All networks that always hold, in one relaxation with the model's rows."""

@@ -3,12 +3,18 @@
 Which cells a model needs is decided elsewhere (``cells.refinement``); no Pyomo in here.
 """
 
+import copy
 import heapq
-from dataclasses import dataclass
 
 import numpy as np
 
-from pyomo_relu.bounds.crown.crown import crown_batch, output_lines
+from pyomo_relu.bounds.cells.boxes import (
+    Boxes,
+    bound_boxes,
+    refine_together,
+    split_together,
+    whole_box,
+)
 from pyomo_relu.common.arguments import bounds_record, checked
 from pyomo_relu.errors import BoundsError, InfeasibleError
 from pyomo_relu.linear.rounding import NEGLIGIBLE, OF_MANY_TERMS
@@ -22,60 +28,6 @@ _FEASIBLE = 1e-6
 _MARGIN = 0.15
 
 
-@dataclass
-class Boxes:
-    """Boxes of the inputs with all that is known on each.
-
-    Attributes
-    ----------
-    lower, upper : numpy.ndarray, shape (N, n_inputs)
-    lowers, uppers : list of numpy.ndarray, shapes (N, layer size)
-        Proven pre-activation bounds, the outputs' last.
-    lines : tuple of numpy.ndarray
-        ``A_low, c_low, A_high, c_high``, shapes (N, n_outputs, n_inputs) and
-        (N, n_outputs).
-    """
-
-    lower: np.ndarray
-    upper: np.ndarray
-    lowers: list
-    uppers: list
-    lines: tuple
-
-    def __len__(self):
-        return len(self.lower)
-
-    def __getitem__(self, at):
-        return Boxes(
-            self.lower[at],
-            self.upper[at],
-            [a[at] for a in self.lowers],
-            [a[at] for a in self.uppers],
-            tuple(a[at] for a in self.lines),
-        )
-
-    def joined(self, other):
-        """These boxes, then the others."""
-        pair = lambda a, b: np.concatenate([a, b])
-        return Boxes(
-            pair(self.lower, other.lower),
-            pair(self.upper, other.upper),
-            [pair(a, b) for a, b in zip(self.lowers, other.lowers, strict=True)],
-            [pair(a, b) for a, b in zip(self.uppers, other.uppers, strict=True)],
-            tuple(pair(a, b) for a, b in zip(self.lines, other.lines, strict=True)),
-        )
-
-    def gaps(self, weight):
-        """Largest distance between the lines, outputs weighted, shape (N,)."""
-        A_low, c_low, A_high, c_high = self.lines
-        slope = A_high - A_low
-        centre = 0.5 * (self.lower + self.upper)
-        radius = 0.5 * (self.upper - self.lower)
-        gap = np.einsum("con,cn->co", slope, centre) + c_high - c_low
-        gap += np.einsum("con,cn->co", np.abs(slope), radius)
-        return (gap * weight).max(axis=1)
-
-
 class CellPartition:
     """Boxes that cover the input box, refined on request, with CROWN's output lines.
 
@@ -87,6 +39,10 @@ class CellPartition:
     ----------
     bounds : NeuronBounds
         Proven bounds on the input box; the cells' bounds start from them.
+    rows : (a, b, rhs), optional
+        Rows ``a x + b y <= rhs`` that cells may assume.
+    root : Boxes, optional
+        The whole box as one cell, if that has been bounded.
 
     Attributes
     ----------
@@ -97,12 +53,12 @@ class CellPartition:
     """
 
     @checked(BoundsError, bounds=bounds_record)
-    def __init__(self, bounds, rows=None):
+    def __init__(self, bounds, rows=None, root=None):
         self.network = bounds.network
         self.rows = None if rows is None else _checked_rows(bounds.network, rows)
-        start = [a[None] for a in bounds.lower], [a[None] for a in bounds.upper]
-        box = bounds.input_lower[None].copy(), bounds.input_upper[None].copy()
-        self._tree = self._bound(*box, start)
+        self._tree = (
+            bound_boxes(self.network, whole_box(bounds)) if root is None else root
+        )
         self._parent = np.array([-1])
         self._show(np.array([0]))
         self.exact = False
@@ -116,19 +72,16 @@ class CellPartition:
     def __len__(self):
         return len(self.cells)
 
+    def copy(self):
+        """Another partition with the same cells; arrays are shared until one changes."""
+        return copy.copy(self)  # splitting and merging make new arrays
+
     def _show(self, leaves):
         """Make nodes of the tree the cells."""
         self._leaves = leaves
         self.cells = cells = self._tree[leaves]
         self.lower, self.upper, self.lines = cells.lower, cells.upper, cells.lines
         self.lowers, self.uppers = cells.lowers, cells.uppers
-
-    def _bound(self, lower, upper, start):
-        lowers, uppers = crown_batch(
-            self.network, lower, upper, start, unstable_only=True
-        )
-        lines = output_lines(self.network, lower, upper, lowers, uppers)
-        return Boxes(lower, upper, lowers, uppers, lines)
 
     # -- what is known -------------------------------------------------------------
 
@@ -220,6 +173,17 @@ class CellPartition:
         int
             Number of cells that were split.
         """
+        return split_together([(self, chosen, points)])[0]
+
+    def halving(self, chosen, points=None):
+        """What ``split`` needs to know of the chosen cells' halves, and how it goes on.
+
+        Returns
+        -------
+        None or (Boxes without lines, callable)
+            The halves across every input, with their parents' bounds, and what makes
+            the cells of their bounds and returns how many cells were split.
+        """
         chosen = np.asarray(chosen, dtype=int)
         edge = self.upper[chosen] - self.lower[chosen]
         middle = self.lower[chosen] + 0.5 * edge
@@ -229,7 +193,7 @@ class CellPartition:
             a[keep] for a in (chosen, edge, middle, divisible)
         )
         if not chosen.size:
-            return 0
+            return None
         if points is not None:
             middle = np.clip(
                 points[keep],
@@ -237,7 +201,12 @@ class CellPartition:
                 self.upper[chosen] - _MARGIN * edge,
             )
         cell, dim = np.nonzero(divisible)
-        both = self._halves(chosen[cell], dim, middle[cell, dim])
+        halves = self._halves(chosen[cell], dim, middle[cell, dim])
+        return halves, lambda both: self._settle(chosen, edge, divisible, both)
+
+    def _settle(self, chosen, edge, divisible, both):
+        """Of the halves across every input, keep the best pair."""
+        cell, dim = np.nonzero(divisible)
         gaps = both.gaps(self.weight)
         score = np.full(divisible.shape, np.inf)
         score[cell, dim] = gaps[: cell.size] + gaps[cell.size :]
@@ -259,7 +228,7 @@ class CellPartition:
         upper = np.concatenate([left_upper, upper])
         twice = np.concatenate([parents, parents])
         start = [a[twice] for a in self.lowers], [a[twice] for a in self.uppers]
-        return self._bound(lower, upper, start)
+        return Boxes(lower, upper, *start, ())
 
     def _put(self, chosen, halves):
         """Replace cells by their left halves and append the right halves."""
@@ -321,36 +290,41 @@ class CellPartition:
         tolerance : float
             Cells whose gap is below this share of the output's range are not split.
         """
-        while len(self) < max_cells:
-            gaps = self.gaps()
-            room = min(max_cells - len(self), max(1, len(self) // 4))
-            worst = np.argsort(-gaps, kind="stable")[:room]
-            worst = worst[gaps[worst] > tolerance]
-            if not worst.size or not self.split(worst):
-                return
+        refine_together([(self, max_cells)], tolerance)
 
-    def set_pieces(self, points, values):
+    def worst(self, max_cells, tolerance):
+        """The cells that ``refine`` splits next, the worst first."""
+        gaps = self.gaps()
+        room = max(0, min(max_cells - len(self), max(1, len(self) // 4)))
+        worst = np.argsort(-gaps, kind="stable")[:room]
+        return worst[gaps[worst] > tolerance]
+
+    def set_pieces(self, points, values, column=0):
         """Make the cells the intervals between ``points``, on which f is affine.
 
         Parameters
         ----------
         points : numpy.ndarray, shape (C + 1,)
-            Ascending; the network has one input.
+            Ascending values of the one input that varies.
         values : numpy.ndarray, shape (C + 1, n_outputs)
             The outputs at the points.
+        column : int
+            Which input that is.
         """
-        lower, upper = points[:-1, None], points[1:, None]
-        n = len(lower)
-        root = self._tree
+        root, n = self._tree, len(points) - 1
+        lower, upper = (np.repeat(a[:1], n, axis=0) for a in (root.lower, root.upper))
+        lower[:, column], upper[:, column] = points[:-1], points[1:]
         start = (
             [np.repeat(a[:1], n, axis=0) for a in root.lowers],
             [np.repeat(a[:1], n, axis=0) for a in root.uppers],
         )
-        self._tree = self._bound(lower, upper, start)
-        width = np.where(upper > lower, upper - lower, 1.0)
-        slope = np.diff(values, axis=0) / width
-        constant = values[:-1] - slope * lower
-        self._tree.lines = (slope[:, :, None], constant) * 2
+        self._tree = bound_boxes(self.network, Boxes(lower, upper, *start, ()))
+        width = np.diff(points)[:, None]
+        slope = np.diff(values, axis=0) / np.where(width > 0, width, 1.0)
+        constant = values[:-1] - slope * points[:-1, None]
+        lines = np.zeros((*slope.shape, self.network.n_inputs))
+        lines[:, :, column] = slope
+        self._tree.lines = (lines, constant) * 2
         self._parent = np.full(n, -1)
         self.exact = True
         self._show(np.arange(n))

@@ -5,6 +5,7 @@ Everything in here decides which cells there are, never whether they are valid.
 
 import numpy as np
 
+from pyomo_relu.bounds.cells.boxes import split_together
 from pyomo_relu.bounds.cells.partition import CellPartition
 from pyomo_relu.bounds.cells.relaxation import CellRelaxation
 from pyomo_relu.bounds.relaxation.model import embedded_records
@@ -131,29 +132,33 @@ class CellRefinement:
 
     def _grow(self, uses, tolerance):
         """Split cells by the duals of one relaxation; how many."""
-        gain = self._gain(uses)
-        return sum(
-            _split_used(partition, _GENEROUS * limit, use, gain, tolerance)
+        gain, total = self._gain(uses), 0
+        # outputs without a price may be what is wrong: cells in use count in any case
+        left = [
+            (partition, _GENEROUS * limit, use, use.weight > _SHARE)
             for partition, limit, use in self._with(uses)
-        )
+            if not partition.exact
+        ]
+        for _ in range(_ROUNDS):
+            counts = split_together(
+                [(one[0], _wanted(*one, gain, tolerance), None) for one in left]
+            )
+            left = [
+                (partition, limit, use, False)
+                for (partition, limit, use, _), n in zip(left, counts, strict=True)
+                if n
+            ]
+            total += sum(counts)
+        return total
 
 
 def _divided(uses):
     return any(use.weight.max() < 1.0 - _SHARE for use in uses)
 
 
-def _split_used(partition, limit, use, gain, tolerance):
-    """Halve cells that the relaxation could use before it has gained ``gain``."""
-    # outputs without a price may be what is wrong: cells in use count in any case
-    in_use = use.weight > _SHARE
-    total = 0
-    for _ in range(0 if partition.exact else _ROUNDS):
-        reduced = np.where(in_use, -np.inf, use.prices.reduced_costs(partition.cells))
-        live = np.flatnonzero((partition.gaps() > tolerance) & (reduced < gain))
-        live = live[np.argsort(reduced[live], kind="stable")]
-        n = partition.split(live[: max(0, min(_TOGETHER, limit - len(partition)))])
-        in_use = False
-        total += n
-        if not n:
-            break
-    return total
+def _wanted(partition, limit, use, in_use, gain, tolerance):
+    """Cells to halve: those that the relaxation could use before it gained ``gain``."""
+    reduced = np.where(in_use, -np.inf, use.prices.reduced_costs(partition.cells))
+    live = np.flatnonzero((partition.gaps() > tolerance) & (reduced < gain))
+    live = live[np.argsort(reduced[live], kind="stable")]
+    return live[: max(0, min(_TOGETHER, limit - len(partition)))]

@@ -39,10 +39,16 @@ class Plan:
         return bounds_in_force(block, self.fixed_permanent, self.call.reading)
 
     def crown_bounds(self, block):
-        """CROWN's bounds for a block's present inputs, within those in force."""
+        """CROWN's bounds for a block's present inputs, within those in force.
+
+        Blocks of one network on one box share them.
+        """
         bounds = self.neuron_bounds(block)
-        return bounds_.crown_bounds(
-            bounds.network, bounds.input_lower, bounds.input_upper, bounds
+        return self.call.reading.computed(
+            ("crown", bounds.content),
+            lambda: bounds_.crown_bounds(
+                bounds.network, bounds.input_lower, bounds.input_upper, bounds
+            ),
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 from pyomo.common.config import Bool, ConfigDict, ConfigValue
 from pyomo.core.base import ReverseTransformationToken, Transformation
@@ -99,15 +100,31 @@ class BoundTransformation(Transformation):
 
     def _tighten(self, model, blocks, saved, config, reading):
 
-        deadline = Deadline(config.time_limit)
+        deadline, shared = Deadline(config.time_limit), {}
         for block in blocks:
-            self._tighten_block(block, saved, config, deadline, reading)
+            self._tighten_block(block, saved, config, deadline, reading, shared)
 
-    def _tighten_block(self, block, saved, config, deadline, reading):
-        """Bounds over the block's own input box, recorded on the block."""
+    def _tighten_block(self, block, saved, config, deadline, reading, shared):
+        """Bounds over the block's own input box, recorded on the block.
+
+        What was found in this call for the same network and the same start counts for
+        the block as well.
+        """
         start = bounds_in_force(block, config.assume_fixed_vars_permanent, reading)
+        key = start.content
+        if key in shared:
+            bounds, statistics, first = shared[key]
+            note = f"bounded once for all blocks like '{first}'"
+            statistics = replace(statistics, notes=[*statistics.notes, note])
+        else:
+            bounds, statistics = self._found(block, start, config, deadline)
+            shared[key] = bounds, statistics, block.name
+        block.record.bounds = bounds
+        self._report(block, bounds, statistics, saved, config)
+
+    def _found(self, block, start, config, deadline):
         with progress_bars(config.progress or config.tee, block.name) as progress:
-            bounds, statistics = bounds_.tighten(
+            return bounds_.tighten(
                 block.network,
                 start.input_lower,
                 start.input_upper,
@@ -116,8 +133,6 @@ class BoundTransformation(Transformation):
                 progress=progress,
                 **self._methods(config),
             )
-        block.record.bounds = bounds
-        self._report(block, bounds, statistics, saved, config)
 
     def _report(self, block, bounds, statistics, saved, config):
         if statistics.interrupted:
