@@ -5,7 +5,7 @@ import logging
 import sys
 
 from benchmarks.regret.models import MODELS
-from benchmarks.regret.routes import ROUTES
+from benchmarks.regret.routes import DEFAULT, ROUTES
 from benchmarks.regret.run import disagreements, run
 from benchmarks.regret.table import routes_table, runs_table, write_csv
 from pyomo_relu.common.progress import counting_bar
@@ -77,7 +77,7 @@ def _parser():
     parser.add_argument(
         "--routes",
         nargs="+",
-        default=list(ROUTES),
+        default=DEFAULT,
         choices=ROUTES,
         metavar="NAME",
         help=f"of: {', '.join(ROUTES)}",

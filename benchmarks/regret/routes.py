@@ -5,6 +5,8 @@ import time
 
 import pyomo.environ as pyo
 
+from benchmarks.regret.gurobi_ml import GurobiML
+
 #: The relative gap to which every route proves its answer.
 GAP = 1e-4
 
@@ -103,4 +105,9 @@ ROUTES = {
     ),
     "relu.branch": Route("relu.branch"),
     "relu": Route("relu", solver="highs"),
+    "relu+Gurobi": Route("relu", solver="gurobi"),
+    "gurobi-ml": GurobiML(GAP),
 }
+
+#: Those that are run unless others are asked for: HiGHS alone.
+DEFAULT = [name for name in ROUTES if name not in ("relu+Gurobi", "gurobi-ml")]

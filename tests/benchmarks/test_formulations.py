@@ -11,6 +11,7 @@ import numpy as np
 import pyomo.environ as pyo
 import pytest
 
+from benchmarks.other_packages import omlt_definition, torch_sequential
 from examples.benchmarks.surrogates import (
     NETWORKS,
     Outcome,
@@ -18,7 +19,6 @@ from examples.benchmarks.surrogates import (
     timed_solve,
 )
 from pyomo_relu import load_onnx
-from tests.benchmarks.other_packages import omlt_definition, torch_sequential
 
 pytest.importorskip("pytest_benchmark")
 

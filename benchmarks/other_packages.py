@@ -1,11 +1,8 @@
 """Our networks as other packages take them, to be timed beside us; no timing in here."""
 
-import pytest
-
 
 def omlt_definition(network, lower, upper):
     """OMLT's NetworkDefinition of a chain of dense layers on a box of the inputs."""
-    pytest.importorskip("omlt")
     from omlt.neuralnet import NetworkDefinition
     from omlt.neuralnet.layer import DenseLayer, InputLayer
 
@@ -32,7 +29,8 @@ def omlt_definition(network, lower, upper):
 
 def torch_sequential(network):
     """A torch.nn.Sequential of a chain of dense layers, in float64."""
-    torch = pytest.importorskip("torch")
+    import torch
+
     modules = []
     for layer in network.layers:
         linear = torch.nn.Linear(layer.weights[0].shape[1], layer.size).double()
