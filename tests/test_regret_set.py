@@ -13,8 +13,14 @@ from pyomo.common.collections import ComponentSet
 from benchmarks.regret import command
 from benchmarks.regret.models import MODELS, kind
 from benchmarks.regret.responses import RESPONSES
-from benchmarks.regret.routes import ROUTES, Route
-from benchmarks.regret.run import Run, disagreements, network_error, row_violation
+from benchmarks.regret.routes import DEFAULT, ROUTES, Route
+from benchmarks.regret.run import (
+    Run,
+    disagreements,
+    network_error,
+    row_violation,
+    run,
+)
 from benchmarks.regret.surrogates import OWN
 from benchmarks.regret.table import regrets, routes_table
 from pyomo_relu.model.blocks import network_blocks
@@ -86,8 +92,8 @@ def test_the_command(tmp_path, capsys):
     code = command.main(["--only", *names, "--limit", "1", "--csv", str(file)])
     assert code == 0
     printed = capsys.readouterr().out
-    routes = [name for name in ROUTES if ROUTES[name].registered]
-    assert {"auto", "bounds+bigm", "obbt+bigm", "relu.branch"} <= set(routes)
+    routes = DEFAULT
+    assert {"auto", "bounds+bigm", "obbt+bigm", "relu.branch", "relu"} == set(routes)
     for route in routes:
         assert sum(line.split()[1:2] == [route] for line in printed.splitlines()) == 2
     with file.open(newline="") as stream:
@@ -100,7 +106,7 @@ def test_the_command(tmp_path, capsys):
 _RELAXED = """
 import sys
 from benchmarks.regret import command
-from benchmarks.regret.routes import ROUTES, Route
+from benchmarks.regret.routes import DEFAULT, ROUTES, Route
 relaxed = ("relu.bigm", {}), ("core.relax_integer_vars", {})
 ROUTES["relaxed"] = Route("appsi_highs", *relaxed)
 sys.exit(command.main(["--only", "single_3", "--routes", "relaxed", "--silent"]))
@@ -201,3 +207,12 @@ def test_errors_at_a_point():
     assert row_violation(model) == pytest.approx(0.5)  # not whole; 10.5 lines: 0.5/4.5
     model.speed[1].set_value(3.0)
     assert row_violation(model) == pytest.approx(1.0)  # twice its bound
+
+
+def test_gurobi_machinelearning_as_a_route():
+    if not ROUTES["gurobi-ml"].registered:
+        pytest.skip("gurobi-machinelearning, gurobipy and torch are not all installed")
+    one = run("single_3", "gurobi-ml", 20.0)
+    assert one.proven and one.error < 1e-6 and one.violation < 1e-6
+    assert not one.complaints()
+    assert not disagreements([one, run("single_3", "relu.branch", 20.0)])
