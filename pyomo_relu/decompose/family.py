@@ -27,6 +27,9 @@ _BATCH = 64
 #: Boxes that a subproblem may be given before it is left at what is proven.
 _MOST_BOXES = 20000
 
+#: Points kept of each batch of halves.
+_KEPT = 16
+
 #: Most pieces of a network of one input that are all boxes of its first cover.
 _PIECES = 300
 
@@ -70,13 +73,15 @@ class Family:
 
     def add(self, owner, X):
         """Evaluate and keep points of members, as valid ones; their numbers."""
-        V = np.concatenate([X, self.network.forward(X)], axis=1)
-        first = self.owner.size
+        return self._keep(owner, np.concatenate([X, self.network.forward(X)], axis=1))
+
+    def _keep(self, owner, V):
+        first, N = self.owner.size, len(V)
         self.points = np.concatenate([self.points, V])
         self.owner = np.concatenate([self.owner, owner])
-        self.column = np.concatenate([self.column, np.full(len(X), -1)])
-        self.valid = np.concatenate([self.valid, np.ones(len(X), dtype=bool)])
-        return np.arange(first, first + len(X))
+        self.column = np.concatenate([self.column, np.full(N, -1)])
+        self.valid = np.concatenate([self.valid, np.ones(N, dtype=bool)])
+        return np.arange(first, first + N)
 
     def begin(self, lower, upper, rng):
         """First points and the first cover of boxes of inputs, shapes (K, n)."""
@@ -136,7 +141,7 @@ class Family:
 
     # -- subproblems ---------------------------------------------------------------
 
-    def prove(self, cover, costs, tolerance, deadline, enough=None):
+    def prove(self, cover, costs, tolerance, deadline):
         """Proven least values of linear functions over each member's boxes.
 
         Parameters
@@ -144,10 +149,8 @@ class Family:
         cover : Cover
         costs : numpy.ndarray, shape (K, n + m)
         tolerance : float
-            What a proven value may be below the best one known.
+            What proven values may be below the best ones known, on average.
         deadline : Deadline
-        enough : numpy.ndarray, shape (K,), optional
-            Values that need no better proof.
 
         Returns
         -------
@@ -159,26 +162,26 @@ class Family:
         best, _ = self.least(costs)
         bounds, minimisers = cover.bounds(costs)
         done = np.zeros(len(cover), dtype=bool)
+        least = self._least_of(cover, bounds)
         while not deadline.passed() and len(cover) < _MOST_BOXES:
-            target = best - tolerance
-            if enough is not None:
-                target = np.minimum(target, enough)
+            gaps = np.where(np.isfinite(least), best - least, 0.0)
+            if gaps.sum() <= tolerance * len(self):
+                break
+            target = best - 0.5 * tolerance
             open_ = np.flatnonzero(~done & (bounds < target[cover.owner]))
             if not open_.size:
                 break
-            if open_.size > _BATCH:
+            some = max(_BATCH, open_.size // 3)
+            if open_.size > some:
                 below = (bounds - best[cover.owner])[open_]
-                open_ = open_[np.argpartition(below, _BATCH)[:_BATCH]]
+                open_ = open_[np.argpartition(below, some)[:some]]
             parents = cover[open_]
             halves, stuck = parents.halves(self.bounder, self.integer, costs)
             done[open_[stuck]] = True
             if halves is None:
                 continue
             new_bounds, at = halves.bounds(costs)
-            # an integer half's corners are whole; centres are not
-            first = self._visit(halves.owner, at)
-            values = np.einsum("nd,nd->n", self.points[first:], costs[halves.owner])
-            np.minimum.at(best, halves.owner, values)
+            best = self._visit(halves.owner, at, costs, best, tolerance)
             keep = np.ones(len(cover), dtype=bool)
             keep[open_[~stuck]] = False
             cover = Cover.joined([cover[keep], halves])
@@ -186,14 +189,24 @@ class Family:
             whole = np.tile(bounds[open_[~stuck]], 2)
             bounds = np.concatenate([bounds[keep], np.maximum(new_bounds, whole)])
             done = np.concatenate([done[keep], np.zeros(len(halves), dtype=bool)])
-        least = np.full(len(self), np.inf)
-        np.minimum.at(least, cover.owner, bounds)
+            least = self._least_of(cover, bounds)
         return cover, least
 
-    def _visit(self, owner, X):
-        first = self.owner.size
-        self.add(owner, X)
-        return first
+    def _least_of(self, cover, bounds):
+        least = np.full(len(self), np.inf)
+        np.minimum.at(least, cover.owner, bounds)
+        return least
+
+    def _visit(self, owner, X, costs, best, tolerance):
+        """Evaluate points, keep good ones; the least values known then, (K,)."""
+        V = np.concatenate([X, self.network.forward(X)], axis=1)
+        values = np.einsum("nd,nd->n", V, costs[owner])
+        keep = np.flatnonzero(values < best[owner] + tolerance)
+        best = best.copy()
+        np.minimum.at(best, owner, values)
+        keep = keep[np.argsort(values[keep] - best[owner[keep]])][:_KEPT]
+        self._keep(owner[keep], V[keep])
+        return best
 
 
 def families(parts, integer):

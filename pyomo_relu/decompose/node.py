@@ -17,7 +17,7 @@ _COLUMNS = 4
 _COARSE = 0.25
 
 #: Share of the gap that the bound of a node to be split may be below its master's value.
-_CLOSE = 0.1
+_CLOSE = 0.2
 
 #: Factor of the prices of missed links, how often it is applied, and what is missed.
 _DEARER, _PRICES, _MISSED = 30.0, 4, 1e-7

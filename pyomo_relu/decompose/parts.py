@@ -10,7 +10,7 @@ from pyomo_relu.errors import BoundsError
 from pyomo_relu.linear.model import LinearModel
 
 #: Most inputs of a part that joins several networks.
-_GROUPED_INPUTS = 3
+_GROUPED_INPUTS = 2
 
 
 @dataclass(frozen=True, eq=False)
