@@ -14,6 +14,9 @@ from pyomo_relu.linear.rounding import NEGLIGIBLE, gamma, rounding
 #: Covers the rounding of error bounds, as in ``linear.certificate``.
 _MARGIN = 1.0 + 1e-6
 
+#: Boxes get new lines where an edge becomes shorter than this share of it.
+_SHRUNK = 0.95
+
 
 @dataclass(frozen=True, eq=False)
 class Cover:
@@ -109,13 +112,15 @@ class Cover:
             found.append(value - sign * rounding(size, operations=terms))
         return tuple(found)
 
-    def within(self, lower, upper, slack=0.0):
+    def within(self, bounder, lower, upper):
         """What of the boxes lies within boxes of inputs and outputs.
 
-        Boxes keep their lines; those whose outputs all lie outside are left out.
+        Boxes that get much smaller get new lines; those whose outputs all lie outside
+        are left out.
 
         Parameters
         ----------
+        bounder : LineBounder
         lower, upper : numpy.ndarray, shape (K, n + m)
             Of each part.
         """
@@ -123,9 +128,15 @@ class Cover:
         low = np.maximum(self.lower, lower[self.owner, :n])
         high = np.minimum(self.upper, upper[self.owner, :n])
         inside = (low <= high).all(axis=1)
+        width = self.upper - self.lower
+        smaller = ((high - low < _SHRUNK * width) & (width > 0)).any(axis=1)
         clipped = Cover(self.owner, low, high, self.lines)
         if not inside.all():
-            clipped = clipped[inside]
+            clipped, smaller = clipped[inside], smaller[inside]
+        if smaller.any():
+            some = clipped[smaller]
+            new = Cover.of_boxes(bounder, some.owner, some.lower, some.upper)
+            clipped = Cover.joined([clipped[~smaller], new])
         least, most = clipped.ranges()
         owner = clipped.owner
         inside = (most >= lower[owner, n:]) & (least <= upper[owner, n:])

@@ -108,7 +108,7 @@ class Evaluator:
                 return None
             for i, f in enumerate(self.families):
                 at = f.columns
-                covers[i] = covers[i].within(lower[at], upper[at])
+                covers[i] = covers[i].within(f.bounder, lower[at], upper[at])
                 low, high = covers[i].hull(len(f))
                 if (low > high).any():
                     return None
