@@ -16,6 +16,9 @@ _COLUMNS = 4
 #: Share of the way from bound to master value that a proof may leave to each round.
 _COARSE = 0.25
 
+#: Share of what lies between known points and the cutoff that a proof may leave.
+_ENOUGH = 0.7
+
 #: Share of the gap that the bound of a node to be split may be below its master's value.
 _CLOSE = 0.2
 
@@ -302,20 +305,30 @@ class _Generation:
 
     def _prove(self, duals, accuracy):
         """The bound at these multipliers; notes it if it is the best."""
-        e = self.e
-        e.statistics["proofs"] += 1
-        values = self._values(duals, accuracy)
-        bound = e.lagrangian.bound(
-            self.costs,
-            self.constant,
-            duals,
-            np.concatenate(values) if values else np.zeros(0),
-            self.node.lower,
-            self.node.upper,
-        )
+        self.e.statistics["proofs"] += 1
+        _, by_family = self.master.split(duals)
+        known = [
+            f.least(pi)[0] for f, pi in zip(self.families, by_family, strict=True)
+        ]
+        most = self._bound(duals, known) - self.cutoff
+        if 0 < most < np.inf:
+            # no more than what closes the node
+            accuracy = max(accuracy, _ENOUGH * most / max(1, self.master.n_parts))
+        bound = self._bound(duals, self._values(duals, accuracy))
         if bound > self.best or self.best_duals is None:
             self.best, self.best_duals = bound, np.array(duals)
         return bound
+
+    def _bound(self, duals, values):
+        """The Lagrangian bound with these values of the subproblems, by family."""
+        return self.e.lagrangian.bound(
+            self.costs,
+            self.constant,
+            duals,
+            np.concatenate([np.zeros(0), *values]),
+            self.node.lower,
+            self.node.upper,
+        )
 
     def _values(self, duals, accuracy):
         """Proven values of all subproblems, by family."""
@@ -398,14 +411,7 @@ class _Generation:
             least = np.full(len(f), np.inf)
             np.minimum.at(least, cover.owner, bounds)
             values.append(least)
-        bound = self.e.lagrangian.bound(
-            self.costs,
-            self.constant,
-            self.best_duals,
-            np.concatenate(values) if values else np.zeros(0),
-            node.lower,
-            node.upper,
-        )
+        bound = self._bound(self.best_duals, values)
         if bound >= self.cutoff:
             return None
         lower, upper = node.lower.copy(), node.upper.copy()
