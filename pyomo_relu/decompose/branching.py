@@ -4,10 +4,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pyomo_relu.linear.rounding import INTEGRALITY
+from pyomo_relu.linear.rounding import INTEGRALITY, NEGLIGIBLE
 
 #: Splits keep this share of a box's width away from its ends.
 _MARGIN = 0.05
+
+#: Shorter edges, relative to the column's size, are not split.
+_LEAST = 1e-9
 
 #: Share of an error that counts however little its multiplier is.
 _UNPRICED = 1e-3
@@ -21,7 +24,7 @@ class Split(NamedTuple):
     high: float
 
 
-def choose_split(node, mixture, families, duals, linear):
+def choose_split(node, mixture, families, duals, integer, widths):
     """The split of a node, or None if nothing is left to be split.
 
     An integer column that is fractional comes first, the most fractional one.  Else
@@ -37,18 +40,20 @@ def choose_split(node, mixture, families, duals, linear):
     families : sequence of Family
     duals : list of numpy.ndarray, shapes (K, n + m)
         Multipliers of the links, by family.
-    linear : LinearModel
+    integer : numpy.ndarray of bool, shape (n,)
+    widths : numpy.ndarray, shape (n,)
+        Of all columns at the root.
     """
     lower, upper = node.lower, node.upper
     if mixture is None:
-        return _widest(node, families, linear)
-    x = mixture.x[: linear.n_columns]
-    split = _fractional(x, lower, upper, linear.integer)
+        return _widest(node, families, integer, widths)
+    x = mixture.x[: widths.size]
+    split = _fractional(x, lower, upper, integer)
     if split is not None:
         return split
-    scores = np.zeros(linear.n_columns)
-    weight = np.zeros(linear.n_columns)
-    mean = np.zeros(linear.n_columns)
+    scores = np.zeros(widths.size)
+    weight = np.zeros(widths.size)
+    mean = np.zeros(widths.size)
     for f, pi in zip(families, duals, strict=True):
         numbers, shares = mixture.weights(f)
         for k in range(len(f)):
@@ -68,10 +73,10 @@ def choose_split(node, mixture, families, duals, linear):
     for j in order[: 1 + np.count_nonzero(scores)]:
         if scores[j] <= 0:
             break
-        split = _at(j, mean[j] / weight[j], lower, upper, linear.integer)
+        split = _at(j, mean[j] / weight[j], lower, upper, integer)
         if split is not None:
             return split
-    return _widest(node, families, linear)
+    return _widest(node, families, integer, widths)
 
 
 def _errors(f, points, shares, pi, lower, upper, k):
@@ -111,22 +116,24 @@ def _at(j, value, lower, upper, integer):
     if integer[j]:
         at = np.clip(np.floor(value), low, high - 1.0)
         return Split(j, at, at + 1.0) if low < high else None
+    if high - low <= _LEAST * (1.0 + max(abs(low), abs(high))):
+        return None
     room = _MARGIN * (high - low)
     at = float(np.clip(value, low + room, high - room))
     return Split(j, at, at) if low < at < high else None
 
 
-def _widest(node, families, linear):
+def _widest(node, families, integer, widths):
     """The column whose box is the widest, relative to its size at first."""
     lower, upper = node.lower, node.upper
     at = [f.columns[:, : f.n].ravel() for f in families]
-    at += [np.flatnonzero(linear.integer)]
+    at += [np.flatnonzero(integer)]
     columns = np.unique(np.concatenate(at))
     width = upper[columns] - lower[columns]
-    whole = linear.width[columns] if hasattr(linear, "width") else 1.0
-    order = np.argsort(-width / whole)
+    # outputs and others may have no end; they follow from the inputs
+    order = np.argsort(-width / np.maximum(widths[columns], NEGLIGIBLE))
     for j in columns[order]:
-        split = _at(j, 0.5 * (lower[j] + upper[j]), lower, upper, linear.integer)
+        split = _at(j, 0.5 * (lower[j] + upper[j]), lower, upper, integer)
         if split is not None:
             return split
     return None

@@ -21,6 +21,7 @@ from pyomo_relu.branch.branch import (
     BranchResult,
 )
 from pyomo_relu.common.deadline import Deadline
+from pyomo_relu.decompose.parts import check_functions
 from pyomo_relu.decompose.tree import Decomposition
 from pyomo_relu.errors import InfeasibleError
 
@@ -47,8 +48,10 @@ def decompose(model, options=None, progress=None):
     Raises
     ------
     BoundsError
-        If a network's input cannot be bounded, or a function is not a network.
+        If a network's input cannot be bounded, a function is not a network, or there is
+        none.
     """
+    check_functions(model)
     options = options or BranchOptions()
     units = model.units
     if units.identity:
@@ -86,7 +89,9 @@ class _Progress:
         return SimpleNamespace(value=best.value * self._units.objective, full=full)
 
     def offer(self, full):
-        self._run.offer(np.asarray(full, dtype=float) / self._units.columns)
+        full = np.asarray(full, dtype=float)
+        if full.shape == self._units.columns.shape:
+            self._run.offer(full / self._units.columns)
 
 
 def _decompose(model, options, progress=None):

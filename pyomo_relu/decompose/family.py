@@ -27,6 +27,9 @@ _BATCH = 64
 #: Boxes that a subproblem may be given before it is left at what is proven.
 _MOST_BOXES = 20000
 
+#: Points from which on some are dropped.
+_MOST_POINTS = 30000
+
 #: Points kept of each batch of halves.
 _KEPT = 16
 
@@ -109,8 +112,13 @@ class Family:
         return Cover.of_boxes(self.bounder, owner, low, high)
 
     def _pieces(self, low, high, j):
-        return breakpoints(only_outputs(self.network, range(self.network.n_outputs)),
-                           low, high, j, _PIECES)
+        return breakpoints(
+            only_outputs(self.network, range(self.network.n_outputs)),
+            low,
+            high,
+            j,
+            _PIECES,
+        )
 
     def _samples(self, low, high, free, integer, rng):
         some = min(_MOST_SAMPLES, _SAMPLES * free.size)
@@ -123,6 +131,14 @@ class Family:
             at[:, free] = np.where(corners > 0, high[free], low[free])
             X = np.concatenate([at, X])
         return np.unique(np.clip(X, low, high), axis=0)
+
+    def thin(self, rng):
+        """Drop points that the master does not have if there are many."""
+        if self.owner.size < _MOST_POINTS:
+            return
+        keep = (self.column >= 0) | (rng.random(self.owner.size) < 0.5)
+        for name in ("points", "owner", "column", "valid"):
+            setattr(self, name, getattr(self, name)[keep])
 
     def validate(self, lower, upper, cover):
         """Note which points lie in a cover, and in boxes of shapes (K, n + m)."""
@@ -160,7 +176,7 @@ class Family:
             Infinite for a member without boxes.
         """
         best, _ = self.least(costs)
-        bounds, minimisers = cover.bounds(costs)
+        bounds, _ = cover.bounds(costs)
         done = np.zeros(len(cover), dtype=bool)
         least = self._least_of(cover, bounds)
         while not deadline.passed() and len(cover) < _MOST_BOXES:

@@ -15,6 +15,9 @@ from pyomo_relu.linear.model import LinearModel
 from pyomo_relu.linear.sessions.highs import HighsSession
 from pyomo_relu.linear.sessions.session import Settings, Status, ask
 
+#: Points in the master from which on it is made anew.
+_MOST_COLUMNS = 3000
+
 _SETTINGS = Settings("relu.decompose")
 
 
@@ -51,7 +54,9 @@ class Master:
         ]
         ones = np.cumsum([0, *(len(f) for f in families)])
         self.n_parts = int(ones[-1])
-        self._convexity = [first + np.arange(len(f)) for first, f in zip(ones, families, strict=False)]
+        self._convexity = [
+            first + np.arange(len(f)) for first, f in zip(ones, families, strict=False)
+        ]
         self._session = None
         self.n_columns = 0
 
@@ -84,6 +89,15 @@ class Master:
         )
         self.n_columns = n + 2 * m
 
+    def renew(self):
+        """Forget all points if there are many: the next nodes need few of them."""
+        if self.n_columns < _MOST_COLUMNS + self.n + 2 * self.n_links:
+            return
+        self._session.close()
+        self._session = None
+        for f in self.families:
+            f.column[:] = -1
+
     def add(self, at, numbers):
         """Columns for points of family ``at``."""
         f = self.families[at]
@@ -97,7 +111,9 @@ class Master:
         data = np.concatenate([-f.points[numbers], np.ones((q, 1))], axis=1)
         start = (d + 1) * np.arange(q + 1)
         height = self.n_rows + self.n_links + self.n_parts
-        matrix = sparse.csc_array((data.ravel(), rows.ravel(), start), shape=(height, q))
+        matrix = sparse.csc_array(
+            (data.ravel(), rows.ravel(), start), shape=(height, q)
+        )
         if self._session is None:
             self._open()
         self._session.add_columns(matrix, np.zeros(q), np.full(q, np.inf))

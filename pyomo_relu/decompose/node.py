@@ -94,7 +94,8 @@ class Evaluator:
         self.families, self.master, self.lagrangian = families, master, lagrangian
         self.rows, self.deadline = rows, deadline
         self._penalty = 100.0 * max(1.0, np.abs(costs).max(initial=0.0))
-        self.statistics = {"lps": 0, "proofs": 0, "rounds": 0}
+        self._rng = np.random.default_rng(0)
+        self.statistics = {"lps": 0, "proofs": 0}
 
     # -- shrinking -----------------------------------------------------------------
 
@@ -146,7 +147,9 @@ class Evaluator:
         node = self.shrink(node)
         if node is None:
             return Evaluation(None)
+        self.master.renew()
         for f, cover in zip(self.families, node.covers, strict=True):
+            f.thin(self._rng)
             f.validate(node.lower[f.columns], node.upper[f.columns], cover)
             self._populate(f, cover)
         for i, f in enumerate(self.families):
@@ -252,9 +255,7 @@ class _Generation:
 
     def _solve(self):
         self.e.statistics["lps"] += 1
-        return self.master.solve(
-            self.penalty, self.costs, self.e.deadline.left()
-        )
+        return self.master.solve(self.penalty, self.costs, self.e.deadline.left())
 
     def _closeness(self, value):
         """How close the bound must come to the master's value."""
@@ -307,9 +308,7 @@ class _Generation:
         """The bound at these multipliers; notes it if it is the best."""
         self.e.statistics["proofs"] += 1
         _, by_family = self.master.split(duals)
-        known = [
-            f.least(pi)[0] for f, pi in zip(self.families, by_family, strict=True)
-        ]
+        known = [f.least(pi)[0] for f, pi in zip(self.families, by_family, strict=True)]
         most = self._bound(duals, known) - self.cutoff
         if 0 < most < np.inf:
             # no more than what closes the node

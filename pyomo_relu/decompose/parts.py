@@ -75,14 +75,9 @@ def take_apart(model, grouped_inputs=_GROUPED_INPUTS):
     Raises
     ------
     BoundsError
-        If a function is not a network.
+        If a function is not a network, or there is none.
     """
-    for f in model.functions:
-        if not hasattr(f, "network"):
-            raise BoundsError(
-                f"relu.decompose: function '{f.name}' is not a network; only networks "
-                "are taken apart. Use relu.branch."
-            )
+    check_functions(model)
     parts, extra = [], []
     n = model.n_columns
     for group in _groups(model, grouped_inputs):
@@ -92,6 +87,26 @@ def take_apart(model, grouped_inputs=_GROUPED_INPUTS):
     linear = _with_copies(model.linear, extra)
     costs = np.concatenate([model.costs, np.zeros(len(extra))])
     return Parts(linear, costs, float(model.constant), tuple(parts))
+
+
+def check_functions(model):
+    """Refuse models without functions, or of functions that are not networks.
+
+    Raises
+    ------
+    BoundsError
+    """
+    if not model.functions:
+        raise BoundsError(
+            "relu.decompose: the model has no network to be taken apart. Use a MILP "
+            "solver."
+        )
+    for f in model.functions:
+        if not hasattr(f, "network"):
+            raise BoundsError(
+                f"relu.decompose: function '{f.name}' is not a network; only networks "
+                "are taken apart. Use relu.branch."
+            )
 
 
 def _groups(model, most):

@@ -8,8 +8,11 @@ from pyomo_relu.errors import BoundsError
 from pyomo_relu.linear.box_rows import BoxRows, propagate
 from pyomo_relu.linear.column_bounds import bound_free_columns
 
+#: Most seconds for finding ends of columns outside networks.
+_CONFINING = 10.0
 
-def root_box(split):
+
+def root_box(split, deadline):
     """Bounds of all columns, those of parts finite.
 
     Rows first, then networks in their order: each one's outputs lie within its lines.
@@ -17,6 +20,7 @@ def root_box(split):
     Parameters
     ----------
     split : Parts
+    deadline : Deadline
 
     Returns
     -------
@@ -50,7 +54,9 @@ def root_box(split):
     open_ends = np.flatnonzero(~(np.isfinite(lower) & np.isfinite(upper)))
     if open_ends.size and linear.n_rows and (lower <= upper).all():
         inner = linear.replace(lower=lower, upper=upper)
-        lower, upper, _ = bound_free_columns(inner, open_ends)
+        lower, upper, _ = bound_free_columns(
+            inner, open_ends, deadline=deadline.share(_CONFINING)
+        )
     return lower, upper
 
 

@@ -24,7 +24,13 @@ from pyomo_relu.decompose.master import Master
 from pyomo_relu.decompose.node import Evaluator, Node
 from pyomo_relu.decompose.parts import take_apart
 from pyomo_relu.decompose.root import root_box
+from pyomo_relu.errors import InfeasibleError
 from pyomo_relu.linear.box_rows import BoxRows
+from pyomo_relu.linear.column_bounds import bound_free_columns
+from pyomo_relu.linear.rounding import up
+
+#: Most seconds for finding ends of columns without any.
+_CONFINING = 10.0
 
 #: Share of the time that may go into points.
 _POINTS = 0.3
@@ -114,7 +120,7 @@ class Decomposition:
         InfeasibleError, BoundsError
         """
         split = take_apart(self.model)
-        lower, upper = root_box(split)
+        lower, upper = root_box(split, self.deadline)
         if (lower > upper).any():
             self._at_work = np.inf
             return
@@ -130,17 +136,25 @@ class Decomposition:
         )
         self.split = split
         self.master = Master(split.linear, split.costs, self.families)
+        lagrangian = Lagrangian(split.linear, self.master.link_columns)
         self.evaluator = Evaluator(
             split.linear,
             split.costs,
             split.constant,
             self.families,
             self.master,
-            Lagrangian(split.linear, self.master.link_columns),
+            lagrangian,
             BoxRows.of_model(split.linear),
             self.deadline,
         )
-        self._push(Node(lower, upper, covers))
+        none = np.zeros(split.linear.n_rows + self.master.n_links)
+        bound = lagrangian.bound(
+            split.costs, split.constant, none, np.zeros(len(split.parts)), lower, upper
+        )
+        self._widths = upper - lower
+        self._endless = ~np.isfinite(self._widths)
+        self._root = lower, upper
+        self._push(Node(lower, upper, covers, bound))
         self._at_work = np.inf
 
     def run(self):
@@ -177,20 +191,43 @@ class Decomposition:
         heapq.heappush(self._heap, (node.bound, next(self._count), node))
 
     def _work(self):
-        # the node stays in the heap while it is worked on: an interrupt loses no bound
-        entry = self._heap[0]
         cutoff = self.cutoff
         if np.isfinite(cutoff):
             self._shrunk_to = min(self._shrunk_to, cutoff)
-        done = self.evaluator.evaluate(entry[2], cutoff, self._accuracy())
+            self._confine(cutoff)
+        self._at_work, _, node = self._heap[0]
+        done = self.evaluator.evaluate(node, cutoff, self._accuracy())
         self.nodes += 1
         if done.unbounded:
             return UNBOUNDED
         children = [] if done.node is None else self._children(done)
+        # an interrupt loses no bound: that of the node counts until both wait
         heapq.heappop(self._heap)
         for child in children:
             self._push(child)
+        self._at_work = np.inf
         return None
+
+    def _confine(self, cutoff):
+        """Ends for columns without any, once points of interest have a cutoff."""
+        if not self._endless.any():
+            return
+        at = np.flatnonzero(self.split.costs)
+        lower, upper = self._root
+        linear = self.split.linear.replace(lower=lower, upper=upper)
+        linear = linear.with_row(
+            at, self.split.costs[at], -np.inf, up(cutoff - self.split.constant)
+        )
+        clock = self.deadline.share(_CONFINING)
+        columns = np.flatnonzero(self._endless)
+        self._endless[:] = False
+        try:
+            lower, upper, _ = bound_free_columns(linear, columns, deadline=clock)
+        except InfeasibleError:
+            lower, upper = np.full_like(lower, np.inf), np.full_like(lower, -np.inf)
+        for _, _, node in self._heap:
+            node.lower = np.maximum(node.lower, lower)
+            node.upper = np.minimum(node.upper, upper)
 
     def _accuracy(self):
         """The accuracy that bounds are wanted to."""
@@ -210,7 +247,9 @@ class Decomposition:
         pi = None
         if mixture is not None:
             _, pi = self.master.split(mixture.duals)
-        split = choose_split(node, mixture, self.families, pi, self.split.linear)
+        split = choose_split(
+            node, mixture, self.families, pi, self.split.linear.integer, self._widths
+        )
         if split is None:
             self._unresolved = min(self._unresolved, node.bound)
             return []

@@ -31,9 +31,16 @@ def coupled(seed):
         if networks and rng.random() < 0.4:
             network = networks[-1]
         else:
-            kinds = {"clipped": bool(rng.random() < 0.3), "pre": bool(rng.random() < 0.3)}
+            kinds = {
+                "clipped": bool(rng.random() < 0.3),
+                "pre": bool(rng.random() < 0.3),
+            }
             network = random_network(
-                rng, int(rng.integers(1, 3)), (5, 4), int(rng.integers(1, 3)), scale=1.5,
+                rng,
+                int(rng.integers(1, 3)),
+                (5, 4),
+                int(rng.integers(1, 3)),
+                scale=1.5,
                 **kinds,
             )
         networks.append(network)
