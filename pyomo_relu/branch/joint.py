@@ -1,5 +1,7 @@
 """All networks of a model as one graph, and the rows in terms of it."""
 
+from dataclasses import replace
+
 import numpy as np
 from scipy import sparse
 
@@ -285,3 +287,39 @@ def _directions(outputs):
         shape=(len(combinations), outputs.shape[1]),
     )
     return matrix, direction, factor
+
+
+def joined_functions(model, functions):
+    """Some functions of a model as one network.
+
+    Parameters
+    ----------
+    model : EmbeddedModel
+    functions : sequence of EmbeddedNetwork
+
+    Returns
+    -------
+    network : Network
+    inputs, outputs : numpy.ndarray of int
+        Columns, each once.
+    copies : numpy.ndarray of int
+        Columns that the network's last outputs must equal as well: they are read before
+        they are written, written twice, or integer.
+    """
+    some = replace(model, functions=tuple(functions), known_units=None)
+    joint = _JointNetwork(some)
+    first, size = {}, 0
+    for outputs in joint.all_outputs:
+        first[id(outputs)] = size
+        size += outputs.constant.size
+    written = [first[id(o)] + i for o, i in joint.output_of.values()]
+    again = [first[id(o)] + i for o, i, _ in joint.extra_rows]
+    rows = np.array(written + again, dtype=int)
+    every = np.arange(rows.size)
+    select = sparse.csr_array((np.ones(rows.size), (every, rows)), (rows.size, size))
+    return (
+        joint._network(select),
+        np.array(joint.inputs, dtype=int),
+        np.array(list(joint.output_of), dtype=int),
+        np.array([j for _, _, j in joint.extra_rows], dtype=int),
+    )

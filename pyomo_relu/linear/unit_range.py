@@ -216,6 +216,10 @@ class UnitRange:
         unit = float(factors(objective_size(coefficients)))
         return (coefficients if unit == 1.0 else coefficients / unit), unit
 
+    def grow(self, more):
+        """Count that many further columns, which are as they are."""
+        self.columns = np.concatenate([self.columns, np.ones(more)])
+
     def point(self, scaled):
         """A point of the model from one of the scaled model; None stays None."""
         return scaled if scaled is None or self.identity else scaled * self.columns

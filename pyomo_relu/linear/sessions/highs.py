@@ -104,6 +104,23 @@ class HighsSession(Session):
     def _set_coefficient(self, row, column, value):
         self._highs.changeCoeff(row, column, value)
 
+    def _add_columns(self, start, rows, data, lower, upper):
+        more = lower.size
+        self._highs.addCols(
+            more,
+            np.zeros(more),
+            np.asarray(lower, dtype=float),
+            np.asarray(upper, dtype=float),
+            data.size,
+            start[:-1].astype(np.int32),
+            rows.astype(np.int32),
+            data,
+        )
+
+    def go_on_primal(self, primal):
+        """See Session.go_on_primal."""
+        self._highs.setOptionValue("simplex_strategy", _PRIMAL if primal else _DUAL)
+
     def _minimize(self, columns, coefficients, time_limit, constant, unit):
         h = self._highs
         h.changeColsCost(columns.size, columns, coefficients)

@@ -247,6 +247,26 @@ class Session:
         value = value * self._range.columns[column] / self._range.rows[row]
         self._set_coefficient(row, column, value)
 
+    def add_columns(self, matrix, lower, upper):
+        """Append columns without costs; ``model`` stays as it was loaded.
+
+        Parameters
+        ----------
+        matrix : scipy.sparse.csc_array, shape (n_rows, q)
+            Of numbers about as large as those of the model's own columns.
+        lower, upper : numpy.ndarray, shape (q,)
+        """
+        data = matrix.data / self._range.rows[matrix.indices]
+        self._range.grow(matrix.shape[1])
+        self._add_columns(matrix.indptr, matrix.indices, data, lower, upper)
+
+    def go_on_primal(self, primal):
+        """Whether the next solves of an LP go on by the primal simplex method.
+
+        After new columns the last basis is primal feasible, after new bounds it is dual
+        feasible.  Solvers that choose by themselves take no notice.
+        """
+
     def minimize(self, columns, coefficients, time_limit=None, constant=0.0):
         """Minimise ``coefficients . x[columns] + constant``; other costs are zero.
 
@@ -337,6 +357,9 @@ class Session:
         raise NotImplementedError
 
     def _set_coefficient(self, row, column, value):
+        raise NotImplementedError
+
+    def _add_columns(self, start, rows, data, lower, upper):
         raise NotImplementedError
 
     def _minimize(self, columns, coefficients, time_limit, constant, unit):

@@ -1,0 +1,1 @@
+"""Decomposition over networks."""

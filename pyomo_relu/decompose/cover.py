@@ -1,0 +1,209 @@
+"""Boxes that cover what parts can do, with proven lines on each.
+
+Parts with one network are a *family*: their boxes stand in the same arrays, so that one
+expression bounds all of them, whatever linear function is asked for.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pyomo_relu.branch.bounding.lines import FunctionLines
+from pyomo_relu.linear.rounding import NEGLIGIBLE, gamma, rounding
+
+#: Covers the rounding of error bounds, as in ``linear.certificate``.
+_MARGIN = 1.0 + 1e-6
+
+#: Boxes get new lines where an edge becomes shorter than this share of it.
+_SHRUNK = 0.95
+
+
+@dataclass(frozen=True, eq=False)
+class Cover:
+    """B boxes of the inputs of a family's parts; together they contain all points.
+
+    Parameters
+    ----------
+    owner : numpy.ndarray of int, shape (B,)
+        Position of each box's part in the family.
+    lower, upper : numpy.ndarray, shape (B, n)
+    lines : FunctionLines
+        Of all outputs, over the boxes or larger ones.
+    """
+
+    owner: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+    lines: FunctionLines
+
+    @classmethod
+    def of_boxes(cls, bounder, owner, lower, upper):
+        """With lines made by a LineBounder."""
+        lines = bounder.lines(lower, upper)
+        lines.hidden = ((), ())
+        return cls(np.asarray(owner, dtype=int), lower, upper, lines)
+
+    def __len__(self):
+        return self.owner.size
+
+    def __getitem__(self, boxes):
+        return Cover(
+            self.owner[boxes], self.lower[boxes], self.upper[boxes], self.lines[boxes]
+        )
+
+    @staticmethod
+    def joined(covers):
+        """The boxes of several covers."""
+        names = ("low", "low_const", "high", "high_const", "unstable", "errors")
+        lines = [
+            np.concatenate([getattr(c.lines, name) for c in covers]) for name in names
+        ]
+        return Cover(
+            np.concatenate([c.owner for c in covers]),
+            np.concatenate([c.lower for c in covers]),
+            np.concatenate([c.upper for c in covers]),
+            FunctionLines(*lines, ((), ())),
+        )
+
+    def bounds(self, costs):
+        """Proven lower bounds of linear functions of inputs and outputs on each box.
+
+        Parameters
+        ----------
+        costs : numpy.ndarray, shape (K, n + m)
+            One function per part of the family.
+
+        Returns
+        -------
+        bounds : numpy.ndarray, shape (B,)
+        minimisers : numpy.ndarray, shape (B, n)
+            Of the lines, corners of the boxes.
+        """
+        n, lines = self.lower.shape[1], self.lines
+        c = costs[self.owner]
+        up, down = np.maximum(c[:, None, n:], 0.0), np.minimum(c[:, None, n:], 0.0)
+        slope = c[:, :n] + (up @ lines.low + down @ lines.high)[:, 0]
+        constant = (up[:, 0] * lines.low_const + down[:, 0] * lines.high_const).sum(1)
+        minimisers = np.where(slope > 0, self.lower, self.upper)
+        size = np.abs(c[:, :n])
+        size = size + (up @ np.abs(lines.low) - down @ np.abs(lines.high))[:, 0]
+        reach = np.maximum(np.abs(self.lower), np.abs(self.upper))
+        size = (size * reach).sum(axis=1)
+        size += (
+            up[:, 0] * np.abs(lines.low_const) - down[:, 0] * np.abs(lines.high_const)
+        ).sum(axis=1)
+        terms = 2 * c.shape[1] + 8
+        error = _MARGIN * gamma(terms) * size + NEGLIGIBLE
+        return (slope * minimisers).sum(axis=1) + constant - error, minimisers
+
+    def ranges(self):
+        """Proven least and largest value of each output on each box, shapes (B, m)."""
+        found = []
+        for slope, constant, sign in (
+            (self.lines.low, self.lines.low_const, 1),
+            (self.lines.high, self.lines.high_const, -1),
+        ):
+            low, high = self.lower[:, None], self.upper[:, None]
+            at = np.where(sign * slope > 0, low, high)
+            value = (slope * at).sum(axis=2) + constant
+            reach = np.maximum(np.abs(low), np.abs(high))
+            size = (np.abs(slope) * reach).sum(axis=2) + np.abs(constant)
+            terms = slope.shape[2] + 4
+            found.append(value - sign * rounding(size, operations=terms))
+        return tuple(found)
+
+    def within(self, bounder, lower, upper):
+        """What of the boxes lies within boxes of inputs and outputs.
+
+        Boxes that get much smaller get new lines; those whose outputs all lie outside
+        are left out.
+
+        Parameters
+        ----------
+        bounder : LineBounder
+        lower, upper : numpy.ndarray, shape (K, n + m)
+            Of each part.
+        """
+        n = self.lower.shape[1]
+        low = np.maximum(self.lower, lower[self.owner, :n])
+        high = np.minimum(self.upper, upper[self.owner, :n])
+        inside = (low <= high).all(axis=1)
+        width = self.upper - self.lower
+        smaller = ((high - low < _SHRUNK * width) & (width > 0)).any(axis=1)
+        clipped = Cover(self.owner, low, high, self.lines)
+        if not inside.all():
+            clipped, smaller = clipped[inside], smaller[inside]
+        if smaller.any():
+            some = clipped[smaller]
+            new = Cover.of_boxes(bounder, some.owner, some.lower, some.upper)
+            clipped = Cover.joined([clipped[~smaller], new])
+        least, most = clipped.ranges()
+        owner = clipped.owner
+        inside = (most >= lower[owner, n:]) & (least <= upper[owner, n:])
+        inside = inside.all(axis=1)
+        return clipped if inside.all() else clipped[inside]
+
+    def hull(self, n_parts):
+        """Box of each part's inputs and outputs, shapes (K, n + m); crossed if empty."""
+        least, most = self.ranges()
+        low = np.full((n_parts, self.lower.shape[1] + least.shape[1]), np.inf)
+        high = -low
+        np.minimum.at(low, self.owner, np.concatenate([self.lower, least], axis=1))
+        np.maximum.at(high, self.owner, np.concatenate([self.upper, most], axis=1))
+        return low, high
+
+    def contains(self, owner, X):
+        """Whether points of parts lie in a box of theirs, shape (N,)."""
+        found = np.zeros(len(X), dtype=bool)
+        for k in np.unique(owner):
+            mine, at = self.owner == k, np.flatnonzero(owner == k)
+            x = X[at, None, :]
+            inside = (x >= self.lower[mine]) & (x <= self.upper[mine])
+            found[at] = inside.all(axis=2).any(axis=1)
+        return found
+
+    def halves(self, bounder, integer, costs):
+        """All boxes halved along the input that most of their lines' error is due to.
+
+        Parameters
+        ----------
+        bounder : LineBounder
+        integer : numpy.ndarray of bool, shape (K, n)
+            Inputs that are whole numbers: halves leave out what is between these.
+        costs : numpy.ndarray, shape (K, n + m)
+            The lines' weights.
+
+        Returns
+        -------
+        Cover or None
+            None if no box can be halved.
+        stuck : numpy.ndarray of bool, shape (B,)
+            Boxes that cannot.
+        """
+        n = self.lower.shape[1]
+        c = costs[self.owner, n:]
+        weights = np.concatenate([np.maximum(c, 0.0), np.maximum(-c, 0.0)], axis=1)
+        score = (weights[:, None, :] @ self.lines.errors)[:, 0]
+        width = self.upper - self.lower
+        whole = integer[self.owner]
+        middle = 0.5 * (self.lower + self.upper)
+        middle = np.where(whole, np.floor(middle), middle)
+        first = np.where(whole, middle + 1.0, middle)
+        can = (width > 0) & (middle < self.upper) & (first > self.lower)
+        can &= whole | ((middle > self.lower) & (middle < self.upper))
+        none = (np.where(can, score, 0.0) <= 0).all(axis=1)
+        score[none] = width[none]
+        score[~can] = -1.0
+        j = score.argmax(axis=1)
+        rows = np.arange(len(self))
+        stuck = ~can[rows, j]
+        if stuck.all():
+            return None, stuck
+        rows, j = rows[~stuck], j[~stuck]
+        some = np.arange(rows.size)
+        left, right = self.upper[rows], self.lower[rows]
+        left[some, j], right[some, j] = middle[rows, j], first[rows, j]
+        lower = np.concatenate([self.lower[rows], right])
+        upper = np.concatenate([left, self.upper[rows]])
+        owner = np.concatenate([self.owner[rows]] * 2)
+        return Cover.of_boxes(bounder, owner, lower, upper), stuck

@@ -1,0 +1,247 @@
+"""Parts that have one network: their points, and subproblems over their covers.
+
+A subproblem minimises a linear function of a part's inputs and outputs over its cover.
+Its value lies between the least of the boxes' proven bounds and the least value at a
+known point; boxes whose bound is below that by more than a tolerance are halved, and
+stay so for whatever function is asked for next.
+"""
+
+import itertools
+
+import numpy as np
+
+from pyomo_relu.branch.bounding.lines import LineBounder
+from pyomo_relu.branch.joint_parts import only_outputs
+from pyomo_relu.decompose.cover import Cover
+from pyomo_relu.network.pieces import breakpoints
+
+#: Random points of a part at first: per input, and at most.
+_SAMPLES, _MOST_SAMPLES = 200, 800
+
+#: Inputs up to which all corners are among the first points.
+_CORNERS = 6
+
+#: Boxes of a family halved together.
+_BATCH = 64
+
+#: Boxes that a subproblem may be given before it is left at what is proven.
+_MOST_BOXES = 20000
+
+#: Points from which on some are dropped.
+_MOST_POINTS = 30000
+
+#: Points kept of each batch of halves.
+_KEPT = 16
+
+#: Most pieces of a network of one input that are all boxes of its first cover.
+_PIECES = 300
+
+
+class Family:
+    """Parts with one network and all points of their graphs that are known.
+
+    Parameters
+    ----------
+    network : Network
+    members : numpy.ndarray of int, shape (K,)
+        Positions of its parts.
+    columns : numpy.ndarray of int, shape (K, n + m)
+    integer : numpy.ndarray of bool, shape (K, n)
+        Inputs that are whole numbers.
+
+    Attributes
+    ----------
+    points : numpy.ndarray, shape (N, n + m)
+    owner : numpy.ndarray of int, shape (N,)
+        Which member each point belongs to.
+    column : numpy.ndarray of int, shape (N,)
+        The master's column of each point; -1 if it has none.
+    valid : numpy.ndarray of bool, shape (N,)
+        Whether it belongs to the node that is worked on.
+    """
+
+    def __init__(self, network, members, columns, integer):
+        self.network, self.members = network, members
+        self.columns, self.integer = columns, integer
+        self.bounder = LineBounder(network)
+        self.n = network.n_inputs
+        self.points = np.zeros((0, columns.shape[1]))
+        self.owner = self.column = np.zeros(0, dtype=int)
+        self.valid = np.zeros(0, dtype=bool)
+
+    def __len__(self):
+        return self.members.size
+
+    # -- points --------------------------------------------------------------------
+
+    def add(self, owner, X):
+        """Evaluate and keep points of members, as valid ones; their numbers."""
+        return self._keep(owner, np.concatenate([X, self.network.forward(X)], axis=1))
+
+    def _keep(self, owner, V):
+        first, N = self.owner.size, len(V)
+        self.points = np.concatenate([self.points, V])
+        self.owner = np.concatenate([self.owner, owner])
+        self.column = np.concatenate([self.column, np.full(N, -1)])
+        self.valid = np.concatenate([self.valid, np.ones(N, dtype=bool)])
+        return np.arange(first, first + N)
+
+    def begin(self, lower, upper, rng):
+        """First points and the first cover of boxes of inputs, shapes (K, n)."""
+        owners, points, covers = [], [], []
+        for k in range(len(self)):
+            low, high = lower[k], upper[k]
+            free = np.flatnonzero(low < high)
+            pieces = None
+            if free.size == 1 and not self.integer[k, free[0]]:
+                pieces = self._pieces(low, high, free[0])
+            if pieces is not None:
+                ends = np.tile(low, (pieces.size, 1))
+                ends[:, free[0]] = pieces
+                X = ends
+                right = np.array(ends[:-1])
+                right[:, free[0]] = pieces[1:]
+                covers.append((np.full(len(right), k), ends[:-1], right))
+            else:
+                X = self._samples(low, high, free, self.integer[k], rng)
+                covers.append((np.array([k]), low[None], high[None]))
+            owners.append(np.full(len(X), k))
+            points.append(X)
+        self.add(np.concatenate(owners), np.concatenate(points))
+        owner, low, high = (np.concatenate(part) for part in zip(*covers, strict=True))
+        return Cover.of_boxes(self.bounder, owner, low, high)
+
+    def _pieces(self, low, high, j):
+        return breakpoints(
+            only_outputs(self.network, range(self.network.n_outputs)),
+            low,
+            high,
+            j,
+            _PIECES,
+        )
+
+    def _samples(self, low, high, free, integer, rng):
+        some = min(_MOST_SAMPLES, _SAMPLES * free.size)
+        X = rng.uniform(low, high, (1 + some, low.size))
+        X[0] = 0.5 * (low + high)
+        X[:, integer] = np.floor(X[:, integer] + 0.5)
+        if free.size <= _CORNERS:
+            corners = np.array(list(itertools.product((0.0, 1.0), repeat=free.size)))
+            at = np.tile(low, (len(corners), 1))
+            at[:, free] = np.where(corners > 0, high[free], low[free])
+            X = np.concatenate([at, X])
+        return np.unique(np.clip(X, low, high), axis=0)
+
+    def thin(self, rng):
+        """Drop points that the master does not have if there are many."""
+        if self.owner.size < _MOST_POINTS:
+            return
+        keep = (self.column >= 0) | (rng.random(self.owner.size) < 0.5)
+        for name in ("points", "owner", "column", "valid"):
+            setattr(self, name, getattr(self, name)[keep])
+
+    def validate(self, lower, upper, cover):
+        """Note which points lie in a cover, and in boxes of shapes (K, n + m)."""
+        p, k, n = self.points, self.owner, self.n
+        self.valid = ((p >= lower[k]) & (p <= upper[k])).all(axis=1)
+        at = np.flatnonzero(self.valid)
+        self.valid[at] = cover.contains(k[at], p[at, :n])
+
+    def least(self, costs):
+        """Least value at valid points, (K,), and all values, (N,), inf at others."""
+        values = np.einsum("nd,nd->n", self.points, costs[self.owner])
+        values[~self.valid] = np.inf
+        least = np.full(len(self), np.inf)
+        np.minimum.at(least, self.owner, values)
+        return least, values
+
+    # -- subproblems ---------------------------------------------------------------
+
+    def prove(self, cover, costs, tolerance, deadline):
+        """Proven least values of linear functions over each member's boxes.
+
+        Parameters
+        ----------
+        cover : Cover
+        costs : numpy.ndarray, shape (K, n + m)
+        tolerance : float
+            What proven values may be below the best ones known, on average.
+        deadline : Deadline
+
+        Returns
+        -------
+        cover : Cover
+            Perhaps of smaller boxes.
+        bounds : numpy.ndarray, shape (K,)
+            Infinite for a member without boxes.
+        """
+        best, _ = self.least(costs)
+        bounds, _ = cover.bounds(costs)
+        done = np.zeros(len(cover), dtype=bool)
+        least = self._least_of(cover, bounds)
+        while not deadline.passed() and len(cover) < _MOST_BOXES:
+            gaps = np.where(np.isfinite(least), best - least, 0.0)
+            if gaps.sum() <= tolerance * len(self):
+                break
+            target = best - 0.5 * tolerance
+            open_ = np.flatnonzero(~done & (bounds < target[cover.owner]))
+            if not open_.size:
+                break
+            some = max(_BATCH, open_.size // 3)
+            if open_.size > some:
+                below = (bounds - best[cover.owner])[open_]
+                open_ = open_[np.argpartition(below, some)[:some]]
+            parents = cover[open_]
+            halves, stuck = parents.halves(self.bounder, self.integer, costs)
+            done[open_[stuck]] = True
+            if halves is None:
+                continue
+            new_bounds, at = halves.bounds(costs)
+            best = self._visit(halves.owner, at, costs, best, tolerance)
+            keep = np.ones(len(cover), dtype=bool)
+            keep[open_[~stuck]] = False
+            cover = Cover.joined([cover[keep], halves])
+            # a half is no worse than the whole
+            whole = np.tile(bounds[open_[~stuck]], 2)
+            bounds = np.concatenate([bounds[keep], np.maximum(new_bounds, whole)])
+            done = np.concatenate([done[keep], np.zeros(len(halves), dtype=bool)])
+            least = self._least_of(cover, bounds)
+        return cover, least
+
+    def _least_of(self, cover, bounds):
+        least = np.full(len(self), np.inf)
+        np.minimum.at(least, cover.owner, bounds)
+        return least
+
+    def _visit(self, owner, X, costs, best, tolerance):
+        """Evaluate points, keep good ones; the least values known then, (K,)."""
+        V = np.concatenate([X, self.network.forward(X)], axis=1)
+        values = np.einsum("nd,nd->n", V, costs[owner])
+        keep = np.flatnonzero(values < best[owner] + tolerance)
+        best = best.copy()
+        np.minimum.at(best, owner, values)
+        keep = keep[np.argsort(values[keep] - best[owner[keep]])][:_KEPT]
+        self._keep(owner[keep], V[keep])
+        return best
+
+
+def families(parts, integer):
+    """Parts with the same network, together.
+
+    Parameters
+    ----------
+    parts : sequence of Part
+    integer : numpy.ndarray of bool, shape (n_columns,)
+    """
+    found = {}
+    for k, part in enumerate(parts):
+        found.setdefault(part.network, []).append(k)
+    return [
+        Family(
+            network,
+            np.array(members),
+            np.array([parts[k].columns for k in members]),
+            np.array([integer[parts[k].inputs] for k in members]),
+        )
+        for network, members in found.items()
+    ]

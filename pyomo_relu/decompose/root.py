@@ -1,0 +1,89 @@
+"""Finite boxes of all columns of parts, before anything is taken apart."""
+
+import numpy as np
+
+from pyomo_relu.branch.bounding.lines import LineBounder
+from pyomo_relu.decompose.cover import Cover
+from pyomo_relu.errors import BoundsError
+from pyomo_relu.linear.box_rows import BoxRows, propagate
+from pyomo_relu.linear.column_bounds import bound_free_columns
+
+#: Most seconds for finding ends of columns outside networks.
+_CONFINING = 10.0
+
+
+def root_box(split, deadline):
+    """Bounds of all columns, those of parts finite.
+
+    Rows first, then networks in their order: each one's outputs lie within its lines.
+
+    Parameters
+    ----------
+    split : Parts
+    deadline : Deadline
+
+    Returns
+    -------
+    lower, upper : numpy.ndarray, shape (n,)
+
+    Raises
+    ------
+    InfeasibleError
+        If rows and bounds are proven to leave no point.
+    BoundsError
+        If a network's input cannot be bounded.
+    """
+    linear = split.linear
+    lower, upper = propagate(linear) if linear.n_rows else _whole(linear)
+    waiting = list(split.parts)
+    while waiting:
+        ready = [p for p in waiting if _ended(lower, upper, p.inputs)]
+        if not ready:
+            lower, upper = _by_rows(linear, lower, upper, waiting)
+            ready = waiting[:1]
+        for part in ready:
+            waiting.remove(part)
+            low, high = lower[part.inputs][None], upper[part.inputs][None]
+            cover = Cover.of_boxes(LineBounder(part.network), [0], low, high)
+            least, most = cover.ranges()
+            lower[part.outputs] = np.maximum(lower[part.outputs], least[0])
+            upper[part.outputs] = np.minimum(upper[part.outputs], most[0])
+        if linear.n_rows and (lower <= upper).all():
+            rows = BoxRows.of_model(linear)
+            rows.tighten(lower[None], upper[None], linear.integer, rounds=5)
+    open_ends = np.flatnonzero(~(np.isfinite(lower) & np.isfinite(upper)))
+    if open_ends.size and linear.n_rows and (lower <= upper).all():
+        inner = linear.replace(lower=lower, upper=upper)
+        lower, upper, _ = bound_free_columns(
+            inner, open_ends, deadline=deadline.share(_CONFINING)
+        )
+    return lower, upper
+
+
+def _whole(linear):
+    lower, upper = linear.lower.copy(), linear.upper.copy()
+    lower[linear.integer] = np.ceil(lower[linear.integer])
+    upper[linear.integer] = np.floor(upper[linear.integer])
+    return lower, upper
+
+
+def _ended(lower, upper, columns):
+    return bool((np.isfinite(lower) & np.isfinite(upper))[columns].all())
+
+
+def _by_rows(linear, lower, upper, waiting):
+    """Ends of the first waiting part's inputs by LPs over all rows."""
+    at = waiting[0].inputs
+    if linear.n_rows:
+        inner = linear.replace(lower=lower, upper=upper)
+        lower, upper, _ = bound_free_columns(inner, at)
+    for j in at:
+        if not (np.isfinite(lower[j]) and np.isfinite(upper[j])):
+            name = linear.name(j)
+            raise BoundsError(
+                f"relu.decompose: network input '{name}' has the bounds [{lower[j]}, "
+                f"{upper[j]}] and the model's linear rows do not bound it either; "
+                f"it needs a finite box. Set bounds with {name}.setlb(...) and "
+                f"{name}.setub(...)."
+            )
+    return lower, upper

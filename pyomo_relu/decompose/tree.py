@@ -1,0 +1,307 @@
+"""The tree over nodes, best bound first."""
+
+import heapq
+import itertools
+from collections import deque
+
+import numpy as np
+
+from pyomo_relu.branch.joint import build_problem
+from pyomo_relu.branch.points.budget import Budget
+from pyomo_relu.branch.points.incumbent import Incumbent
+from pyomo_relu.branch.tree import (
+    INFEASIBLE,
+    INTERRUPTED,
+    OPTIMAL,
+    STALLED,
+    TIME_LIMIT,
+    UNBOUNDED,
+)
+from pyomo_relu.decompose.branching import choose_split
+from pyomo_relu.decompose.family import families
+from pyomo_relu.decompose.lagrangian import Lagrangian
+from pyomo_relu.decompose.master import Master
+from pyomo_relu.decompose.node import Evaluator, Node
+from pyomo_relu.decompose.parts import take_apart
+from pyomo_relu.decompose.root import root_box
+from pyomo_relu.errors import InfeasibleError
+from pyomo_relu.linear.box_rows import BoxRows
+from pyomo_relu.linear.column_bounds import bound_free_columns
+from pyomo_relu.linear.rounding import up
+
+#: Most seconds for finding ends of columns without any.
+_CONFINING = 10.0
+
+#: Share of the time that may go into points.
+_POINTS = 0.3
+
+
+class Decomposition:
+    """State of one run; see ``decompose``.
+
+    Parameters
+    ----------
+    model : EmbeddedModel
+        In unit range.
+    options : BranchOptions
+    deadline : Deadline
+    progress : callable, optional
+
+    Attributes
+    ----------
+    incumbent : Incumbent
+    nodes : int
+        Nodes evaluated.
+    """
+
+    def __init__(self, model, options, deadline, progress=None):
+        self.model, self.options, self.deadline = model, options, deadline
+        self.progress = progress
+        self.nodes = 0
+        self.incumbent = Incumbent(build_problem(model))
+        self._heap, self._count = [], itertools.count()
+        self._closed = self._unresolved = self._shrunk_to = np.inf
+        self._at_work = -np.inf
+        self._offered = deque()
+        self._budget = Budget(_POINTS)
+
+    # -- what is proven ------------------------------------------------------------
+
+    @property
+    def tolerance(self):
+        """Absolute gap at which the incumbent counts as optimal."""
+        return self.options.tolerance(self.incumbent.value)
+
+    @property
+    def cutoff(self):
+        """Nodes whose bound reaches this are dropped."""
+        return self.incumbent.value - self.tolerance
+
+    @property
+    def bound(self):
+        """Proven lower bound of the objective."""
+        waiting = self._heap[0][0] if self._heap else np.inf
+        return min(
+            self._closed,
+            self._unresolved,
+            self._shrunk_to,
+            self._at_work,
+            waiting,
+            self.incumbent.value,
+        )
+
+    @property
+    def open(self):
+        """Number of nodes that wait."""
+        return len(self._heap)
+
+    @property
+    def seconds(self):
+        """Seconds since the start."""
+        return self.deadline.elapsed()
+
+    def offer(self, full):
+        """Give a point found elsewhere; it is taken up before the next node.
+
+        Parameters
+        ----------
+        full : numpy.ndarray, shape (n_columns,)
+            Values of the model's columns.
+        """
+        self._offered.append(np.array(full, dtype=float))
+
+    # -- the run -------------------------------------------------------------------
+
+    def prepare(self):
+        """Take the model apart and bound its columns.
+
+        Raises
+        ------
+        InfeasibleError, BoundsError
+        """
+        split = take_apart(self.model)
+        lower, upper = root_box(split, self.deadline)
+        if (lower > upper).any():
+            self._at_work = np.inf
+            return
+        rng = np.random.default_rng(self.options.seed)
+        self.families = families(split.parts, split.linear.integer)
+        covers = tuple(
+            f.begin(
+                lower[f.columns[:, : f.n]],
+                upper[f.columns[:, : f.n]],
+                rng,
+            )
+            for f in self.families
+        )
+        self.split = split
+        self.master = Master(split.linear, split.costs, self.families)
+        lagrangian = Lagrangian(split.linear, self.master.link_columns)
+        self.evaluator = Evaluator(
+            split.linear,
+            split.costs,
+            split.constant,
+            self.families,
+            self.master,
+            lagrangian,
+            BoxRows.of_model(split.linear),
+            self.deadline,
+        )
+        none = np.zeros(split.linear.n_rows + self.master.n_links)
+        bound = lagrangian.bound(
+            split.costs, split.constant, none, np.zeros(len(split.parts)), lower, upper
+        )
+        self._widths = upper - lower
+        self._endless = ~np.isfinite(self._widths)
+        self._root = lower, upper
+        self._push(Node(lower, upper, covers, bound))
+        self._at_work = np.inf
+
+    def run(self):
+        """Work until a status is reached; returns it."""
+        try:
+            return self._run()
+        except KeyboardInterrupt:
+            return INTERRUPTED
+        finally:
+            if hasattr(self, "master"):
+                self.master.close()
+
+    def _run(self):
+        self.prepare()
+        if self._heap:
+            self._first_points()
+        while True:
+            self._take_offered()
+            if self.progress is not None:
+                self.progress(self)
+                self._take_offered()
+            if not self._heap:
+                return self._conclusion()
+            if self._heap[0][0] >= self.cutoff:
+                self._closed = min(self._closed, self._heap[0][0])
+                self._heap.clear()
+                continue
+            if self.deadline.passed():
+                return TIME_LIMIT
+            if self._work() == UNBOUNDED:
+                return UNBOUNDED
+
+    def _push(self, node):
+        heapq.heappush(self._heap, (node.bound, next(self._count), node))
+
+    def _work(self):
+        cutoff = self.cutoff
+        if np.isfinite(cutoff):
+            self._shrunk_to = min(self._shrunk_to, cutoff)
+            self._confine(cutoff)
+        self._at_work, _, node = self._heap[0]
+        done = self.evaluator.evaluate(node, cutoff, self._accuracy())
+        self.nodes += 1
+        if done.unbounded:
+            return UNBOUNDED
+        children = [] if done.node is None else self._children(done)
+        # an interrupt loses no bound: that of the node counts until both wait
+        heapq.heappop(self._heap)
+        for child in children:
+            self._push(child)
+        self._at_work = np.inf
+        return None
+
+    def _confine(self, cutoff):
+        """Ends for columns without any, once points of interest have a cutoff."""
+        if not self._endless.any():
+            return
+        at = np.flatnonzero(self.split.costs)
+        lower, upper = self._root
+        linear = self.split.linear.replace(lower=lower, upper=upper)
+        linear = linear.with_row(
+            at, self.split.costs[at], -np.inf, up(cutoff - self.split.constant)
+        )
+        clock = self.deadline.share(_CONFINING)
+        columns = np.flatnonzero(self._endless)
+        self._endless[:] = False
+        try:
+            lower, upper, _ = bound_free_columns(linear, columns, deadline=clock)
+        except InfeasibleError:
+            lower, upper = np.full_like(lower, np.inf), np.full_like(lower, -np.inf)
+        for _, _, node in self._heap:
+            node.lower = np.maximum(node.lower, lower)
+            node.upper = np.minimum(node.upper, upper)
+
+    def _accuracy(self):
+        """The accuracy that bounds are wanted to."""
+        if np.isfinite(self.incumbent.value):
+            return self.tolerance
+        return self.options.tolerance(1.0)
+
+    def _children(self, done):
+        node, mixture = done.node, done.mixture
+        if mixture is not None and mixture.solved:
+            self._points(mixture)
+        if node.bound >= self.cutoff:
+            self._closed = min(self._closed, node.bound)
+            return []
+        if self.deadline.passed():
+            return [node]
+        pi = None
+        if mixture is not None:
+            _, pi = self.master.split(mixture.duals)
+        split = choose_split(
+            node, mixture, self.families, pi, self.split.linear.integer, self._widths
+        )
+        if split is None:
+            self._unresolved = min(self._unresolved, node.bound)
+            return []
+        return node.split(*split)
+
+    def _conclusion(self):
+        if min(self._closed, self._unresolved) < self.cutoff:
+            return STALLED
+        return OPTIMAL if np.isfinite(self.incumbent.value) else INFEASIBLE
+
+    # -- points --------------------------------------------------------------------
+
+    def _first_points(self):
+        o = self.options
+        points = self.incumbent.begin(o.seed, o.start)
+        for point in points:
+            if self.deadline.passed():
+                return
+            self._improve(point)
+
+    def _take_offered(self):
+        while self._offered:
+            full = self._offered.popleft()
+            if full.shape == (self.model.n_columns,) and np.isfinite(full).all():
+                self.incumbent.offer(full[self.incumbent.problem.columns][None])
+
+    def _points(self, mixture):
+        """Points from a mixture: its mean, and each part's point of largest share."""
+        if self._budget.seconds(self.seconds) <= 0 and np.isfinite(
+            self.incumbent.value
+        ):
+            return
+        x = mixture.x[: self.model.n_columns]
+        rounded = mixture.x[: self.split.linear.n_columns].copy()
+        for f in self.families:
+            numbers, shares = mixture.weights(f)
+            order = np.argsort(shares)
+            rounded[f.columns[f.owner[numbers[order]]]] = f.points[numbers[order]]
+        columns = self.incumbent.problem.columns
+        candidates = np.stack([x, rounded[: self.model.n_columns]])[:, columns]
+
+        def work():
+            before = self.incumbent.value
+            self.incumbent.offer(candidates.copy())
+            for point in candidates:
+                if not self.deadline.passed():
+                    self._improve(point)
+            return self.incumbent.value < before
+
+        self._budget.run(work)
+
+    def _improve(self, point):
+        if self.incumbent.improve(point, self.deadline.left()):
+            best = self.incumbent.full[self.incumbent.problem.columns]
+            self.incumbent.walk(best, time_limit=self.deadline.left())
