@@ -67,6 +67,24 @@ class Findings:
             return True
         return np.isfinite(self.value) and self.bound >= self.value - self.tolerance
 
+    def soon(self):
+        """Whether the gap closes so fast that the end is near.
+
+        The gap is taken to shrink by the same factor per second as in the second half
+        of the run so far; near is what takes no longer than the run so far.
+        """
+        now, gap = self.deadline.elapsed(), self.value - self.bound
+        if not np.isfinite(gap):
+            return False
+        before = [one for one in self.history if one.seconds <= 0.5 * now]
+        then = before[-1].value - before[-1].bound if before else np.inf
+        if not gap < then:
+            return False
+        if not np.isfinite(then):
+            return True
+        rate = np.log(then / gap) / (0.5 * now)
+        return np.log(gap / max(self.tolerance, 1e-12)) < rate * now
+
     def raise_bound(self, bound, route):
         """Report a proven lower bound of the objective over the whole model."""
         with self._lock:

@@ -1,8 +1,9 @@
 """Which routes a model gets, in which order and with which share of the time.
 
 Measured on the set in ``benchmarks/regret``: a tree's work grows with the inputs that
-have to be split, a MILP's with the neurons that are unstable; functions of one input are
-exact in a MILP and cost it little.
+have to be split, a MILP's with the neurons that are unstable, a decomposition's with the
+inputs of the widest function.  Functions of one input are exact in a MILP and cost it
+little.
 """
 
 import contextlib
@@ -14,13 +15,17 @@ from pyomo_relu.bounds.crown.crown import crown_bounds
 from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import InfeasibleError
 from pyomo_relu.linear.box_rows import propagate
-from pyomo_relu.portfolio.routes import MILPRoute, TreeRoute
+from pyomo_relu.portfolio.routes import DecompositionRoute, MILPRoute, TreeRoute
 
 #: So many unstable neurons cost a MILP what one more input costs the tree.
 _NEURONS_PER_INPUT = 8
 
+#: Up to so many inputs of each function decomposition is the quickest: a cover of boxes
+#: that is fine enough has few of them.
+_COVERED_INPUTS = 3
+
 #: Seconds for which the first route is alone, and its share of the time afterwards.
-_ALONE, _FIRST = 0.5, 2.0
+_ALONE, _FIRST = 0.8, 2.0
 
 
 class Planned(NamedTuple):
@@ -36,16 +41,24 @@ class Sizes(NamedTuple):
 
     Attributes
     ----------
+    functions : int
     inputs : int
         Columns that functions read, that vary and that no function computes.
+    integers : int
+        Integer columns that vary.
     wide : int
         Functions of more than one varying input.
+    widest : int
+        Most varying inputs of a function.
     unstable : int
-        Neurons of these that CROWN leaves unstable.
+        Neurons of wide functions that CROWN leaves unstable.
     """
 
+    functions: int
     inputs: int
+    integers: int
     wide: int
+    widest: int
     unstable: int
 
     def __str__(self):
@@ -69,13 +82,33 @@ def plan(model, options, solver):
         In the order of their beginning.
     reason : str
     """
-    tree, milp = TreeRoute(model, options), MILPRoute(model, options, solver)
     found = sizes(model)
-    if not found.wide:
-        return [Planned(milp, _FIRST), Planned(tree, 1.0, _ALONE)], f"{found}, curves"
-    if found.unstable < _NEURONS_PER_INPUT * found.inputs:
-        return [Planned(milp, _FIRST), Planned(tree, 1.0, _ALONE)], str(found)
-    return [Planned(tree, _FIRST), Planned(milp, 1.0, _ALONE)], str(found)
+    order = [by_name(model, options, solver)[name] for name in _order(found)]
+    planned = [Planned(order[0], _FIRST)]
+    planned += [
+        Planned(route, 1.0, at * _ALONE) for at, route in enumerate(order[1:], 1)
+    ]
+    return planned, str(found)
+
+
+def _order(found):
+    """Names of routes, the most promising one first."""
+    few = found.unstable < _NEURONS_PER_INPUT * found.inputs
+    others = ("milp", "branch") if few or not found.wide else ("branch", "milp")
+    if found.widest > _COVERED_INPUTS or not found.functions:
+        return others
+    if found.integers and not found.wide:
+        return "milp", "decompose", "branch"
+    return "decompose", *others
+
+
+def by_name(model, options, solver):
+    """All routes there are: {name: route}."""
+    return {
+        "branch": TreeRoute(model, options),
+        "milp": MILPRoute(model, options, solver),
+        "decompose": DecompositionRoute(model, options),
+    }
 
 
 def sizes(model):
@@ -90,15 +123,23 @@ def sizes(model):
     with contextlib.suppress(InfeasibleError):  # for the routes to prove
         lower, upper = propagate(linear)
     varies, known = lower < upper, {}
-    wide = unstable = 0
+    wide = widest = unstable = 0
     for f in model.functions:
         box = lower[f.inputs], upper[f.inputs]
-        if np.count_nonzero(varies[f.inputs]) < 2 or not np.isfinite(box).all():
+        free = int(np.count_nonzero(varies[f.inputs]))
+        widest = max(widest, free)
+        if free < 2 or not np.isfinite(box).all():
             continue
         key = f.network, box[0].tobytes(), box[1].tobytes()
         if key not in known:
             known[key] = crown_bounds(f.network, *box).n_unstable
         wide += 1
         unstable += known[key]
-    inputs = model.input_columns()
-    return Sizes(int(np.count_nonzero(varies[inputs])), wide, unstable)
+    return Sizes(
+        len(model.functions),
+        int(np.count_nonzero(varies[model.input_columns()])),
+        int(np.count_nonzero(varies & linear.integer)),
+        wide,
+        widest,
+        unstable,
+    )

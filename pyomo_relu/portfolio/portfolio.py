@@ -69,6 +69,7 @@ class Run:
                 lambda: findings.done,
                 self.options.threads,
                 watch,
+                findings.soon,
             )
         except KeyboardInterrupt:
             return INTERRUPTED

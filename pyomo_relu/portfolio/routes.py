@@ -7,13 +7,13 @@ import numpy as np
 
 from pyomo_relu.branch.branch import (
     INFEASIBLE,
-    OPTIMAL,
     UNBOUNDED,
     branch,
 )
 from pyomo_relu.branch.joint import build_problem
 from pyomo_relu.branch.points.incumbent import Incumbent
 from pyomo_relu.common.wording import counted
+from pyomo_relu.decompose.decompose import decompose
 from pyomo_relu.errors import SolverError
 from pyomo_relu.linear.sessions.choice import session_class
 from pyomo_relu.linear.sessions.session import Settings, Status
@@ -60,21 +60,68 @@ class TreeRoute:
             tree.learn(better, findings.bound)
 
         options = replace(self.options, time_limit=findings.deadline.left(), threads=1)
-        result = branch(build_problem(self.model), options, progress)
-        self.nodes, self.milps = result.nodes, result.milps
-        if result.status in (INFEASIBLE, UNBOUNDED):
-            if not np.isfinite(findings.value) or result.status == UNBOUNDED:
-                findings.conclude(result.status, self.name)
-            return
-        if result.full is not None:
-            findings.offer(result.full, self.name, verified=result.value)
-        if result.status == OPTIMAL:
-            findings.raise_bound(result.bound, self.name)
+        _conclude(branch(build_problem(self.model), options, progress), self, findings)
 
     @property
     def done(self):
         """How much was done, for people."""
         return f"{counted(self.nodes, 'box')}, {counted(self.milps, 'MILP')}"
+
+
+class DecompositionRoute:
+    """A master LP and the networks apart (``decompose``).
+
+    Parameters
+    ----------
+    model : EmbeddedModel
+        In unit range.
+    options : BranchOptions
+    """
+
+    name = "decompose"
+    milps = 0
+
+    def __init__(self, model, options):
+        self.model, self.options = model, options
+        self.nodes, self.begun = 0, False
+
+    def work(self, turn, findings):
+        """Run until an end is proven; see ``sharing.Turn``."""
+        self.begun = True
+
+        def progress(run):
+            self.nodes = run.nodes
+            best = run.incumbent
+            if best.value < findings.value:
+                findings.offer(best.full, self.name, verified=best.value)
+            findings.raise_bound(run.bound, self.name)
+            turn.pause()
+            if findings.value < best.value:
+                run.offer(findings.point)
+
+        options = replace(self.options, time_limit=findings.deadline.left(), threads=1)
+        _conclude(decompose(self.model, options, progress), self, findings)
+
+    @property
+    def done(self):
+        """How much was done, for people."""
+        return counted(self.nodes, "node")
+
+
+def _conclude(result, route, findings):
+    """Report what a BranchResult says."""
+    route.nodes, route.milps = result.nodes, result.milps
+    if result.status == UNBOUNDED:
+        findings.conclude(UNBOUNDED, route.name)
+    elif result.status == INFEASIBLE:
+        # nothing is below a cutoff that others found
+        if not np.isfinite(findings.value):
+            findings.conclude(INFEASIBLE, route.name)
+    else:
+        if result.full is not None:
+            findings.offer(result.full, route.name, verified=result.value)
+        if np.isfinite(result.bound):
+            findings.raise_bound(result.bound, route.name)
 
 
 class MILPRoute(Watcher):

@@ -117,7 +117,7 @@ class Turn:
         return True
 
 
-def share(turns, deadline, done, threads=1, watch=None):
+def share(turns, deadline, done, threads=1, watch=None, soon=None):
     """Let routes work in turns until all is done.
 
     Parameters
@@ -131,6 +131,8 @@ def share(turns, deadline, done, threads=1, watch=None):
         Routes that work at the same time.
     watch : callable, optional
         Called now and then from this thread.
+    soon : callable, optional
+        Whether the first one is about to get done: the others then wait.
 
     Raises
     ------
@@ -149,8 +151,10 @@ def share(turns, deadline, done, threads=1, watch=None):
             if not alive:
                 break
             ready = [t for t in waiting if elapsed >= t.delay]
+            if soon is not None and turns[0].alive and soon():
+                ready = [t for t in ready if t is turns[0]]
             if not working and not ready:
-                ready = waiting  # nobody else has anything to do
+                ready = waiting[:1]  # nobody else has anything to do
             for turn in sorted(ready, key=spent.get)[: threads - working]:
                 length = turn.weight * max(_FIRST, _GROWTH * elapsed)
                 turn.grant(length if len(alive) > threads else math.inf, changed)
