@@ -5,6 +5,7 @@ def load():
     """Register ReLUNetworkBlock, the ``relu.*`` transformations and solver."""
     import pyomo_relu.block.block
     import pyomo_relu.branch.solver
+    import pyomo_relu.decompose.solver
     import pyomo_relu.portfolio.solver
     import pyomo_relu.search.warmstart
     import pyomo_relu.transform  # noqa: F401

@@ -223,13 +223,14 @@ def test_bounds_that_the_modeller_brings():
 
 @pytest.mark.parametrize("load", [True, False])
 @pytest.mark.parametrize("most", [8, pytest.param(40, marks=pytest.mark.dense)])
-def test_branch_and_bound(load, most):
+@pytest.mark.parametrize("name", ["relu.branch", "relu"])
+def test_branch_and_bound(name, load, most):
     def make():
         m = linked()
         m.objective.sense = pyo.maximize
         return m
 
-    solver = pyo.SolverFactory("relu.branch")
+    solver = pyo.SolverFactory(name)
 
     def call(m):
         return solver.solve(m, load_solutions=load)

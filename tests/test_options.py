@@ -121,12 +121,20 @@ def test_options_as_a_dict(name):
         pyo.TransformationFactory(name).apply_to(m, options=[1])
 
 
-@pytest.mark.parametrize("option", pyo.SolverFactory("relu.branch").CONFIG)
-def test_options_of_the_solver(option, capsys):
+SOLVERS = {
+    name: pyo.SolverFactory(name) for name in ("relu", "relu.branch", "relu.decompose")
+}
+
+
+@pytest.mark.parametrize(
+    "name, option",
+    [(name, option) for name, solver in SOLVERS.items() for option in solver.CONFIG],
+)
+def test_options_of_the_solvers(name, option, capsys):
     for value in WRONG:
         m = box_model()
         try:
-            pyo.SolverFactory("relu.branch").solve(m, **{option: value})
+            SOLVERS[name].solve(m, **{option: value})
         except ModelError as error:
             assert option in str(error), (value, str(error))
 
@@ -154,7 +162,7 @@ def test_none_has_a_meaning_where_that_is_documented():
 
 DECLARED = [
     *((name, pyo.TransformationFactory.get_class(name).CONFIG) for name in NAMES),
-    ("relu.branch", pyo.SolverFactory("relu.branch").CONFIG),
+    *((name, solver.CONFIG) for name, solver in SOLVERS.items()),
 ]
 #: Options that only relu.bounds and relu.obbt have, whose base declares them once.
 OF_BOUNDS = {"alpha_steps", "tighten_var_bounds"}

@@ -36,6 +36,12 @@ PUBLIC = {
     "pyomo_relu.branch": """
         BranchOptions BranchResult ReLUBranch
     """,
+    "pyomo_relu.decompose": """
+        ReLUDecompose
+    """,
+    "pyomo_relu.portfolio": """
+        ReLU
+    """,
     "pyomo_relu.errors": """
         BoundsError BudgetExceededError InfeasibleError MissingPartError
         ModelError NetworkError NetworkFileError NetworkMismatchError ReLUError
@@ -162,8 +168,9 @@ def test_help_of_the_transformations(name):
     assert pyo.TransformationFactory.doc(name)
 
 
-def test_help_of_the_solver():
-    cls = type(pyo.SolverFactory("relu.branch"))
+@pytest.mark.parametrize("name", ["relu", "relu.branch", "relu.decompose"])
+def test_help_of_the_solvers(name):
+    cls = type(pyo.SolverFactory(name))
     doc = inspect.getdoc(cls) + inspect.getdoc(cls.solve)
     assert all(option in doc for option in cls.CONFIG)
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from pyomo.common.collections import Bunch
-from pyomo.common.config import Bool, ConfigDict, ConfigValue
+from pyomo.common.config import ConfigDict
 from pyomo.core.base import maximize, minimize
 from pyomo.core.base.block import BlockData
 from pyomo.opt import (
@@ -26,7 +26,7 @@ from pyomo.opt.results.solution import Solution
 
 from pyomo_relu.block.pyomo_private import name_symbols
 from pyomo_relu.common.deadline import Deadline
-from pyomo_relu.common.options import non_negative, read_options
+from pyomo_relu.common.options import read_options
 from pyomo_relu.common.transaction import transaction
 from pyomo_relu.errors import ModelError
 from pyomo_relu.model.options import declare
@@ -59,23 +59,8 @@ def common_options(name: str) -> ConfigDict:
     name : str
         The solver's.
     """
-    config = ConfigDict(name)
-    declare(config, "time_limit")
-    for option, default, domain, description in (
-        ("mip_gap", 1e-4, non_negative, "relative gap at which to stop"),
-        (
-            "abs_gap",
-            None,
-            non_negative,
-            "absolute gap at which to stop; default 1e-6 of the objective's size",
-        ),
-        ("load_solutions", True, Bool, "set the Vars to the best point found"),
-        ("warmstart", False, Bool, "try the Vars' present values first"),
-    ):
-        config.declare(
-            option, ConfigValue(default=default, domain=domain, description=description)
-        )
-    return declare(config, "seed")
+    config = declare(ConfigDict(name), "time_limit", "mip_gap", "abs_gap")
+    return declare(config, "load_solutions", "warmstart", "seed")
 
 
 class EmbeddedSolver(OptSolver):
@@ -234,7 +219,10 @@ class Log:
 
     def number(self, value):
         """An objective value of the minimisation, as the modeller knows it."""
-        return f"{self.sign * value:.8g}" if abs(value) < float("inf") else "-"
+        if not abs(value) < float("inf"):
+            return "-"
+        # an outward-rounded zero is shown as one
+        return f"{self.sign * value:.8g}" if abs(value) > 1e-200 else "0"
 
     @staticmethod
     def gap(bound, value):

@@ -100,7 +100,7 @@ SHARED = {
     "solver": (
         None,
         solver_name,
-        "name of the Pyomo solver that will get the model",
+        "name of the MILP solver that gets the model",
         """
         The name given to pyo.SolverFactory.""",
     ),
@@ -124,6 +124,15 @@ SHARED = {
         """
         What is found or proven by then is kept.""",
     ),
+    "mip_gap": (1e-4, non_negative, "relative gap at which to stop", ""),
+    "abs_gap": (
+        None,
+        non_negative,
+        "absolute gap at which to stop; default 1e-6 of the objective's size",
+        "",
+    ),
+    "load_solutions": (True, Bool, "set the Vars to the best point found", ""),
+    "warmstart": (False, Bool, "try the Vars' present values first", ""),
     "methods": (
         (),
         method_names,

@@ -24,8 +24,11 @@ _NEURONS_PER_INPUT = 8
 #: that is fine enough has few of them.
 _COVERED_INPUTS = 3
 
+#: With more inputs than these in all a tree over all of them has no chance against it.
+_TREE_INPUTS = 20
+
 #: Seconds for which the first route is alone, and its share of the time afterwards.
-_ALONE, _FIRST = 0.8, 2.0
+_ALONE, _FIRST = 0.8, 3.0
 
 
 class Planned(NamedTuple):
@@ -98,7 +101,9 @@ def _order(found):
     if found.widest > _COVERED_INPUTS or not found.functions:
         return others
     if found.integers and not found.wide:
-        return "milp", "decompose", "branch"
+        return "milp", "decompose"
+    if found.inputs > _TREE_INPUTS:
+        others = ("milp",)
     return "decompose", *others
 
 

@@ -18,6 +18,7 @@ from pyomo_relu.branch.branch import (
 from pyomo_relu.branch.joint import build_problem
 from pyomo_relu.common.wording import counted
 from pyomo_relu.linear.components import components
+from pyomo_relu.linear.embedded import Units
 from pyomo_relu.portfolio.findings import Findings
 from pyomo_relu.portfolio.plan import plan
 from pyomo_relu.portfolio.sharing import Turn, share
@@ -102,15 +103,32 @@ class Portfolio:
         Of the parts so far.
     plan : callable
         ``plan(model, options, solver)`` gives the routes of a part; see ``plan``.
+
+    Raises
+    ------
+    BoundsError
+        If a network's input is not bounded.
     """
 
     def __init__(self, model, options, deadline, solver="auto", log=None):
-        self.units, self._problem = model.units, build_problem(model)
+        self.units = model.units
         self.model = model.in_unit_range()
+        self._root = tightened_root(build_problem(model), "relu")
+        if self._root is not None:
+            self.model = self._within(self._root)
         self.parts = components(self.model)
         self.options, self.deadline = options, deadline
         self.solver, self.log = solver, log
         self.runs, self.plan = [], plan
+
+    def _within(self, root):
+        """The model in unit range with the bounds that its rows imply."""
+        linear, factors = self.model.linear, self.units.columns[root.columns]
+        lower, upper = linear.lower.copy(), linear.upper.copy()
+        lower[root.columns] = root.lower / factors
+        upper[root.columns] = root.upper / factors
+        linear = linear.replace(lower=lower, upper=upper)
+        return replace(self.model, linear=linear, known_units=Units.ones(linear))
 
     def solve(self):
         """Solve all parts.
@@ -118,15 +136,10 @@ class Portfolio:
         Returns
         -------
         BranchResult
-
-        Raises
-        ------
-        BoundsError
-            If a network's input is not bounded.
         """
         if self.log is not None:
             self.log.begin(self)
-        if tightened_root(self._problem, "relu") is None:
+        if self._root is None:
             return self._result(INFEASIBLE)
         statuses = []
         for at in range(len(self.parts)):

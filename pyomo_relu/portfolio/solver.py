@@ -4,28 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from pyomo.common.config import ConfigDict, ConfigValue, document_class_CONFIG
+from pyomo.common.config import ConfigDict, document_class_CONFIG
 from pyomo.core.base.block import BlockData
 from pyomo.opt import SolverFactory, SolverResults
 
 from pyomo_relu.branch.interface import EmbeddedSolver, common_options
-from pyomo_relu.common.options import relaxation_solver
+from pyomo_relu.errors import ModelError
 from pyomo_relu.model.options import declare
 from pyomo_relu.portfolio.log import PortfolioLog
 
 
 def _config() -> ConfigDict:
     config = common_options("relu")
-    config.declare(
+    declare(
+        config,
         "solver",
-        ConfigValue(
-            default="auto",
-            domain=relaxation_solver,
-            description="the MILP solver that it may use: highs, gurobi or auto",
-            doc="""
-            "auto": Gurobi where it is installed and licensed for the size, else
-            HiGHS.""",
-        ),
+        default="auto",
+        doc="""
+        Here one that contains "highs" or "gurobi", or "auto": Gurobi where it is
+        installed and licensed for the size, else HiGHS.""",
     )
     declare(config, "threads", doc="Routes that work side by side.")
     declare(config, "executor")
@@ -77,8 +74,21 @@ class ReLU(EmbeddedSolver):
             read.problem.original,
             options,
             deadline,
-            config.solver,
+            _milp_solver(config.solver),
             log if config.tee else None,
         )
         result = portfolio.solve()
         return result, portfolio.work(), log
+
+
+def _milp_solver(name):
+    """The MILP solver that a name of Pyomo's stands for."""
+    if name == "auto":
+        return name
+    for known in ("highs", "gurobi"):
+        if known in name.lower():
+            return known
+    raise ModelError(
+        f"relu: solver={name!r} is none that it can use; give 'highs', 'gurobi' or "
+        "'auto'. For another MILP solver apply relu.auto and solve the model by it."
+    )

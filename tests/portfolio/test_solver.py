@@ -14,7 +14,7 @@ from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.errors import BoundsError, ModelError
 from pyomo_relu.portfolio import portfolio
 from pyomo_relu.portfolio.plan import Planned, plan, sizes
-from pyomo_relu.portfolio.routes import MILPRoute, TreeRoute
+from pyomo_relu.portfolio.routes import DecompositionRoute, MILPRoute, TreeRoute
 from tests.branch.test_solver import absolute, peaky
 from tests.branch.test_truth import MODELS, check_solution, reference
 from tests.networks import chain
@@ -25,7 +25,8 @@ SOLVER = pyo.SolverFactory("relu")
 #: Which routes run: what the plan says, or one of them alone.
 ROUTES = {
     "planned": None,
-    "branch": lambda model, options: TreeRoute(model, options),
+    "branch": TreeRoute,
+    "decompose": DecompositionRoute,
     "HiGHS": lambda model, options: MILPRoute(model, options, "highs"),
     "Gurobi": lambda model, options: MILPRoute(model, options, "gurobi"),
 }
@@ -124,10 +125,10 @@ def test_log_says_which_route_holds_what(capsys):
     SOLVER.solve(m, tee=True)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("relu ") and "1 network, 2 inputs" in lines[0]
-    assert lines[1].startswith("routes: branch, then MILP (2 inputs, ")
+    assert lines[1].startswith("routes: decompose, then branch, then MILP (2 inputs, ")
     assert lines[2].split() == ["seconds", "bound", "by", "incumbent", "by", "gap"]
     last = re.split(" +", lines[-2].strip())
-    assert last[2] == last[4] == "branch"
+    assert last[2] == last[4] == "decompose"
     assert float(last[1]) <= float(last[3]) == pytest.approx(pyo.value(m.obj))
     assert lines[-1] == "status: optimal"
     SOLVER.solve(peaky())
@@ -137,7 +138,7 @@ def test_log_says_which_route_holds_what(capsys):
 def test_message_names_who_proved_it():
     results = SOLVER.solve(peaky())
     assert results.solver.name == "relu"
-    assert "bound by branch, point by branch" in results.solver.message
+    assert "bound by decompose, point by decompose" in results.solver.message
     assert results.solver.statistics.branch_and_bound.number_of_bounded_subproblems > 0
 
 
@@ -264,9 +265,9 @@ def test_sizes_and_order():
         routes, _ = plan(model, BranchOptions(), "highs")
         return [one.route.name for one in routes], sizes(model)
 
-    assert planned(1, 8)[0] == ["HiGHS", "branch"]
+    assert planned(1, 8)[0] == ["decompose", "HiGHS", "branch"]
     assert planned(1, 8)[1].wide == 0
     names, found = planned(2, 20, 20)
-    assert names == ["branch", "HiGHS"]
+    assert names == ["decompose", "branch", "HiGHS"]
     assert found.inputs == 2 and 16 < found.unstable <= 40
     assert planned(10, 12)[0] == ["HiGHS", "branch"]

@@ -1,0 +1,119 @@
+"""``SolverFactory("relu.decompose")``: its options and its log; see ``decompose``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pyomo.common.config import ConfigDict, document_class_CONFIG
+from pyomo.core.base.block import BlockData
+from pyomo.opt import SolverFactory, SolverResults
+
+from pyomo_relu.branch.interface import (
+    LOG_EVERY,
+    EmbeddedSolver,
+    Log,
+    common_options,
+)
+from pyomo_relu.common.wording import counted
+from pyomo_relu.model.options import declare
+from pyomo_relu.version import __version__
+
+
+def _config() -> ConfigDict:
+    config = common_options("relu.decompose")
+    return declare(config, "tee", doc="The log of the tree.")
+
+
+@SolverFactory.register(
+    "relu.decompose",
+    doc="Decomposition over ReLU networks: a master LP and subproblems",
+)
+@document_class_CONFIG(methods=["solve"])
+class ReLUDecompose(EmbeddedSolver):
+    """Global optimiser for linear models around many networks of few inputs each.
+
+    The model's rows and columns go into a master LP, in which every network is the
+    convex hull of its graph; bounds come from the networks' own minima under the
+    master's multipliers, proven by CROWN lines on a cover of each network's input box.
+    Where the master mixes points of a network that do not lie on its graph, a box is
+    split.  Tolerances are those of ``relu.branch``, and so is the class of models.
+
+    Best for several networks of up to three inputs each that few rows join: surrogates
+    that share a resource, stages of a chain, scenarios of one design.  Many networks
+    cost little more than few.
+
+    Parameters
+    ----------
+    **options
+        Defaults of the options of ``solve``; also in the attribute ``options``.
+    """
+
+    NAME = "relu.decompose"
+    CONFIG: ConfigDict = _config()
+
+    def solve(self, model: BlockData, **kwds: Any) -> SolverResults:
+        """Solve the model to proven global optimality; see ``EmbeddedSolver.solve``.
+
+        Parameters
+        ----------
+        model : Block
+        **kwds
+            Any of ``CONFIG``, or ``options``, a dict of them.
+        """
+        return super().solve(model, **kwds)
+
+    def _search(self, read, config, deadline):
+        from pyomo_relu.branch.bounding.root import tightened_root
+        from pyomo_relu.branch.branch import BranchOptions
+        from pyomo_relu.decompose.decompose import decompose
+
+        tightened_root(read.problem, self.NAME)  # refuses inputs without bounds
+        options = BranchOptions(
+            time_limit=deadline.left(),
+            mip_gap=config.mip_gap,
+            abs_gap=config.abs_gap,
+            seed=config.seed,
+            start=read.start() if config.warmstart else None,
+        )
+        log = _NodeLog(read, config.tee)
+        model = read.problem.original
+        result = decompose(model, options, log if config.tee else None)
+        return result, counted(result.nodes, "node"), log
+
+
+class _NodeLog(Log):
+    """Prints a line each second and for each new incumbent."""
+
+    def __init__(self, read, tee):
+        super().__init__(read, tee)
+        self._last, self._value = -LOG_EVERY, None
+        original = read.problem.original
+        self.print(
+            f"relu.decompose {__version__}: {counted(len(read.blocks), 'network')}, "
+            f"{counted(read.problem.n_inputs, 'input')}; "
+            f"{counted(original.linear.n_rows, 'row')}"
+        )
+        self.print(
+            f"{'nodes':>9} {'open':>8} {'bound':>15} {'incumbent':>15} {'gap':>9} "
+            f"{'seconds':>8}"
+        )
+
+    def __call__(self, run):
+        value = run.incumbent.value
+        if value == self._value and run.seconds - self._last < LOG_EVERY:
+            return
+        self._last, self._value = run.seconds, value
+        self._line(run.nodes, run.open, run.bound, value, run.seconds)
+
+    def summary(self, result, message):
+        """Print the last line and the outcome."""
+        self._line(
+            result.nodes, result.open, result.bound, result.value, result.seconds
+        )
+        self.print(f"status: {message}")
+
+    def _line(self, nodes, open_, bound, value, seconds):
+        self.print(
+            f"{nodes:>9} {open_:>8} {self.number(bound):>15} {self.number(value):>15} "
+            f"{self.gap(bound, value):>9} {seconds:>8.2f}"
+        )
