@@ -20,6 +20,7 @@ from pyomo_relu.branch.interface import (
     Log,
     common_options,
 )
+from pyomo_relu.common.transaction import transaction
 from pyomo_relu.common.wording import counted
 from pyomo_relu.model.options import declare
 from pyomo_relu.version import __version__
@@ -83,6 +84,7 @@ class ReLUBranch(EmbeddedSolver):
     NAME = "relu.branch"
     CONFIG: ConfigDict = _config()
 
+    @transaction
     def solve(self, model: BlockData, **kwds: Any) -> SolverResults:
         """Solve the model to proven global optimality; see ``EmbeddedSolver.solve``.
 

@@ -9,6 +9,7 @@ from pyomo.core.base.block import BlockData
 from pyomo.opt import SolverFactory, SolverResults
 
 from pyomo_relu.branch.interface import EmbeddedSolver, common_options
+from pyomo_relu.common.transaction import transaction
 from pyomo_relu.errors import ModelError
 from pyomo_relu.model.options import declare
 from pyomo_relu.portfolio.log import PortfolioLog
@@ -46,6 +47,7 @@ class ReLU(EmbeddedSolver):
     NAME = "relu"
     CONFIG: ConfigDict = _config()
 
+    @transaction
     def solve(self, model: BlockData, **kwds: Any) -> SolverResults:
         """Solve the model to proven global optimality; see ``EmbeddedSolver.solve``.
 
