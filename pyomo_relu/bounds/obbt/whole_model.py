@@ -128,7 +128,7 @@ class ModelTightening:
         lower, upper = self.model.lower[columns], self.model.upper[columns]
         row = LayerStatistics(MODEL, "inputs", -1, columns.size)
         row.width_before = row.width_after = float(np.mean(upper - lower))
-        relaxation, _ = self.relaxation(None)
+        relaxation, _ = self.relaxation(self.that_matter())
         wanted = (upper > lower)[:, None] & np.ones((1, 2), dtype=bool)
         size = columns.size
         targets = Targets(
@@ -157,7 +157,7 @@ class ModelTightening:
         row.network = net.name
         targets = layer_targets(net.network, bounds, k, None, row)
         if targets.wanted.any():
-            relaxation, columns = self.relaxation(i)
+            relaxation, columns = self.relaxation(self.that_matter(i))
             layer = net.network.layers[k]
             targets.costs = affine_costs(
                 layer, columns[i], np.arange(layer.size), relaxation.n_columns
@@ -180,18 +180,22 @@ class ModelTightening:
             self.statistics,
         )
 
-    def relaxation(self, i):
-        """The joint relaxation for what is tightened in network i, or in none.
+    def relaxation(self, bounds=None):
+        """The joint relaxation with the bounds in force, or these; see ``relax_model``."""
+        model = EmbeddedModel(self.model, self.embedded)
+        return relax_model(model, self.bounds if bounds is None else bounds)
+
+    def that_matter(self, i=None):
+        """The bounds of those networks that restrict inputs, or network i; None else.
 
         Any point of its box is an input of a network; if nothing depends on its outputs
         and their bounds are no more than what it reaches from the box, it restricts
-        nothing else and is left out.
+        nothing but itself.
         """
-        bounds = [
+        return [
             None if at in self.ends and at != i else b
             for at, b in enumerate(self.bounds)
         ]
-        return relax_model(EmbeddedModel(self.model, self.embedded), bounds)
 
     @property
     def ends(self):
