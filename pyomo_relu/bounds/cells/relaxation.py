@@ -219,7 +219,8 @@ class CellRelaxation:
             ``unit`` is then the size that the solver's tolerances refer to.
         """
         at = np.flatnonzero(self._costs)
-        with session_class(self._solver)(self._model, settings=_SETTINGS) as session:
+        named = {"settings": _SETTINGS} if isinstance(self._solver, str) else {}
+        with session_class(self._solver)(self._model, **named) as session:
             answer = session.minimize(at, self._costs[at])
         if answer.status != Status.OPTIMAL:
             return None
