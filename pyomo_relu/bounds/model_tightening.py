@@ -93,8 +93,15 @@ def tighten_model(
     run = OBBTRun(options, time_limit)
 
     without_solver = [m for m in methods if m not in BY_SOLVER]
+    known = {}
 
     def box_bounds(network, lower, upper):
+        key = network, lower.tobytes(), upper.tobytes()
+        if key not in known:
+            known[key] = compute(network, lower, upper)
+        return known[key]
+
+    def compute(network, lower, upper):
         few = network.n_inputs <= SPLIT_INPUTS
         bounds, statistics = tighten(
             network,

@@ -22,19 +22,22 @@ def only_outputs(network, outputs):
     """
     outputs = np.asarray(outputs, dtype=int)
     last = network.layers[-1]
-    needed = [np.zeros(layer.size, dtype=bool) for layer in network.layers]
-    needed[-1][outputs] = True
+    needed = {len(network.layers) - 1: np.zeros(last.size, dtype=bool)}
+    needed[len(network.layers) - 1][outputs] = True
     for k in range(len(network.layers) - 1, -1, -1):
+        if k not in needed:
+            continue
         layer = network.layers[k]
         for (source, _), w in zip(layer.sources, layer.weights, strict=True):
             if source != INPUT:
-                rows = w[np.flatnonzero(needed[k])]
-                needed[source] |= np.asarray(abs(rows).sum(axis=0)).ravel() > 0
+                reads = abs(w[np.flatnonzero(needed[k])]).sum(axis=0)
+                reads = np.asarray(reads).ravel() > 0
+                if reads.any():
+                    needed[source] = needed.get(source, False) | reads
     new, layers = {}, []
-    for k, layer in enumerate(network.layers):
+    for k in sorted(needed):
+        layer = network.layers[k]
         rows = outputs if layer is last else np.flatnonzero(needed[k])
-        if not rows.size:
-            continue
         sources, weights = [], []
         for (source, post), w in zip(layer.sources, layer.weights, strict=True):
             part = w[rows]

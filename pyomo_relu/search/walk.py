@@ -83,8 +83,11 @@ def _better(problem, point, best):
 
 def _next_regions(problem, came_from, best, rng):
     """Points in neighbouring regions: straight across, then promising ones around."""
-    inputs = problem.input_columns()
     lower, upper = problem.linear.lower, problem.linear.upper
+    inputs = problem.input_columns()
+    inputs = inputs[lower[inputs] < upper[inputs]]
+    if not inputs.size:
+        return
     for share in _ACROSS:
         point = best.copy()
         point[inputs] += share * (best - came_from)[inputs]

@@ -18,10 +18,11 @@ indicator z is fixed by the cells in which the neuron is stable::
 
     z >= sum_{c: active in c} cell_c        z <= 1 - sum_{c: inactive in c} cell_c
 
-A neuron that is stable in every cell has no indicator of its own.  A network of one
-input is affine between finitely many points: the cells are then its pieces, their lines
-are the network itself, and no neuron rows are needed (``drop_neurons``; pre- and
-post-activations are then no part of the model and get values from ``initialize()``).
+A neuron that is stable in every cell has no indicator of its own.  A network of which
+one input varies (fixed ones are no inputs) is affine between finitely many points: the
+cells are then its pieces, their lines are the network itself, and no neuron rows are
+needed (``drop_neurons``; pre- and post-activations are then no part of the model and get
+values from ``initialize()``).
 
 Cells are refined where the lines are furthest apart and, with a linear objective, where
 the relaxation of the whole model uses a cell, or soon would by its reduced cost, whose

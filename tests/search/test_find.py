@@ -5,6 +5,7 @@ import pyomo.environ as pyo
 import pytest
 
 from pyomo_relu import ReLUNetworkBlock
+from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.errors import InfeasibleError, ModelError
 from pyomo_relu.search import find_point
 from pyomo_relu.search.project import dykstra
@@ -178,6 +179,20 @@ def test_dykstra_is_the_euclidean_projection():
     Y = Y[np.all(Y @ rows.T <= 0.4, axis=1)]
     # optimality of a projection: (x - p) . (y - p) <= 0 for all y of the set
     assert np.max(np.einsum("nd,nmd->nm", X - P, Y - P[:, None])) <= 1e-4
+
+
+def test_projections_end_with_the_time():
+    rows = np.array([[1.0, 1.0, 0.0], [1.0, -1.0, 0.0]])
+    sides = np.full(2, -np.inf), np.array([-0.5, 0.2])
+    X = np.random.default_rng(0).uniform(-1, 1, (5, 3))
+    box = -np.ones(3), np.ones(3)
+    one = dykstra(X, rows, *sides, *box, sweeps=1)
+    np.testing.assert_array_equal(
+        dykstra(X, rows, *sides, *box, clock=Deadline(0.0)), one
+    )
+    P = dykstra(X, rows, *sides, *box, sweeps=200)
+    assert np.all(sides[1] + 1e-8 >= P @ rows.T)
+    np.testing.assert_array_equal(P[:, 2], X[:, 2])
 
 
 @needs_shared_models

@@ -70,6 +70,7 @@ class ModelTightening:
 
     def __init__(self, model, run, box_bounds):
         self.model, self.embedded = model.linear, model.functions
+        self._given, self._ends = model.linear, None
         self.run, self.box_bounds = run, box_bounds
         self.bounds = [None] * len(self.embedded)
         self.order = []
@@ -127,7 +128,7 @@ class ModelTightening:
         lower, upper = self.model.lower[columns], self.model.upper[columns]
         row = LayerStatistics(MODEL, "inputs", -1, columns.size)
         row.width_before = row.width_after = float(np.mean(upper - lower))
-        relaxation, _ = self.relaxation()
+        relaxation, _ = self.relaxation(self.that_matter())
         wanted = (upper > lower)[:, None] & np.ones((1, 2), dtype=bool)
         size = columns.size
         targets = Targets(
@@ -156,7 +157,7 @@ class ModelTightening:
         row.network = net.name
         targets = layer_targets(net.network, bounds, k, None, row)
         if targets.wanted.any():
-            relaxation, columns = self.relaxation()
+            relaxation, columns = self.relaxation(self.that_matter(i))
             layer = net.network.layers[k]
             targets.costs = affine_costs(
                 layer, columns[i], np.arange(layer.size), relaxation.n_columns
@@ -179,9 +180,45 @@ class ModelTightening:
             self.statistics,
         )
 
-    def relaxation(self):
-        """The joint relaxation with the bounds in force; see ``relax_model``."""
-        return relax_model(EmbeddedModel(self.model, self.embedded), self.bounds)
+    def relaxation(self, bounds=None):
+        """The joint relaxation with the bounds in force, or these; see ``relax_model``."""
+        model = EmbeddedModel(self.model, self.embedded)
+        return relax_model(model, self.bounds if bounds is None else bounds)
+
+    def that_matter(self, i=None):
+        """The bounds of those networks that restrict inputs, or network i; None else.
+
+        Any point of its box is an input of a network; if nothing depends on its outputs
+        and their bounds are no more than what it reaches from the box, it restricts
+        nothing but itself.
+        """
+        return [
+            None if at in self.ends and at != i else b
+            for at, b in enumerate(self.bounds)
+        ]
+
+    @property
+    def ends(self):
+        """The networks whose outputs neither rows nor networks nor bounds restrict."""
+        if self._ends is None:
+            given = self._given
+            used = np.zeros(given.n_columns, dtype=bool)
+            used[given.matrix.indices[given.matrix.data != 0]] = True
+            ends = np.concatenate([net.inputs for net in self.embedded])
+            used[ends] = True
+            written = np.concatenate([net.outputs for net in self.embedded])
+            used |= np.bincount(written, minlength=used.size) > 1
+            self._ends = {
+                i
+                for i, (net, b) in enumerate(
+                    zip(self.embedded, self.bounds, strict=True)
+                )
+                if b is not None
+                and not used[net.outputs].any()
+                and np.all(given.lower[net.outputs] <= b.lower[-1])
+                and np.all(given.upper[net.outputs] >= b.upper[-1])
+            }
+        return self._ends
 
     # -- helpers -------------------------------------------------------------------
 

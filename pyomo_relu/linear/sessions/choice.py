@@ -9,7 +9,11 @@ from typing import TypeAlias
 from pyomo_relu.errors import SolverError
 from pyomo_relu.linear.sessions.gurobi import GurobiSession
 from pyomo_relu.linear.sessions.highs import HighsSession
-from pyomo_relu.linear.sessions.session import Session, import_solver
+from pyomo_relu.linear.sessions.session import (
+    BOUND_TIGHTENING,
+    Session,
+    import_solver,
+)
 
 logger = logging.getLogger("pyomo.relu.bounds")
 
@@ -43,13 +47,13 @@ def session_class(solver) -> Callable[..., Session]:
     return {"highs": HighsSession, "gurobi": GurobiSession}[solver]
 
 
-def automatic_session(model, integer=False):
+def automatic_session(model, integer=False, settings=BOUND_TIGHTENING):
     """Gurobi where it is installed and licensed for the model's size, else HiGHS."""
     try:
-        return session_class("gurobi")(model, integer)
+        return session_class("gurobi")(model, integer, settings)
     except SolverError as error:
         _log_once(f"using HiGHS for bound tightening: {error}")
-        return session_class("highs")(model, integer)
+        return session_class("highs")(model, integer, settings)
 
 
 _logged = set()
