@@ -26,6 +26,9 @@ _ENOUGH = 0.7
 #: Share of the gap that the bound of a node to be split may be below its master's value.
 _CLOSE = 0.2
 
+#: Share of the master's value that counts as the gap while no point is known.
+_UNKNOWN = 0.05
+
 #: Factor of the prices of missed links, how often it is applied, and what is missed.
 _DEARER, _PRICES, _MISSED = 30.0, 4, 1e-7
 
@@ -107,10 +110,9 @@ class Generation:
             # what is left to be proven
             return max(0.0, value - self.cutoff)
         gap = self.cutoff - self.best
-        close = 0.1 * self.tolerance
-        if np.isfinite(gap):
-            close = max(close, _CLOSE * gap)
-        return close
+        if not np.isfinite(gap):
+            gap = _UNKNOWN * abs(value)
+        return max(0.1 * self.tolerance, _CLOSE * gap)
 
     def _accuracy(self, value):
         """What the proof of one subproblem may leave."""

@@ -38,6 +38,9 @@ _CONFINING = 10.0
 #: Share of the time that may go into points.
 _POINTS = 0.3
 
+#: Share of the time that may go into searching while nothing feasible is known.
+_SEARCHING = 0.3
+
 
 class Decomposition:
     """State of one run; see ``decompose``.
@@ -67,6 +70,7 @@ class Decomposition:
         self._at_work = -np.inf
         self._offered = deque()
         self._budget = Budget(_POINTS)
+        self._round, self._spent_searching = 0.5, 0.0
 
     # -- what is proven ------------------------------------------------------------
 
@@ -189,6 +193,7 @@ class Decomposition:
                 return TIME_LIMIT
             if self._work() == UNBOUNDED:
                 return UNBOUNDED
+            self._search()
 
     def _push(self, node):
         heapq.heappush(self._heap, (node.bound, next(self._count), node))
@@ -317,6 +322,17 @@ class Decomposition:
             return self.incumbent.value < before
 
         self._budget.run(work)
+
+    def _search(self):
+        """Rounds of search while nothing feasible is known."""
+        if np.isfinite(self.incumbent.value) or not self._heap:
+            return
+        if self._spent_searching > _SEARCHING * self.seconds or self.deadline.passed():
+            return
+        started = self.seconds
+        self.incumbent.search(self.deadline.left(self._round), self.options.seed)
+        self._round *= 2.0
+        self._spent_searching += self.seconds - started
 
     def _improve(self, point):
         if self.incumbent.improve(point, self.deadline.left()):
