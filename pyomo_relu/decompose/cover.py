@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pyomo_relu.branch.bounding.lines import FunctionLines
+from pyomo_relu.branch.bounding.lines import FunctionLines, Lines
 from pyomo_relu.linear.rounding import NEGLIGIBLE, gamma, rounding
 
 #: Covers the rounding of error bounds, as in ``linear.certificate``.
@@ -58,11 +58,15 @@ class Cover:
         lines = [
             np.concatenate([getattr(c.lines, name) for c in covers]) for name in names
         ]
+        further = tuple(
+            Lines(*(np.concatenate(a) for a in zip(*same, strict=True)))
+            for same in zip(*(c.lines.further for c in covers), strict=True)
+        )
         return Cover(
             np.concatenate([c.owner for c in covers]),
             np.concatenate([c.lower for c in covers]),
             np.concatenate([c.upper for c in covers]),
-            FunctionLines(*lines, ((), ())),
+            FunctionLines(*lines, ((), ()), further),
         )
 
     def bounds(self, costs):
@@ -79,22 +83,33 @@ class Cover:
         minimisers : numpy.ndarray, shape (B, n)
             Of the lines, corners of the boxes.
         """
-        n, lines = self.lower.shape[1], self.lines
         c = costs[self.owner]
+        each = [self._combined(c, lines) for lines in (self.lines, *self.lines.further)]
+        size = sum(s for _, _, s in each)
+        # beside sums over inputs and outputs, what mixing two lines takes
+        error = _MARGIN * gamma(2 * c.shape[1] + 16) * size + NEGLIGIBLE
+        (slope, constant, _), *others = each
+        if others:
+            value, minimisers = _best_mixture(
+                self.lower, self.upper, slope, constant, *others[0][:2]
+            )
+        else:
+            minimisers = np.where(slope > 0, self.lower, self.upper)
+            value = (slope * minimisers).sum(axis=1) + constant
+        return value - error, minimisers
+
+    def _combined(self, c, lines):
+        """Slopes, constants and sizes of the terms of the lines' sum with weights."""
+        n = self.lower.shape[1]
         up, down = np.maximum(c[:, None, n:], 0.0), np.minimum(c[:, None, n:], 0.0)
         slope = c[:, :n] + (up @ lines.low + down @ lines.high)[:, 0]
-        constant = (up[:, 0] * lines.low_const + down[:, 0] * lines.high_const).sum(1)
-        minimisers = np.where(slope > 0, self.lower, self.upper)
+        up_, down_ = up[:, 0], down[:, 0]
+        constant = (up_ * lines.low_const + down_ * lines.high_const).sum(axis=1)
         size = np.abs(c[:, :n])
         size = size + (up @ np.abs(lines.low) - down @ np.abs(lines.high))[:, 0]
         reach = np.maximum(np.abs(self.lower), np.abs(self.upper))
-        size = (size * reach).sum(axis=1)
-        size += (
-            up[:, 0] * np.abs(lines.low_const) - down[:, 0] * np.abs(lines.high_const)
-        ).sum(axis=1)
-        terms = 2 * c.shape[1] + 8
-        error = _MARGIN * gamma(terms) * size + NEGLIGIBLE
-        return (slope * minimisers).sum(axis=1) + constant - error, minimisers
+        of_constants = up_ * np.abs(lines.low_const) - down_ * np.abs(lines.high_const)
+        return slope, constant, (size * reach).sum(axis=1) + of_constants.sum(axis=1)
 
     def ranges(self):
         """Proven least and largest value of each output on each box, shapes (B, m)."""
@@ -207,3 +222,42 @@ class Cover:
         upper = np.concatenate([left, self.upper[rows]])
         owner = np.concatenate([self.owner[rows]] * 2)
         return Cover.of_boxes(bounder, owner, lower, upper), stuck
+
+
+def _best_mixture(lower, upper, slope, constant, slope_2, constant_2):
+    """Largest least value over boxes of a mixture of two linear functions.
+
+    For ``(1 - t) f + t g`` it is concave and piecewise linear in t, with kinks where a
+    slope becomes zero; there the function is least where f and g are equal.
+
+    Parameters
+    ----------
+    lower, upper, slope, slope_2 : numpy.ndarray, shape (B, n)
+    constant, constant_2 : numpy.ndarray, shape (B,)
+
+    Returns
+    -------
+    values : numpy.ndarray, shape (B,)
+        To rounding.
+    minimisers : numpy.ndarray, shape (B, n)
+    """
+    B = len(slope)
+    turn, rise = slope_2 - slope, constant_2 - constant
+    with np.errstate(divide="ignore", invalid="ignore"):
+        kinks = -slope / turn
+    kinks = np.where((kinks > 0) & (kinks < 1), kinks, 0.0)
+    t = np.concatenate([np.tile([0.0, 1.0], (B, 1)), kinks], axis=1)
+    slopes = slope[:, None] + t[:, :, None] * turn[:, None]
+    at = np.where(slopes > 0, lower[:, None], upper[:, None])
+    values = (slopes * at).sum(axis=2) + constant[:, None] + t * rise[:, None]
+    rows, best = np.arange(B), values.argmax(axis=1)
+    minimisers = at[rows, best]
+    inner = np.flatnonzero((best >= 2) & (t[rows, best] > 0))
+    j = best[inner] - 2
+    x, apart = minimisers[inner], turn[inner, j]
+    others = (
+        (turn[inner] * x).sum(axis=1) + rise[inner] - apart * x[np.arange(j.size), j]
+    )
+    equal = np.clip(-others / apart, lower[inner, j], upper[inner, j])
+    minimisers[inner, j] = equal
+    return values[rows, best], minimisers

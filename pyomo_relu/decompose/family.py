@@ -63,7 +63,7 @@ class Family:
     def __init__(self, network, members, columns, integer):
         self.network, self.members = network, members
         self.columns, self.integer = columns, integer
-        self.bounder = LineBounder(network)
+        self.bounder = LineBounder(network, flipped=True)
         self.n = network.n_inputs
         self.points = np.zeros((0, columns.shape[1]))
         self.owner = self.column = np.zeros(0, dtype=int)
@@ -215,6 +215,7 @@ class Family:
 
     def _visit(self, owner, X, costs, best, tolerance):
         """Evaluate points, keep good ones; the least values known then, (K,)."""
+        X = np.where(self.integer[owner], np.round(X), X)
         V = np.concatenate([X, self.network.forward(X)], axis=1)
         values = np.einsum("nd,nd->n", V, costs[owner])
         keep = np.flatnonzero(values < best[owner] + tolerance)

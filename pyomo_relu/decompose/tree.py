@@ -3,9 +3,11 @@
 import heapq
 import itertools
 from collections import deque
+from dataclasses import replace
 
 import numpy as np
 
+from pyomo_relu.branch.branch import branch
 from pyomo_relu.branch.joint import build_problem
 from pyomo_relu.branch.points.budget import Budget
 from pyomo_relu.branch.points.incumbent import Incumbent
@@ -27,6 +29,7 @@ from pyomo_relu.decompose.root import root_box
 from pyomo_relu.errors import InfeasibleError
 from pyomo_relu.linear.box_rows import BoxRows
 from pyomo_relu.linear.column_bounds import bound_free_columns
+from pyomo_relu.linear.embedded import Units
 from pyomo_relu.linear.rounding import up
 
 #: Most seconds for finding ends of columns without any.
@@ -34,6 +37,9 @@ _CONFINING = 10.0
 
 #: Share of the time that may go into points.
 _POINTS = 0.3
+
+#: Share of the time that may go into searching while nothing feasible is known.
+_SEARCHING = 0.3
 
 
 class Decomposition:
@@ -64,6 +70,7 @@ class Decomposition:
         self._at_work = -np.inf
         self._offered = deque()
         self._budget = Budget(_POINTS)
+        self._round, self._spent_searching = 0.5, 0.0
 
     # -- what is proven ------------------------------------------------------------
 
@@ -186,6 +193,7 @@ class Decomposition:
                 return TIME_LIMIT
             if self._work() == UNBOUNDED:
                 return UNBOUNDED
+            self._search()
 
     def _push(self, node):
         heapq.heappush(self._heap, (node.bound, next(self._count), node))
@@ -251,9 +259,23 @@ class Decomposition:
             node, mixture, self.families, pi, self.split.linear.integer, self._widths
         )
         if split is None:
-            self._unresolved = min(self._unresolved, node.bound)
+            self._unresolved = min(self._unresolved, self._by_branching(node))
             return []
         return node.split(*split)
+
+    def _by_branching(self, node):
+        """A bound of a node whose boxes are too small to be split, by ``relu.branch``."""
+        n = self.model.n_columns
+        linear = self.model.linear.replace(lower=node.lower[:n], upper=node.upper[:n])
+        inner = replace(
+            self.model, linear=linear, known_units=Units.ones(self.model.linear)
+        )
+        options = replace(self.options, time_limit=self.deadline.left(), start=None)
+        found = branch(build_problem(inner), options)
+        if found.full is not None:
+            self._offered.append(found.full)
+            self._take_offered()
+        return max(node.bound, found.bound)
 
     def _conclusion(self):
         if min(self._closed, self._unresolved) < self.cutoff:
@@ -300,6 +322,17 @@ class Decomposition:
             return self.incumbent.value < before
 
         self._budget.run(work)
+
+    def _search(self):
+        """Rounds of search while nothing feasible is known."""
+        if np.isfinite(self.incumbent.value) or not self._heap:
+            return
+        if self._spent_searching > _SEARCHING * self.seconds or self.deadline.passed():
+            return
+        started = self.seconds
+        self.incumbent.search(self.deadline.left(self._round), self.options.seed)
+        self._round *= 2.0
+        self._spent_searching += self.seconds - started
 
     def _improve(self, point):
         if self.incumbent.improve(point, self.deadline.left()):
