@@ -4,12 +4,15 @@ import numpy as np
 
 from pyomo_relu.bounds.relaxation.curve_rows import (
     add_curve,
+    envelope,
     increments,
     without_straight_points,
 )
 from pyomo_relu.bounds.relaxation.network import add_big_m_network
+from pyomo_relu.bounds.relaxation.switching_cuts import switching_cuts
 from pyomo_relu.bounds.tightening import SPLIT_INPUTS, split_budget, tighten
 from pyomo_relu.branch.bounding.bounder import Curves
+from pyomo_relu.branch.bounding.lines import LineBounder
 from pyomo_relu.errors import InfeasibleError
 from pyomo_relu.linear.box_rows import propagate
 from pyomo_relu.linear.column_bounds import bound_free_columns
@@ -46,6 +49,8 @@ class Encoded:
         curves = {}
         try:
             start = self._bounded(curves, turn)
+            lines = _Lines(model.functions, curves)
+            start = switching_cuts(start, model.functions, lines, model.costs)
         except InfeasibleError:
             return
         builder = ModelBuilder(start)
@@ -116,6 +121,50 @@ class Encoded:
             f = self.model.functions[i]
             _set_big_m(full, f.network, columns, point[f.inputs])
         return np.clip(full, self.linear.lower, self.linear.upper)
+
+
+class _Lines:
+    """Proven lines of each function over boxes; see ``switched.Sides``."""
+
+    def __init__(self, functions, curves):
+        self._functions, self._curves, self._known = functions, curves, {}
+
+    def __call__(self, i, lower, upper):
+        if i not in self._curves:
+            return self._by_crown(self._functions[i].network, lower, upper)
+        each = [self._of_curves(i, *box) for box in zip(lower, upper, strict=True)]
+        L = max(c.size for _, c in each)
+        coefficients = np.zeros((len(each), L, each[0][0].shape[1]))
+        constants = np.full((len(each), L), -np.inf)
+        for b, (a, c) in enumerate(each):
+            coefficients[b, : c.size], constants[b, : c.size] = a, c
+        return coefficients, constants
+
+    def _of_curves(self, i, lower, upper):
+        curves, f = self._curves[i], self._functions[i]
+        key = id(curves), lower.tobytes(), upper.tobytes()
+        if key not in self._known:
+            parts = []
+            ends = zip(curves.inputs, curves.outputs, curves.curves, strict=True)
+            for j, k, curve in ends:
+                some, constants = envelope(
+                    curve.points, curve.low, curve.high, lower[j], upper[j]
+                )
+                a = np.zeros((constants.size, lower.size + f.outputs.size))
+                a[:, [j, lower.size + k]] = some
+                parts.append((a, constants))
+            parts = zip(*parts, strict=True)
+            self._known[key] = tuple(np.concatenate(part) for part in parts)
+        return self._known[key]
+
+    @staticmethod
+    def _by_crown(network, lower, upper):
+        found = LineBounder(network).lines(lower, upper)
+        eye = np.broadcast_to(np.eye(network.n_outputs), (len(lower), *[network.n_outputs] * 2))
+        low = np.concatenate([-found.low, eye], axis=2)
+        high = np.concatenate([found.high, -eye], axis=2)
+        constants = np.concatenate([found.low_const, -found.high_const], axis=1)
+        return np.concatenate([low, high], axis=1), constants
 
 
 def _endless(linear, columns):

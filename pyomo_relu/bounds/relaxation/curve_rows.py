@@ -12,6 +12,8 @@ and Nemhauser, Operations Research 58, 2010).
 
 import numpy as np
 
+from pyomo_relu.linear.rounding import OF_INTERPOLATING, TINY
+
 
 def add_curve(builder, x, y, points, values):
     """Add ``y = curve(x)`` between the first and the last of its points.
@@ -70,3 +72,51 @@ def without_straight_points(points, values, tolerance):
             keep.append(i)
     keep.append(points.size - 1)
     return points[keep], values[keep]
+
+
+def envelope(points, low, high, lower, upper):
+    """Lines of the convex and the concave envelope of a curve on an interval.
+
+    Parameters
+    ----------
+    points, low, high : numpy.ndarray, shape (P,)
+        The curve is between the interpolations of ``low`` and of ``high``.
+    lower, upper : float
+        Within the points.
+
+    Returns
+    -------
+    coefficients : numpy.ndarray, shape (L, 2)
+    constants : numpy.ndarray, shape (L,)
+        ``coefficients . (x, y) >= constants`` on the curve, rounding included.
+    """
+    inner = points[(points > lower) & (points < upper)]
+    at = np.concatenate([[lower], inner, [upper]])
+    found = []
+    for sign, values in ((1.0, low), (-1.0, high)):
+        y = sign * np.interp(at, points, values)
+        hull = _lower_hull(at, y)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            slopes = np.diff(y[hull]) / np.diff(at[hull])
+        slopes = slopes[np.isfinite(slopes)]
+        if not slopes.size:
+            slopes = np.zeros(1)
+        # whatever the slope, the constant keeps the line below
+        constants = (y - slopes[:, None] * at).min(axis=1)
+        size = np.abs(values).max() + np.abs(slopes) * np.abs(at).max()
+        constants -= OF_INTERPOLATING * size + TINY
+        found.append((np.stack([-slopes, np.full(slopes.size, sign)], 1), constants))
+    return tuple(np.concatenate(part) for part in zip(*found, strict=True))
+
+
+def _lower_hull(x, y):
+    """Positions of the lower hull's points (Andrew's monotone chain)."""
+    hull = []
+    for i in range(x.size):
+        while len(hull) > 1:
+            a, b = hull[-2:]
+            if (x[b] - x[a]) * (y[i] - y[a]) > (y[b] - y[a]) * (x[i] - x[a]):
+                break
+            hull.pop()
+        hull.append(i)
+    return np.array(hull)
