@@ -19,7 +19,14 @@ def build_problem(model):
     -------
     BranchProblem
     """
-    return _JointNetwork(model).problem()
+    return _JointNetwork(model.without_fixed_inputs()).problem(model)
+
+
+def _idle(model):
+    """Columns with one value that no row and no objective has, bool (n_columns,)."""
+    linear = model.linear
+    used = (model.costs != 0) | ((abs(linear.matrix).sum(axis=0)) > 0)
+    return (linear.lower == linear.upper) & ~used
 
 
 class _Affine:
@@ -92,10 +99,12 @@ class _JointNetwork:
                     self.output_of[j] = (outputs, i)
                 else:
                     self.extra_rows.append((outputs, i, j))
+        idle = _idle(model)
+        idle[[j for _, _, j in self.extra_rows]] = False
         outside = [
             j
             for j in range(linear.n_columns)
-            if j not in self.position and j not in self.output_of
+            if j not in self.position and j not in self.output_of and not idle[j]
         ]
         self.columns = np.array(self.inputs + outside, dtype=int)
 
@@ -137,8 +146,8 @@ class _JointNetwork:
             return x
         return x.plus(total) if unit.any() else total
 
-    def problem(self):
-        """The BranchProblem over the joint network."""
+    def problem(self, original):
+        """The BranchProblem over the joint network; ``original`` verifies points."""
         linear = self.model.linear
         n = linear.n_columns
         is_output = np.zeros(n, dtype=bool)
@@ -183,7 +192,7 @@ class _JointNetwork:
             linear.row_lower[~at_outputs],
             linear.row_upper[~at_outputs],
             self.columns,
-            self.model,
+            original,
         )
 
     def _split(self, rows):

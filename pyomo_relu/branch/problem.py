@@ -46,7 +46,8 @@ class BranchProblem:
         Rows without any network output.
     plain_lower, plain_upper : numpy.ndarray, shape (m,)
     columns : numpy.ndarray of int, shape (n,)
-        Each column's number in the modeller's linear model.
+        Each column's number in the modeller's linear model; the others are outputs, or
+        fixed and neither in a row nor in the objective.
     original : EmbeddedModel
         The modeller's columns, rows and networks, for verifying points.
     """
@@ -112,7 +113,9 @@ class BranchProblem:
         -------
         numpy.ndarray, shape (N, original.n_columns)
         """
-        full = np.zeros((len(points), self.original.n_columns))
+        linear = self.original.linear
+        fixed = np.where(linear.lower == linear.upper, linear.lower, 0.0)
+        full = np.tile(fixed, (len(points), 1))
         full[:, self.columns] = points
         return self.original.complete(full, keep=self.columns)
 

@@ -21,6 +21,7 @@ from pyomo_relu.common.arguments import instance, numbers
 from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import BoundsError, InfeasibleError, NetworkError
 from pyomo_relu.linear.box_rows import propagate
+from pyomo_relu.linear.fixed_inputs import with_fixed, without_fixed_inputs
 from pyomo_relu.linear.model import LinearModel
 from pyomo_relu.linear.rounding import FEASIBILITY
 from pyomo_relu.linear.unit_range import BAND, UnitRange, range_sizes
@@ -85,6 +86,10 @@ class EmbeddedNetwork:
         layers = scaled_layers(given, (0.0, 1.0 / c), (0.0, 1.0 / d))
         network = Network(layers, given.inputs, given.outputs, given.name)
         return replace(self, network=network)
+
+    def with_fixed(self, known, seen):
+        """The network without known inputs; see ``fixed_inputs.with_fixed``."""
+        return with_fixed(self, known, seen)
 
 
 def _column_numbers(what, value):
@@ -184,6 +189,14 @@ class EmbeddedModel:
     def output_columns(self):
         """Columns that functions compute, each once."""
         return np.unique(_joined(f.outputs for f in self.functions))
+
+    def without_fixed_inputs(self):
+        """The same columns and rows with functions of inputs that are not fixed.
+
+        See ``linear.fixed_inputs``.  Points are completed and verified by the given
+        model: rounding differs.
+        """
+        return without_fixed_inputs(self)
 
     # -- order ---------------------------------------------------------------------
 

@@ -126,7 +126,7 @@ def _declare_cells(config):
             domain=Bool,
             description="leave neurons out where the cells' lines are the network",
             doc="""
-            Only for networks of one input, and only if nothing else in the model reads
+            Only where one input varies, and only if nothing else in the model reads
             their pre- or post-activations.""",
         ),
     )
@@ -254,7 +254,7 @@ class Cells(NetworkFormulation):
                 "bound some of them, or give max_cells."
             )
         partition = None
-        if bounds.network.n_inputs == 1:
+        if free <= 1:
             partition = affine_pieces(bounds, limit, rows)
         if partition is None:
             partition = CellPartition(bounds, rows)

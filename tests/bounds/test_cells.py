@@ -79,7 +79,7 @@ def test_too_many_pieces_give_none():
 
 
 def test_pieces_need_one_input():
-    with pytest.raises(BoundsError, match="has 2. Use CellPartition.refine"):
+    with pytest.raises(BoundsError, match="2 do. Use CellPartition.refine"):
         affine_pieces(interval_bounds(chain([2, 3, 1]), -1.0, 1.0), 5)
 
 

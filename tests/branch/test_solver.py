@@ -11,6 +11,7 @@ import pytest
 from pyomo.gdp import Disjunct, Disjunction
 
 from pyomo_relu import Network, ReLUNetworkBlock
+from pyomo_relu.branch.bounding.bounder import Curves
 from pyomo_relu.branch.branch import BranchOptions, branch
 from pyomo_relu.branch.read import read_model
 from pyomo_relu.errors import BoundsError, ModelError, ReLUError
@@ -371,6 +372,37 @@ def test_fixed_inputs_outputs_and_others():
     pyo.assert_optimal_termination(solve(m))
     assert m.nn.outputs[0].value == pytest.approx(0.3)
     assert m.x.value == -0.3
+
+
+@pytest.mark.parametrize("how", ["fixed", "bounds", "row", "priced"])
+def test_fixed_inputs_are_no_inputs(how):
+    network = random_network(5, 2, (9, 9))
+    m = pyo.ConcreteModel()
+    m.x = pyo.Var(bounds=(-2, 2))
+    m.p = pyo.Var(bounds=(-2, 2))
+    m.nn = ReLUNetworkBlock(network=network, inputs=[m.x, m.p])
+    if how in ("fixed", "priced"):
+        m.p.fix(0.7)
+    elif how == "bounds":
+        m.p.setlb(0.7)
+        m.p.setub(0.7)
+    elif how == "row":
+        m.half = pyo.Var()
+        m.row = pyo.Constraint(expr=m.p == 0.3 * m.half)
+        m.known = pyo.Constraint(expr=3 * m.half == 7)
+    extra = m.p if how == "priced" else 0.0
+    m.obj = pyo.Objective(expr=m.nn.outputs[0] + 0.1 * m.x + extra)
+    problem = read_model(m).problem
+    assert problem.n_inputs == problem.network.n_inputs == 1
+    assert len(Curves(problem.network, problem.lower[:1], problem.upper[:1])) == 1
+    pyo.assert_optimal_termination(solve(m))
+    x = np.linspace(-2, 2, 4001)
+    values = (
+        network.forward(np.stack([x, np.full(x.size, 0.7)], axis=1))[:, 0] + 0.1 * x
+    )
+    least = values.min() + (0.7 if how == "priced" else 0.0)
+    assert pyo.value(m.obj) == pytest.approx(least, abs=2e-3)
+    assert pyo.value(m.obj) <= least + 1e-6 * max(1.0, abs(least))
 
 
 def test_network_that_feeds_itself():

@@ -154,6 +154,42 @@ def test_reversing_brings_the_neurons_back():
     assert solve(m) == pytest.approx(solve(big), abs=1e-7)
 
 
+@pytest.mark.parametrize("name", ["relu.cells", "relu.auto"])
+def test_one_input_that_varies_is_one_input(name):
+    def measured():
+        m = box_model(chain([3, 12, 10, 2], seed=4), pyo.maximize, 3.0)
+        m.nn.inputs[0].fix(0.3)
+        m.nn.inputs[2].fix(-1.2)
+        return m
+
+    m, big = measured(), measured()
+    token = pyo.TransformationFactory(name).apply_to(m)
+    assert "exact: no neuron rows" in m.nn.summary()
+    new = m.nn.record.encoding.reformulation
+    assert len(new.inner) == len(new.cell)
+    pyo.TransformationFactory("relu.bigm").apply_to(big)
+    optimum = solve(big)
+    assert solve(m) == pytest.approx(optimum, abs=1e-7)
+    m.nn.initialize()
+    assert violations(m) == []
+    pyo.TransformationFactory(name).apply_to(m, reverse=token)
+    encode(m, assume_fixed_vars_permanent=False, max_cells=64)
+    assert "exact" not in m.nn.summary()
+    assert solve(m) == pytest.approx(optimum, abs=1e-6)
+    m.nn.inputs[0].unfix()
+    assert solve(m) >= optimum - 1e-6
+
+
+def test_all_inputs_fixed_are_one_cell():
+    m = box_model(chain([2, 6, 1], seed=4), pyo.maximize, 1.0)
+    for x, value in zip(m.nn.inputs.values(), (0.3, -0.7), strict=True):
+        x.fix(value)
+    encode(m)
+    assert len(cells_of(m.nn)[0]) == 1
+    y = m.nn.network.forward([0.3, -0.7])[0]
+    assert solve(m) == pytest.approx(y, abs=1e-9)
+
+
 @pytest.mark.parametrize("how", ["linear", "objective", "nonlinear"])
 def test_neurons_that_the_model_reads_are_kept(how):
     m, big = curve(), curve()

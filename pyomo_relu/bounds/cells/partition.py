@@ -329,28 +329,32 @@ class CellPartition:
             if not worst.size or not self.split(worst):
                 return
 
-    def set_pieces(self, points, values):
+    def set_pieces(self, points, values, column=0):
         """Make the cells the intervals between ``points``, on which f is affine.
 
         Parameters
         ----------
         points : numpy.ndarray, shape (C + 1,)
-            Ascending; the network has one input.
+            Ascending values of the one input that varies.
         values : numpy.ndarray, shape (C + 1, n_outputs)
             The outputs at the points.
+        column : int
+            Which input that is.
         """
-        lower, upper = points[:-1, None], points[1:, None]
-        n = len(lower)
-        root = self._tree
+        root, n = self._tree, len(points) - 1
+        lower, upper = (np.repeat(a[:1], n, axis=0) for a in (root.lower, root.upper))
+        lower[:, column], upper[:, column] = points[:-1], points[1:]
         start = (
             [np.repeat(a[:1], n, axis=0) for a in root.lowers],
             [np.repeat(a[:1], n, axis=0) for a in root.uppers],
         )
         self._tree = self._bound(lower, upper, start)
-        width = np.where(upper > lower, upper - lower, 1.0)
-        slope = np.diff(values, axis=0) / width
-        constant = values[:-1] - slope * lower
-        self._tree.lines = (slope[:, :, None], constant) * 2
+        width = np.diff(points)[:, None]
+        slope = np.diff(values, axis=0) / np.where(width > 0, width, 1.0)
+        constant = values[:-1] - slope * points[:-1, None]
+        lines = np.zeros((*slope.shape, self.network.n_inputs))
+        lines[:, :, column] = slope
+        self._tree.lines = (lines, constant) * 2
         self._parent = np.full(n, -1)
         self.exact = True
         self._show(np.arange(n))

@@ -1,4 +1,4 @@
-"""Networks of one input: the intervals on which they are affine, as cells."""
+"""Networks of one input that varies: the intervals on which they are affine, as cells."""
 
 from functools import partial
 
@@ -13,14 +13,14 @@ from pyomo_relu.network.pieces import breakpoints
 
 @checked(BoundsError, bounds=bounds_record, max_cells=partial(whole, least=1))
 def affine_pieces(bounds, max_cells, rows=None):
-    """The cells of a network of one input on which its outputs are affine.
+    """The cells on which the outputs are affine, if only one input varies.
 
     Neighbouring pieces on one straight line are one cell.
 
     Parameters
     ----------
     bounds : NeuronBounds
-        Of a network with one input.
+        On a box in which all inputs but one have equal ends.
     max_cells : int
     rows : (a, b, rhs), optional
         Rows ``a x + b y <= rhs`` that cells may assume; see ``CellPartition``.
@@ -33,21 +33,26 @@ def affine_pieces(bounds, max_cells, rows=None):
     Raises
     ------
     BoundsError
-        If the network has several inputs.
+        If several inputs vary.
     """
     network = bounds.network
-    if network.n_inputs != 1:
+    lower, upper = bounds.input_lower, bounds.input_upper
+    free = np.flatnonzero(lower < upper)
+    if free.size > 1:
         raise BoundsError(
-            f"{network.name}: affine pieces are listed for networks of one input, and "
-            f"this one has {network.n_inputs}. Use CellPartition.refine."
+            f"{network.name}: affine pieces are listed for networks of one input that "
+            f"varies, and here {free.size} do. Use CellPartition.refine."
         )
-    points = breakpoints(network, bounds.input_lower, bounds.input_upper)
-    values = network.forward(points[:, None])
+    column = int(free[0]) if free.size else 0
+    points = breakpoints(network, lower, upper, column)
+    x = np.tile(lower, (points.size, 1))
+    x[:, column] = points
+    values = network.forward(x)
     at = _corners_of(points, values)
     if len(at) - 1 > max_cells:
         return None
     partition = CellPartition(bounds, rows)
-    partition.set_pieces(points[at], values[at])
+    partition.set_pieces(points[at], values[at], column)
     return partition
 
 

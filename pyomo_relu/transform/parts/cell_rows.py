@@ -123,11 +123,13 @@ class _CellRows:
     def __init__(self, rows, partition):
         self.rows, self.columns, self.units = rows, rows.columns, rows.units
         self.partition = partition
-        self.size = C, n = partition.lower.shape
+        self.size = C, _ = partition.lower.shape
+        lower, upper = partition.lower, partition.upper
+        self.free = np.flatnonzero((lower < upper).any(axis=0)).tolist()
         cell = rows.new_columns("cell", Binary)
         inner = rows.new_columns("inner", bounds=(0.0, 1.0))
         self.cells = [cell[c] for c in range(C)]
-        self.inner = [[inner[c, j] for j in range(n)] for c in range(C)]
+        self.inner = [[inner[c, j] for j in self.free] for c in range(C)]
 
     def add(self):
         """Returns the cells' binaries."""
@@ -145,12 +147,14 @@ class _CellRows:
         lower = self.units.of_inputs(p.lower)
         width = (p.upper - p.lower) / self.units.input_factor
         for j, x in enumerate(self.columns.inputs):
-            coefs = [-1.0, *lower[:, j].tolist(), *width[:, j].tolist()]
-            variables = [x, *self.cells, *(row[j] for row in self.inner)]
+            coefs, variables = [-1.0, *lower[:, j].tolist()], [x, *self.cells]
+            if j in self.free:
+                inner = [row[self.free.index(j)] for row in self.inner]
+                coefs, variables = coefs + width[:, j].tolist(), variables + inner
+                for c in range(C):
+                    pair = [inner[c], self.cells[c]]
+                    within[c, j] = linear_row([1.0, -1.0], pair, upper=0.0)
             input_rows[j] = linear_row(coefs, variables, 0.0, 0.0)
-            for c in range(C):
-                pair = [self.inner[c][j], self.cells[c]]
-                within[c, j] = linear_row([1.0, -1.0], pair, upper=0.0)
 
     def _outputs(self):
         from pyomo_relu.bounds.cells.relaxation import output_terms
@@ -158,7 +162,10 @@ class _CellRows:
         output_rows = self.rows.new_rows("output_rows")
         inner = [var for row in self.inner for var in row]
         lines = [
-            (self.units.of_outputs(base), step / self.units.output_factor[:, None])
+            (
+                self.units.of_outputs(base),
+                step[:, :, self.free] / self.units.output_factor[:, None],
+            )
             for base, step in output_terms(self.partition)
         ]
         for o, y in enumerate(self.columns.pre[-1]):
@@ -173,6 +180,7 @@ class _CellRows:
 
     def _model_rows(self):
         base, step = self.partition.cell_rows()
+        step = step[:, :, self.free]
         size = np.maximum(np.abs(base), np.abs(step).max(axis=2, initial=0.0))
         factor = 0.5 / power_of_two(size)
         base, step = factor * base, factor[:, :, None] * step
