@@ -44,7 +44,8 @@ class Encoded:
     """
 
     def __init__(self, model, turn=None):
-        self.model, self.linear = model, None
+        self.model = model = model.without_fixed_inputs()
+        self.linear = None
         self.bounds, self._big_m, self._pieces = {}, {}, {}
         curves = {}
         try:

@@ -22,7 +22,7 @@ from pyomo_relu.linear.sessions.highs import HighsSession
 from pyomo_relu.linear.sessions.session import Settings, Status, ask
 
 #: Rounds of solving the relaxation and cutting its point off.
-_ROUNDS = 5
+_ROUNDS = 30
 
 #: A cut's least violation, for a largest coefficient of 1.
 _VIOLATED = 1e-4
@@ -33,6 +33,7 @@ _NEGLIGIBLE = 1e-7
 #: ... and binaries so close to an integer are no reason for one.
 _FRACTIONAL = 1e-4
 
+PRUNE = 1e-6
 _LP = Settings("cuts around binary columns", rays=False)
 
 
@@ -67,7 +68,7 @@ def switching_cuts(linear, functions, lines, costs, deadline=ENDLESS):
     lower, upper = sides.column_bounds()
     linear = linear.replace(lower=lower, upper=upper)
     relaxed = _with_lines(linear, functions, lines)
-    separator = _Separator(sides)
+    separator, n = _Separator(sides), relaxed.n_rows
     for _ in range(_ROUNDS):
         if deadline.passed():
             break
@@ -75,12 +76,24 @@ def switching_cuts(linear, functions, lines, costs, deadline=ENDLESS):
             answer = ask(session, np.arange(costs.size), costs, deadline.left())
         if answer.status is not Status.OPTIMAL or answer.primal is None:
             break
-        cuts, right = separator.cuts(answer.primal, deadline)
+        relaxed = _binding(relaxed, n, answer.primal)
+        rows, right = separator.cuts(answer.primal, deadline)
         if not right.size:
             break
-        relaxed = _with_rows(relaxed, cuts, right)
-        linear = _with_rows(linear, cuts, right)
-    return linear
+        relaxed = _with_rows(relaxed, rows, right)
+    return _with_rows(linear, relaxed.matrix[n:], relaxed.row_lower[n:])
+
+
+def _binding(linear, first, point):
+    """The model with those rows from ``first`` on that bind at a point."""
+    over = linear.matrix[first:] @ point - linear.row_lower[first:]
+    keep = np.ones(linear.n_rows, dtype=bool)
+    keep[first:] = over <= PRUNE
+    return linear.replace(
+        matrix=linear.matrix[keep],
+        row_lower=linear.row_lower[keep],
+        row_upper=linear.row_upper[keep],
+    )
 
 
 def _with_rows(linear, rows, lower):
