@@ -4,6 +4,7 @@ import numpy as np
 
 from pyomo_relu.bounds.relaxation.curve_rows import (
     add_curve,
+    bends,
     envelope,
     increments,
     without_straight_points,
@@ -54,13 +55,20 @@ class Encoded:
             start = switching_cuts(start, model.functions, lines, model.costs)
         except InfeasibleError:
             return
+        sides = _one_sided(model)
+        ends_of = {1: model.linear.lower, -1: model.linear.upper}
         builder = ModelBuilder(start)
         for i, found in curves.items():
             f, self._pieces[i] = model.functions[i], []
             ends = zip(found.inputs, found.outputs, found.curves, strict=True)
             for j, k, curve in ends:
                 points, values = _points(curve)
-                columns = add_curve(builder, f.inputs[j], f.outputs[k], points, values)
+                x, y = f.inputs[j], f.outputs[k]
+                low = values.min() if sides[y] > 0 else -values.max()
+                exact = None
+                if sides[y] and sides[y] * ends_of[sides[y]][y] <= low:
+                    exact = bends(points, values, sides[y])
+                columns = add_curve(builder, x, y, points, values, exact)
                 self._pieces[i].append((j, points, columns))
         for i, bounds in self.bounds.items():
             f = model.functions[i]
@@ -117,7 +125,8 @@ class Encoded:
         for i, pieces in self._pieces.items():
             for j, points, (d, z) in pieces:
                 x = point[self.model.functions[i].inputs[j]]
-                full[d], full[z] = increments(x, points)
+                full[d], on = increments(x, points)
+                full[z[z >= 0]] = on[z >= 0]
         for i, columns in self._big_m.items():
             f = self.model.functions[i]
             _set_big_m(full, f.network, columns, point[f.inputs])
@@ -166,6 +175,30 @@ class _Lines:
         high = np.concatenate([found.high, -eye], axis=2)
         constants = np.concatenate([found.low_const, -found.high_const], axis=1)
         return np.concatenate([low, high], axis=1), constants
+
+
+def _one_sided(model):
+    """1 for columns that nothing keeps from falling, -1 from rising, 0 for others.
+
+    Costs do not, nor does any row; and no function reads them.
+    """
+    linear = model.linear
+    matrix = linear.matrix.tocoo()
+    up = matrix.data > 0
+    ended = np.isfinite(linear.row_lower)[matrix.row], np.isfinite(linear.row_upper)[
+        matrix.row
+    ]
+    found = np.zeros(linear.n_columns, dtype=int)
+    for sign, stopped in (
+        (-1, np.where(up, ended[1], ended[0])),
+        (1, np.where(up, ended[0], ended[1])),
+    ):
+        free = sign * model.costs >= 0
+        free[matrix.col[stopped]] = False
+        found[free] = sign
+    for f in model.functions:
+        found[f.inputs] = 0
+    return found
 
 
 def _endless(linear, columns):

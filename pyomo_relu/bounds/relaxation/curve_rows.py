@@ -15,7 +15,7 @@ import numpy as np
 from pyomo_relu.linear.rounding import OF_INTERPOLATING, TINY
 
 
-def add_curve(builder, x, y, points, values):
+def add_curve(builder, x, y, points, values, exact=None):
     """Add ``y = curve(x)`` between the first and the last of its points.
 
     Parameters
@@ -25,28 +25,47 @@ def add_curve(builder, x, y, points, values):
         Columns.
     points, values : numpy.ndarray, shape (K + 1,)
         Points increasing.
+    exact : numpy.ndarray of bool, shape (K - 1,), optional
+        At which inner points there is a binary; at others there is only
+        ``d_k >= d_{k+1}``.
 
     Returns
     -------
     d, z : numpy.ndarray of int, shapes (K,) and (K - 1,)
-        Columns of the increments and of the binaries.
+        Columns of the increments and of the binaries, -1 where there is none.
     """
     n = points.size - 1
+    exact = np.ones(n - 1, dtype=bool) if exact is None else exact
     d = builder.add_columns(np.zeros(n), np.ones(n))
-    z = builder.add_columns(np.zeros(n - 1), np.ones(n - 1), True)
+    z = np.full(n - 1, -1)
+    k = np.flatnonzero(exact)
+    z[k] = builder.add_columns(np.zeros(k.size), np.ones(k.size), True)
     for column, at in ((x, points), (y, values)):
         row = [(np.array([column]), np.ones((1, 1))), (d, -np.diff(at)[None])]
         builder.add_rows(row, at[:1], at[:1])
-    none, free = np.zeros(n - 1), np.full(n - 1, -np.inf)
-    builder.add_rows([(z, 1.0), (d[:-1], -1.0)], free, none)
-    builder.add_rows([(d[1:], 1.0), (z, -1.0)], free, none)
+    for left, right in (
+        (z[k], d[k]),
+        (d[k + 1], z[k]),
+        (d[1:][~exact], d[:-1][~exact]),
+    ):
+        none = np.zeros(left.size)
+        builder.add_rows([(left, 1.0), (right, -1.0)], none - np.inf, none)
     return d, z
 
 
 def increments(x, points):
-    """Values of ``d`` and ``z`` at an x, shapes (K,) and (K - 1,)."""
+    """Values of ``d`` and, everywhere, ``z`` at an x, shapes (K,) and (K - 1,)."""
     d = np.clip((x - points[:-1]) / np.diff(points), 0.0, 1.0)
     return d, (d[:-1] >= 1.0).astype(float)
+
+
+def bends(points, values, sign):
+    """Inner points at which a curve's slope, times ``sign``, falls: bool (K - 1,).
+
+    Where only ``sign y >= sign curve(x)`` matters and ``sign y`` is best small, cheap
+    pieces come first by themselves elsewhere.
+    """
+    return np.diff(sign * np.diff(values) / np.diff(points)) < 0
 
 
 def without_straight_points(points, values, tolerance):
