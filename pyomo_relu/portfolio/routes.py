@@ -99,6 +99,8 @@ class MILPRoute(Watcher):
             absolute_gap=self.options.tolerance(0.0),
             rays=False,
             seed=self.options.seed,
+            # curves alone: measured, they take longer than the tree after them
+            small_milps=bool(encoded.bounds),
         )
         with session_class(self.solver)(encoded.linear, True, settings) as session:
             session.watcher = self
