@@ -5,7 +5,6 @@ import numpy as np
 from pyomo_relu.bounds.relaxation.curve_rows import (
     add_curve,
     bends,
-    envelope,
     increments,
     without_straight_points,
 )
@@ -13,12 +12,12 @@ from pyomo_relu.bounds.relaxation.network import add_big_m_network
 from pyomo_relu.bounds.relaxation.switching_cuts import switching_cuts
 from pyomo_relu.bounds.tightening import SPLIT_INPUTS, split_budget, tighten
 from pyomo_relu.branch.bounding.bounder import Curves
-from pyomo_relu.branch.bounding.lines import LineBounder
 from pyomo_relu.errors import InfeasibleError
 from pyomo_relu.linear.box_rows import propagate
 from pyomo_relu.linear.column_bounds import bound_free_columns
 from pyomo_relu.linear.model import ModelBuilder
 from pyomo_relu.network.layer import ACTIVE, AT_CEILING
+from pyomo_relu.portfolio.envelopes import FunctionEnvelopes
 
 #: A curve's points this close to the line through their neighbours, relative to the
 #: curve's reach, are none.
@@ -51,12 +50,12 @@ class Encoded:
         curves = {}
         try:
             start = self._bounded(curves, turn)
-            lines = _Lines(model.functions, curves)
-            start = switching_cuts(start, model.functions, lines, model.costs)
+            lines = FunctionEnvelopes(model.functions, curves)
+            pause = None if turn is None else turn.pause
+            start = switching_cuts(start, model.functions, lines, model.costs, pause)
         except InfeasibleError:
             return
-        sides = _one_sided(model)
-        ends_of = {1: model.linear.lower, -1: model.linear.upper}
+        signs = _one_sided(model)
         builder = ModelBuilder(start)
         for i, found in curves.items():
             f, self._pieces[i] = model.functions[i], []
@@ -64,10 +63,9 @@ class Encoded:
             for j, k, curve in ends:
                 points, values = _points(curve)
                 x, y = f.inputs[j], f.outputs[k]
-                low = values.min() if sides[y] > 0 else -values.max()
                 exact = None
-                if sides[y] and sides[y] * ends_of[sides[y]][y] <= low:
-                    exact = bends(points, values, sides[y])
+                if signs[y] and _within(model.linear, y, values, signs[y]):
+                    exact = bends(points, values, signs[y])
                 columns = add_curve(builder, x, y, points, values, exact)
                 self._pieces[i].append((j, points, columns))
         for i, bounds in self.bounds.items():
@@ -133,77 +131,39 @@ class Encoded:
         return np.clip(full, self.linear.lower, self.linear.upper)
 
 
-class _Lines:
-    """Proven lines of each function over boxes; see ``switched.Sides``."""
-
-    def __init__(self, functions, curves):
-        self._functions, self._curves, self._known = functions, curves, {}
-
-    def __call__(self, i, lower, upper):
-        if i not in self._curves:
-            return self._by_crown(self._functions[i].network, lower, upper)
-        each = [self._of_curves(i, *box) for box in zip(lower, upper, strict=True)]
-        L = max(c.size for _, c in each)
-        coefficients = np.zeros((len(each), L, each[0][0].shape[1]))
-        constants = np.full((len(each), L), -np.inf)
-        for b, (a, c) in enumerate(each):
-            coefficients[b, : c.size], constants[b, : c.size] = a, c
-        return coefficients, constants
-
-    def _of_curves(self, i, lower, upper):
-        curves, f = self._curves[i], self._functions[i]
-        key = id(curves), lower.tobytes(), upper.tobytes()
-        if key not in self._known:
-            parts = []
-            ends = zip(curves.inputs, curves.outputs, curves.curves, strict=True)
-            for j, k, curve in ends:
-                some, constants = envelope(
-                    curve.points, curve.low, curve.high, lower[j], upper[j]
-                )
-                a = np.zeros((constants.size, lower.size + f.outputs.size))
-                a[:, [j, lower.size + k]] = some
-                parts.append((a, constants))
-            parts = zip(*parts, strict=True)
-            self._known[key] = tuple(np.concatenate(part) for part in parts)
-        return self._known[key]
-
-    @staticmethod
-    def _by_crown(network, lower, upper):
-        found = LineBounder(network).lines(lower, upper)
-        eye = np.broadcast_to(np.eye(network.n_outputs), (len(lower), *[network.n_outputs] * 2))
-        low = np.concatenate([-found.low, eye], axis=2)
-        high = np.concatenate([found.high, -eye], axis=2)
-        constants = np.concatenate([found.low_const, -found.high_const], axis=1)
-        return np.concatenate([low, high], axis=1), constants
-
-
-def _one_sided(model):
-    """1 for columns that nothing keeps from falling, -1 from rising, 0 for others.
-
-    Costs do not, nor does any row; and no function reads them.
-    """
-    linear = model.linear
-    matrix = linear.matrix.tocoo()
-    up = matrix.data > 0
-    ended = np.isfinite(linear.row_lower)[matrix.row], np.isfinite(linear.row_upper)[
-        matrix.row
-    ]
-    found = np.zeros(linear.n_columns, dtype=int)
-    for sign, stopped in (
-        (-1, np.where(up, ended[1], ended[0])),
-        (1, np.where(up, ended[0], ended[1])),
-    ):
-        free = sign * model.costs >= 0
-        free[matrix.col[stopped]] = False
-        found[free] = sign
-    for f in model.functions:
-        found[f.inputs] = 0
-    return found
-
-
 def _endless(linear, columns):
     ended = np.isfinite(linear.lower[columns]) & np.isfinite(linear.upper[columns])
     return columns[~ended]
+
+
+def _one_sided(model):
+    """1 for columns that may always fall, -1 for those that may rise, 0 for others.
+
+    Neither the costs nor a row is in the way, and only one function is concerned: if
+    ``y >= f(x)`` is all that the MILP knows, ``y = f(x)`` is as good.
+    """
+    linear, matrix = model.linear, model.linear.matrix.tocoo()
+    ended = np.isfinite(linear.row_lower), np.isfinite(linear.row_upper)
+    below, above = (end[matrix.row] for end in ended)
+    positive = matrix.data > 0
+    signs = np.zeros(linear.n_columns, dtype=int)
+    for sign, end, other in ((-1, above, below), (1, below, above)):
+        free = sign * model.costs >= 0
+        free[matrix.col[np.where(positive, end, other)]] = False
+        signs[free] = sign
+    outputs = np.concatenate([f.outputs for f in model.functions])
+    signs[np.bincount(outputs, minlength=signs.size) > 1] = 0
+    signs[linear.integer] = 0
+    for f in model.functions:
+        signs[f.inputs] = 0
+    return signs
+
+
+def _within(linear, column, values, sign):
+    """Whether a curve's values respect the column's own end on that side."""
+    if sign > 0:
+        return linear.lower[column] <= values.min()
+    return linear.upper[column] >= values.max()
 
 
 def _points(curve):

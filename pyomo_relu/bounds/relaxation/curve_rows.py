@@ -7,12 +7,17 @@ A piecewise linear curve through (a_0, b_0), ..., (a_K, b_K) is
 
 a piece is begun only once the one before it is used up.  Without the integrality of z
 the rows describe the convex hull of the curve (Markowitz and Manne 1957; Vielma, Ahmed
-and Nemhauser, Operations Research 58, 2010).
+and Nemhauser, Operations Research 58, 2010).  Where only ``y >= curve(x)`` matters and y
+is best small, the order within a convex part needs no binary: full pieces with small
+slopes come first by themselves.
 """
 
 import numpy as np
 
 from pyomo_relu.linear.rounding import OF_INTERPOLATING, TINY
+
+#: Lines of an envelope per side.
+_MOST_LINES = 24
 
 
 def add_curve(builder, x, y, points, values, exact=None):
@@ -107,7 +112,8 @@ def envelope(points, low, high, lower, upper):
     -------
     coefficients : numpy.ndarray, shape (L, 2)
     constants : numpy.ndarray, shape (L,)
-        ``coefficients . (x, y) >= constants`` on the curve, rounding included.
+        ``coefficients . (x, y) >= constants`` on the curve, rounding included.  Of many
+        lines ``_MOST_LINES`` per side are kept.
     """
     inner = points[(points > lower) & (points < upper)]
     at = np.concatenate([[lower], inner, [upper]])
@@ -118,6 +124,9 @@ def envelope(points, low, high, lower, upper):
         with np.errstate(divide="ignore", invalid="ignore"):
             slopes = np.diff(y[hull]) / np.diff(at[hull])
         slopes = slopes[np.isfinite(slopes)]
+        if slopes.size > _MOST_LINES:
+            some = np.linspace(0, slopes.size - 1, _MOST_LINES).round().astype(int)
+            slopes = slopes[some]
         if not slopes.size:
             slopes = np.zeros(1)
         # whatever the slope, the constant keeps the line below

@@ -163,11 +163,14 @@ class Sides:
         data = np.zeros((len(self), R, n))
         sides = np.full((2, len(self), R), -np.inf)
         sides[1] = np.inf
+        at, matrix = np.zeros(linear.n_columns, dtype=int), linear.matrix
         for s, place in enumerate(self.places):
-            some = linear.matrix[place.rows][:, place.columns].toarray()
-            data[s, : some.shape[0], : some.shape[1]] = some
-            sides[0, s, : some.shape[0]] = linear.row_lower[place.rows]
-            sides[1, s, : some.shape[0]] = linear.row_upper[place.rows]
+            at[place.columns] = np.arange(place.columns.size)
+            for r, row in enumerate(place.rows):
+                entries = slice(matrix.indptr[row], matrix.indptr[row + 1])
+                data[s, r, at[matrix.indices[entries]]] = matrix.data[entries]
+            sides[0, s, : place.rows.size] = linear.row_lower[place.rows]
+            sides[1, s, : place.rows.size] = linear.row_upper[place.rows]
         return _box_rows(*(np.concatenate([a, a]) for a in (data, *sides)))
 
     def _line_rows(self, functions, lines):
@@ -181,8 +184,13 @@ class Sides:
             if not at.size:
                 continue
             place = [_positions(both[b], f.inputs) for b in at]
-            place = np.array(place), np.array([_positions(both[b], f.outputs) for b in at])
-            box = (np.take_along_axis(a[at], place[0], 1) for a in (self.lower, self.upper))
+            place = (
+                np.array(place),
+                np.array([_positions(both[b], f.outputs) for b in at]),
+            )
+            box = (
+                np.take_along_axis(a[at], place[0], 1) for a in (self.lower, self.upper)
+            )
             parts.append((at, np.hstack(place), *lines(i, *box)))
         L = max((p[3].shape[1] for p in parts), default=0)
         data, low = np.zeros((2 * S, L, n)), np.full((2 * S, L), -np.inf)
