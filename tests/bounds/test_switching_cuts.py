@@ -217,18 +217,22 @@ def test_rows_that_know_several_functions_are_links():
     assert [p.rows.tolist() for p in places] == [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]]
 
 
-def test_bounds_of_both_values_are_the_models():
-    """Either x >= 0.75, or q is 0 and the rows ask for x <= 0.5: q >= 0.75 or 0."""
-    rows = [*unit(0, 0.75, 1.0), ({X: 1, ON: -0.5}, -np.inf, 0.5)]
-    rows.append(({P: 1, ON: 2.0}, 2.0, np.inf))
-    functions = [EmbeddedNetwork(positive(1), [X], [Y])]
+def test_bounds_hold_for_both_values():
+    """On, p is at least the curve's least value; off, at least 0.6."""
+    network = positive(1)
+    rows = [*unit(0, 0.25, 1.0), ({P: 1, ON: BIG}, 0.6, np.inf)]
+    functions = [EmbeddedNetwork(network, [X], [Y])]
     model = model_of(rows)
-    lower, upper = Sides(
-        model, functions, lines_of(functions), neighbourhoods(model, functions)
-    ).column_bounds()
-    assert lower[X] == 0.25 and upper[X] == pytest.approx(1.0)
-    assert lower[P] >= 0.4  # of the curve, if on; else 2
-    assert upper[Y] < 3.0
+    places = neighbourhoods(model, functions)
+    sides = Sides(model, functions, lines_of(functions), places)
+    lower, upper = sides.column_bounds()
+    points = breakpoints(network, [0.25], [1.0])
+    ends = np.sort(network.forward(points[:, None])[:, 0])[[0, -1]]
+    assert (lower[X], upper[X]) == (0.25, 1.0)
+    assert (lower[ON], upper[ON]) == (0.0, 1.0)
+    assert lower[P] == pytest.approx(min(ends[0], 0.6), abs=1e-9)
+    # lines of the envelope, not the curve's ends, are what is propagated
+    assert -BIG < lower[Y] <= ends[0] and ends[1] <= upper[Y] < BIG
 
 
 def test_a_value_that_leaves_no_point_is_excluded():

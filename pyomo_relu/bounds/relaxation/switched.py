@@ -24,7 +24,8 @@ import numpy as np
 from pyomo_relu.errors import InfeasibleError
 from pyomo_relu.linear.box_rows import BoxRows, RowPattern
 
-#: Rows and neighbourhoods of more columns than this are left alone.
+#: Rows and neighbourhoods of more columns than this are left alone: what many columns
+#: share says little about one function.
 _MOST_COLUMNS = 24
 
 #: Passes in which bounds are propagated, before and after lines are there.
@@ -207,18 +208,18 @@ class Sides:
         Raises
         ------
         InfeasibleError
-            If neither value of a binary leaves a point.
+            If they leave no point.
         """
         S = len(self)
         lower, upper = self.linear.lower.copy(), self.linear.upper.copy()
-        if np.any(self.empty[:S] & self.empty[S:]):
-            raise InfeasibleError("neither value of a binary column leaves a point.")
         low = np.where(self.empty[:, None], np.inf, self.lower)
         high = np.where(self.empty[:, None], -np.inf, self.upper)
         low, high = np.minimum(low[:S], low[S:]), np.maximum(high[:S], high[S:])
         there = self.columns >= 0
         np.maximum.at(lower, self.columns[there], low[there])
         np.minimum.at(upper, self.columns[there], high[there])
+        if np.any(lower > upper):
+            raise InfeasibleError("neither value of a binary column leaves a point.")
         return lower, upper
 
     def least(self, alpha, duals):
