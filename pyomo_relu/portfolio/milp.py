@@ -4,10 +4,12 @@ import numpy as np
 
 from pyomo_relu.bounds.relaxation.curve_rows import (
     add_curve,
+    bends,
     increments,
     without_straight_points,
 )
 from pyomo_relu.bounds.relaxation.network import add_big_m_network
+from pyomo_relu.bounds.relaxation.switching_cuts import switching_cuts
 from pyomo_relu.bounds.tightening import SPLIT_INPUTS, split_budget, tighten
 from pyomo_relu.branch.bounding.bounder import Curves
 from pyomo_relu.errors import InfeasibleError
@@ -15,6 +17,7 @@ from pyomo_relu.linear.box_rows import propagate
 from pyomo_relu.linear.column_bounds import bound_free_columns
 from pyomo_relu.linear.model import ModelBuilder
 from pyomo_relu.network.layer import ACTIVE, AT_CEILING
+from pyomo_relu.portfolio.envelopes import FunctionEnvelopes
 
 #: A curve's points this close to the line through their neighbours, relative to the
 #: curve's reach, are none.
@@ -41,20 +44,29 @@ class Encoded:
     """
 
     def __init__(self, model, turn=None):
-        self.model, self.linear = model, None
+        self.model = model = model.without_fixed_inputs()
+        self.linear = None
         self.bounds, self._big_m, self._pieces = {}, {}, {}
         curves = {}
         try:
             start = self._bounded(curves, turn)
+            lines = FunctionEnvelopes(model.functions, curves)
+            pause = None if turn is None else turn.pause
+            start = switching_cuts(start, model.functions, lines, model.costs, pause)
         except InfeasibleError:
             return
+        signs = _one_sided(model)
         builder = ModelBuilder(start)
         for i, found in curves.items():
             f, self._pieces[i] = model.functions[i], []
             ends = zip(found.inputs, found.outputs, found.curves, strict=True)
             for j, k, curve in ends:
                 points, values = _points(curve)
-                columns = add_curve(builder, f.inputs[j], f.outputs[k], points, values)
+                x, y = f.inputs[j], f.outputs[k]
+                exact = None
+                if signs[y] and _within(model.linear, y, values, signs[y]):
+                    exact = bends(points, values, signs[y])
+                columns = add_curve(builder, x, y, points, values, exact)
                 self._pieces[i].append((j, points, columns))
         for i, bounds in self.bounds.items():
             f = model.functions[i]
@@ -111,7 +123,8 @@ class Encoded:
         for i, pieces in self._pieces.items():
             for j, points, (d, z) in pieces:
                 x = point[self.model.functions[i].inputs[j]]
-                full[d], full[z] = increments(x, points)
+                full[d], on = increments(x, points)
+                full[z[z >= 0]] = on[z >= 0]
         for i, columns in self._big_m.items():
             f = self.model.functions[i]
             _set_big_m(full, f.network, columns, point[f.inputs])
@@ -121,6 +134,36 @@ class Encoded:
 def _endless(linear, columns):
     ended = np.isfinite(linear.lower[columns]) & np.isfinite(linear.upper[columns])
     return columns[~ended]
+
+
+def _one_sided(model):
+    """1 for columns that may always fall, -1 for those that may rise, 0 for others.
+
+    Neither the costs nor a row is in the way, and only one function is concerned: if
+    ``y >= f(x)`` is all that the MILP knows, ``y = f(x)`` is as good.
+    """
+    linear, matrix = model.linear, model.linear.matrix.tocoo()
+    ended = np.isfinite(linear.row_lower), np.isfinite(linear.row_upper)
+    below, above = (end[matrix.row] for end in ended)
+    positive = matrix.data > 0
+    signs = np.zeros(linear.n_columns, dtype=int)
+    for sign, end, other in ((-1, above, below), (1, below, above)):
+        free = sign * model.costs >= 0
+        free[matrix.col[np.where(positive, end, other)]] = False
+        signs[free] = sign
+    outputs = np.concatenate([f.outputs for f in model.functions])
+    signs[np.bincount(outputs, minlength=signs.size) > 1] = 0
+    signs[linear.integer] = 0
+    for f in model.functions:
+        signs[f.inputs] = 0
+    return signs
+
+
+def _within(linear, column, values, sign):
+    """Whether a curve's values respect the column's own end on that side."""
+    if sign > 0:
+        return linear.lower[column] <= values.min()
+    return linear.upper[column] >= values.max()
 
 
 def _points(curve):

@@ -163,6 +163,8 @@ class MILPRoute(Watcher):
             absolute_gap=self.options.tolerance(0.0),
             rays=False,
             seed=self.options.seed,
+            # curves alone: measured, they take longer than the tree after them
+            small_milps=bool(encoded.bounds),
         )
         answer = self._minimize(settings)
         if answer.primal is not None:

@@ -299,6 +299,8 @@ def _options(settings, integer):
         options["random_seed"] = settings.seed
     if settings.node_limit is not None:
         options["mip_max_nodes"] = settings.node_limit
+    for heuristic in ("rens", "root_reduced_cost"):
+        options[f"mip_heuristic_run_{heuristic}"] = settings.small_milps
     options["mip_rel_gap"] = settings.relative_gap
     if settings.absolute_gap is not None:
         options["mip_abs_gap"] = LEAST_GAP

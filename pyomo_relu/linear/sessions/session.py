@@ -65,6 +65,9 @@ class Settings:
         Whether an infeasible LP is worth another solve for multipliers that prove it.
     figures : bool
         Whether answers come with ``Figures``.
+    small_milps : bool
+        Whether HiGHS, before it branches, looks for points by MILPs of the columns
+        that the relaxation leaves open (RENS, reduced costs).
     """
 
     purpose: str = "this"
@@ -79,6 +82,7 @@ class Settings:
     seed: int | None = None
     rays: bool = True
     figures: bool = False
+    small_milps: bool = True
 
 
 BOUND_TIGHTENING = Settings("bound tightening", only_costs_change=True)

@@ -1,0 +1,164 @@
+"""Models as MILPs: every feasible point is one of theirs, and the best is the best."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from pyomo_relu.linear.embedded import EmbeddedModel, EmbeddedNetwork
+from pyomo_relu.linear.model import LinearModel
+from pyomo_relu.linear.solve import solve_linear
+from pyomo_relu.portfolio.milp import Encoded
+from tests.random_networks import random_network
+
+BIG = 10.0
+
+
+def linear_of(lower, upper, integer, rows=()):
+    """Rows are (dict column -> coefficient, lower, upper)."""
+    matrix = np.zeros((len(rows), len(lower)))
+    for i, (terms, _, _) in enumerate(rows):
+        matrix[i, list(terms)] = list(terms.values())
+    sides = [np.array([float(row[k]) for row in rows]) for k in (1, 2)]
+    integer = np.isin(np.arange(len(lower)), integer)
+    return LinearModel(sparse.csr_array(matrix), *sides, lower, upper, integer)
+
+
+def commitment(networks, demand, costs, n_inputs=1):
+    """Units side by side: q <= x, p >= y where on, q = p = 0 is possible where off."""
+    size, rows, functions = n_inputs + 4, [], []
+    for k, network in enumerate(networks):
+        x = np.arange(n_inputs) + k * size
+        y, q, p, on = np.arange(n_inputs, size) + k * size
+        rows += [
+            ({q: 1, on: -1.0}, -np.inf, 0),
+            ({q: 1, x[0]: -1, on: BIG}, -np.inf, BIG),
+            ({q: 1, x[0]: -1, on: -BIG}, -BIG, np.inf),
+            ({p: 1, y: -1, on: -BIG}, -BIG, np.inf),
+        ]
+        functions.append(EmbeddedNetwork(network, x, [y]))
+    n, K = size * len(networks), len(networks)
+    rows.append(({k * size + n_inputs + 1: 1 for k in range(K)}, demand, np.inf))
+    lower = np.tile([*[0.2] * n_inputs, -BIG, 0, 0, 0], K)
+    upper = np.tile([*[1.0] * n_inputs, BIG, 1, BIG, 1], K)
+    linear = linear_of(lower, upper, np.arange(size - 1, n, size), rows)
+    return EmbeddedModel(linear, functions, np.tile([*[0] * (n_inputs + 2), *costs], K))
+
+
+def assert_holds(encoded, points):
+    """All columns of these points, completed, are within bounds and rows."""
+    linear = encoded.linear
+    for point in points:
+        full = encoded.complete(point)
+        assert np.all(full[: point.size] == pytest.approx(point, abs=1e-8))
+        values = linear.matrix @ full
+        assert np.all(values >= linear.row_lower - 1e-8)
+        assert np.all(values <= linear.row_upper + 1e-8)
+
+
+def best_of(model, encoded):
+    """The MILP's optimum, reached by a feasible point of the model."""
+    answer = solve_linear(encoded.linear, encoded.costs, mip_gap=0.0)
+    point = model.finished(answer.primal[: model.n_columns])
+    assert point is not None
+    assert model.objective(point) == pytest.approx(answer.objective, abs=1e-5)
+    return answer.objective
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_commitment_of_two_units(seed):
+    """Against a grid; curves pushed down, and binaries that switch them off."""
+    rng = np.random.default_rng(seed)
+    networks = [random_network(rng, 1, (8, 6), 1, scale=2.0) for _ in range(2)]
+    x = np.linspace(0.2, 1.0, 401)
+    ys = [f.forward(x[:, None])[:, 0] for f in networks]
+    start, demand = rng.uniform(0.0, 0.3), rng.uniform(0.3, 1.2)
+    model = commitment(networks, demand, (1.0, start))
+    cost = [np.maximum(y, 0.0) + start for y in ys]
+    both = cost[0][:, None] + cost[1][None]
+    grid = both[x[:, None] + x[None] >= demand].min()
+    for one in cost:
+        grid = min(grid, one[x >= demand].min(initial=np.inf))
+    encoded = Encoded(model)
+    found = best_of(model, encoded)
+    slope = max(np.abs(np.diff(y)).max() for y in ys)
+    assert grid - 4 * slope - 1e-6 <= found <= grid + 1e-6
+    points = np.zeros((40, 10))
+    for point in points:
+        for k in range(2):
+            on, at = rng.integers(2), rng.uniform(0.2, 1.0)
+            y = networks[k].forward([[at]])[0, 0]
+            p = max(y, 0.0) if on else rng.choice([0.0, 1.0])
+            point[5 * k : 5 * k + 5] = at, y, at * on, p, on
+    points = points[points[:, 2] + points[:, 7] >= demand]
+    assert_holds(encoded, points)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_networks_of_several_inputs_are_switched(seed):
+    rng = np.random.default_rng(seed)
+    networks = [random_network(rng, 2, (5,), 1) for _ in range(2)]
+    model = commitment(networks, 0.1, (1.0, 0.1), 2)
+    encoded = Encoded(model)
+    points = np.zeros((60, 12))
+    for point in points:
+        for k in range(2):
+            on, at = rng.integers(2), rng.uniform(0.2, 1.0, 2)
+            y = networks[k].forward(at[None])[0, 0]
+            p = max(y, 0.0) if on else rng.choice([0.0, 1.0])
+            point[6 * k : 6 * k + 6] = *at, y, at[0] * on, p, on
+    points = points[points[:, 3] + points[:, 9] >= 0.1]
+    assert_holds(encoded, points)
+    assert best_of(model, encoded) <= model.objective(points).min() + 1e-6
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_curve_that_is_pushed_needs_few_binaries(seed, sign):
+    """min or max of y + slope x: binaries only where the curve is not convex."""
+    network = random_network(seed, 1, (8, 8), 1, scale=2.0)
+    rng = np.random.default_rng(seed)
+    linear = linear_of([-1.0, -BIG], [1.0, BIG], [])
+    slope = rng.normal()
+    functions = [EmbeddedNetwork(network, [0], [1])]
+    model = EmbeddedModel(linear, functions, [slope, sign])
+    encoded = Encoded(model)
+    row = linear_of([-1.0, -BIG], [1.0, BIG], [], [({1: 1.0}, -BIG, BIG)])
+    bound = Encoded(EmbeddedModel(row, functions, [slope, sign]))
+    few, all_ = encoded.linear.integer.sum(), bound.linear.integer.sum()
+    flipped = Encoded(EmbeddedModel(linear, functions, [slope, -sign]))
+    assert few + flipped.linear.integer.sum() == all_
+    assert 0 < few < all_
+    x = np.linspace(-1, 1, 2001)
+    values = sign * network.forward(x[:, None])[:, 0] + slope * x
+    step = np.abs(np.diff(values)).max()
+    for one in (encoded, bound):
+        found = best_of(model, one)
+        assert values.min() - step <= found <= values.min() + 1e-6
+
+
+def test_curves_that_matter_from_both_sides_keep_their_binaries():
+    network = random_network(1, 1, (8, 8), 1, scale=2.0)
+    functions = [EmbeddedNetwork(network, [0], [1])]
+    ends = [-1.0, -BIG, -BIG], [1.0, BIG, BIG]
+    costs = [0.0, 1.0, 0.0]
+
+    def binaries(linear, functions=functions):
+        found = Encoded(EmbeddedModel(linear, functions, costs)).linear
+        return int(found.integer.sum())
+
+    few = binaries(linear_of(*ends, []))
+    all_ = binaries(linear_of(*ends, [], [({1: 1, 2: 1}, 0, 0)]))
+    assert few < all_
+    assert binaries(linear_of(*ends, [], [({1: 1, 2: 1}, -np.inf, BIG)])) == few
+    assert binaries(linear_of(*ends, [], [({1: 1, 2: 1}, -BIG, np.inf)])) == all_
+    assert binaries(linear_of(*ends, [], [({1: -1, 2: 1}, -BIG, np.inf)])) == few
+    # a bound that the curve's lowest values do not keep
+    low = network.forward(np.linspace(-1, 1, 500)[:, None]).min() + 0.1
+    tighter = [-1.0, low, -BIG], [1.0, BIG, BIG]
+    assert binaries(linear_of(*tighter, [])) == all_
+    # two functions of one output, or one that reads the other's
+    twice = [*functions, EmbeddedNetwork(network, [2], [1])]
+    read = [*functions, EmbeddedNetwork(network, [1], [2])]
+    boxed = [-1.0, -BIG, -1.0], [1.0, BIG, 1.0]
+    assert binaries(linear_of(*boxed, []), twice) == 2 * all_
+    assert binaries(linear_of(*boxed, []), read) >= all_
