@@ -18,11 +18,11 @@ indicator z is fixed by the cells in which the neuron is stable::
 
     z >= sum_{c: active in c} cell_c        z <= 1 - sum_{c: inactive in c} cell_c
 
-A neuron that is stable in every cell has no indicator of its own.  A network of which
-one input varies (fixed ones are no inputs) is affine between finitely many points: the
-cells are then its pieces, their lines are the network itself, and no neuron rows are
-needed (``drop_neurons``; pre- and post-activations are then no part of the model and get
-values from ``initialize()``).
+A neuron that is stable in every cell has no indicator of its own.  A network of one
+varying input is affine between finitely many points: the cells are then its pieces, their
+lines are the network itself, and no neuron rows are needed (``drop_neurons``; pre- and
+post-activations are then no part of the model and get values from ``initialize()``).
+Such pieces are filled one after the other, by increments (``transform.parts.piece_rows``).
 
 Cells are refined where the lines are furthest apart and, with a linear objective, where
 the relaxation of the whole model uses a cell, or soon would by its reduced cost, whose
@@ -30,12 +30,12 @@ lines are still apart; halves that turn out to be of no use become one cell agai
 With ``scope="model"`` the model's rows and bounds among one network's inputs and outputs
 are imposed on each cell, ``g x^c <= h cell_c``, and cells that they empty are left out.
 
-With exact pieces each output has one row instead of two.  Choose it for one to three
-inputs (with four, ``relu.bigm`` on tightened bounds was quicker); it pays most where
-several networks are coupled.
+Choose it for one input, and for up to three where the solver's own tree is weak (with
+four, ``relu.bigm`` on tightened bounds was quicker).
 
 Sources: Croxton, Gendron and Magnanti, Management Science 49 (2003), the multiple choice
-model; Zhang et al., NeurIPS 2018 (CROWN); input-space branching as in verification.
+model; Markowitz and Manne, Econometrica 25 (1957), increments; Zhang et al., NeurIPS
+2018 (CROWN); input-space branching as in verification.
 """
 
 from __future__ import annotations
@@ -173,11 +173,10 @@ class Cells(NetworkFormulation):
     --------
     >>> from pyomo_relu.transform.parts.one_neuron import show_rows
     >>> show_rows("relu.cells", n_inputs=1)
-    one_cell: cell[0] + cell[1]  ==  1
-    input_rows[0]: - inputs[0] - cell[0] - 0.5*cell[1] + 0.5*inner[0,0] + 1.5*inner[1,0]  ==  0
-    within[0,0]: inner[0,0] - cell[0]  <=  0
-    within[1,0]: inner[1,0] - cell[1]  <=  0
-    output_rows[0,lower]: outputs[0] - 6*inner[1,0]  ==  0
+    within[1,begins]: begun[1] - inner[0]  <=  0
+    within[1,goes_on]: inner[1] - begun[1]  <=  0
+    input_rows[0]: inputs[0] - 0.5*inner[0] - 1.5*inner[1]  ==  -1
+    output_rows[0,lower]: outputs[0] - 6*inner[1]  ==  0
     """
 
     NAME = "relu.cells"
@@ -187,6 +186,12 @@ class Cells(NetworkFormulation):
             binaries="C",
             variables="C*n",
             rows="1 + n + C*n + 2*m",
+        ),
+        Adds(
+            "network of one varying input, m outputs and C pieces",
+            binaries="(C - 1)",
+            variables="C",
+            rows="2*(C - 1) + m",
         ),
         Adds("neuron that is unstable in a cell", binaries=1, rows=3),
         Adds("such a neuron that is active in another", rows=1),

@@ -166,7 +166,8 @@ def test_one_input_that_varies_is_one_input(name):
     token = pyo.TransformationFactory(name).apply_to(m)
     assert "exact: no neuron rows" in m.nn.summary()
     new = m.nn.record.encoding.reformulation
-    assert len(new.inner) == len(new.cell)
+    assert len(new.inner) == len(new.begun) + 1
+    assert {len(key) for key in new.within} == {2}
     pyo.TransformationFactory("relu.bigm").apply_to(big)
     optimum = solve(big)
     assert solve(m) == pytest.approx(optimum, abs=1e-7)

@@ -9,6 +9,11 @@ from pyomo_relu.common.powers import power_of_two
 from pyomo_relu.common.wording import counted
 from pyomo_relu.model.reads import absent_neuron_read
 from pyomo_relu.transform.bigm import encode_big_m
+from pyomo_relu.transform.parts.piece_rows import (
+    encode_pieces,
+    is_curve,
+    set_pieces,
+)
 from pyomo_relu.transform.parts.row_builder import linear_row
 
 #: States of a neuron on a cell.
@@ -60,6 +65,9 @@ class CellEncoding(Encoding):
         """
         super().set_start(x, pre, post)
         new, lower, upper = self.reformulation, self.lower, self.upper
+        if new.component("begun") is not None:
+            set_pieces(new, x, lower, upper)
+            return
         outside = np.maximum(np.maximum(lower - x, x - upper), 0.0).max(axis=1)
         chosen = int(outside.argmin())
         width = np.where(upper > lower, upper - lower, 1.0)[chosen]
@@ -101,6 +109,9 @@ def encode_cells(rows, partition, with_neurons):
         The neurons' states on the cells.
     """
     states = [_states(*found) for found in partition.states()]
+    if not with_neurons and is_curve(partition):
+        encode_pieces(rows, partition)
+        return states
     cells = _CellRows(rows, partition).add()
     if with_neurons:
         for k, state in enumerate(states):
