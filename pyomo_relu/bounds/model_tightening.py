@@ -102,14 +102,15 @@ def tighten_model(
         return known[key]
 
     def compute(network, lower, upper):
-        few = network.n_inputs <= SPLIT_INPUTS
+        varying = int(np.count_nonzero(lower < upper))
+        few = varying <= SPLIT_INPUTS
         bounds, statistics = tighten(
             network,
             lower,
             upper,
             methods=without_solver,
             # boxes shrink several times in one run, so each gets a part of the budget
-            max_cells=max(64, split_budget(network) // 8) if few else None,
+            max_cells=max(64, split_budget(network, varying) // 8) if few else None,
             alpha_steps=alpha_steps,
         )
         if statistics.interrupted:

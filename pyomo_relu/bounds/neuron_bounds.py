@@ -101,6 +101,11 @@ class NeuronBounds:
         )
 
     @property
+    def n_varying(self) -> int:
+        """Number of inputs that the box does not fix."""
+        return int(np.count_nonzero(self.input_lower < self.input_upper))
+
+    @property
     def content(self) -> tuple[Any, ...]:
         """Hashable, and equal for records that are equal to the last bit."""
         arrays = *self.lower, *self.upper, *self.source

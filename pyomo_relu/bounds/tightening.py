@@ -101,7 +101,7 @@ def tighten(
         The input box; finite.
     methods : sequence of {"interval", "crown", "split", "lp", "milp"}
         Run in this order.  Interval arithmetic always comes first unless ``start`` is
-        given; "split" applies to networks of up to ``SPLIT_INPUTS`` inputs unless
+        given; "split" applies where up to ``SPLIT_INPUTS`` inputs vary, unless
         ``max_cells`` is given, and LPs only to neurons that are then visibly wider
         than sampled values (by the factor ``TIGHT``).
     start : NeuronBounds, optional
@@ -223,9 +223,9 @@ def _crown(network, bounds, alpha_steps, statistics):
 
 def _split(network, bounds, max_cells, time_limit, statistics):
     if max_cells is None:
-        if network.n_inputs > SPLIT_INPUTS:
+        if bounds.n_varying > SPLIT_INPUTS:
             return bounds
-        max_cells = split_budget(network)
+        max_cells = split_budget(network, bounds.n_varying)
     begin = time.perf_counter()
     result = split_bounds(
         network,
@@ -240,13 +240,16 @@ def _split(network, bounds, max_cells, time_limit, statistics):
     return new
 
 
-def split_budget(network):
-    """Default number of cells: a fixed amount of work, whatever the network's size."""
+def split_budget(network, n_varying):
+    """Default number of cells: a fixed amount of work, whatever the network's size.
+
+    ``n_varying`` is the number of inputs that the box does not fix.
+    """
     entries = [sum(_entries(w) for w in layer.weights) for layer in network.layers]
     work = sum(
         layer.size * sum(entries[: k + 1]) for k, layer in enumerate(network.layers)
     )
-    budget = _FEW_WORK if network.n_inputs <= FEW_INPUTS else _WORK
+    budget = _FEW_WORK if n_varying <= FEW_INPUTS else _WORK
     # an affine network of zero weights takes no work
     return int(np.clip(budget / max(work, 1), 64, 4096))
 

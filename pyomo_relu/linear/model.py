@@ -181,13 +181,15 @@ class ModelBuilder:
     ----------
     start : LinearModel, optional
         Its columns and rows are the first ones.
+    n_columns : int
+        Number of columns that are in another builder, to which this one's are appended.
     """
 
-    def __init__(self, start=None):
+    def __init__(self, start=None, n_columns=0):
         self._columns = []
         self._rows = []
         self._entries = []
-        self.n_columns = 0
+        self.n_columns = n_columns
         self.n_rows = 0
         if start is not None:
             columns = self.add_columns(start.lower, start.upper, start.integer)
@@ -220,6 +222,32 @@ class ModelBuilder:
             (np.asarray(lower, dtype=float), np.asarray(upper, dtype=float))
         )
         self.n_rows += size
+
+    def collected(self):
+        """Columns, rows and entries so far, each as arrays; for ``append``."""
+        return (
+            _joined(self._columns, 3),
+            _joined(self._rows, 2),
+            _joined(self._entries, 3),
+        )
+
+    def append(self, collected, n_columns):
+        """Add what another builder collected behind ``n_columns`` of this one's.
+
+        Returns
+        -------
+        int
+            How much higher its own columns' numbers are here.
+        """
+        columns, rows, (row, column, data) = collected
+        shift = self.n_columns - n_columns
+        column = np.where(column < n_columns, column, column + shift)
+        self._entries.append((row + self.n_rows, column, data))
+        self._columns.append(columns)
+        self._rows.append(rows)
+        self.n_columns += columns[0].size
+        self.n_rows += rows[0].size
+        return shift
 
     def build(self, names=None):
         """The model that was collected."""

@@ -29,7 +29,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pyomo.common.collections import ComponentMap
 from pyomo.common.config import ConfigValue, document_class_CONFIG
-from pyomo.common.dependencies import numpy as np
 from pyomo.core.base import ReverseTransformationToken, TransformationFactory
 
 from pyomo_relu.common.options import non_negative
@@ -180,7 +179,7 @@ def choose(bounds, config):
     steps : tuple of Step
     reason : str
     """
-    free = int(np.count_nonzero(bounds.input_lower < bounds.input_upper))
+    free = bounds.n_varying
     unstable, network = bounds.n_unstable, bounds.network
     size = (
         f"{unstable} of {counted(network.n_neurons, 'neuron')} in "

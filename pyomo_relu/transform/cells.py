@@ -251,7 +251,7 @@ class Cells(NetworkFormulation):
 
     def _limit(self, block, bounds, config):
         """How many cells a block may have."""
-        free = int(np.count_nonzero(bounds.input_lower < bounds.input_upper))
+        free = bounds.n_varying
         limit = config.max_cells or _MAX_CELLS.get(free, _MANY_INPUTS)
         if 2**free > limit:
             raise TransformationError(
@@ -356,7 +356,7 @@ def _first_cells(wanted, config):
     distinct = dict(zip(keys, wanted, strict=True))
     found = {}
     for key, (bounds, rows, limit) in distinct.items():
-        if np.count_nonzero(bounds.input_lower < bounds.input_upper) <= 1:
+        if bounds.n_varying <= 1:
             found[key] = affine_pieces(bounds, limit, rows)
     left = {key: one for key, one in distinct.items() if found.get(key) is None}
     roots = bound_each([(b.network, whole_box(b)) for b, *_ in left.values()])

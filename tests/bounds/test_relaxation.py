@@ -169,3 +169,52 @@ def test_one_column_may_feed_two_inputs():
     assert violation(joint, values) < 1e-12
     values[1] += 1e-3
     assert violation(joint, values) > 1e-6
+
+
+@pytest.mark.parametrize("twice", [False, True])
+def test_parts_that_were_made_before_give_the_same_relaxation(twice):
+    rng = np.random.default_rng(0)
+    networks = [
+        random_network(rng, 2, (5, 4), 2, pre=bool(i % 2), clipped=True)
+        for i in range(3)
+    ]
+    n = 12
+    linear = LinearModel(
+        sparse.csr_array(rng.normal(size=(2, n))),
+        np.full(2, -np.inf),
+        np.ones(2),
+        np.full(n, -1.0),
+        np.full(n, 1.0),
+    )
+    functions = [
+        EmbeddedNetwork(
+            net, [4 * i, 4 * i if twice else 4 * i + 1], [4 * i + 2, 4 * i + 3]
+        )
+        for i, net in enumerate(networks)
+    ]
+    model = EmbeddedModel(
+        linear.replace(lower=np.full(n, -9.0), upper=np.full(n, 9.0)), functions
+    )
+    wide = [interval_bounds(net, -1.0, 1.0) for net in networks]
+    narrow = [interval_bounds(net, -0.5, 0.5) for net in networks]
+    parts = {}
+    for chosen in (
+        wide,
+        [None, *wide[1:]],
+        [narrow[0], *wide[1:]],
+        [narrow[0], None, narrow[2]],
+        wide,
+    ):
+        (one, at), (other, there) = (
+            relax_model(model, chosen),
+            relax_model(model, chosen, parts),
+        )
+        assert one.matrix.shape == other.matrix.shape
+        assert abs(one.matrix - other.matrix).max() == 0
+        for name in ("lower", "upper", "row_lower", "row_upper", "integer"):
+            np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+        for a, b in zip(at, there, strict=True):
+            assert (a is None) == (b is None)
+            for k in a.post if a is not None else ():
+                np.testing.assert_array_equal(a.post[k], b.post[k])
+    assert len(parts) == (0 if twice else 3)

@@ -16,6 +16,7 @@ from pyomo_relu.errors import (
 from pyomo_relu.linear.embedded import EmbeddedNetwork
 from pyomo_relu.linear.model import LinearModel
 from pyomo_relu.network import load_onnx
+from pyomo_relu.network.fixed_inputs import fix_inputs
 from tests.bounds import obbt_sessions
 from tests.bounds.soundness import assert_sound, assert_within, shared_answers
 from tests.paths import SHARED_MODELS, needs_shared_models
@@ -48,6 +49,24 @@ def test_few_inputs_come_within_five_per_cent_of_the_range(n_inputs):
         attained = np.mean(v.max(axis=0) - v.min(axis=0))
         # What 2e5 points attain is itself up to a few per cent short in 3-D.
         assert bounds.mean_width(k) <= (1.05 + 0.02 * (n_inputs == 3)) * attained
+
+
+def test_fixed_inputs_do_not_count():
+    network = random_network(3, 20, (9, 8))
+    lower, upper = -np.ones(20), np.ones(20)
+    fixed = np.setdiff1d(np.arange(20), [4, 11])
+    lower[fixed] = upper[fixed] = np.linspace(-1, 1, fixed.size)
+    mine, _ = tighten(network, lower, upper, methods=("interval", "crown", "split"))
+    values = dict(zip(fixed.tolist(), lower[fixed].tolist(), strict=True))
+    part = fix_inputs(network, values)
+    other, _ = tighten(part, -1.0, 1.0, methods=("interval", "crown", "split"))
+    assert mine.n_varying == part.n_inputs == 2
+    assert any((source == "split").any() for source in mine.source)
+    assert_sound(network, mine, sample(0, lower, upper))
+    for k in range(len(network.layers)):
+        assert np.all(
+            mine.upper[k] - mine.lower[k] <= 1.05 * (other.upper[k] - other.lower[k])
+        )
 
 
 def test_each_method_only_tightens():

@@ -29,8 +29,8 @@ _ROUND = 2e8
 #: A sign still open is worth a tolerance this much smaller.
 _SIGN = 0.05
 
-#: All corners of a cell are evaluated up to this many inputs.
-_ALL_CORNERS = 4
+#: All corners of a cell, or of the box, are evaluated up to this many varying inputs.
+_ALL_CORNERS, _FIRST_CORNERS = 4, 8
 
 
 class Cells(NamedTuple):
@@ -325,13 +325,13 @@ class _Splitting:
 
     def _first_points(self, lower, upper):
         X = self.rng.uniform(lower, upper, size=(1000, lower.size))
-        if lower.size <= 8:
+        if np.count_nonzero(lower < upper) <= _FIRST_CORNERS:
             X = np.concatenate([X, _corners(lower[None], upper[None])])
         return X
 
     def _points(self, lower, upper):
         centre = 0.5 * lower + 0.5 * upper
-        if lower.shape[1] <= _ALL_CORNERS:
+        if np.count_nonzero((lower < upper).any(axis=0)) <= _ALL_CORNERS:
             return np.concatenate([centre, _corners(lower, upper)])
         pick = self.rng.random((4, *lower.shape)) < 0.5
         some = np.where(pick, lower, upper).reshape(-1, lower.shape[1])
@@ -339,7 +339,8 @@ class _Splitting:
 
 
 def _corners(lower, upper):
-    """All corners of the boxes, shape (B 2^n, n)."""
-    d = lower.shape[1]
-    bits = (np.arange(2**d)[:, None] >> np.arange(d)) & 1
-    return np.where(bits[:, None, :], lower, upper).reshape(-1, d)
+    """All corners of the boxes, shape (B 2^k, n) where k inputs vary in some box."""
+    free = np.flatnonzero((lower < upper).any(axis=0))
+    bits = np.zeros((2**free.size, lower.shape[1]), dtype=int)
+    bits[:, free] = (np.arange(2**free.size)[:, None] >> np.arange(free.size)) & 1
+    return np.where(bits[:, None, :], lower, upper).reshape(-1, lower.shape[1])

@@ -70,7 +70,7 @@ class ModelTightening:
 
     def __init__(self, model, run, box_bounds):
         self.model, self.embedded = model.linear, model.functions
-        self._given, self._ends = model.linear, None
+        self._given, self._ends, self._parts = model.linear, None, {}
         self.run, self.box_bounds = run, box_bounds
         self.bounds = [None] * len(self.embedded)
         self.order = []
@@ -183,7 +183,8 @@ class ModelTightening:
     def relaxation(self, bounds=None):
         """The joint relaxation with the bounds in force, or these; see ``relax_model``."""
         model = EmbeddedModel(self.model, self.embedded)
-        return relax_model(model, self.bounds if bounds is None else bounds)
+        bounds = self.bounds if bounds is None else bounds
+        return relax_model(model, bounds, self._parts)
 
     def that_matter(self, i=None):
         """The bounds of those networks that restrict inputs, or network i; None else.

@@ -47,7 +47,7 @@ def embedded_records(linear, costs, networks, cls, n_more=0):
     return EmbeddedModel(linear, functions, costs), records, more
 
 
-def relax_model(model, bounds):
+def relax_model(model, bounds, parts=None):
     """The joint relaxation of a linear model and the networks in it.
 
     Parameters
@@ -55,6 +55,9 @@ def relax_model(model, bounds):
     model : EmbeddedModel
     bounds : sequence of (NeuronBounds or None)
         A network without bounds is left out: its outputs are then free.
+    parts : dict, optional
+        What earlier calls for the same functions made of networks with the same
+        NeuronBounds object; added to.
 
     Returns
     -------
@@ -77,8 +80,22 @@ def relax_model(model, bounds):
             "bounds contradict the networks."
         )
     builder, result = ModelBuilder(linear.replace(lower=lower, upper=upper)), []
-    for net, b in zip(model.functions, bounds, strict=True):
-        result.append(None if b is None else _add(builder, net, b, lower, upper))
+    parts, n = {} if parts is None else parts, linear.n_columns
+    for at, (net, b) in enumerate(zip(model.functions, bounds, strict=True)):
+        if b is None:
+            result.append(None)
+            continue
+        known = parts.get(at)
+        if known is None or known[0] is not b:
+            alone = ModelBuilder(n_columns=n)
+            columns = _add(alone, net, b, lower, upper)
+            known = b, alone.collected(), columns
+            if np.unique([*net.inputs, *net.outputs]).size == b.network.n_inputs + (
+                b.network.n_outputs
+            ):  # else copies of the model's columns are among them, with their bounds
+                parts[at] = known
+        shift = builder.append(known[1], n)
+        result.append(known[2].shifted(n, shift))
     return builder.build(), result
 
 

@@ -39,6 +39,16 @@ class NetworkColumns:
         """Columns of what a layer reads."""
         return source.of(self.inputs, self.pre, self.post)
 
+    def shifted(self, first, shift):
+        """The same with columns from ``first`` on moved by ``shift``."""
+
+        def moved(at):
+            return at if at is None else np.where(at >= first, at + shift, at)
+
+        each = (self.pre, self.post, self.z, self.q)
+        tensors = ({k: moved(at) for k, at in part.items()} for part in each)
+        return NetworkColumns(moved(self.inputs), *tensors)
+
 
 def ancestors(network, layer):
     """Layers that layer ``layer`` depends on, in graph order, without itself."""
