@@ -32,7 +32,13 @@ from __future__ import annotations
 import logging
 
 from pyomo.common.collections import ComponentMap
-from pyomo.common.config import ConfigDict, ConfigValue, document_class_CONFIG
+from pyomo.common.config import (
+    Bool,
+    ConfigDict,
+    ConfigValue,
+    NonNegativeInt,
+    document_class_CONFIG,
+)
 from pyomo.common.dependencies import numpy as np
 from pyomo.core.base import Transformation, TransformationFactory
 
@@ -91,6 +97,24 @@ def _config() -> ConfigDict:
     declare(
         config, "time_limit", default=10.0, doc="None searches until nothing is gained."
     )
+    config.declare(
+        "max_rounds",
+        ConfigValue(
+            default=None,
+            domain=NonNegativeInt,
+            description="most rounds of all methods",
+            doc="""
+            None searches until nothing is gained.""",
+        ),
+    )
+    config.declare(
+        "warn",
+        ConfigValue(
+            default=True,
+            domain=Bool,
+            description="whether it is worth a warning that nothing was found",
+        ),
+    )
     declare(config, "seed", "progress")
     declare(
         config,
@@ -138,12 +162,13 @@ class WarmStart(Transformation):
             seed=config.seed,
             progress=config.progress,
             start=start,
-            max_rounds=None if config.methods else 0,
+            max_rounds=config.max_rounds if config.methods else 0,
         )
         if not result.found:
-            logger.warning(
+            logger.log(
+                logging.WARNING if config.warn else logging.INFO,
                 f"relu.warmstart: {result.message} All values of '{model.name}' stay "
-                "as they were."
+                "as they were.",
             )
             return result
         on_rollback(put_back, saved_values(blocks, result.values))

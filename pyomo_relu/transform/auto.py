@@ -1,18 +1,27 @@
 """relu.auto: picks bounds and a formulation for each network, and says what and why.
 
-What it looks at: the number of inputs that vary, how many neurons CROWN's bounds leave
-unstable, the network's width, the solver it is told, and a time budget.  What it picks:
+For those who want one MILP for a solver of their own; ``SolverFactory("relu")`` proves
+most models sooner.  What it looks at: the number of inputs that vary, how many neurons
+CROWN's bounds leave unstable, how many networks there are, the solver it is told, and a
+time budget.  What it picks:
 
 ==========================================  ===========================================
 all neurons stable                          ``relu.bigm`` (no binaries)
-one or two varying inputs                   ``relu.cells``
-three                                       ``relu.cells``; told of Gurobi and with up
-                                            to 50 unstable neurons, ``relu.bounds``, then
+one varying input                           ``relu.cells``: exact pieces
+two, and no other network                   ``relu.cells``
+two or three, told of Gurobi, and more      ``relu.cells``
+than 50 unstable neurons in a network
+few unstable neurons                        ``relu.bounds``, then ``relu.bigm``
+more                                        ``relu.obbt`` (LPs, within the budget), then
                                             ``relu.bigm``
-more inputs, few unstable neurons           ``relu.bounds``, then ``relu.bigm``
-more inputs                                 ``relu.obbt`` (LPs, within the budget), then
-                                            ``relu.bigm``
+too large for Gurobi's licence              ``relu.reduce``, if that fits
 ==========================================  ===========================================
+
+Measured on the set of ``benchmarks/regret``: with HiGHS 1.16 cells of several networks
+take longer than big-M rows, and most of that in its presolve.
+
+The Vars get the values of a feasible point where one is found in a moment: a MIP start
+for solvers that are asked to use it (``solve(m, warmstart=True)``; see ``relu.warmstart``).
 
 Every choice is exact; they differ in time only.  Networks of one model may get
 different formulations.  One line per choice says what and why: with ``tee=True`` it is
@@ -25,18 +34,32 @@ from __future__ import annotations
 
 import itertools
 import logging
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from pyomo.common.collections import ComponentMap
-from pyomo.common.config import ConfigValue, document_class_CONFIG
-from pyomo.core.base import ReverseTransformationToken, TransformationFactory
+from pyomo.common.config import Bool, ConfigValue, document_class_CONFIG
+from pyomo.core.base import (
+    Block,
+    BooleanVar,
+    ReverseTransformationToken,
+    TransformationFactory,
+    Var,
+)
+from pyomo.gdp import Disjunct
 
+from pyomo_relu.block.values import put_back
 from pyomo_relu.common.options import non_negative
 from pyomo_relu.common.wording import counted
-from pyomo_relu.errors import TransformationError
+from pyomo_relu.errors import ReLUError, TransformationError
 from pyomo_relu.model.blocks import in_order
 from pyomo_relu.model.options import declare
 from pyomo_relu.transform.base import NetworkFormulation
+from pyomo_relu.transform.parts.choice import (
+    choose,
+    expected_size,
+    is_gurobi,
+    licensed,
+)
 from pyomo_relu.transform.parts.plan import Plan, outputs_bounded
 
 if TYPE_CHECKING:
@@ -45,18 +68,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("pyomo.relu")
 
-#: Up to so many varying inputs cells pay; measured on networks of 2x20 to 5x25.
-_CELL_INPUTS = 3
-
-#: Of more than two inputs and with up to so many unstable neurons, Gurobi proves big-M
-#: in less time than cells take to prepare; measured on networks of 2x25 and 3x25.
-_FEW_FOR_GUROBI = 50
-
-#: Cells of three inputs for Gurobi: its free licence takes 2,000 columns.
-_GUROBI_CELLS = 320
-
-#: Up to so many unstable neurons a solver needs no help.
-_FEW_UNSTABLE = 12
+#: Seconds for a first feasible point.
+_START_SECONDS = 1.0
 
 #: Shares of the time budget for refining cells and for tightening.
 _SHARE = {"relu.cells": 0.1, "relu.obbt": 0.2}
@@ -81,6 +94,14 @@ def _declare_auto(config):
             At most a third is spent here, before the solver starts.""",
         ),
     )
+    config.declare(
+        "start",
+        ConfigValue(
+            default=True,
+            domain=Bool,
+            description="set the Vars to a feasible point, if one is found in a moment",
+        ),
+    )
     return declare(config, "tee", doc="What was picked for each block, and why.")
 
 
@@ -93,7 +114,7 @@ class Auto(NetworkFormulation):
 
     NAME = "relu.auto"
     SOURCE = "-"
-    USE = "start here: picks bounds and formulation, says why in one log line"
+    USE = "one MILP for your own solver: picks bounds and formulation, says why"
     CONFIG: ConfigDict = _declare_auto(declare(NetworkFormulation.CONFIG(), "bigM"))
     RENAMED = (("time_limit", "time_budget"),)
 
@@ -103,12 +124,14 @@ class Auto(NetworkFormulation):
             return self._undo(model, config.reverse)
         call.application.describe(type(self), model, config)
         blocks = self._untransformed(model, config)
-        plans = ComponentMap()
+        found = ComponentMap()
         with outputs_bounded(call.reading) as note:
             for block in blocks:
-                bounds = Plan(config, call).crown_bounds(block)
-                note(block, bounds)
-                plans[block] = choose(bounds, config)
+                found[block] = Plan(config, call).crown_bounds(block)
+                note(block, found[block])
+        alone = len(blocks) == 1
+        plans = ComponentMap((b, choose(found[b], config, alone)) for b in blocks)
+        plans = licensed(plans, found, config)
         for steps, group in _groups(blocks, plans):
             for step in steps:
                 transformation = TransformationFactory(step.name)
@@ -118,15 +141,21 @@ class Auto(NetworkFormulation):
         for block, (steps, reason) in plans.items():
             choice = f"{' then '.join(s.name for s in steps)}, because {reason}"
             block.record.encoding.choice = f"{self.NAME} picked {choice}"
-            line = f"{self.NAME}: '{block.name}': {choice}"
-            logger.info(line)
-            if config.tee:
-                print(line)
+            _say(f"{self.NAME}: '{block.name}': {choice}", config.tee)
+        start = None
+        if blocks:
+            size = expected_size(plans, found)
+            _say(
+                f"{self.NAME}: about {counted(size.columns, 'column')} "
+                f"({size.binaries} binary) and {counted(size.rows, 'row')} in all",
+                config.tee,
+            )
+            start = _start(model.model(), config) if config.start else None
         return ReverseTransformationToken(
             type(self),
             model,
             config.targets or [model],
-            {"application": call.application, "blocks": blocks},
+            {"application": call.application, "blocks": blocks, "start": start},
         )
 
     def _undo(self, model, token):
@@ -152,52 +181,46 @@ class Auto(NetworkFormulation):
         for _, run in sorted(runs.items(), reverse=True):
             run.check_last(self.NAME)
             run.restore()
+        _forget(token.reverse_dict["start"])
 
 
-class Step(NamedTuple):
-    """A transformation by name, and the number of cells if that is not its default."""
-
-    name: str
-    max_cells: int | None = None
-
-
-_BIG_M = Step("relu.bounds"), Step("relu.bigm")
+def _say(line, tee):
+    """To the log, and to who asked for it."""
+    logger.info(line)
+    if tee:
+        print(line)
 
 
-def choose(bounds, config):
-    """What to apply to a block, in order, and the reason.
-
-    Parameters
-    ----------
-    bounds : NeuronBounds
-        By CROWN, of the block's network over its input box.
-    config : ConfigDict
-        Of ``relu.auto``.
+def _start(model, config):
+    """Set all Vars to a feasible point, if one is found in a moment.
 
     Returns
     -------
-    steps : tuple of Step
-    reason : str
+    list of (Var, value, stale, value now), or None
+        The Vars as they were before, and what they got.
     """
-    free = bounds.n_varying
-    unstable, network = bounds.n_unstable, bounds.network
-    size = (
-        f"{unstable} of {counted(network.n_neurons, 'neuron')} in "
-        f"{counted(len(network.layers) - 1, 'layer')} unstable, "
-        f"{counted(free, 'input')} not fixed"
-    )
-    if unstable == 0:
-        return _BIG_M, "all neurons are stable: no binaries"
-    gurobi = "gurobi" in config.solver.lower()
-    if gurobi and free > 2 and unstable <= _FEW_FOR_GUROBI:
-        return _BIG_M, f"{size}: Gurobi is quicker than cells of so many inputs"
-    if free <= _CELL_INPUTS:
-        cells = Step("relu.cells", _GUROBI_CELLS if gurobi and free > 2 else None)
-        return (cells,), f"{size}: cells of few inputs give the strongest root"
-    if unstable <= _FEW_UNSTABLE:
-        return _BIG_M, f"{size}: too few to tighten further"
-    steps = Step("relu.obbt"), Step("relu.bigm")
-    return steps, f"{size}: too many inputs for cells"
+    warmstart = TransformationFactory("relu.warmstart")
+    assert warmstart is not None  # registered with the package
+    kinds = {"ctype": (Var, BooleanVar), "descend_into": (Block, Disjunct)}
+    before = [(v, v.value, v.stale) for v in model.component_data_objects(**kinds)]
+    seconds = _START_SECONDS
+    if config.time_budget is not None:
+        seconds = min(seconds, _SHARE["relu.cells"] * config.time_budget)
+    try:
+        result = warmstart.apply_to(model, time_limit=seconds, max_rounds=1, warn=False)
+    except ReLUError as error:
+        logger.info(f"relu.auto: no feasible point was looked for: {error}")
+        return None
+    if not result.found:
+        logger.info("relu.auto: no feasible point was found in a moment")
+        return None
+    return [(var, *was, var.value) for var, *was in before]
+
+
+def _forget(start):
+    """Give the Vars their old values back, if nothing set them since."""
+    if start and all(var.value == value for var, _, _, value in start):
+        put_back([(var, value, stale) for var, value, stale, _ in start])
 
 
 def _groups(blocks, plans):
@@ -229,7 +252,7 @@ def _options(transformation, step, config):
         known["time_limit"] = _SHARE[step.name] * config.time_budget
     if step.name == "relu.cells":
         known["max_cells"] = step.max_cells
-        if "gurobi" in config.solver.lower():
+        if is_gurobi(config):
             known["relaxation_solver"] = (
                 "auto"  # Gurobi where it is there and takes the size
             )

@@ -69,6 +69,7 @@ from pyomo_relu.transform.base import (
     check_encoded,
 )
 from pyomo_relu.transform.declaration import Adds
+from pyomo_relu.transform.parts.cell_partitions import default_cells, first_cells
 from pyomo_relu.transform.parts.cell_rows import CellEncoding, encode_cells
 from pyomo_relu.transform.parts.given_m import tightened_by_given_m
 from pyomo_relu.transform.parts.plan import Plan, outputs_bounded
@@ -81,14 +82,6 @@ if TYPE_CHECKING:
 
 
 logger = logging.getLogger("pyomo.relu")
-
-#: Cells by the number of inputs that vary; measured with 64 to 512 cells on networks of
-#: 2x25 to 5x25, for two inputs alone and coupled, for three alone.
-_MAX_CELLS = {0: 1, 1: 256, 2: 192, 3: 448}
-_MANY_INPUTS = 256
-
-#: So many cells are placed before the model's relaxation is looked at.
-_FIRST_CELLS = 32
 
 
 def _declare_cells(config):
@@ -234,7 +227,7 @@ class Cells(NetworkFormulation):
                 )
                 note(block, bounds)
                 wanted.append((bounds, given, rows, self._limit(block, bounds, config)))
-            first = _first_cells([(b, *more) for b, _, *more in wanted], config)
+            first = first_cells([(b, *more) for b, _, *more in wanted], config)
             for block, function, partition, (bounds, given, _, limit) in zip(
                 blocks, functions, first, wanted, strict=True
             ):
@@ -252,7 +245,7 @@ class Cells(NetworkFormulation):
     def _limit(self, block, bounds, config):
         """How many cells a block may have."""
         free = bounds.n_varying
-        limit = config.max_cells or _MAX_CELLS.get(free, _MANY_INPUTS)
+        limit = config.max_cells or default_cells(free)
         if 2**free > limit:
             raise TransformationError(
                 f"{self.NAME}: '{block.name}' has {free} inputs that vary; halving "
@@ -332,41 +325,6 @@ class Cells(NetworkFormulation):
                 "no cells; apply relu.cells."
             )
         return encoding.lower, encoding.upper
-
-
-def _first_cells(wanted, config):
-    """The partitions to start from.
-
-    Networks that are alike on one box get copies of one; what differs in the box only
-    is bounded in batches.
-
-    Parameters
-    ----------
-    wanted : list of (NeuronBounds, rows or None, int)
-        Of each block the bounds, the rows on its cells and the most cells.
-    """
-    from pyomo_relu.bounds.cells.boxes import bound_each, refine_together, whole_box
-    from pyomo_relu.bounds.cells.partition import CellPartition
-    from pyomo_relu.bounds.cells.pieces import affine_pieces
-
-    keys = [
-        (bounds.content, limit, *(part.tobytes() for part in rows or ()))
-        for bounds, rows, limit in wanted
-    ]
-    distinct = dict(zip(keys, wanted, strict=True))
-    found = {}
-    for key, (bounds, rows, limit) in distinct.items():
-        if bounds.n_varying <= 1:
-            found[key] = affine_pieces(bounds, limit, rows)
-    left = {key: one for key, one in distinct.items() if found.get(key) is None}
-    roots = bound_each([(b.network, whole_box(b)) for b, *_ in left.values()])
-    limits = []
-    for (key, (bounds, rows, limit)), root in zip(left.items(), roots, strict=True):
-        found[key] = CellPartition(bounds, rows, root)
-        first = min(limit, _FIRST_CELLS) if config.guided else limit
-        limits.append((found[key], first))
-    refine_together(limits, config.tolerance)
-    return [found[key].copy() for key in keys]
 
 
 def _own_rows(linear, inputs, outputs):

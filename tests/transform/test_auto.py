@@ -1,14 +1,16 @@
 """relu.auto: what it picks, that it says so, and that it comes off again."""
 
 import logging
+import re
 
 import pyomo.environ as pyo
 import pytest
 
 from pyomo_relu import ReLUNetworkBlock
 from pyomo_relu.errors import TransformationError
+from pyomo_relu.linear.sessions.gurobi import licence_takes
 from tests.networks import chain
-from tests.transform.battery import box_model
+from tests.transform.battery import box_model, violations
 from tests.truth import solve
 
 
@@ -34,15 +36,16 @@ def test_choice_and_log_line(network, half_width, formulation, caplog):
     chosen = m.nn.record.encoding.formulation.NAME
     assert chosen == formulation or (formulation is None and chosen != "relu.cells")
     lines = [r.message for r in caplog.records if r.message.startswith("relu.auto")]
-    assert len(lines) == 1
+    assert len(lines) == 2
     assert "'nn': " in lines[0] and chosen in lines[0] and "because" in lines[0]
+    assert "about " in lines[1] and " columns (" in lines[1]
     pyo.TransformationFactory("relu.bigm").apply_to(big)
     assert solve(m) == pytest.approx(solve(big), abs=1e-5)
 
 
 def mixed():
     m = pyo.ConcreteModel()
-    m.few = ReLUNetworkBlock(network=chain([2, 6, 6, 1], seed=1))
+    m.few = ReLUNetworkBlock(network=chain([1, 6, 6, 1], seed=1))
     m.many = ReLUNetworkBlock(network=chain([6, 10, 8, 1], seed=2))
     for block in (m.few, m.many):
         for var in block.input_vars():
@@ -57,7 +60,7 @@ def test_networks_of_one_model_get_their_own_and_come_off_together():
     m, big = mixed(), mixed()
     token = encode(m, time_budget=60)
     names = [b.record.encoding.formulation.NAME for b in (m.few, m.many)]
-    assert names[0] == "relu.cells" != names[1]
+    assert names == ["relu.cells", "relu.bigm"]
     pyo.TransformationFactory("relu.bigm").apply_to(big)
     optimum = solve(big)
     assert solve(m) == pytest.approx(optimum, abs=1e-5)
@@ -86,12 +89,10 @@ def test_already_encoded_network_is_refused():
     assert m.many.record.encoding is not None
 
 
-@pytest.mark.parametrize("n_inputs", [2, 3])
+@pytest.mark.parametrize("n_inputs", [1, 2, 3])
 @pytest.mark.parametrize("widths, few", [((8, 8), True), ((30, 30), False)])
 @pytest.mark.parametrize("solver", ["gurobi_direct", "appsi_highs"])
-def test_small_networks_of_three_inputs_get_big_m_for_gurobi(
-    n_inputs, widths, few, solver
-):
+def test_cells_where_they_pay(n_inputs, widths, few, solver):
     m = pyo.ConcreteModel()
     m.nn = ReLUNetworkBlock(network=chain([n_inputs, *widths, 1], seed=3))
     for var in m.nn.input_vars():
@@ -99,9 +100,121 @@ def test_small_networks_of_three_inputs_get_big_m_for_gurobi(
         var.setub(1)
     m.objective = pyo.Objective(expr=m.nn.outputs[0])
     pyo.TransformationFactory("relu.auto").apply_to(m, solver=solver)
-    quick = n_inputs == 3 and few and solver == "gurobi_direct"
+    cells = n_inputs <= 2 or (not few and solver == "gurobi_direct")
     formulation = m.nn.record.encoding.formulation
-    assert ("relu.bigm" if quick else "relu.cells") == formulation.NAME
+    assert ("relu.cells" if cells else "relu.bigm") == formulation.NAME
+
+
+def many(n, sizes, n_inputs=2):
+    m = pyo.ConcreteModel()
+    m.nn = ReLUNetworkBlock(range(n), network=chain([n_inputs, *sizes, 1], seed=3))
+    for var in m.component_data_objects(pyo.Var):
+        if var.parent_component().local_name == "inputs":
+            var.setlb(-1)
+            var.setub(1)
+    m.objective = pyo.Objective(expr=sum(b.outputs[0] for b in m.nn.values()))
+    return m
+
+
+def test_several_networks_of_two_inputs_get_big_m():
+    m = many(2, (8, 8))
+    encode(m)
+    names = {b.record.encoding.formulation.NAME for b in m.nn.values()}
+    assert names == {"relu.bigm"}
+
+
+def contents(m):
+    variables = list(m.component_data_objects(pyo.Var))
+    rows = list(m.component_data_objects(pyo.Constraint, active=True))
+    binary = sum(v.is_binary() for v in variables)
+    return len(variables), binary, len(rows)
+
+
+@pytest.mark.parametrize("n_inputs, n", [(1, 3), (2, 1), (2, 3), (6, 2)])
+def test_expected_sizes_are_about_right(n_inputs, n, caplog):
+    m = many(n, (8, 7), n_inputs)
+    with caplog.at_level(logging.INFO, "pyomo.relu"):
+        encode(m)
+    (line,) = [r.message for r in caplog.records if "columns (" in r.message]
+    columns, binaries, rows = map(int, re.findall(r"\d+", line))
+    of_cells = any(
+        b.record.encoding.formulation.NAME == "relu.cells" for b in m.nn.values()
+    )
+    for said, there in zip((columns, binaries, rows), contents(m), strict=True):
+        # neurons that cells leave out stay in the model as Vars
+        assert (
+            said >= 0.5 * there - 40 if of_cells else 0.8 * there <= said <= 1.3 * there
+        )
+
+
+def test_the_free_licence_of_gurobi_is_respected(caplog):
+    assert not licence_takes(2500, 10) and licence_takes(100, 100)
+    m = many(12, (40, 40))
+    with caplog.at_level(logging.WARNING, "pyomo.relu"):
+        encode(m, solver="gurobi")
+    assert "more than this Gurobi licence takes" in caplog.text
+    assert "Use HiGHS" in caplog.text
+    choice = m.nn[0].record.encoding.choice
+    assert "relu.reduce" in choice and "licence" in choice
+
+
+def test_smaller_rows_where_only_those_fit_the_licence(caplog):
+    network = chain([6, 150, 100, 1], scale=0.7)
+    m = pyo.ConcreteModel()
+    m.nn = ReLUNetworkBlock(range(4), network=network)
+    for block in m.nn.values():
+        for var in block.input_vars():
+            var.setlb(-0.05)
+            var.setub(0.05)
+    m.objective = pyo.Objective(expr=sum(b.outputs[0] for b in m.nn.values()))
+    with caplog.at_level(logging.WARNING, "pyomo.relu"):
+        token = encode(m, solver="gurobi_direct_v2")
+    assert not caplog.text
+    assert "smaller, because Gurobi's licence" in m.nn[0].record.encoding.choice
+    start = pyo.value(m.objective)
+    assert solve(m, "gurobi_direct_v2") <= start + 1e-6
+    pyo.TransformationFactory("relu.auto").apply_to(m, reverse=token)
+    with caplog.at_level(logging.WARNING, "pyomo.relu"):
+        encode(m, solver="gurobi_direct")  # which hands over unused Vars, too
+    assert "more than this Gurobi licence takes" in caplog.text
+
+
+def test_vars_get_a_feasible_point_and_their_values_back():
+    m = mixed()
+    m.few.inputs[0].set_value(0.25)
+    before = [(v.name, v.value) for v in m.component_data_objects(pyo.Var)]
+    token = encode(m)
+    assert violations(m) == []
+    start = pyo.value(m.objective)
+    T = pyo.TransformationFactory("relu.auto")
+    T.apply_to(m, reverse=token)
+    assert [(v.name, v.value) for v in m.component_data_objects(pyo.Var)] == before
+    token = encode(m, start=False)
+    assert m.many.inputs[0].value is None
+    T.apply_to(m, reverse=token)
+    token = encode(m)
+    optimum = solve(m)
+    assert optimum <= start + 1e-6
+    T.apply_to(m, reverse=token)  # what was solved for stays
+    assert pyo.value(m.objective) == pytest.approx(optimum)
+
+
+def test_no_start_where_none_can_be_looked_for(caplog):
+    m = mixed()
+    m.bent = pyo.Constraint(expr=m.few.outputs[0] ** 2 <= 1e3)
+    with caplog.at_level(logging.INFO, "pyomo.relu"):
+        encode(m)
+    assert "no feasible point was looked for" in caplog.text
+    assert m.few.inputs[0].value is None
+
+
+def test_no_start_where_none_is_found(caplog):
+    m = mixed()
+    m.hard = pyo.Constraint(expr=m.few.outputs[0] == m.many.outputs[0])
+    with caplog.at_level(logging.INFO, "pyomo.relu"):
+        encode(m, time_budget=0.0)
+    assert not [r for r in caplog.records if r.levelno >= logging.WARNING]
+    assert m.few.inputs[0].value is None or violations(m) == []
 
 
 def test_told_the_solver_and_the_budget():
@@ -138,4 +251,5 @@ def test_the_choice_is_printed_on_request_and_kept(capsys):
     m = box_model(chain([2, 6, 6, 1]))
     pyo.TransformationFactory("relu.auto").apply_to(m, tee=True)
     printed = capsys.readouterr().out.splitlines()
-    assert printed[-1].startswith("relu.auto: 'nn': relu.cells, because ")
+    assert printed[-2].startswith("relu.auto: 'nn': relu.cells, because ")
+    assert printed[-1].startswith("relu.auto: about ")

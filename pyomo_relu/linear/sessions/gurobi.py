@@ -3,8 +3,10 @@
 import contextlib
 
 import numpy as np
+from scipy import sparse
 
 from pyomo_relu.errors import SolverError
+from pyomo_relu.linear.model import LinearModel
 from pyomo_relu.linear.sessions.session import (
     LEAST_GAP,
     Answer,
@@ -18,6 +20,10 @@ _SIZE_LIMITED = 10010
 
 #: Gurobi's bounds of at least this size say nothing.
 _NO_BOUND = 1e50
+
+
+class LicenceError(SolverError):
+    """The licence does not take a model of this size."""
 
 
 class GurobiSession(Session):
@@ -179,7 +185,7 @@ class GurobiSession(Session):
 
     def _translated(self, error):
         if error.errno == _SIZE_LIMITED:
-            return SolverError(
+            return LicenceError(
                 f"this Gurobi licence is too small for {self.model.n_rows} rows and "
                 f"{self.model.n_columns} columns (the licence that comes with the pip "
                 "package allows 2000 of each). Use solver='highs' or a full licence."
@@ -195,6 +201,25 @@ class GurobiSession(Session):
         if self._env is not None:
             self._env.dispose()
         self._model = self._env = None
+
+
+def licence_takes(n_columns, n_rows):
+    """Whether Gurobi is there and its licence takes a model of this size.
+
+    Raises
+    ------
+    SolverError
+        If gurobipy is missing or cannot start.
+    """
+    empty = sparse.csr_array((n_rows, n_columns))
+    free = np.full(n_rows, -np.inf), np.full(n_rows, np.inf)
+    model = LinearModel(empty, *free, np.zeros(n_columns), np.ones(n_columns))
+    try:
+        with GurobiSession(model) as session:
+            session.minimize(np.zeros(0, dtype=int), np.zeros(0))
+    except LicenceError:
+        return False
+    return True
 
 
 def _tell(watching, model, where, mip, columns):
