@@ -6,6 +6,7 @@ import pytest
 
 from pyomo_relu import Network, ReLUNetworkBlock
 from pyomo_relu.bounds import crown_bounds, tighten
+from pyomo_relu.bounds.cells import refinement
 from pyomo_relu.bounds.cells.boxes import split_together
 from pyomo_relu.bounds.cells.partition import CellPartition
 from tests.networks import chain
@@ -188,3 +189,14 @@ def test_networks_that_restrict_nothing_else_are_left_out_of_lps(boxes):
             width = b.upper[k] - b.lower[k]
             assert np.all(a.lower[k] >= b.lower[k] - 1e-7 * (1 + width))
             assert np.all(a.upper[k] <= b.upper[k] + 1e-7 * (1 + width))
+
+
+def test_refinement_that_ends_for_its_work_is_exact(monkeypatch, caplog):
+    monkeypatch.setattr(refinement, "_LARGE", 0)
+    monkeypatch.setattr(refinement, "_WORK", 1)
+    m, big = many(boxes="nested"), many(boxes="nested")
+    with caplog.at_level("INFO", "pyomo.relu"):
+        pyo.TransformationFactory("relu.cells").apply_to(m, max_cells=40)
+    assert "(work, relaxation" in caplog.text
+    pyo.TransformationFactory("relu.bigm").apply_to(big)
+    assert solve(m) == pytest.approx(solve(big), abs=1e-6)

@@ -209,6 +209,11 @@ class CellRelaxation:
         self._model = builder.build()
         self._costs, self._solver = model.costs, solver
 
+    @property
+    def n_columns(self):
+        """Number of columns of the relaxation."""
+        return self._model.n_columns
+
     def solve(self):
         """Minimise.
 
