@@ -75,7 +75,7 @@ class Evaluator:
         self.linear, self.costs, self.constant = linear, costs, constant
         self.families, self.master, self.lagrangian = families, master, lagrangian
         self.rows, self.deadline = rows, deadline
-        self._penalty = 100.0 * max(1.0, np.abs(costs).max(initial=0.0))
+        self.penalty = 100.0 * max(1.0, np.abs(costs).max(initial=0.0))
         self._rng = np.random.default_rng(0)
         self.statistics = {"lps": 0, "proofs": 0}
 
