@@ -35,6 +35,9 @@ from pyomo_relu.linear.rounding import up
 #: Most seconds for finding ends of columns without any.
 _CONFINING = 10.0
 
+#: Boxes of all nodes that wait, about half a gigabyte; beyond, covers are merged.
+_MOST_BOXES = 2_000_000
+
 #: Share of the time that may go into searching while nothing feasible is known.
 _SEARCHING = 0.3
 
@@ -66,6 +69,7 @@ class Decomposition:
         self._closed = self._unresolved = self._shrunk_to = np.inf
         self._at_work = -np.inf
         self._offered = deque()
+        self._boxes = 0
         self._round, self._spent_searching = 0.5, 0.0
 
     # -- what is proven ------------------------------------------------------------
@@ -193,6 +197,13 @@ class Decomposition:
             self._search()
 
     def _push(self, node):
+        self._boxes += node.size
+        if self._boxes > _MOST_BOXES:
+            self._boxes -= node.size
+            pairs = zip(node.covers, self.families, strict=True)
+            covers = tuple(c.merged(f.bounder, len(f)) for c, f in pairs)
+            node = replace(node, covers=covers)
+            self._boxes += node.size
         heapq.heappush(self._heap, (node.bound, next(self._count), node))
 
     def _work(self):
@@ -208,6 +219,7 @@ class Decomposition:
         children = [] if done.node is None else self._children(done)
         # an interrupt loses no bound: that of the node counts until both wait
         heapq.heappop(self._heap)
+        self._boxes -= node.size
         for child in children:
             self._push(child)
         self._at_work = np.inf
