@@ -11,6 +11,7 @@ programming, 1979): nothing about an idle unit is left to a big-M of the modelle
 """
 
 import itertools
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,8 +71,8 @@ def hulls(model, lower, upper):
     linear = parts.linear.replace(lower=lower, upper=upper)
     found, local, known = [], np.zeros(linear.n_rows, dtype=bool), {}
     within = _Surroundings(linear, parts.parts)
-    for part in parts.parts:
-        around, rows = within.of(part)
+    for k, part in enumerate(parts.parts):
+        around, rows = within.of(k, part)
         pieces = _pieces(linear, part, around, rows, known)
         if pieces is None:
             return None
@@ -104,10 +105,9 @@ class _Surroundings:
             if owners.size == 1 and not self.shared[at].any():
                 self._touching.setdefault(int(owners[0]), []).append(r)
 
-    def of(self, part):
+    def of(self, k, part):
         """Columns around a part, and rows over these and its own; none if too many."""
         none = np.zeros(0, dtype=int)
-        k = int(self.owner[part.columns[0]])
         rows = self._touching.get(k, [])
         if not rows:
             return none, none
@@ -212,9 +212,9 @@ def _corners(matrix, row_lower, row_upper, low, high):
     needed = most > h + _SLACK
     needed[-2 * d :] = True
     A, h = A[needed], h[needed]
-    sets = np.array(list(itertools.combinations(range(len(A)), d)))
-    if len(sets) > _MOST_SETS:
+    if math.comb(len(A), d) > _MOST_SETS:
         return None
+    sets = np.array(list(itertools.combinations(range(len(A)), d)))
     B = A[sets]
     regular = np.abs(np.linalg.det(B)) > 1e-10
     u = np.linalg.solve(B[regular], h[sets[regular]][..., None])[..., 0]
