@@ -55,14 +55,7 @@ def choose_split(node, mixture, families, duals, integer, widths):
     weight = np.zeros(widths.size)
     mean = np.zeros(widths.size)
     for f, pi in zip(families, duals, strict=True):
-        numbers, shares = mixture.weights(f)
-        for k in range(len(f)):
-            mine = f.owner[numbers] == k
-            if mine.sum() < 2:
-                continue
-            points, part = f.points[numbers[mine]], shares[mine]
-            part = part / part.sum()
-            total, by_input, middle = _errors(f, points, part, pi[k], lower, upper, k)
+        for k, _, _, total, by_input, middle in mixture_errors(f, mixture, pi):
             columns = f.columns[k, : f.n]
             scores[columns] += total * by_input
             mean[columns] += total * by_input * middle
@@ -79,7 +72,36 @@ def choose_split(node, mixture, families, duals, integer, widths):
     return _widest(node, families, integer, widths)
 
 
-def _errors(f, points, shares, pi, lower, upper, k):
+def mixture_errors(f, mixture, duals):
+    """What the parts of a family mix, and how far that is from their networks.
+
+    Parameters
+    ----------
+    f : Family
+    mixture : Mixture
+    duals : numpy.ndarray, shape (K, n + m)
+
+    Yields
+    ------
+    member : int
+    points, shares : numpy.ndarray, shapes (P, n + m) and (P,)
+        With P > 1.
+    error : float
+        Of the outputs at the mean input, weighted by the multipliers.
+    by_input : numpy.ndarray, shape (n,)
+        Shares of it.
+    mean : numpy.ndarray, shape (n,)
+    """
+    numbers, shares = mixture.weights(f)
+    for k in range(len(f)):
+        mine = f.owner[numbers] == k
+        if mine.sum() > 1:
+            points, part = f.points[numbers[mine]], shares[mine]
+            part = part / part.sum()
+            yield k, points, part, *_errors(f, points, part, duals[k])
+
+
+def _errors(f, points, shares, pi):
     """Weighted error of a mixture, its shares by input, and the mean input."""
     n = f.n
     X, Y = points[:, :n], points[:, n:]

@@ -167,6 +167,13 @@ class Cover:
         np.maximum.at(high, self.owner, np.concatenate([self.upper, most], axis=1))
         return low, high
 
+    def merged(self, bounder, n_parts):
+        """One box per part, around all of its boxes."""
+        low, high = self.hull(n_parts)
+        n = self.lower.shape[1]
+        at = np.flatnonzero((low <= high).all(axis=1))
+        return Cover.of_boxes(bounder, at, low[at, :n], high[at, :n])
+
     def contains(self, owner, X):
         """Whether points of parts lie in a box of theirs, shape (N,)."""
         found = np.zeros(len(X), dtype=bool)

@@ -2,7 +2,8 @@
 
 Rows and columns go into a master LP and every network is kept apart: bounds come from
 multipliers of what links the two (``lagrangian``), found by column generation
-(``node``), and what a network mixes that is not on its graph is branched on (``tree``).
+(``generation``), and what a network mixes that is not on its graph is branched on
+(``tree``).  Integer columns around networks of one input go to a MILP (``by_hulls``).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pyomo_relu.branch.branch import (
     BranchResult,
 )
 from pyomo_relu.common.deadline import Deadline
+from pyomo_relu.decompose.by_hulls import solve_by_hulls
 from pyomo_relu.decompose.parts import check_functions
 from pyomo_relu.decompose.tree import Decomposition
 from pyomo_relu.errors import InfeasibleError
@@ -34,9 +36,10 @@ def decompose(model, options=None, progress=None):
     model : EmbeddedModel
         Functions are networks.
     options : BranchOptions, optional
-        ``time_limit``, ``mip_gap``, ``abs_gap``, ``seed`` and ``start`` count.
+        ``time_limit``, ``mip_gap``, ``abs_gap``, ``seed`` and ``start`` count, and
+        ``milp_neurons``: with 0 no model is solved as a MILP (see ``by_hulls``).
     progress : callable, optional
-        Called before every node with an object that has ``bound``, ``incumbent`` (with
+        Called before every node (not while a MILP is solved) with an object that has ``bound``, ``incumbent`` (with
         ``value`` and ``full``), ``nodes``, ``open``, ``seconds`` and ``offer(full)``, which
         takes values of the model's columns found elsewhere.  What it raises ends the
         run.
@@ -96,6 +99,10 @@ class _Progress:
 
 def _decompose(model, options, progress=None):
     deadline = Deadline(options.time_limit)
+    if options.milp_neurons:
+        found = solve_by_hulls(model, options)
+        if found is not None:
+            return found
     try:
         run = Decomposition(model, options, deadline, progress)
     except KeyboardInterrupt:

@@ -14,9 +14,6 @@ from pyomo_relu.linear.sessions.session import Status
 #: Most rounds of column generation of a node.
 _ROUNDS = 60
 
-#: Columns that a part gets per round.
-_COLUMNS = 4
-
 #: Share of the way from bound to master value that a proof may leave to each round.
 _COARSE = 0.25
 
@@ -57,7 +54,7 @@ class Generation:
         self.cutoff, self.tolerance = cutoff, tolerance
         self.costs, self.constant = e.costs, e.constant
         self.best, self.best_duals = -np.inf, None
-        self.penalty = e._penalty
+        self.penalty = e.penalty
         self.covers = list(node.covers)
 
     def run(self):
@@ -128,27 +125,9 @@ class Generation:
 
     def _price_known(self, mixture):
         """Columns for known points of negative reduced cost; whether any were added."""
-        master = self.master
-        _, by_family = master.split(mixture.duals)
-        sigmas = master.convexity(mixture.duals)
         least = 1e-9 * (1.0 + abs(mixture.value))
-        least = max(least, 0.02 * self.tolerance / max(1, master.n_parts))
-        added = False
-        for i, (f, pi, sigma) in enumerate(
-            zip(self.families, by_family, sigmas, strict=True)
-        ):
-            _, values = f.least(pi)
-            reduced = values - sigma[f.owner]
-            some = np.flatnonzero((reduced < -least) & (f.column < 0))
-            if not some.size:
-                continue
-            order = some[np.lexsort((reduced[some], f.owner[some]))]
-            owner = f.owner[order]
-            first = np.searchsorted(owner, owner)
-            rank = np.arange(order.size) - first
-            master.add(i, order[rank < _COLUMNS])
-            added = True
-        return added
+        least = max(least, 0.02 * self.tolerance / max(1, self.master.n_parts))
+        return self.master.price(mixture, least)
 
     def _prove(self, duals, accuracy):
         """The bound at these multipliers; notes it if it is the best."""

@@ -15,6 +15,9 @@ from pyomo_relu.linear.model import LinearModel
 from pyomo_relu.linear.sessions.highs import HighsSession
 from pyomo_relu.linear.sessions.session import Settings, Status, ask
 
+#: Columns that a part gets per round.
+_COLUMNS = 4
+
 #: Points in the master from which on it is made anew.
 _MOST_COLUMNS = 3000
 
@@ -156,6 +159,33 @@ class Master:
         x = answer.primal
         missed = float(x[self.n : self.n + 2 * self.n_links].sum())
         return Mixture(answer.status, answer.objective, x, answer.duals, missed)
+
+    def price(self, mixture, least):
+        """Columns for known points of negative reduced cost; whether any were added.
+
+        Parameters
+        ----------
+        mixture : Mixture
+        least : float
+            Reduced costs of smaller size do not count.
+        """
+        _, by_family = self.split(mixture.duals)
+        sigmas = self.convexity(mixture.duals)
+        added = False
+        for i, (f, pi, sigma) in enumerate(
+            zip(self.families, by_family, sigmas, strict=True)
+        ):
+            _, values = f.least(pi)
+            reduced = values - sigma[f.owner]
+            some = np.flatnonzero((reduced < -least) & (f.column < 0))
+            if not some.size:
+                continue
+            order = some[np.lexsort((reduced[some], f.owner[some]))]
+            owner = f.owner[order]
+            rank = np.arange(order.size) - np.searchsorted(owner, owner)
+            self.add(i, order[rank < _COLUMNS])
+            added = True
+        return added
 
     def split(self, duals):
         """Multipliers of rows and links, and of links by family, of shapes (K, n + m)."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pyomo_relu.decompose.generation import Generation
+from pyomo_relu.linear.rounding import whole
 from pyomo_relu.linear.sessions.session import Status
 
 
@@ -26,6 +27,11 @@ class Node:
     covers: tuple
     bound: float = -np.inf
     duals: np.ndarray = None
+
+    @property
+    def size(self):
+        """Number of boxes of its covers."""
+        return sum(len(cover) for cover in self.covers)
 
     def split(self, column, low, high):
         """Both parts: up to ``low`` and from ``high`` on in one column."""
@@ -75,7 +81,7 @@ class Evaluator:
         self.linear, self.costs, self.constant = linear, costs, constant
         self.families, self.master, self.lagrangian = families, master, lagrangian
         self.rows, self.deadline = rows, deadline
-        self._penalty = 100.0 * max(1.0, np.abs(costs).max(initial=0.0))
+        self.penalty = 100.0 * max(1.0, np.abs(costs).max(initial=0.0))
         self._rng = np.random.default_rng(0)
         self.statistics = {"lps": 0, "proofs": 0}
 
@@ -102,8 +108,8 @@ class Evaluator:
                 np.minimum.at(upper, at, high)
             if (lower > upper).any():
                 return None
-            whole = self.linear.integer
-            lower[whole], upper[whole] = np.ceil(lower[whole]), np.floor(upper[whole])
+            at = self.linear.integer
+            lower[at], upper[at] = whole(lower[at], upper[at])
             if (lower > upper).any():
                 return None
             width = before[1] - before[0]
@@ -154,8 +160,8 @@ class Evaluator:
         if few.size:
             few = few[:200]
             middle = 0.5 * (cover.lower[few] + cover.upper[few])
-            whole = f.integer[cover.owner[few]]
-            middle = np.where(whole, np.floor(middle), middle)
+            integer = f.integer[cover.owner[few]]
+            middle = np.where(integer, np.floor(middle), middle)
             X = np.concatenate([cover.lower[few], middle, cover.upper[few]])
             f.add(np.tile(cover.owner[few], 3), X)
 

@@ -9,7 +9,6 @@ import numpy as np
 
 from pyomo_relu.branch.branch import branch
 from pyomo_relu.branch.joint import build_problem
-from pyomo_relu.branch.points.budget import Budget
 from pyomo_relu.branch.points.incumbent import Incumbent
 from pyomo_relu.branch.tree import (
     INFEASIBLE,
@@ -25,6 +24,7 @@ from pyomo_relu.decompose.lagrangian import Lagrangian
 from pyomo_relu.decompose.master import Master
 from pyomo_relu.decompose.node import Evaluator, Node
 from pyomo_relu.decompose.parts import take_apart
+from pyomo_relu.decompose.points import Points
 from pyomo_relu.decompose.root import root_box
 from pyomo_relu.errors import InfeasibleError
 from pyomo_relu.linear.box_rows import BoxRows
@@ -35,8 +35,8 @@ from pyomo_relu.linear.rounding import up
 #: Most seconds for finding ends of columns without any.
 _CONFINING = 10.0
 
-#: Share of the time that may go into points.
-_POINTS = 0.3
+#: Boxes of all nodes that wait, about half a gigabyte; beyond, covers are merged.
+_MOST_BOXES = 2_000_000
 
 #: Share of the time that may go into searching while nothing feasible is known.
 _SEARCHING = 0.3
@@ -69,7 +69,7 @@ class Decomposition:
         self._closed = self._unresolved = self._shrunk_to = np.inf
         self._at_work = -np.inf
         self._offered = deque()
-        self._budget = Budget(_POINTS)
+        self._boxes = 0
         self._round, self._spent_searching = 0.5, 0.0
 
     # -- what is proven ------------------------------------------------------------
@@ -154,6 +154,7 @@ class Decomposition:
             BoxRows.of_model(split.linear),
             self.deadline,
         )
+        self.points = Points(self.incumbent, self.evaluator, self.deadline)
         none = np.zeros(split.linear.n_rows + self.master.n_links)
         bound = lagrangian.bound(
             split.costs, split.constant, none, np.zeros(len(split.parts)), lower, upper
@@ -196,6 +197,13 @@ class Decomposition:
             self._search()
 
     def _push(self, node):
+        self._boxes += node.size
+        if self._boxes > _MOST_BOXES:
+            self._boxes -= node.size
+            pairs = zip(node.covers, self.families, strict=True)
+            covers = tuple(c.merged(f.bounder, len(f)) for c, f in pairs)
+            node = replace(node, covers=covers)
+            self._boxes += node.size
         heapq.heappush(self._heap, (node.bound, next(self._count), node))
 
     def _work(self):
@@ -211,6 +219,7 @@ class Decomposition:
         children = [] if done.node is None else self._children(done)
         # an interrupt loses no bound: that of the node counts until both wait
         heapq.heappop(self._heap)
+        self._boxes -= node.size
         for child in children:
             self._push(child)
         self._at_work = np.inf
@@ -246,7 +255,7 @@ class Decomposition:
     def _children(self, done):
         node, mixture = done.node, done.mixture
         if mixture is not None and mixture.solved:
-            self._points(mixture)
+            self.points.look(node, mixture, self._accuracy())
         if node.bound >= self.cutoff:
             self._closed = min(self._closed, node.bound)
             return []
@@ -290,38 +299,13 @@ class Decomposition:
         for point in points:
             if self.deadline.passed():
                 return
-            self._improve(point)
+            self.points.improve(point)
 
     def _take_offered(self):
         while self._offered:
             full = self._offered.popleft()
             if full.shape == (self.model.n_columns,) and np.isfinite(full).all():
                 self.incumbent.offer(full[self.incumbent.problem.columns][None])
-
-    def _points(self, mixture):
-        """Points from a mixture: its mean, and each part's point of largest share."""
-        if self._budget.seconds(self.seconds) <= 0 and np.isfinite(
-            self.incumbent.value
-        ):
-            return
-        x = mixture.x[: self.model.n_columns]
-        rounded = mixture.x[: self.split.linear.n_columns].copy()
-        for f in self.families:
-            numbers, shares = mixture.weights(f)
-            order = np.argsort(shares)
-            rounded[f.columns[f.owner[numbers[order]]]] = f.points[numbers[order]]
-        columns = self.incumbent.problem.columns
-        candidates = np.stack([x, rounded[: self.model.n_columns]])[:, columns]
-
-        def work():
-            before = self.incumbent.value
-            self.incumbent.offer(candidates.copy())
-            for point in candidates:
-                if not self.deadline.passed():
-                    self._improve(point)
-            return self.incumbent.value < before
-
-        self._budget.run(work)
 
     def _search(self):
         """Rounds of search while nothing feasible is known."""
@@ -333,8 +317,3 @@ class Decomposition:
         self.incumbent.search(self.deadline.left(self._round), self.options.seed)
         self._round *= 2.0
         self._spent_searching += self.seconds - started
-
-    def _improve(self, point):
-        if self.incumbent.improve(point, self.deadline.left()):
-            best = self.incumbent.full[self.incumbent.problem.columns]
-            self.incumbent.walk(best, time_limit=self.deadline.left())

@@ -80,3 +80,72 @@ def coupled(seed):
     )
     costs = rng.normal(size=n).round(1) * (rng.random(n) < 0.7)
     return EmbeddedModel(linear, functions, costs, float(rng.normal()))
+
+
+def units(seed):
+    """Units that are on or off, each with a network of its load, and a demand.
+
+    The load of an idle unit is anywhere; some networks have a second, fixed input, some
+    units an integer load or a second integer column.
+    """
+    rng = np.random.default_rng(seed)
+    count = int(rng.integers(2, 5))
+    functions, rows, sides = [], [], []
+    lower, upper, integer, costs = [], [], [], []
+
+    def column(low, high, whole=False, cost=0.0):
+        lower.append(low), upper.append(high), integer.append(whole), costs.append(cost)
+        return len(lower) - 1
+
+    def row(entries, low, high):
+        rows.append(entries)
+        sides.append((low, high))
+
+    network = random_network(rng, 1, (6, 5), 1, scale=1.5)
+    heats, ons = [], []
+    for k in range(count):
+        if rng.random() < 0.5:
+            network = random_network(
+                rng,
+                int(rng.integers(1, 3)),
+                (6, 5),
+                1,
+                scale=1.5,
+                clipped=bool(rng.random() < 0.3),
+            )
+        load = column(0.5, 3.0) if rng.random() < 0.8 else column(1.0, 3.0, True)
+        fixed = rng.uniform(-1, 1)
+        reads = [load, column(fixed, fixed)][: network.n_inputs]
+        made = column(-np.inf, np.inf)
+        on = column(0, 1, True, rng.uniform(0, 0.5))
+        heat, fuel = column(0, 3), column(-5, 9, cost=rng.uniform(0.2, 2))
+        functions.append(EmbeddedNetwork(network, reads, [made], f"unit {k}"))
+        row({heat: 1, on: -3}, -np.inf, 0)
+        row({heat: 1, on: -0.5}, 0, np.inf)
+        row({heat: 1, load: -1, on: 3}, -np.inf, 3)
+        row({heat: 1, load: -1, on: -3}, -3, np.inf)
+        if rng.random() < 0.7:
+            row({fuel: 1, made: -1, on: -14}, -14, np.inf)
+        else:
+            row({fuel: 1, made: -1}, 0, np.inf)
+        heats.append(heat)
+        ons.append(on)
+        if len(heats) > 1 and rng.random() < 0.4:
+            row({heats[-1]: 1, heats[-2]: -1}, -1, 1)
+    row(dict.fromkeys(heats, 1), rng.uniform(0.2, 1.9) * count, np.inf)
+    if rng.random() < 0.5:
+        row(dict.fromkeys(ons, 1), -np.inf, count - 1)
+    n = len(lower)
+    matrix = np.zeros((len(rows), n))
+    for i, entries in enumerate(rows):
+        matrix[i, list(entries)] = list(entries.values())
+    low, high = np.array(sides, dtype=float).T
+    linear = LinearModel(
+        sparse.csr_array(matrix),
+        low,
+        high,
+        np.array(lower, dtype=float),
+        np.array(upper, dtype=float),
+        np.array(integer),
+    )
+    return EmbeddedModel(linear, functions, np.array(costs), 1.0)

@@ -7,6 +7,9 @@ from pyomo_relu.branch.branch import INTERRUPTED, OPTIMAL, BranchOptions
 from pyomo_relu.decompose.decompose import decompose
 from tests.decompose.models import coupled
 
+#: Without MILPs, which tell nothing on the way.
+TREE = BranchOptions(milp_neurons=0)
+
 
 class Enough(Exception):
     pass
@@ -32,7 +35,7 @@ def scaled(model):
 @pytest.mark.parametrize("far", [False, True])
 def test_progress_tells_and_takes_points(far):
     model = scaled(coupled(2)) if far else coupled(2)
-    best = decompose(model)
+    best = decompose(model, TREE)
     assert best.status == OPTIMAL
     seen = []
 
@@ -46,7 +49,7 @@ def test_progress_tells_and_takes_points(far):
                 run.incumbent.value
             )
 
-    found = decompose(model, progress=progress)
+    found = decompose(model, TREE, progress)
     assert found.status == OPTIMAL
     assert len(seen) == found.nodes + 1
     if len(seen) > 1:
@@ -56,11 +59,11 @@ def test_progress_tells_and_takes_points(far):
 
 def test_a_start_is_tried():
     model = coupled(2)
-    best = decompose(model)
+    best = decompose(model, TREE)
     values = []
     decompose(
         model,
-        BranchOptions(start=best.full),
+        BranchOptions(start=best.full, milp_neurons=0),
         lambda run: values.append(run.incumbent.value),
     )
     assert values[0] <= best.value + 1e-9
@@ -71,19 +74,19 @@ def test_what_progress_raises_ends_the_run():
         raise Enough
 
     with pytest.raises(Enough):
-        decompose(coupled(2), progress=stop)
+        decompose(coupled(2), TREE, stop)
 
 
 @pytest.mark.parametrize("after", [0, 1, 2])
 def test_an_interrupt_keeps_what_is_proven(after):
     model = coupled(2)
-    best = decompose(model)
+    best = decompose(model, TREE)
 
     def stop(run):
         if run.nodes >= min(after, best.nodes):
             raise KeyboardInterrupt
 
-    found = decompose(model, progress=stop)
+    found = decompose(model, TREE, stop)
     assert found.status == INTERRUPTED
     assert found.bound <= best.value + 1e-9
     assert found.value >= best.bound - 1e-9

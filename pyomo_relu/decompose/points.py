@@ -1,0 +1,154 @@
+"""Feasible points from what the master mixes; they prove nothing."""
+
+import numpy as np
+
+from pyomo_relu.branch.points.budget import Budget
+from pyomo_relu.decompose.branching import mixture_errors
+from pyomo_relu.linear.rounding import INTEGRALITY
+
+#: Share of the time that may go into points.
+_SHARE = 0.3
+
+#: Error of a part, relative to the objective's accuracy, that is not worth a cut.
+_SMALL = 0.1
+
+#: Rounds of column generation from known points after each cut of a dive.
+_PRICINGS = 2
+
+#: What a dive may miss of the links after a cut.
+_MISSED = 1e-6
+
+
+class Points:
+    """Looks for points near mixtures, within a share of the time.
+
+    Parameters
+    ----------
+    incumbent : Incumbent
+    evaluator : Evaluator
+    deadline : Deadline
+    """
+
+    def __init__(self, incumbent, evaluator, deadline):
+        self.incumbent, self.evaluator, self.deadline = incumbent, evaluator, deadline
+        self.families, self.master = evaluator.families, evaluator.master
+        self._near, self._diving = Budget(_SHARE), Budget(_SHARE)
+
+    def look(self, node, mixture, tolerance):
+        """Points near a node's mixture, and at the end of a dive from it.
+
+        The master and the families' valid points are the dive's afterwards.
+        """
+        seconds = self.deadline.elapsed()
+        known = np.isfinite(self.incumbent.value)
+        if not known or self._near.seconds(seconds) > 0:
+            self._near.run(lambda: self._try(mixture))
+        whole = mixture.missed <= _MISSED
+        if whole and (not known or self._diving.seconds(seconds) > 0):
+            self._diving.run(lambda: self._dive(node, mixture, tolerance))
+
+    def improve(self, point):
+        """Optimise over the linear region of a point and walk on from there."""
+        if self.incumbent.improve(point, self.deadline.left()):
+            best = self.incumbent.full[self.incumbent.problem.columns]
+            self.incumbent.walk(best, time_limit=self.deadline.left())
+
+    def _try(self, mixture):
+        """The mixture's mean, and each part's point of largest share."""
+        n = self.incumbent.problem.original.n_columns
+        x = mixture.x[: self.master.n]
+        rounded = x.copy()
+        for f in self.families:
+            numbers, shares = mixture.weights(f)
+            numbers = numbers[np.argsort(shares)]
+            rounded[f.columns[f.owner[numbers]]] = f.points[numbers]
+        columns = self.incumbent.problem.columns
+        candidates = np.stack([x, rounded])[:, :n][:, columns]
+        before = self.incumbent.value
+        self.incumbent.offer(candidates.copy())
+        for point in candidates:
+            if not self.deadline.passed():
+                self.improve(point)
+        return self.incumbent.value < before
+
+    # -- diving --------------------------------------------------------------------
+
+    def _dive(self, node, mixture, tolerance):
+        """Cut boxes where the largest shares are until nothing is mixed any more."""
+        lower, upper = node.lower.copy(), node.upper.copy()
+        steps = 2 * self.master.n_parts + int(self.evaluator.linear.integer.sum())
+        for _ in range(steps):
+            if self.deadline.passed():
+                return False
+            self._add_means(mixture)
+            cut = self._cut(mixture, lower, upper, _SMALL * tolerance)
+            if cut is None:
+                break
+            for low, high in cut:
+                found = self._solve(low, high)
+                if found is not None:
+                    break
+            if found is None:
+                break
+            mixture, lower, upper = found, low, high
+        return self._try(mixture)
+
+    def _add_means(self, mixture):
+        """What networks give at the mean inputs of what is mixed, for the master."""
+        _, by_family = self.master.split(mixture.duals)
+        for i, (f, pi) in enumerate(zip(self.families, by_family, strict=True)):
+            means = [(k, x) for k, *_, x in mixture_errors(f, mixture, pi)]
+            if means:
+                owner = np.array([k for k, _ in means])
+                X = np.array([x for _, x in means])
+                X = np.where(f.integer[owner], np.round(X), X)
+                self.master.add(i, f.add(owner, X))
+
+    def _cut(self, mixture, lower, upper, least):
+        """Boxes of columns on either side of a cut, the better one first; or None."""
+        x, integer = mixture.x[: self.master.n], self.evaluator.linear.integer
+        off = np.where(integer & (lower < upper), np.abs(x - np.round(x)), 0.0)
+        some = np.flatnonzero(off > INTEGRALITY)
+        if some.size:
+            j = some[off[some].argmin()]
+            return _sides(
+                lower, upper, j, np.floor(x[j]), np.ceil(x[j]), x[j] % 1 > 0.5
+            )
+        worst = least, None
+        _, by_family = self.master.split(mixture.duals)
+        for f, pi in zip(self.families, by_family, strict=True):
+            for k, points, shares, total, by_input, middle in mixture_errors(
+                f, mixture, pi
+            ):
+                if total > worst[0] and by_input.any():
+                    i = int(by_input.argmax())
+                    at = middle[i]
+                    above = shares[points[:, i] > at].sum() > 0.5
+                    worst = total, (f.columns[k, i], at, above)
+        if worst[1] is None:
+            return None
+        j, at, above = worst[1]
+        if integer[j] or not lower[j] < at < upper[j]:
+            return None
+        return _sides(lower, upper, j, at, at, above)
+
+    def _solve(self, lower, upper):
+        """The master within a box and with known points; None if links are missed."""
+        e, master = self.evaluator, self.master
+        for f in self.families:
+            p, at = f.points, f.columns[f.owner]
+            f.valid = ((p >= lower[at]) & (p <= upper[at])).all(axis=1)
+        master.restrict(lower, upper)
+        mixture = master.solve(e.penalty, e.costs, self.deadline.left())
+        for _ in range(_PRICINGS):
+            if not mixture.solved or not master.price(mixture, 1e-9):
+                break
+            mixture = master.solve(e.penalty, e.costs, self.deadline.left())
+        return mixture if mixture.solved and mixture.missed <= _MISSED else None
+
+
+def _sides(lower, upper, j, low, high, above):
+    left, right = upper.copy(), lower.copy()
+    left[j], right[j] = low, high
+    sides = [(lower, left), (right, upper)]
+    return sides[::-1] if above else sides

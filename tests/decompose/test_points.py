@@ -1,0 +1,96 @@
+"""Points near mixtures, and merged covers."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from pyomo_relu.branch.branch import OPTIMAL, BranchOptions
+from pyomo_relu.common.deadline import Deadline
+from pyomo_relu.decompose import tree
+from pyomo_relu.decompose.decompose import decompose
+from pyomo_relu.decompose.tree import Decomposition
+from pyomo_relu.linear.embedded import FEASIBILITY, EmbeddedModel, EmbeddedNetwork
+from pyomo_relu.linear.model import LinearModel
+from tests.decompose.models import coupled
+from tests.random_networks import random_network
+
+
+def chain(stages):
+    """Stage k reads state k and control k and leaves state k + 1."""
+    network = random_network(4, 2, (8, 6), 1, scale=1.6)
+    low = [0.2, *[-np.inf] * stages, *[-1.0] * stages, *[0.0] * stages, 0.0]
+    high = [0.2, *[np.inf] * stages, *[1.0] * stages, *[1.0] * stages, 9.0]
+    n, rows = len(low), []
+    for k in range(stages):
+        for sign in (1.0, -1.0):  # effort_k >= |control_k|
+            row = np.zeros(n)
+            row[1 + 2 * stages + k], row[1 + stages + k] = 1.0, sign
+            rows.append(row)
+    for sign in (1.0, -1.0):  # miss >= |last state - 0.5|
+        row = np.zeros(n)
+        row[-1], row[stages] = 1.0, sign
+        rows.append(row)
+    lower = [0.0] * 2 * stages + [0.5, -0.5]
+    linear = LinearModel(
+        sparse.csr_array(np.array(rows)), lower, [np.inf] * len(rows), low, high
+    )
+    functions = [
+        EmbeddedNetwork(network, [k, 1 + stages + k], [k + 1]) for k in range(stages)
+    ]
+    costs = np.zeros(n)
+    costs[1 + 2 * stages :] = 0.1
+    costs[-1] = 5.0
+    return EmbeddedModel(linear, functions, costs)
+
+
+def run_of(model):
+    run = Decomposition(model.in_unit_range(), BranchOptions(), Deadline(None))
+    run.prepare()
+    return run
+
+
+def test_points_near_the_first_mixture():
+    model = chain(5)
+    best = decompose(model)
+    assert best.status == OPTIMAL
+    run = run_of(model)
+    _, _, node = run._heap[0]
+    done = run.evaluator.evaluate(node, np.inf, 1e-4)
+    assert run.incumbent.full is None
+    run.points.look(done.node, done.mixture, 1e-4)
+    full = run.incumbent.full
+    assert full is not None
+    assert run.model.violation(full) <= FEASIBILITY
+    assert run.incumbent.value >= best.bound - 1e-9
+    assert run.incumbent.value <= best.value + 0.5 * abs(best.value)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2, 5])
+def test_a_dive_settles_integers(seed):
+    run = run_of(coupled(seed))
+    _, _, node = run._heap[0]
+    done = run.evaluator.evaluate(node, np.inf, 1e-4)
+    run.points.look(done.node, done.mixture, 1e-4)
+    full = run.incumbent.full
+    assert full is not None
+    integer = run.model.linear.integer
+    assert np.array_equal(full[integer], np.round(full[integer]))
+
+
+def test_without_memory_covers_are_merged(monkeypatch):
+    model = coupled(2)
+    expected = decompose(model)
+    monkeypatch.setattr(tree, "_MOST_BOXES", 5)
+    found = decompose(model)
+    assert found.status == expected.status == OPTIMAL
+    assert found.value == pytest.approx(expected.value, rel=2e-4)
+
+
+def test_nodes_too_small_to_be_split_go_to_branching(monkeypatch):
+    monkeypatch.setattr(tree, "choose_split", lambda *_: None)
+    for seed in (0, 2):
+        model = coupled(seed)
+        found = decompose(model)
+        assert found.status == OPTIMAL
+        assert model.violation(found.full) <= FEASIBILITY
+        assert found.value - found.bound <= 1.01e-4 * abs(found.value)
