@@ -207,3 +207,40 @@ def test_a_column_that_is_defined_by_outputs_follows_them(seed, sign):
     assert (
         encoded((defined, 0.25, 0.25), value + 0.1)[1].linear.integer.sum() == count[2]
     )
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_random_models(seed):
+    """A feasible point is one of the MILP, whose best one is feasible and no worse."""
+    rng = np.random.default_rng(seed)
+    K, n_binaries, n_others = rng.integers(1, 4, 3)
+    n, binaries = 2 * K + n_binaries + n_others, 2 * K + np.arange(n_binaries)
+    ends = np.repeat([1.0, 200.0, 1.0, 5.0], [K, K, n_binaries, n_others])
+    lower, upper = -ends, ends.copy()
+    lower[binaries] = 0.0
+    free = 2 * K + n_binaries + np.flatnonzero(rng.random(n_others) < 0.3)
+    functions = []
+    for k in range(K):
+        network = random_network(rng, 1, (6, 4), 1, scale=2.0)
+        functions.append(EmbeddedNetwork(network, [k if k != 1 else 0], [K + k]))
+    empty = linear_of(lower, upper, binaries)
+    point = rng.uniform(np.maximum(lower, -5.0), np.minimum(upper, 5.0))
+    point[binaries] = point[binaries].round()
+    point = EmbeddedModel(empty, functions).complete(point)
+    lower[free], upper[free] = -np.inf, np.inf
+    rows = []
+    for _ in range(rng.integers(2, 9)):
+        at = rng.choice(n, rng.integers(2, min(n, 5)), replace=False)
+        a = rng.choice([1.0, -1.0, 2.0, -2.0, 0.5, 4.0, -4.0], at.size)
+        low, high = a @ point[at] + rng.exponential(1.0, 2) * [-1, 1]
+        kind = rng.integers(4)
+        low, high = [(low, high), (-np.inf, high), (low, np.inf), (a @ point[at],) * 2][
+            kind
+        ]
+        rows.append((dict(zip(at.tolist(), a.tolist(), strict=True)), low, high))
+    costs = np.round(rng.normal(size=n) * (rng.random(n) < 0.6), 2)
+    costs[free] = 0.0
+    model = EmbeddedModel(linear_of(lower, upper, binaries, rows), functions, costs)
+    encoded = Encoded(model)
+    assert_holds(encoded, point[None])
+    assert best_of(model, encoded) <= model.objective(point) + 1e-6
