@@ -18,6 +18,7 @@ from pyomo_relu.linear.column_bounds import bound_free_columns
 from pyomo_relu.linear.model import ModelBuilder
 from pyomo_relu.network.layer import ACTIVE, AT_CEILING
 from pyomo_relu.portfolio.envelopes import FunctionEnvelopes
+from pyomo_relu.portfolio.one_sided import OneSided
 
 #: A curve's points this close to the line through their neighbours, relative to the
 #: curve's reach, are none.
@@ -55,7 +56,7 @@ class Encoded:
             start = switching_cuts(start, model.functions, lines, model.costs, pause)
         except InfeasibleError:
             return
-        signs = _one_sided(model)
+        self._one_sided = OneSided(model, *self._reach)
         builder = ModelBuilder(start)
         for i, found in curves.items():
             f, self._pieces[i] = model.functions[i], []
@@ -63,9 +64,8 @@ class Encoded:
             for j, k, curve in ends:
                 points, values = _points(curve)
                 x, y = f.inputs[j], f.outputs[k]
-                exact = None
-                if signs[y] and _within(model.linear, y, values, signs[y]):
-                    exact = bends(points, values, signs[y])
+                sign = self._one_sided.of_curve(y, values)
+                exact = bends(points, values, sign) if sign else None
                 columns = add_curve(builder, x, y, points, values, exact)
                 self._pieces[i].append((j, points, columns))
         for i, bounds in self.bounds.items():
@@ -88,7 +88,7 @@ class Encoded:
         open_ends = _endless(linear, model.input_columns())
         if open_ends.size:
             lower, upper, _ = bound_free_columns(linear, open_ends)
-        known = {}
+        known, reach = {}, (lower.copy(), upper.copy())
         for i in model.order():
             f = model.functions[i]
             box = lower[f.inputs], upper[f.inputs]
@@ -98,11 +98,20 @@ class Encoded:
             if turn is not None:
                 turn.pause()
             (curves if known[key][0] else self.bounds)[i], low, high = known[key][1:]
+            reach[0][f.outputs], reach[1][f.outputs] = low, high
             lower[f.outputs] = np.maximum(lower[f.outputs], low)
             upper[f.outputs] = np.minimum(upper[f.outputs], high)
             if np.any(lower > upper):
                 raise InfeasibleError("an output's bounds are out of reach.")
+        self._reach = reach
         return linear.replace(lower=lower, upper=upper)
+
+    def settled(self, full):
+        """The model's columns at a point of the MILP, with outputs as computed.
+
+        What is only defined by outputs follows them.
+        """
+        return self._one_sided.settled(full[: self.model.n_columns])
 
     @staticmethod
     def _network(network, lower, upper):
@@ -134,36 +143,6 @@ class Encoded:
 def _endless(linear, columns):
     ended = np.isfinite(linear.lower[columns]) & np.isfinite(linear.upper[columns])
     return columns[~ended]
-
-
-def _one_sided(model):
-    """1 for columns that may always fall, -1 for those that may rise, 0 for others.
-
-    Neither the costs nor a row is in the way, and only one function is concerned: if
-    ``y >= f(x)`` is all that the MILP knows, ``y = f(x)`` is as good.
-    """
-    linear, matrix = model.linear, model.linear.matrix.tocoo()
-    ended = np.isfinite(linear.row_lower), np.isfinite(linear.row_upper)
-    below, above = (end[matrix.row] for end in ended)
-    positive = matrix.data > 0
-    signs = np.zeros(linear.n_columns, dtype=int)
-    for sign, end, other in ((-1, above, below), (1, below, above)):
-        free = sign * model.costs >= 0
-        free[matrix.col[np.where(positive, end, other)]] = False
-        signs[free] = sign
-    outputs = np.concatenate([f.outputs for f in model.functions])
-    signs[np.bincount(outputs, minlength=signs.size) > 1] = 0
-    signs[linear.integer] = 0
-    for f in model.functions:
-        signs[f.inputs] = 0
-    return signs
-
-
-def _within(linear, column, values, sign):
-    """Whether a curve's values respect the column's own end on that side."""
-    if sign > 0:
-        return linear.lower[column] <= values.min()
-    return linear.upper[column] >= values.max()
 
 
 def _points(curve):

@@ -211,7 +211,7 @@ class MILPRoute(Watcher):
 
     def found(self, point):
         """See Watcher.found."""
-        point, findings = point[: self.model.n_columns], self._findings
+        point, findings = self.encoded.settled(point), self._findings
         if findings.offer(point, self.name):
             return
         # the networks' own outputs violate a row that the encoding's met

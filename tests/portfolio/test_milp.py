@@ -58,7 +58,7 @@ def assert_holds(encoded, points):
 def best_of(model, encoded):
     """The MILP's optimum, reached by a feasible point of the model."""
     answer = solve_linear(encoded.linear, encoded.costs, mip_gap=0.0)
-    point = model.finished(answer.primal[: model.n_columns])
+    point = model.finished(encoded.settled(answer.primal))
     assert point is not None
     assert model.objective(point) == pytest.approx(answer.objective, abs=1e-5)
     return answer.objective
@@ -147,11 +147,15 @@ def test_curves_that_matter_from_both_sides_keep_their_binaries():
         return int(found.integer.sum())
 
     few = binaries(linear_of(*ends, []))
-    all_ = binaries(linear_of(*ends, [], [({1: 1, 2: 1}, 0, 0)]))
+    all_ = binaries(linear_of(*ends, [], [({1: 1}, -BIG, BIG)]))
     assert few < all_
     assert binaries(linear_of(*ends, [], [({1: 1, 2: 1}, -np.inf, BIG)])) == few
     assert binaries(linear_of(*ends, [], [({1: 1, 2: 1}, -BIG, np.inf)])) == all_
     assert binaries(linear_of(*ends, [], [({1: -1, 2: 1}, -BIG, np.inf)])) == few
+    # column 2 follows, if its own bounds let it
+    assert binaries(linear_of(*ends, [], [({1: 1, 2: 1}, 0, 0)])) == few
+    assert binaries(linear_of(*ends, [], [({1: 1, 2: 0.1}, 0, 0)])) == few
+    assert binaries(linear_of(*ends, [], [({1: 1, 2: 0.01}, 0, 0)])) == all_
     # a bound that the curve's lowest values do not keep
     low = network.forward(np.linspace(-1, 1, 500)[:, None]).min() + 0.1
     tighter = [-1.0, low, -BIG], [1.0, BIG, BIG]
@@ -162,3 +166,81 @@ def test_curves_that_matter_from_both_sides_keep_their_binaries():
     boxed = [-1.0, -BIG, -1.0], [1.0, BIG, 1.0]
     assert binaries(linear_of(*boxed, []), twice) == 2 * all_
     assert binaries(linear_of(*boxed, []), read) >= all_
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_column_that_is_defined_by_outputs_follows_them(seed, sign):
+    """t = y_1 + y_2 + x_1 is minimised, or -t maximised, instead of the sum itself."""
+    networks = [random_network(seed + k, 1, (8, 8), 1, scale=2.0) for k in range(2)]
+    functions = [EmbeddedNetwork(f, [k], [2 + k]) for k, f in enumerate(networks)]
+    link = {0: 1.0, 1: 1.0}, -np.inf, 0.3
+
+    def encoded(row, low=-np.inf, more=()):
+        lower, upper = [-1.0, -1.0, -BIG, -BIG, low], [1.0, 1.0, BIG, BIG, np.inf]
+        if sign < 0:
+            lower[4], upper[4] = -upper[4], -lower[4]
+        linear = linear_of(lower, upper, [], [row, link, *more])
+        model = EmbeddedModel(linear, functions, [0, 0, 0, 0, sign])
+        return model, Encoded(model)
+
+    defined = {0: 1.0, 2: 1.0, 3: 1.0, 4: -sign}
+    model, found = encoded((defined, 0.25, 0.25))
+    at_least, few = encoded((defined, -np.inf, 0.25))
+    all_ = encoded((defined, 0.25, 0.25), more=[({4: 1.0}, -BIG, BIG)])
+    count = [int(e.linear.integer.sum()) for e in (found, few, all_[1])]
+    assert 0 < count[0] == count[1] < count[2]
+    value = best_of(model, found)
+    assert value == pytest.approx(best_of(at_least, few), abs=1e-5)
+    assert value == pytest.approx(best_of(*all_), abs=1e-5)
+    # a point whose outputs are too large is put right, and t with it
+    x = np.array([-0.5, 0.2])
+    y = np.array([f.forward([[a]])[0, 0] for f, a in zip(networks, x, strict=True)])
+    point = np.array([*x, *(y + 0.1), 0.0])
+    point[4] = sign * (x[0] + y.sum() + 0.2 - 0.25)
+    settled = found.settled(point)
+    assert settled[2:4] == pytest.approx(y)
+    assert settled[4] == pytest.approx(sign * (x[0] + y.sum() - 0.25))
+    assert model.violation(settled) < 1e-9
+    # a bound of t below what the row implies is none, one above it is in the way
+    assert encoded((defined, 0.25, 0.25), -4 * BIG)[1].linear.integer.sum() == count[0]
+    assert (
+        encoded((defined, 0.25, 0.25), value + 0.1)[1].linear.integer.sum() == count[2]
+    )
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_random_models(seed):
+    """A feasible point is one of the MILP, whose best one is feasible and no worse."""
+    rng = np.random.default_rng(seed)
+    K, n_binaries, n_others = rng.integers(1, 4, 3)
+    n, binaries = 2 * K + n_binaries + n_others, 2 * K + np.arange(n_binaries)
+    ends = np.repeat([1.0, 200.0, 1.0, 5.0], [K, K, n_binaries, n_others])
+    lower, upper = -ends, ends.copy()
+    lower[binaries] = 0.0
+    free = 2 * K + n_binaries + np.flatnonzero(rng.random(n_others) < 0.3)
+    functions = []
+    for k in range(K):
+        network = random_network(rng, 1, (6, 4), 1, scale=2.0)
+        functions.append(EmbeddedNetwork(network, [k if k != 1 else 0], [K + k]))
+    empty = linear_of(lower, upper, binaries)
+    point = rng.uniform(np.maximum(lower, -5.0), np.minimum(upper, 5.0))
+    point[binaries] = point[binaries].round()
+    point = EmbeddedModel(empty, functions).complete(point)
+    lower[free], upper[free] = -np.inf, np.inf
+    rows = []
+    for _ in range(rng.integers(2, 9)):
+        at = rng.choice(n, rng.integers(2, min(n, 5)), replace=False)
+        a = rng.choice([1.0, -1.0, 2.0, -2.0, 0.5, 4.0, -4.0], at.size)
+        low, high = a @ point[at] + rng.exponential(1.0, 2) * [-1, 1]
+        kind = rng.integers(4)
+        low, high = [(low, high), (-np.inf, high), (low, np.inf), (a @ point[at],) * 2][
+            kind
+        ]
+        rows.append((dict(zip(at.tolist(), a.tolist(), strict=True)), low, high))
+    costs = np.round(rng.normal(size=n) * (rng.random(n) < 0.6), 2)
+    costs[free] = 0.0
+    model = EmbeddedModel(linear_of(lower, upper, binaries, rows), functions, costs)
+    encoded = Encoded(model)
+    assert_holds(encoded, point[None])
+    assert best_of(model, encoded) <= model.objective(point) + 1e-6

@@ -40,6 +40,9 @@ _FRACTIONAL = 1e-4
 #: ... and one whose row is farther from binding than this is dropped again.
 _SLACK = 1e-6
 
+#: By how much bounds are wider than what is proven, relative to their size.
+_ROOM = 1e-6
+
 #: With more neighbourhoods than this the rounds would take longer than they save.
 _MOST = 3000
 
@@ -76,8 +79,7 @@ def switching_cuts(linear, functions, lines, costs, pause=None):
     if not 0 < len(places) <= _MOST:
         return linear
     sides = Sides(linear, functions, lines, places)
-    lower, upper = sides.column_bounds()
-    linear = linear.replace(lower=lower, upper=upper)
+    linear = _with_bounds(linear, *sides.column_bounds())
     relaxed = _with_lines(linear, functions, lines)
     separator, first = _Separator(sides), relaxed.n_rows
     best, tried = -np.inf, 0
@@ -96,6 +98,21 @@ def switching_cuts(linear, functions, lines, costs, pause=None):
             break
         relaxed = _with_rows(relaxed, rows, right)
     return _with_rows(linear, relaxed.matrix[first:], relaxed.row_lower[first:])
+
+
+def _with_bounds(linear, lower, upper):
+    """The model within new bounds, with some room on the sides that move.
+
+    Rows and bounds that leave a column no room at all are more than HiGHS' presolve can
+    take: it then cuts off feasible points.
+    """
+    room = _ROOM * np.where(linear.integer, 0.0, 1.0)
+    with np.errstate(invalid="ignore"):
+        lower = np.maximum(linear.lower, lower - room * np.maximum(1.0, np.abs(lower)))
+        upper = np.minimum(linear.upper, upper + room * np.maximum(1.0, np.abs(upper)))
+    lower = np.where(np.isnan(lower), linear.lower, lower)
+    upper = np.where(np.isnan(upper), linear.upper, upper)
+    return linear.replace(lower=lower, upper=upper)
 
 
 def _solved(linear, costs):
