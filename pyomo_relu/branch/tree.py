@@ -135,9 +135,7 @@ class Tree:
         Parameters
         ----------
         full : numpy.ndarray, shape (n_columns,), or None
-            Values of the modeller's columns.
         bound : float
-            Proven of the whole problem.
         """
         self._proven = max(self._proven, bound)
         if full is not None:

@@ -34,6 +34,8 @@ class Encoded:
         In unit range.
     turn : Turn, optional
         Pauses between networks.
+    cuts : bool
+        Whether cuts around binary columns are added.
 
     Attributes
     ----------
@@ -44,16 +46,19 @@ class Encoded:
         NeuronBounds by function, of those that are not curves.
     """
 
-    def __init__(self, model, turn=None):
+    def __init__(self, model, turn=None, cuts=True):
         self.model = model = model.without_fixed_inputs()
         self.linear = None
         self.bounds, self._big_m, self._pieces = {}, {}, {}
         curves = {}
         try:
             start = self._bounded(curves, turn)
-            lines = FunctionEnvelopes(model.functions, curves)
-            pause = None if turn is None else turn.pause
-            start = switching_cuts(start, model.functions, lines, model.costs, pause)
+            if cuts:
+                lines = FunctionEnvelopes(model.functions, curves)
+                pause = None if turn is None else turn.pause
+                start = switching_cuts(
+                    start, model.functions, lines, model.costs, pause
+                )
         except InfeasibleError:
             return
         self._one_sided = OneSided(model, *self._reach)
@@ -120,8 +125,9 @@ class Encoded:
         if len(curves) == network.n_outputs:
             low, high = curves.ranges(lower[None], upper[None])
             return True, curves, low[0], high[0]
-        cells = max(64, split_budget(network) // 8)
-        few = network.n_inputs <= SPLIT_INPUTS
+        free = int(np.count_nonzero(lower < upper))
+        cells = max(64, split_budget(network, free) // 8)
+        few = free <= SPLIT_INPUTS
         bounds, _ = tighten(network, lower, upper, max_cells=cells if few else None)
         return False, bounds, bounds.lower[-1], bounds.upper[-1]
 

@@ -100,7 +100,7 @@ def _order(found):
     others = ("milp", "branch") if few or not found.wide else ("branch", "milp")
     if found.widest > _COVERED_INPUTS or not found.functions:
         return others
-    if found.integers and not found.wide:
+    if not found.wide:
         return "milp", "decompose"
     if found.inputs > _TREE_INPUTS:
         others = ("milp",)

@@ -99,7 +99,13 @@ class DecompositionRoute:
             if findings.value < best.value:
                 run.offer(findings.point)
 
-        options = replace(self.options, time_limit=findings.deadline.left(), threads=1)
+        # the MILP has a route of its own
+        options = replace(
+            self.options,
+            time_limit=findings.deadline.left(),
+            threads=1,
+            milp_neurons=0,
+        )
         _conclude(decompose(self.model, options, progress), self, findings)
 
     @property
@@ -170,9 +176,25 @@ class MILPRoute(Watcher):
         if answer.primal is not None:
             self.found(answer.primal)
         if answer.status is Status.INFEASIBLE and not np.isfinite(findings.value):
-            findings.conclude(INFEASIBLE, self.name)
+            self._confirm_infeasible(settings)
         elif answer.dual_bound is not None:
             self._raise(answer.dual_bound, answer.unit)
+
+    def _confirm_infeasible(self, settings):
+        """Believe it if another run says so, too: without cuts and without presolve.
+
+        Presolve has called models infeasible whose columns have almost no room.
+        """
+        self._turn.pause()
+        self.encoded = Encoded(self.model, self._turn, cuts=False)
+        if self.encoded.linear is not None:
+            answer = self._minimize(replace(settings, presolve_milps=False))
+            if answer.primal is not None:
+                self.found(answer.primal)
+            if answer.status is not Status.INFEASIBLE:
+                return
+        if not np.isfinite(self._findings.value):
+            self._findings.conclude(INFEASIBLE, self.name)
 
     def _minimize(self, settings):
         """What the solver answers that there is, and whose licence suffices."""

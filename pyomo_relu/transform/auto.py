@@ -71,6 +71,10 @@ logger = logging.getLogger("pyomo.relu")
 #: Seconds for a first feasible point.
 _START_SECONDS = 1.0
 
+#: What is tried for it: forward passes, then successive LPs.  A solver that has any
+#: point needs little time for a better one.
+_QUICK, _THOROUGH = ("samples",), ("ascent",)
+
 #: Shares of the time budget for refining cells and for tightening.
 _SHARE = {"relu.cells": 0.1, "relu.obbt": 0.2}
 
@@ -206,8 +210,11 @@ def _start(model, config):
     seconds = _START_SECONDS
     if config.time_budget is not None:
         seconds = min(seconds, _SHARE["relu.cells"] * config.time_budget)
+    given = {"time_limit": seconds, "max_rounds": 1, "warn": False}
     try:
-        result = warmstart.apply_to(model, time_limit=seconds, max_rounds=1, warn=False)
+        result = warmstart.apply_to(model, methods=_QUICK, **given)
+        if not result.found:
+            result = warmstart.apply_to(model, methods=_THOROUGH, **given)
     except ReLUError as error:
         logger.info(f"relu.auto: no feasible point was looked for: {error}")
         return None

@@ -252,6 +252,7 @@ def _parameters(settings, integer):
         parameters.update(InfUnbdInfo=1, DualReductions=0)
     if integer:
         parameters.update(MIPGap=settings.relative_gap, IntFeasTol=settings.tolerance)
+        parameters["Presolve"] = None if settings.presolve_milps else 0
         if settings.absolute_gap is not None:
             parameters["MIPGapAbs"] = LEAST_GAP
     return {name: value for name, value in parameters.items() if value is not None}

@@ -284,8 +284,9 @@ class HighsSession(Session):
 def _options(settings, integer):
     """Settings by HiGHS' names."""
     primal = settings.only_costs_change and not integer
+    presolve = settings.presolve_milps if integer else settings.presolve
     options = {
-        "presolve": "on" if integer or settings.presolve else "off",
+        "presolve": "on" if presolve else "off",
         # Models come already in unit range.  Both measured: a third to a half fewer
         # seconds per LP.
         "simplex_strategy": _PRIMAL if primal else _DUAL,

@@ -49,7 +49,7 @@ class Settings:
         The last basis of an LP stays primal feasible: HiGHS goes on by the primal
         simplex method, without scaling.
     presolve : bool
-        Whether HiGHS presolves LPs; MILPs always are.
+        Whether HiGHS presolves LPs.
     tolerance : float or None
         Feasibility (also of integers) and optimality; None for the solver's own.
     relative_gap, absolute_gap : float
@@ -65,6 +65,8 @@ class Settings:
         Whether an infeasible LP is worth another solve for multipliers that prove it.
     figures : bool
         Whether answers come with ``Figures``.
+    presolve_milps : bool
+        Whether MILPs are presolved.
     small_milps : bool
         Whether HiGHS, before it branches, looks for points by MILPs of the columns
         that the relaxation leaves open (RENS, reduced costs).
@@ -82,6 +84,7 @@ class Settings:
     seed: int | None = None
     rays: bool = True
     figures: bool = False
+    presolve_milps: bool = True
     small_milps: bool = True
 
 
