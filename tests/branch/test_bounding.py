@@ -242,11 +242,30 @@ def test_many_boxes_at_once_equal_few():
     rng = np.random.default_rng(0)
     lower = rng.uniform(-1, 0, (600, 3))
     upper = lower + rng.uniform(0.1, 1, (600, 3))
-    bounder = LineBounder(network)
+    bounder = LineBounder(network, flipped=True)
     many = bounder.lines(lower, upper)
     few = bounder.lines(lower[500:510], upper[500:510])
     assert many.low[500:510] == pytest.approx(few.low)
     assert many.high_const[500:510] == pytest.approx(few.high_const)
+    assert many.further[0].low[500:510] == pytest.approx(few.further[0].low)
+
+
+@settings(max_examples=20, deadline=None)
+@given(networks(max_inputs=4), SEEDS)
+def test_lines_of_flipped_slopes_hold(network, seed):
+    rng = np.random.default_rng(seed)
+    n = network.n_inputs
+    lower = rng.uniform(-1, 0.5, (5, n))
+    upper = lower + rng.uniform(0, 1, (5, n))
+    plain = LineBounder(network).lines(lower, upper)
+    lines = LineBounder(network, flipped=True).lines(lower, upper)
+    assert np.array_equal(plain.low, lines.low)
+    (further,) = lines.further
+    for b in range(5):
+        X = rng.uniform(lower[b], upper[b], (200, n))
+        y = network.forward(X)
+        assert np.all(X @ further.low[b].T + further.low_const[b] <= y)
+        assert np.all(X @ further.high[b].T + further.high_const[b] >= y)
 
 
 # -- boxes -----------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.errors import SolverError
@@ -100,6 +101,43 @@ def test_changing_anything_equals_a_new_session(solver, size):
             expected = new.minimize(columns, costs).objective
         found = session.minimize(columns, costs).objective
         assert found == pytest.approx(expected, abs=1e-7 * size)
+
+
+@pytest.mark.parametrize("solver", ["highs", "gurobi"])
+@pytest.mark.parametrize("size", [1.0, 1e4])
+def test_added_columns_equal_a_new_session(solver, size):
+    """One by one and several, in rows that are divided by their size too."""
+    model = random_model(5, m=8, n=8)
+    model = model.replace(
+        matrix=model.matrix / size,
+        lower=model.lower * size,
+        upper=model.upper * size,
+        row_lower=model.row_lower - 1.0,
+        row_upper=model.row_upper + 1.0,
+    )
+    rng = np.random.default_rng(1)
+    A, lower, upper = model.matrix.toarray(), model.lower, model.upper
+    with open_session(solver, model) as session:
+        session.minimize(np.arange(8), rng.normal(size=8))
+        for more in (1, 3, 2):
+            new = rng.normal(size=(8, more)) * (rng.random((8, more)) < 0.7)
+            low, high = np.zeros(more), rng.uniform(0.5, 2.0, more)
+            session.add_columns(sparse.csc_array(new), low, high)
+            session.go_on_primal(more != 3)
+            A = np.concatenate([A, new], axis=1)
+            lower, upper = np.append(lower, low), np.append(upper, high)
+            costs = rng.normal(size=A.shape[1])
+            answer = session.minimize(np.arange(costs.size), costs)
+            whole = LinearModel(A, model.row_lower, model.row_upper, lower, upper)
+            with open_session(solver, whole) as other:
+                fresh = other.minimize(np.arange(costs.size), costs)
+            assert answer.status == fresh.status == "optimal"
+            assert answer.objective == pytest.approx(fresh.objective, abs=1e-6 * size)
+            assert costs @ answer.primal == pytest.approx(answer.objective, rel=1e-6)
+        j = A.shape[1] - 1
+        session.set_bounds(np.array([j]), np.array([0.25]), np.array([0.25]))
+        answer = session.minimize(np.arange(costs.size), costs)
+        assert answer.primal[j] == pytest.approx(0.25)
 
 
 @pytest.mark.parametrize("solver", ["highs", "gurobi"])

@@ -109,6 +109,15 @@ class GurobiSession(Session):
         with self._errors():
             self._model.chgCoeff(self._constraints[row], self._x[column], value)
 
+    def _add_columns(self, start, rows, data, lower, upper):
+        ends = zip(start, start[1:], lower, upper, strict=False)
+        with self._errors():
+            for first, last, low, high in ends:
+                among = [self._constraints[i] for i in rows[first:last]]
+                column = self._gp.Column(data[first:last].tolist(), among)
+                self._x.append(self._model.addVar(lb=low, ub=high, column=column))
+            self._model.update()
+
     def _minimize(self, columns, coefficients, time_limit, constant, unit):
         gp, m = self._gp, self._model
         limit = gp.GRB.INFINITY if time_limit is None else max(time_limit, 0.0)
