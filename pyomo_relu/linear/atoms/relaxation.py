@@ -1,0 +1,384 @@
+r"""All atoms of a model over many boxes at once: propagation, rows of lines, errors.
+
+Products and quotients are one relation ``r = p q`` (of ``w = a / b``: ``a = w b``), with
+the four lines of McCormick (Computability of global solutions to factorable nonconvex
+programs, 1976): over ``p in [p, P]``, ``q in [q, Q]`` the products of the differences
+from two ends are nonnegative, for instance ``(p - p_)(q - q_) >= 0``, which is
+``r >= p_ q + q_ p - p_ q_``.  Only the constant is rounded.  Functions of one column:
+see ``lines``.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pyomo_relu.linear.atoms.atom import OneColumn, Product, Quotient
+from pyomo_relu.linear.atoms.lines import shape_range, sloped_lines
+from pyomo_relu.linear.atoms.shapes import MAXIMAL_ULPS
+from pyomo_relu.linear.rounding import OF_MANY_TERMS, TINY, rounding
+
+#: Lines of a product: two below and two above.
+_OF_PRODUCT = 4
+
+
+@dataclass
+class AtomRows:
+    """Rows ``lower <= A_b x <= upper`` of all atoms per box, over one pattern.
+
+    Attributes
+    ----------
+    data : numpy.ndarray, shape (B, nnz)
+    lower, upper : numpy.ndarray, shape (B, R)
+    errors : numpy.ndarray, shape (B, R)
+        Largest distance of an atom from the nearest line of the row's side.
+    """
+
+    data: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+    errors: np.ndarray
+
+
+class AtomRelaxation:
+    """The atoms of a model over boxes of its columns.
+
+    Parameters
+    ----------
+    atoms : sequence of Atom
+        Sums among them are passed over: their rows are linear.
+    n_columns : int
+
+    Attributes
+    ----------
+    row, column : numpy.ndarray of int, shape (nnz,)
+        Pattern of the rows, in row order.
+    n_rows : int
+    arguments : numpy.ndarray of int
+        Columns in which some atom is not linear: splitting them makes lines exact.
+    """
+
+    def __init__(self, atoms, n_columns):
+        self.n_columns = n_columns
+        self.atoms = [a for a in atoms if isinstance(a, (Product, Quotient, OneColumn))]
+        self._products = [a for a in self.atoms if not isinstance(a, OneColumn)]
+        self._triples()
+        self._group()
+        row, column, at, owner = [], [], 0, []
+        for a in range(len(self._products)):
+            for _ in range(_OF_PRODUCT):
+                row += [at] * 3
+                column += [self._r[a], self._p[a], self._q[a]]
+                owner.append(a)
+                at += 1
+        for group in self._groups:
+            group.first = at
+            for x, w in zip(group.inputs, group.outputs, strict=True):
+                for _ in range(group.shape.below + group.shape.above):
+                    row += [at] * 2
+                    column += [w, x]
+                    at += 1
+        self.row, self.column = np.array(row, dtype=int), np.array(column, dtype=int)
+        self.n_rows = at
+        inputs = [self._p, self._q, *(g.inputs for g in self._groups)]
+        self.arguments = np.unique(np.concatenate(inputs)) if atoms else np.zeros(0, int)
+
+    def __len__(self):
+        return len(self.atoms)
+
+    def _triples(self):
+        """Columns and factors of ``r = p q``: of products and of quotients."""
+        n = len(self._products)
+        self._p, self._q, self._r = np.zeros((3, n), dtype=int)
+        self._sp, self._sq, self._sr = np.ones((3, n))
+        for k, a in enumerate(self._products):
+            ends = [*a.inputs, *a.outputs]
+            factors = [*a.scale, a.size]
+            if isinstance(a, Quotient):
+                ends, factors = ends[::-1], factors[::-1]
+                # w b = a: (output, denominator, numerator)
+            self._p[k], self._q[k], self._r[k] = ends
+            self._sp[k], self._sq[k], self._sr[k] = factors
+
+    def _group(self):
+        """Functions of one column by what they are."""
+        found = {}
+        for a in self.atoms:
+            if isinstance(a, OneColumn):
+                found.setdefault(a.shape.key, []).append(a)
+        self._groups = [_Group(some) for some in found.values()]
+
+    # -- propagation ---------------------------------------------------------------
+
+    def tighten(self, lower, upper, integer, rounds=2):
+        """Shrink boxes so that every atom can still hold, in place.
+
+        Parameters
+        ----------
+        lower, upper : numpy.ndarray, shape (B, n)
+        integer : numpy.ndarray of bool, shape (n,)
+            Ends of these columns are left to the rows to be rounded.
+        rounds : int
+
+        Returns
+        -------
+        numpy.ndarray of bool, shape (B,)
+            Boxes that are proven to hold no point.
+        """
+        for _ in range(rounds):
+            with np.errstate(all="ignore"):
+                if len(self._products):
+                    self._tighten_products(lower, upper)
+                for group in self._groups:
+                    group.tighten(lower, upper)
+        return (lower > upper).any(axis=1)
+
+    def _tighten_products(self, lower, upper):
+        ends = {}
+        for name, at, scale in (
+            ("p", self._p, self._sp),
+            ("q", self._q, self._sq),
+            ("r", self._r, self._sr),
+        ):
+            ends[name] = [lower[:, at] * scale, upper[:, at] * scale]
+        new = {"r": times(*ends["p"], *ends["q"])}
+        r = [np.maximum(ends["r"][0], new["r"][0]), np.minimum(ends["r"][1], new["r"][1])]
+        new["p"] = divided(*r, *ends["q"])
+        p = [np.maximum(ends["p"][0], new["p"][0]), np.minimum(ends["p"][1], new["p"][1])]
+        new["q"] = divided(*r, *p)
+        for name, at, scale in (
+            ("r", self._r, self._sr),
+            ("p", self._p, self._sp),
+            ("q", self._q, self._sq),
+        ):
+            low, high = new[name]
+            for k, j in enumerate(at):
+                np.maximum(lower[:, j], low[:, k] / scale[k], out=lower[:, j])
+                np.minimum(upper[:, j], high[:, k] / scale[k], out=upper[:, j])
+
+    # -- lines ---------------------------------------------------------------------
+
+    def rows(self, lower, upper, near=None):
+        """Lines of all atoms over boxes as rows.
+
+        Parameters
+        ----------
+        lower, upper : numpy.ndarray, shape (B, n)
+        near : numpy.ndarray, shape (B, n), optional
+            Points where lines are worth most.
+
+        Returns
+        -------
+        AtomRows
+        """
+        B = len(lower)
+        data = np.zeros((B, self.row.size))
+        row_lower = np.full((B, self.n_rows), -np.inf)
+        row_upper = np.full((B, self.n_rows), np.inf)
+        errors = np.zeros((B, self.n_rows))
+        with np.errstate(all="ignore"):
+            if len(self._products):
+                self._product_rows(lower, upper, data, row_lower, row_upper, errors)
+            start = 3 * _OF_PRODUCT * len(self._products)
+            for group in self._groups:
+                start = group.rows(
+                    lower, upper, near, start, data, row_lower, row_upper, errors
+                )
+        return AtomRows(data, row_lower, row_upper, errors)
+
+    def _product_rows(self, lower, upper, data, row_lower, row_upper, errors):
+        n = len(self._products)
+        pl, pu = lower[:, self._p] * self._sp, upper[:, self._p] * self._sp
+        ql, qu = lower[:, self._q] * self._sq, upper[:, self._q] * self._sq
+        known = np.isfinite(pl) & np.isfinite(pu) & np.isfinite(ql) & np.isfinite(qu)
+        gap = 0.25 * (pu - pl) * (qu - ql) / self._sr
+        gap = np.where(known, gap, np.inf)
+        shape = (len(lower), n, _OF_PRODUCT, 3)
+        block = data[:, : 3 * _OF_PRODUCT * n].reshape(shape)
+        rows = slice(0, _OF_PRODUCT * n)
+        for side, (a, b, below) in enumerate(
+            ((pl, ql, True), (pu, qu, True), (pu, ql, False), (pl, qu, False))
+        ):
+            constant = a * b
+            margin = rounding(constant, operations=4) + TINY
+            coefficients = (
+                np.ones_like(a),
+                -b * self._sp / self._sr,
+                -a * self._sq / self._sr,
+            )
+            for place, value in enumerate(coefficients):
+                block[:, :, side, place] = np.where(known, value, 0.0)
+            if below:
+                value = np.where(known, (-constant - margin) / self._sr, -np.inf)
+                row_lower[:, rows][:, side::_OF_PRODUCT] = value
+            else:
+                value = np.where(known, (-constant + margin) / self._sr, np.inf)
+                row_upper[:, rows][:, side::_OF_PRODUCT] = value
+            errors[:, rows][:, side::_OF_PRODUCT] = gap
+
+    # -- where the error comes from ------------------------------------------------
+
+    def scores(self, weights, rows, points, violation_share):
+        """How much each column is responsible for what the lines miss.
+
+        Parameters
+        ----------
+        weights : numpy.ndarray, shape (B, R)
+            Of the rows.
+        rows : AtomRows
+        points : numpy.ndarray, shape (B, n)
+            Minimisers of the relaxations.
+        violation_share : float
+            Share of what the point misses an atom by; the rest is the largest error.
+
+        Returns
+        -------
+        numpy.ndarray, shape (B, n)
+        """
+        out = np.zeros(points.shape)
+        with np.errstate(all="ignore"):
+            n = len(self._products)
+            if n:
+                k = slice(0, _OF_PRODUCT * n)
+                weight = weights[:, k].reshape(-1, n, _OF_PRODUCT).sum(axis=2)
+                error = rows.errors[:, k].reshape(-1, n, _OF_PRODUCT)[:, :, 0]
+                value = points[:, self._p] * self._sp * points[:, self._q] * self._sq
+                missed = np.abs(value / self._sr - points[:, self._r])
+                score = weight * _mixed(missed, error, violation_share)
+                for k in range(n):
+                    out[:, self._p[k]] += score[:, k]
+                    out[:, self._q[k]] += score[:, k]
+            for group in self._groups:
+                group.scores(weights, rows, points, violation_share, out)
+        return out
+
+
+def _mixed(missed, error, share):
+    missed = np.where(np.isfinite(missed), np.minimum(missed, error), error)
+    return np.where(
+        np.isfinite(error), share * missed + (1.0 - share) * error, np.finfo(float).max
+    )
+
+
+class _Group:
+    """Atoms of one shape."""
+
+    def __init__(self, atoms):
+        self.shape = atoms[0].shape
+        self.inputs = np.array([a.inputs[0] for a in atoms], dtype=int)
+        self.outputs = np.array([a.outputs[0] for a in atoms], dtype=int)
+        self.scale = np.array([a.scale[0] for a in atoms])
+        self.size = np.array([a.size for a in atoms])
+        self.first = 0
+
+    def _box(self, lower, upper):
+        """The arguments' boxes within the domain."""
+        lo, hi = lower[:, self.inputs] * self.scale, upper[:, self.inputs] * self.scale
+        first, last = self.shape.domain
+        return np.maximum(lo, first), np.minimum(hi, last)
+
+    def tighten(self, lower, upper):
+        shape = self.shape
+        lo, hi = self._box(lower, upper)
+        B, n = lo.shape
+        gone = lo > hi
+        low, high = shape_range(shape, lo.ravel(), np.maximum(lo, hi).ravel())
+        low, high = low.reshape(B, n), high.reshape(B, n)
+        w_lo = np.maximum(low, lower[:, self.outputs] * self.size)
+        w_hi = np.minimum(high, upper[:, self.outputs] * self.size)
+        gone |= w_lo > w_hi
+        # values as they are computed count, too
+        margin = rounding(w_lo, operations=MAXIMAL_ULPS) + TINY
+        far = rounding(w_hi, operations=MAXIMAL_ULPS) + TINY
+        x_lo, x_hi = shape.inverse(w_lo - margin, w_hi + far, lo, hi)
+        x_lo = x_lo - OF_MANY_TERMS * np.abs(x_lo) - TINY
+        x_hi = x_hi + OF_MANY_TERMS * np.abs(x_hi) + TINY
+        x_lo = np.fmax(x_lo, lo)
+        x_hi = np.fmin(x_hi, hi)
+        x_lo = np.where(gone, np.inf, x_lo)
+        for k in range(n):
+            x, w = self.inputs[k], self.outputs[k]
+            for column, ends, factor in (
+                (w, (w_lo, w_hi), self.size[k]),
+                (x, (x_lo, x_hi), self.scale[k]),
+            ):
+                low, high = ends[0][:, k] / factor, ends[1][:, k] / factor
+                np.fmax(lower[:, column], low, out=lower[:, column])
+                np.fmin(upper[:, column], high, out=upper[:, column])
+
+    def rows(self, lower, upper, near, start, data, row_lower, row_upper, errors):
+        """Write the group's rows; returns where the next ones' data begin."""
+        shape, n, B = self.shape, self.inputs.size, len(lower)
+        lo, hi = self._box(lower, upper)
+        if near is not None:
+            near = (near[:, self.inputs] * self.scale).ravel()
+        sides = sloped_lines(shape, lo.ravel(), hi.ravel(), near)
+        count = shape.below + shape.above
+        block = data[:, start : start + 2 * count * n].reshape(B, n, count, 2)
+        rows = slice(self.first, self.first + count * n)
+        lower_side = row_lower[:, rows].reshape(B, n, count)
+        upper_side = row_upper[:, rows].reshape(B, n, count)
+        error = errors[:, rows].reshape(B, n, count)
+        at, factor = 0, (self.scale / self.size)[:, None]
+        for side, (lines, out) in enumerate(
+            zip(sides, (lower_side, upper_side), strict=True)
+        ):
+            k = lines.slope.shape[1]
+            slope = lines.slope.reshape(B, n, k)
+            constant = lines.constant.reshape(B, n, k) / self.size[:, None]
+            known = np.isfinite(constant) & np.isfinite(slope)
+            some = slice(at, at + k)
+            block[:, :, some, 0] = np.where(known, 1.0, 0.0)
+            block[:, :, some, 1] = np.where(known, -slope * factor, 0.0)
+            endless = np.inf if side else -np.inf
+            out[:, :, some] = np.where(known, constant, endless)
+            error[:, :, some] = (lines.error.reshape(B, n) / self.size)[:, :, None]
+            at += k
+        row_lower[:, rows] = lower_side.reshape(B, -1)
+        row_upper[:, rows] = upper_side.reshape(B, -1)
+        errors[:, rows] = error.reshape(B, -1)
+        return start + 2 * count * n
+
+    def scores(self, weights, rows, points, share, out):
+        shape, n = self.shape, self.inputs.size
+        count = shape.below + shape.above
+        k = slice(self.first, self.first + count * n)
+        weight = weights[:, k].reshape(-1, n, count)
+        error = rows.errors[:, k].reshape(-1, n, count)
+        x = points[:, self.inputs] * self.scale
+        missed = shape.value(x) / self.size - points[:, self.outputs]
+        # the lines of one side are responsible for being missed on that side
+        for some, sign in ((slice(0, shape.below), 1.0), (slice(shape.below, None), -1.0)):
+            worst = error[:, :, some].max(axis=2)
+            off = np.maximum(sign * missed, 0.0)
+            off = np.where(np.isnan(missed), np.nan, off)
+            score = weight[:, :, some].sum(axis=2) * _mixed(off, worst, share)
+            for i in range(n):
+                out[:, self.inputs[i]] += score[:, i]
+
+
+def times(a, b, c, d):
+    """``[a, b] [c, d]`` rounded outward; 0 times infinity is 0."""
+    corners = [_product(x, y) for x in (a, b) for y in (c, d)]
+    low, high = np.minimum.reduce(corners), np.maximum.reduce(corners)
+    return low - rounding(low) - TINY, high + rounding(high) + TINY
+
+
+def _product(x, y):
+    return np.where((x == 0) | (y == 0), 0.0, x * y)
+
+
+def divided(a, b, c, d):
+    """All x with ``x y in [a, b]`` for some y in [c, d], rounded outward.
+
+    An interval that contains it; everything where y = 0 leaves x free.
+    """
+    swap = d <= 0
+    a, b = np.where(swap, -b, a), np.where(swap, -a, b)
+    c, d = np.where(swap, -d, c), np.where(swap, -c, d)
+    # now c <= 0 <= d means that 0 is within; c = 0 as +0
+    c = np.where(c == 0, 0.0, c)
+    corners = [x / y for x in (a, b) for y in (c, d)]
+    low, high = np.minimum.reduce(corners), np.maximum.reduce(corners)
+    free = (c < 0) | ((c == 0) & (a <= 0) & (b >= 0)) | np.isnan(low) | np.isnan(high)
+    low, high = np.where(free, -np.inf, low), np.where(free, np.inf, high)
+    return low - rounding(low) - TINY, high + rounding(high) + TINY
