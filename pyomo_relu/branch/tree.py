@@ -88,7 +88,8 @@ class Tree:
         self._spent_searching = 0.0
         self._assignments = Assignments(problem, self.incumbent, options.seed)
         self._round = 0.5
-        self._handover = Handover(options.milp_neurons)
+        # a MILP knows nothing of atoms
+        self._handover = Handover(0 if problem.atoms else options.milp_neurons)
         self._unconfined = bool(self.relaxation.endless.any())
 
     # -- what is proven ------------------------------------------------------------
@@ -144,6 +145,7 @@ class Tree:
     def _run(self, executor):
         self._repair(self.incumbent.begin(self.options.seed, self.options.start))
         self._confine()
+        self._narrow()
         if len(self.open) and self._root() == UNBOUNDED:
             return UNBOUNDED
         while True:
@@ -203,6 +205,19 @@ class Tree:
             self.open.confine(*self.relaxation.confined(cutoff, deadline))
         except InfeasibleError:
             self.open = OpenNodes(self.relaxation.root()[:0])
+
+    def _narrow(self):
+        """LPs for the ends of what atoms read, before the first box is split."""
+        if not self.problem.atoms:
+            return
+        cutoff = self._cut_at(self.cutoff)
+        deadline = self.deadline.share(_CONFINING)
+        root = self.relaxation.narrowed(self.relaxation.root(), cutoff, deadline)
+        if root is None:
+            self.open = OpenNodes(self.relaxation.root()[:0])
+            return
+        self.relaxation.refuse_endless(root)
+        self.open = OpenNodes(root)
 
     def _conclusion(self):
         if not self._reaches_cutoff(min(self._unresolved, self._closed)):
@@ -271,7 +286,7 @@ class Tree:
         for lower, upper, bound in zip(
             nodes.lower, nodes.upper, nodes.bound, strict=True
         ):
-            if not self.deadline.passed():
+            if not self.deadline.passed() and not self.problem.atoms:
                 bound = max(bound, self._leaf(lower, upper, 10.0, 10**6).bound)
             self._unresolved = min(self._unresolved, bound)
 

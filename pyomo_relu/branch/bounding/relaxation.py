@@ -12,7 +12,8 @@ from pyomo_relu.branch.bounding.lps import LPS_INFEASIBLE, NodeLPs
 from pyomo_relu.branch.boxes import Nodes
 from pyomo_relu.common.deadline import ENDLESS
 from pyomo_relu.linear.column_bounds import bound_free_columns
-from pyomo_relu.linear.rounding import INTEGRALITY
+from pyomo_relu.errors import BoundsError
+from pyomo_relu.linear.rounding import INTEGRALITY, whole
 
 #: A box shrunk to less than this fraction of its edges' product is bounded again.
 _AGAIN = 0.6
@@ -22,6 +23,21 @@ _SHORTEST = 1e-13
 
 #: Where a box is split at its LP's minimiser, both parts keep this share of the edge.
 _INNER = 0.2
+
+
+#: Most rounds of LPs for the root's ends; another one follows where an edge shrank to
+#: less than this share.
+_NARROWINGS = 4
+_WORTHWHILE = 0.9
+
+#: Rounds of propagation through plain rows and atoms in turn.
+_PASSES = 2
+
+#: Share of an atom's error at the minimiser in its score, beside its largest error.
+_MISSED = 0.9
+
+#: With atoms, boxes are split between their middle (0) and the minimiser (1).
+_TOWARDS = 0.7
 
 
 @dataclass
@@ -65,6 +81,7 @@ class Relaxation:
         self._bounder = MixedBounder(p)
         self.function_rows = FunctionRows(p, self._bounder.n_further)
         self.n_rows = self.function_rows.n_rows
+        self.has_atoms = bool(p.atoms)
         self._local = threading.local()
 
     def __getstate__(self):
@@ -92,11 +109,7 @@ class Relaxation:
         nodes, evaluated = nodes[:], len(nodes)
         nodes.lower, nodes.upper = nodes.lower.copy(), nodes.upper.copy()
         closed = np.inf
-        if p.plain.shape[0]:
-            empty = self.function_rows.plain_rows(len(nodes)).tighten(
-                nodes.lower, nodes.upper, p.integer
-            )
-            nodes = nodes[~empty]
+        nodes = nodes[~self._propagated(nodes)]
         for _ in range(2):
             if not len(nodes):
                 break
@@ -106,6 +119,10 @@ class Relaxation:
                 lines, nodes.lower, nodes.upper, cutoff
             )
             empty = rows.tighten(nodes.lower, nodes.upper, p.integer)
+            if self.has_atoms:
+                empty |= self._propagated(nodes)
+                empty |= rows.tighten(nodes.lower, nodes.upper, p.integer)
+                empty |= self._propagated(nodes)
             nodes, lines, rows = nodes[~empty], lines[~empty], rows[~empty]
             constants = constants[~empty]
             shrunk = _size(nodes, p.n_inputs) < _AGAIN * size[~empty]
@@ -114,16 +131,39 @@ class Relaxation:
                 break
         if not len(nodes):
             return Evaluated(nodes, nodes.lower, min(closed, cutoff), evaluated)
-        lps = self.function_rows.lp_rows(rows)
+        of_atoms = self._atom_rows(nodes)
+        lps = self.function_rows.lp_rows(rows, of_atoms)
         costs = self.function_rows.costs(rows)
-        done = self._bound(nodes, lines, lps, costs, constants, cutoff, deadline)
+        found = lines, of_atoms
+        done = self._bound(nodes, found, lps, costs, constants, cutoff, deadline)
         done.closed, done.evaluated = min(done.closed, closed), evaluated
         if len(done.nodes) < evaluated:
             # boxes were shrunk to where the objective may be below the cutoff
             done.closed = min(done.closed, cutoff)
         return done
 
-    def _bound(self, nodes, lines, lps, costs, constants, cutoff, deadline):
+    def _propagated(self, nodes):
+        """Shrink boxes by the plain rows and the atoms; which ones are empty."""
+        p = self.problem
+        empty = np.zeros(len(nodes), dtype=bool)
+        if not len(nodes):
+            return empty
+        for _ in range(_PASSES if self.has_atoms else 1):
+            if p.plain.shape[0]:
+                empty |= self.function_rows.plain_rows(len(nodes)).tighten(
+                    nodes.lower, nodes.upper, p.integer
+                )
+            if self.has_atoms:
+                empty |= self.function_rows.atoms.tighten(nodes.lower, nodes.upper)
+        return empty
+
+    def _atom_rows(self, nodes):
+        if not self.has_atoms:
+            return None
+        near = np.clip(nodes.minimiser, nodes.lower, nodes.upper)
+        return self.function_rows.atoms.rows(nodes.lower, nodes.upper, near)
+
+    def _bound(self, nodes, found, lps, costs, constants, cutoff, deadline):
         """Dual bounds of all nodes, LPs where those do not suffice, branching."""
         at_duals = lps.dual_bounds(
             costs, constants, nodes.duals, nodes.lower, nodes.upper
@@ -163,9 +203,12 @@ class Relaxation:
         if dropped.any():
             closed = min(closed, float(nodes.bound[dropped].min()))
         keep &= nodes.bound < cutoff
+        lines, of_atoms = found
         nodes, lines, points = nodes[keep], lines[keep], points[keep]
         nodes.unstable, nodes.minimiser = lines.unstable, points
-        self._choose_branching(nodes, lines, points)
+        if of_atoms is not None:
+            of_atoms = of_atoms[keep]
+        self._choose_branching(nodes, lines, of_atoms, points)
         return Evaluated(nodes, points, closed, 0, unbounded)
 
     def _shrink(self, nodes, at, lps, costs, answer, cutoff):
@@ -219,6 +262,102 @@ class Relaxation:
         )
         return lower, upper
 
+    def narrowed(self, root, cutoff, deadline):
+        """The root's box shrunk by propagation and LPs, or None if it is empty.
+
+        Columns that networks and atoms read are minimised and maximised over the
+        relaxation; what counts is proven from multipliers.
+
+        Parameters
+        ----------
+        root : Nodes
+        cutoff : float
+            Only points with a smaller objective are of interest.
+        deadline : Deadline
+        """
+        p, columns = self.problem, self._splittable()
+        for _ in range(_NARROWINGS):
+            before = (root.upper - root.lower)[0, columns]
+            if self._propagated(root).any():
+                return None
+            rows, of_atoms, _ = self._root_rows(root, cutoff)
+            if rows is None:
+                return None
+            ended = np.isfinite(root.lower[0]) & np.isfinite(root.upper[0])
+            costs = np.zeros((2 * columns.size, p.n_columns))
+            k = np.arange(columns.size)
+            costs[k, columns] = 1.0
+            costs[columns.size + k, columns] = -1.0
+            # the objective's line is a row here
+            pattern, lps = self.function_rows.with_objective(rows, of_atoms)
+            B = len(costs)
+            lps = lps[np.zeros(B, dtype=int)]
+            lower, upper = np.tile(root.lower, (B, 1)), np.tile(root.upper, (B, 1))
+            answer = NodeLPs(pattern).solve(
+                lps, costs, np.zeros(B), lower, upper, deadline
+            )
+            if (answer.bounds == LPS_INFEASIBLE).any():
+                return None
+            low, high = answer.bounds[: columns.size], -answer.bounds[columns.size :]
+            whole_ends = whole(low, high)
+            at = p.integer[columns]
+            low, high = np.where(at, whole_ends[0], low), np.where(at, whole_ends[1], high)
+            root.lower[0, columns] = np.fmax(root.lower[0, columns], low)
+            root.upper[0, columns] = np.fmin(root.upper[0, columns], high)
+            if (root.lower > root.upper).any():
+                return None
+            after = (root.upper - root.lower)[0, columns]
+            less = after < _WORTHWHILE * before
+            if deadline.passed() or (ended[columns].all() and not less.any()):
+                break
+        return root
+
+    def _root_rows(self, root, cutoff):
+        """Rows of the only box after propagation, None if it is empty."""
+        lines = self._lines(root)
+        rows, constants = self.function_rows.rows(lines, root.lower, root.upper, cutoff)
+        for _ in range(_PASSES):
+            if rows.tighten(root.lower, root.upper, self.problem.integer).any():
+                return None, None, None
+            if self._propagated(root).any():
+                return None, None, None
+        return rows, self._atom_rows(root), constants
+
+    def _splittable(self):
+        """Columns along which boxes are split."""
+        which = self.problem.integer.copy()
+        which[: self.problem.n_inputs] = True
+        which[self.function_rows.atoms.arguments] = True
+        return np.flatnonzero(which)
+
+    def refuse_endless(self, root):
+        """Raise a BoundsError if an argument of an atom is not bounded.
+
+        Parameters
+        ----------
+        root : Nodes
+        """
+        p, atoms = self.problem, self.function_rows.atoms
+        for j in atoms.arguments:
+            lower, upper = root.lower[0, j], root.upper[0, j]
+            if not (np.isfinite(lower) and np.isfinite(upper)):
+                name = p.original.linear.name(p.columns[j])
+                raise BoundsError(
+                    f"relu.branch: '{name}' has the bounds [{lower:.6g}, {upper:.6g}] "
+                    "by all that the model says, and a function that is not linear "
+                    "reads it; branching needs a finite box. Set bounds of the Vars in "
+                    "it with setlb(...) and setub(...)."
+                )
+        fault = atoms.endless(root.lower, root.upper)
+        if fault is not None:
+            atom, lower, upper = fault
+            raise BoundsError(
+                f"relu.branch: {atom.name} has no bounds where its argument is in "
+                f"[{lower:.6g}, {upper:.6g}], which is all that the model says of it. "
+                "Set bounds of the Vars in it with setlb(...) and setub(...) that keep "
+                "it away from there."
+            )
+
     @property
     def endless(self):
         """Which columns have no end on some side."""
@@ -229,8 +368,8 @@ class Relaxation:
 
     # -- branching -----------------------------------------------------------------
 
-    def _choose_branching(self, nodes, lines, points):
-        """Fractional integers first, then the input that the lines' error is due to."""
+    def _choose_branching(self, nodes, lines, of_atoms, points):
+        """Fractional integers first, then the column that the lines' error is due to."""
         p = self.problem
         if not len(nodes):
             return
@@ -238,22 +377,31 @@ class Relaxation:
         n = p.n_inputs
         scores = np.zeros(nodes.lower.shape)
         scores[:, :n] = np.matmul(weights[:, None, :], lines.errors)[:, 0]
+        splittable = np.zeros(p.n_columns, dtype=bool)
+        splittable[self._splittable()] = True
+        if self.has_atoms:
+            atoms = self.function_rows.atoms
+            weights = self.function_rows.atom_weights(nodes.duals)
+            scores += atoms.scores(weights, of_atoms, points, _MISSED)
         width = nodes.upper - nodes.lower
         size = np.maximum(np.abs(nodes.lower), np.abs(nodes.upper))
         can = width > _SHORTEST * np.where(np.isfinite(size), size, 1.0)
-        can[:, n:] &= p.integer[n:]
+        can &= splittable
         # where no error is left every width counts: rounding or integers remain
-        exact = ~(np.where(can, scores, 0.0)[:, :n] > 0).any(axis=1)
+        exact = ~(np.where(can, scores, 0.0) > 0).any(axis=1)
         scores = np.where(can, scores, -1.0)
-        column = scores[:, :n].argmax(axis=1)
+        column = scores.argmax(axis=1)
         rows = np.arange(len(nodes))
         point = _middle(nodes)[rows, column]
-        if self.n_rows and p.factor[0] == 0.0:
+        if self.n_rows and (p.factor[0] == 0.0 or self.has_atoms):
             # of a linear objective's LP the minimiser is worth separating
             inner = _INNER * width[rows, column]
             least = nodes.lower[rows, column] + inner
             most = nodes.upper[rows, column] - inner
-            point = np.clip(points[rows, column], least, most)
+            at = points[rows, column]
+            if self.has_atoms:
+                at = _TOWARDS * at + (1.0 - _TOWARDS) * point
+            point = np.clip(at, least, most)
         column = np.where(exact | (scores[rows, column] <= 0), -1, column)
         fraction = np.abs(points - np.round(points))
         fraction[:, ~p.integer] = 0.0

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from pyomo_relu.branch.points.region import RegionLP
+from pyomo_relu.branch.points.successive import SuccessiveLPs
 from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.errors import ReLUError
 from pyomo_relu.linear.rounding import FEASIBILITY
@@ -20,6 +21,10 @@ _STARTS, _STEPS = 64, 40
 REPAIRS = 4
 
 
+#: Points of a model with atoms from which successive LPs start before branching.
+_PROMISING = 6
+
+
 class Incumbent:
     """Best verified point of a BranchProblem.
 
@@ -32,7 +37,8 @@ class Incumbent:
         self.problem = problem
         self._best = np.inf, None  # both at once: an interrupt leaves neither alone
         self._region = self._searcher = None
-        self._searchable = True
+        # search moves networks only
+        self._searchable = not problem.atoms
 
     @property
     def value(self):
@@ -108,20 +114,54 @@ class Incumbent:
             points[1] = np.nan_to_num(start[p.columns])
             self.offer(points[1:2])
         feasible, values = self.offer(points)
+        if p.atoms:
+            return self._promising(points)
         if feasible.any() and not p.is_box:
             self.walk(self.full[p.columns])
         if feasible.any() or p.is_box:
             return points[:0]
         return points[np.argsort(values)[:REPAIRS]]
 
+    def _promising(self, points):
+        """Points that violate the model least for what they are worth."""
+        p = self.problem
+        ended = np.isfinite(p.lower) & np.isfinite(p.upper) & ~p.integer
+        rng = np.random.default_rng(len(points))
+        points = points.copy()
+        points[:, ended] = rng.uniform(
+            p.lower[ended], p.upper[ended], (len(points), int(ended.sum()))
+        )
+        free = p.integer & np.isfinite(p.lower) & np.isfinite(p.upper)
+        points[:, free] = rng.integers(
+            p.lower[free].astype(int),
+            p.upper[free].astype(int) + 1,
+            (len(points), int(free.sum())),
+        )
+        full = p.complete(points)
+        merit = p.original.violation(full)
+        values = p.original.objective(full)
+        known = np.isfinite(merit) & np.isfinite(values)
+        if not known.any():
+            return points[:1]
+        spread = np.ptp(values[known]) + 1e-300
+        merit = np.where(known, merit + (values - values[known].min()) / spread, np.inf)
+        return points[np.argsort(merit)[:_PROMISING]]
+
     def improve(self, point, time_limit=None):
         """Optimise over the linear region around a point; True if that is better.
 
         Integer columns are kept at their (rounded) values.
         """
+        before = self.value
+        if self.problem.atoms:
+            if self._region is None:
+                self._region = SuccessiveLPs(self.problem)
+            better = self._region.improve(point, Deadline(time_limit))
+            if better is not None:
+                self.offer(better[None])
+            return self.value < before
         if self._region is None:
             self._region = RegionLP(self.problem)
-        before = self.value
         better = self._region.solve(point, time_limit)
         if better is not None:
             self.offer(better[None])
@@ -130,7 +170,7 @@ class Incumbent:
     def walk(self, point, steps=20, time_limit=None):
         """``improve`` from region to region until nothing is gained."""
         gained = False
-        for _ in range(steps):
+        for _ in range(1 if self.problem.atoms else steps):
             if not self.improve(point, time_limit):
                 break
             gained = True

@@ -38,6 +38,10 @@ class AtomRows:
     upper: np.ndarray
     errors: np.ndarray
 
+    def __getitem__(self, boxes):
+        every = self.data, self.lower, self.upper, self.errors
+        return AtomRows(*(a[boxes] for a in every))
+
 
 class AtomRelaxation:
     """The atoms of a model over boxes of its columns.
@@ -63,6 +67,11 @@ class AtomRelaxation:
         self._products = [a for a in self.atoms if not isinstance(a, OneColumn)]
         self._triples()
         self._group()
+        inputs = [self._p, self._q, *(g.inputs for g in self._groups)]
+        self.arguments = np.unique(np.concatenate(inputs))
+        self._pattern()
+
+    def _pattern(self):
         row, column, at, owner = [], [], 0, []
         for a in range(len(self._products)):
             for _ in range(_OF_PRODUCT):
@@ -79,8 +88,6 @@ class AtomRelaxation:
                     at += 1
         self.row, self.column = np.array(row, dtype=int), np.array(column, dtype=int)
         self.n_rows = at
-        inputs = [self._p, self._q, *(g.inputs for g in self._groups)]
-        self.arguments = np.unique(np.concatenate(inputs)) if atoms else np.zeros(0, int)
 
     def __len__(self):
         return len(self.atoms)
@@ -109,14 +116,12 @@ class AtomRelaxation:
 
     # -- propagation ---------------------------------------------------------------
 
-    def tighten(self, lower, upper, integer, rounds=2):
+    def tighten(self, lower, upper, rounds=2):
         """Shrink boxes so that every atom can still hold, in place.
 
         Parameters
         ----------
         lower, upper : numpy.ndarray, shape (B, n)
-        integer : numpy.ndarray of bool, shape (n,)
-            Ends of these columns are left to the rows to be rounded.
         rounds : int
 
         Returns
@@ -214,6 +219,18 @@ class AtomRelaxation:
                 value = np.where(known, (-constant + margin) / self._sr, np.inf)
                 row_upper[:, rows][:, side::_OF_PRODUCT] = value
             errors[:, rows][:, side::_OF_PRODUCT] = gap
+
+    def endless(self, lower, upper):
+        """(atom, lower, upper) of one that a single box gives no lines; else None."""
+        for group in self._groups:
+            found = group.endless(lower, upper)
+            if found is not None:
+                k, *ends = found
+                a = next(
+                    a for a in self.atoms if a.outputs[0] == group.outputs[k]
+                )
+                return a, *ends
+        return None
 
     # -- where the error comes from ------------------------------------------------
 
@@ -337,6 +354,15 @@ class _Group:
         row_upper[:, rows] = upper_side.reshape(B, -1)
         errors[:, rows] = error.reshape(B, -1)
         return start + 2 * count * n
+
+    def endless(self, lower, upper):
+        """(position, lower, upper) of an atom without lines on one side, or None."""
+        lo, hi = self._box(lower, upper)
+        for k in range(self.inputs.size):
+            for side in sloped_lines(self.shape, lo[:, k], hi[:, k]):
+                if not np.isfinite(side.constant).any():
+                    return k, lo[0, k], hi[0, k]
+        return None
 
     def scores(self, weights, rows, points, share, out):
         shape, n = self.shape, self.inputs.size

@@ -1,0 +1,199 @@
+"""Successive linear programmes around points of a model with atoms; prove nothing.
+
+At a point every function is replaced by its tangent (a network's is that of its region),
+outputs are eliminated, and a linear programme moves the remaining columns within a trust
+region.  Rows may be violated at a price; a step is taken if objective plus price fall as
+foretold (Fletcher and Sainz de la Maza, Nonlinear programming and nonsmooth optimization
+by successive linear programming, 1989).
+"""
+
+import numpy as np
+from scipy import sparse
+
+from pyomo_relu.linear.atoms.atom import Atom
+from pyomo_relu.linear.model import LinearModel
+from pyomo_relu.linear.rounding import FEASIBILITY
+from pyomo_relu.linear.sessions.highs import HighsSession
+from pyomo_relu.linear.sessions.session import Settings, Status
+from pyomo_relu.network.pieces import piece_at
+
+#: Radii relative to the columns' widths: the first one, the largest, where to stop.
+_FIRST, _LARGEST, _LEAST = 0.2, 0.5, 1e-7
+
+#: Shares of the foretold gain from which a step is taken and the radius grown.
+_TAKEN, _GOOD = 0.05, 0.7
+
+#: Most linear programmes per point.
+_STEPS = 40
+
+#: Prices of violations, relative to the objective's slope; the next where one fails.
+_PRICES = 10.0, 1e3, 1e5
+
+
+class SuccessiveLPs:
+    """Improves points of a BranchProblem with atoms.
+
+    Parameters
+    ----------
+    problem : BranchProblem
+        In unit range.
+    """
+
+    def __init__(self, problem):
+        self.problem = p = problem
+        self.model = m = p.original
+        self._free = np.setdiff1d(p.columns, p.computed)
+        self._is_free = np.zeros(m.n_columns, dtype=bool)
+        self._is_free[self._free] = True
+        self._functions = [m.functions[i] for i in m.order()]
+        self.lower, self.upper = m.linear.lower.copy(), m.linear.upper.copy()
+        self.lower[p.columns] = np.maximum(self.lower[p.columns], p.lower)
+        self.upper[p.columns] = np.minimum(self.upper[p.columns], p.upper)
+        width = (self.upper - self.lower)[self._free]
+        self._width = np.where(np.isfinite(width), width, 1.0)
+        self._rows = m.linear.matrix.toarray()
+        settings = Settings("relu.branch", presolve=False, rays=False)
+        self._session = HighsSession(settings=settings)
+
+    def improve(self, point, deadline, steps=_STEPS):
+        """A feasible point near ``point`` with a small objective, or None.
+
+        Parameters
+        ----------
+        point : numpy.ndarray, shape (n,)
+            Of the problem's columns; integer columns stay at their rounded values.
+        deadline : Deadline
+
+        Returns
+        -------
+        numpy.ndarray, shape (n,), or None
+        """
+        p = self.problem
+        point = np.clip(point, p.lower, p.upper)
+        point[p.integer] = np.round(point[p.integer])
+        x = p.complete(point[None])[0]
+        if not np.isfinite(x).all():
+            return None
+        slope = max(1.0, float(np.abs(self.model.costs).max(initial=0.0)))
+        for price in _PRICES:
+            x = self._descend(x, price * slope, deadline, steps)
+            if self.model.violation(x) <= FEASIBILITY:
+                return x[p.columns]
+            if deadline.passed():
+                break
+        return None
+
+    def _descend(self, x, price, deadline, steps):
+        radius, merit = _FIRST, self._merit(x, price)
+        linearised = None
+        for _ in range(steps):
+            if radius < _LEAST or deadline.passed():
+                break
+            if linearised is None:
+                linearised = self._linearised(x)
+            answer = self._step(x, linearised, price, radius)
+            if answer is None:
+                break
+            step, foretold = answer
+            foretold = merit - foretold
+            if foretold <= 1e-10 * (1.0 + abs(merit)):
+                break
+            new = x.copy()
+            new[self._free] += step
+            new[self._free] = np.clip(
+                new[self._free], self.lower[self._free], self.upper[self._free]
+            )
+            new = self.model.complete(new, keep=self._free)
+            value = self._merit(new, price)
+            gain = merit - value
+            if not gain > _TAKEN * foretold:
+                radius *= 0.3
+                continue
+            size = float(np.max(np.abs(step) / np.maximum(self._width, 1e-300)))
+            x, merit, linearised = new, value, None
+            radius = min(_LARGEST, 2.0 * radius) if gain > _GOOD * foretold else radius
+            radius = max(radius, min(size, radius))
+        return x
+
+    def _merit(self, x, price):
+        if not np.isfinite(x).all():
+            return np.inf
+        low, values, high = self._sides(x)
+        off = np.maximum(low - values, values - high)
+        total = np.maximum(off, 0.0).sum()
+        for f in self._functions:
+            own = self._is_free[f.outputs]
+            if own.any():
+                y = f.values(x[None, f.inputs])[0]
+                total += np.abs(y - x[f.outputs])[own].sum()
+        return float(self.model.objective(x)) + price * total
+
+    def _sides(self, x):
+        """Lower sides, values and upper sides of rows and of computed columns."""
+        linear, rest = self.model.linear, ~self._is_free
+        return (
+            np.concatenate([linear.row_lower, self.lower[rest]]),
+            np.concatenate([self._rows @ x, x[rest]]),
+            np.concatenate([linear.row_upper, self.upper[rest]]),
+        )
+
+    def _linearised(self, x):
+        """Derivatives of all columns along the free ones; of what functions miss."""
+        n = self._free.size
+        G = np.zeros((x.size, n))
+        G[self._free] = np.eye(n)
+        missed, values = [], []
+        for f in self._functions:
+            if isinstance(f, Atom):
+                J = f.gradient(x[f.inputs])[None]
+            else:
+                J = piece_at(f.network, x[f.inputs])[1][-1][0]
+            along = J @ G[f.inputs]
+            own = self._is_free[f.outputs]
+            G[f.outputs[~own]] = along[~own]
+            if own.any():
+                missed.append(along[own] - G[f.outputs[own]])
+                y = f.values(x[None, f.inputs])[0]
+                values.append((y - x[f.outputs])[own])
+        return G, missed, values
+
+    def _step(self, x, linearised, price, radius):
+        """The best step in the trust region and the merit that is foretold."""
+        G, missed, values = linearised
+        n = self._free.size
+        rows = np.concatenate([self._rows @ G, G[~self._is_free], *missed])
+        low, at, high = self._sides(x)
+        more = np.concatenate([np.zeros(0), *values])
+        at = np.concatenate([at, more])
+        low = np.concatenate([low, np.zeros(more.size)])
+        high = np.concatenate([high, np.zeros(more.size)])
+        matters = (np.abs(rows).max(axis=1, initial=0.0) > 1e-12) & (
+            np.isfinite(low) | np.isfinite(high)
+        )
+        rows, low, high, at = rows[matters], low[matters], high[matters], at[matters]
+        m = len(rows)
+        lower = np.maximum(self.lower[self._free] - x[self._free], -radius * self._width)
+        upper = np.minimum(self.upper[self._free] - x[self._free], radius * self._width)
+        whole = self.model.linear.integer[self._free]
+        lower[whole] = upper[whole] = 0.0
+        lower, upper = np.minimum(lower, 0.0), np.maximum(upper, 0.0)
+        eye = sparse.eye_array(m)
+        matrix = sparse.hstack([sparse.csr_array(rows), eye, -eye], format="csr")
+        costs = self.model.costs @ G
+        every = np.concatenate([costs, np.full(2 * m, price)])
+        ends = np.zeros(2 * m), np.full(2 * m, np.inf)
+        self._session.load(
+            LinearModel(
+                matrix,
+                low - at,
+                high - at,
+                np.concatenate([lower, ends[0]]),
+                np.concatenate([upper, ends[1]]),
+            )
+        )
+        answer = self._session.minimize(np.arange(every.size), every, 1.0)
+        if answer.status is not Status.OPTIMAL:
+            return None
+        step = np.clip(answer.primal[:n], lower, upper)
+        value = float(self.model.objective(x)) + float(every @ answer.primal)
+        return step, value
