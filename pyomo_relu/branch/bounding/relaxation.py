@@ -34,10 +34,13 @@ _WORTHWHILE = 0.9
 _PASSES = 2
 
 #: Share of an atom's error at the minimiser in its score, beside its largest error.
-_MISSED = 0.9
+import os
+_MISSED = float(os.environ.get('MISSED','0.99'))
+_NETSHARE = float(os.environ.get('NETSHARE','0'))
+_NETFAC = float(os.environ.get('NETFAC','1'))
 
 #: With atoms, boxes are split between their middle (0) and the minimiser (1).
-_TOWARDS = 0.7
+_TOWARDS = float(os.environ.get('TOWARDS','0.15'))
 
 
 @dataclass
@@ -376,13 +379,28 @@ class Relaxation:
         weights = self.function_rows.line_weights(nodes.duals, p.network.n_outputs)
         n = p.n_inputs
         scores = np.zeros(nodes.lower.shape)
+        if _NETSHARE and self.has_atoms:
+            total = lines.errors.sum(axis=2)
+            x = points[:, :n]
+            u = p.network.forward(x)
+            low = u - np.einsum("bfn,bn->bf", lines.low, x) - lines.low_const
+            high = np.einsum("bfn,bn->bf", lines.high, x) + lines.high_const - u
+            missed = np.maximum(np.concatenate([low, high], axis=1), 0.0)
+            mixed = _NETSHARE * np.minimum(missed, total) + (1 - _NETSHARE) * total
+            weights = weights * mixed / np.maximum(total, 1e-300)
         scores[:, :n] = np.matmul(weights[:, None, :], lines.errors)[:, 0]
+        if self.has_atoms:
+            scores[:, :n] *= _NETFAC
         splittable = np.zeros(p.n_columns, dtype=bool)
         splittable[self._splittable()] = True
         if self.has_atoms:
             atoms = self.function_rows.atoms
             weights = self.function_rows.atom_weights(nodes.duals)
-            scores += atoms.scores(weights, of_atoms, points, _MISSED)
+            part = atoms.scores(weights, of_atoms, points, _MISSED)
+            if os.environ.get("COMPF"):
+                comp = np.isin(p.columns, p.computed)
+                part[:, comp] *= float(os.environ["COMPF"])
+            scores += part
         width = nodes.upper - nodes.lower
         size = np.maximum(np.abs(nodes.lower), np.abs(nodes.upper))
         can = width > _SHORTEST * np.where(np.isfinite(size), size, 1.0)

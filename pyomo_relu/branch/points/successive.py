@@ -8,13 +8,11 @@ by successive linear programming, 1989).
 """
 
 import numpy as np
-from scipy import sparse
 
 from pyomo_relu.linear.atoms.atom import Atom
-from pyomo_relu.linear.model import LinearModel
 from pyomo_relu.linear.rounding import FEASIBILITY
 from pyomo_relu.linear.sessions.highs import HighsSession
-from pyomo_relu.linear.sessions.session import Settings, Status
+from pyomo_relu.linear.sessions.session import Batch, Settings, Status
 from pyomo_relu.network.pieces import piece_at
 
 #: Radii relative to the columns' widths: the first one, the largest, where to stop.
@@ -51,9 +49,29 @@ class SuccessiveLPs:
         self.upper[p.columns] = np.minimum(self.upper[p.columns], p.upper)
         width = (self.upper - self.lower)[self._free]
         self._width = np.where(np.isfinite(width), width, 1.0)
-        self._rows = m.linear.matrix.toarray()
+        self._prepare_rows()
         settings = Settings("relu.branch", presolve=False, rays=False)
         self._session = HighsSession(settings=settings)
+
+    def _prepare_rows(self):
+        """The rows that may be violated: the modeller's and ends of computed columns."""
+        linear, n = self.model.linear, self._free.size
+        rest = np.flatnonzero(~self._is_free)
+        rest = rest[np.isfinite(self.lower[rest]) | np.isfinite(self.upper[rest])]
+        ends = np.zeros((rest.size, linear.n_columns))
+        ends[np.arange(rest.size), rest] = 1.0
+        self._rows = np.concatenate([linear.matrix.toarray(), ends])
+        own = sum(int(self._is_free[f.outputs].sum()) for f in self._functions)
+        none = np.zeros(own)
+        self._low = np.concatenate([linear.row_lower, self.lower[rest], none])
+        self._high = np.concatenate([linear.row_upper, self.upper[rest], none])
+        m = self._low.size
+        # each row: its coefficients, then what it may be off by to either side
+        self._columns = np.empty((m, n + 2), dtype=np.int32)
+        self._columns[:, :n] = np.arange(n)
+        self._columns[:, n] = n + np.arange(m)
+        self._columns[:, n + 1] = n + m + np.arange(m)
+        self._start = (n + 2) * np.arange(m + 1, dtype=np.int32)
 
     def improve(self, point, deadline, steps=_STEPS):
         """A feasible point near ``point`` with a small objective, or None.
@@ -109,40 +127,34 @@ class SuccessiveLPs:
             if not gain > _TAKEN * foretold:
                 radius *= 0.3
                 continue
-            size = float(np.max(np.abs(step) / np.maximum(self._width, 1e-300)))
             x, merit, linearised = new, value, None
             radius = min(_LARGEST, 2.0 * radius) if gain > _GOOD * foretold else radius
-            radius = max(radius, min(size, radius))
         return x
 
     def _merit(self, x, price):
         if not np.isfinite(x).all():
             return np.inf
-        low, values, high = self._sides(x)
-        off = np.maximum(low - values, values - high)
+        values = self._values(x)
+        off = np.maximum(self._low - values, values - self._high)
         total = np.maximum(off, 0.0).sum()
+        return float(self.model.objective(x)) + price * total
+
+    def _values(self, x):
+        """Of rows, of computed columns with ends, of what functions miss."""
+        missed = [np.zeros(0)]
         for f in self._functions:
             own = self._is_free[f.outputs]
             if own.any():
                 y = f.values(x[None, f.inputs])[0]
-                total += np.abs(y - x[f.outputs])[own].sum()
-        return float(self.model.objective(x)) + price * total
-
-    def _sides(self, x):
-        """Lower sides, values and upper sides of rows and of computed columns."""
-        linear, rest = self.model.linear, ~self._is_free
-        return (
-            np.concatenate([linear.row_lower, self.lower[rest]]),
-            np.concatenate([self._rows @ x, x[rest]]),
-            np.concatenate([linear.row_upper, self.upper[rest]]),
-        )
+                missed.append((y - x[f.outputs])[own])
+        return np.concatenate([self._rows @ x, *missed])
 
     def _linearised(self, x):
-        """Derivatives of all columns along the free ones; of what functions miss."""
+        """Costs and rows of the tangents at x along the free columns, and values."""
         n = self._free.size
         G = np.zeros((x.size, n))
         G[self._free] = np.eye(n)
-        missed, values = [], []
+        missed = [np.zeros((0, n))]
         for f in self._functions:
             if isinstance(f, Atom):
                 J = f.gradient(x[f.inputs])[None]
@@ -153,45 +165,32 @@ class SuccessiveLPs:
             G[f.outputs[~own]] = along[~own]
             if own.any():
                 missed.append(along[own] - G[f.outputs[own]])
-                y = f.values(x[None, f.inputs])[0]
-                values.append((y - x[f.outputs])[own])
-        return G, missed, values
+        rows = np.concatenate([self._rows @ G, *missed])
+        return self.model.costs @ G, rows, self._values(x)
 
     def _step(self, x, linearised, price, radius):
         """The best step in the trust region and the merit that is foretold."""
-        G, missed, values = linearised
-        n = self._free.size
-        rows = np.concatenate([self._rows @ G, G[~self._is_free], *missed])
-        low, at, high = self._sides(x)
-        more = np.concatenate([np.zeros(0), *values])
-        at = np.concatenate([at, more])
-        low = np.concatenate([low, np.zeros(more.size)])
-        high = np.concatenate([high, np.zeros(more.size)])
-        matters = (np.abs(rows).max(axis=1, initial=0.0) > 1e-12) & (
-            np.isfinite(low) | np.isfinite(high)
-        )
-        rows, low, high, at = rows[matters], low[matters], high[matters], at[matters]
-        m = len(rows)
+        costs, rows, at = linearised
+        m, n = rows.shape
         lower = np.maximum(self.lower[self._free] - x[self._free], -radius * self._width)
         upper = np.minimum(self.upper[self._free] - x[self._free], radius * self._width)
         whole = self.model.linear.integer[self._free]
         lower[whole] = upper[whole] = 0.0
         lower, upper = np.minimum(lower, 0.0), np.maximum(upper, 0.0)
-        eye = sparse.eye_array(m)
-        matrix = sparse.hstack([sparse.csr_array(rows), eye, -eye], format="csr")
-        costs = self.model.costs @ G
+        data = np.empty((m, n + 2))
+        data[:, :n], data[:, n], data[:, n + 1] = rows, 1.0, -1.0
         every = np.concatenate([costs, np.full(2 * m, price)])
-        ends = np.zeros(2 * m), np.full(2 * m, np.inf)
-        self._session.load(
-            LinearModel(
-                matrix,
-                low - at,
-                high - at,
-                np.concatenate([lower, ends[0]]),
-                np.concatenate([upper, ends[1]]),
-            )
+        batch = Batch(
+            self._start,
+            self._columns.ravel(),
+            data.reshape(1, -1),
+            (self._low - at)[None],
+            (self._high - at)[None],
+            np.concatenate([lower, np.zeros(2 * m)])[None],
+            np.concatenate([upper, np.full(2 * m, np.inf)])[None],
+            every[None],
         )
-        answer = self._session.minimize(np.arange(every.size), every, 1.0)
+        answer = next(iter(self._session.minimize_each(batch)))
         if answer.status is not Status.OPTIMAL:
             return None
         step = np.clip(answer.primal[:n], lower, upper)
