@@ -268,7 +268,7 @@ class Power(Shape):
     def stationary(self, s, lower, upper):
         p = self.p
         if p == 2.0:
-            return (0.5 * s + 0.0 * lower)[None]
+            return (0.5 * s)[None]
         ratio = s / p
         if self.whole and not self.even:
             x = np.power(np.where(ratio >= 0, ratio, np.nan), 1.0 / (p - 1.0))

@@ -75,6 +75,27 @@ def test_ranges_and_lines_hold(shape, seed):
 
 
 @pytest.mark.parametrize("shape", CASES, ids=lambda s: s.name)
+def test_ranges_of_endless_intervals_hold(shape):
+    inf, first = np.inf, shape.domain[0]
+    ends = [(-inf, inf), (-inf, 2.0), (-inf, -2.0), (-2.0, inf), (2.0, inf)]
+    lower, upper = np.maximum(np.array(ends).T, first)
+    keep = (lower < upper) | (lower > 0)
+    lower, upper = lower[keep], upper[keep]
+    low, high = shape_range(shape, lower, upper)
+    x = np.concatenate([-np.geomspace(1e-6, 700.0, 400), np.geomspace(1e-6, 700.0, 400)])
+    with np.errstate(all="ignore"):
+        y = shape.value(x)
+    inside = (x >= lower[:, None]) & (x <= upper[:, None]) & ~np.isnan(y)
+    assert np.all((y >= low[:, None]) | ~inside)
+    assert np.all((y <= high[:, None]) | ~inside)
+    for lines, sign in zip(sloped_lines(shape, lower, upper), (1.0, -1.0), strict=True):
+        value = lines.slope[:, :, None] * x + lines.constant[:, :, None]
+        known = np.isfinite(lines.constant)[:, :, None] & inside[:, None]
+        slack = 4e-15 * (np.abs(value) + np.abs(y))
+        assert np.all((sign * (y - value) >= -slack)[known])
+
+
+@pytest.mark.parametrize("shape", CASES, ids=lambda s: s.name)
 def test_lines_touch_ever_closer_on_smaller_boxes(shape):
     """The error falls with the square of the width, by which branching converges."""
     centre, widths = 0.7, np.array([0.4, 0.2, 0.1, 0.05])
