@@ -6,6 +6,7 @@ import time
 import numpy as np
 
 from pyomo_relu.branch.bounding.leaves import solve_leaf
+from pyomo_relu.branch.bounding.narrowing import narrowed, refuse_endless
 from pyomo_relu.branch.bounding.relaxation import Relaxation, evaluate_part
 from pyomo_relu.branch.boxes import OpenNodes
 from pyomo_relu.branch.handover import Handover
@@ -212,11 +213,11 @@ class Tree:
             return
         cutoff = self._cut_at(self.cutoff)
         deadline = self.deadline.share(_CONFINING)
-        root = self.relaxation.narrowed(self.relaxation.root(), cutoff, deadline)
+        root = narrowed(self.relaxation, self.relaxation.root(), cutoff, deadline)
         if root is None:
             self.open = OpenNodes(self.relaxation.root()[:0])
             return
-        self.relaxation.refuse_endless(root)
+        refuse_endless(self.relaxation, root)
         self.open = OpenNodes(root)
 
     def _conclusion(self):

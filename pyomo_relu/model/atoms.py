@@ -115,6 +115,9 @@ class Taker:
             return False, self._number(child)
         if not child.is_potentially_variable():
             return False, self._number(child)
+        if isinstance(child, nodes.Expr_ifExpression):
+            # its condition is no number
+            raise self._refused(child, "Expr_if is not among them")
         if child.is_expression_type():
             return True, None
         if child.fixed:
@@ -181,9 +184,7 @@ class Taker:
                 )
             return Form(constant=number)
         column = self._as_column(form, node)
-        return self._new(
-            shape.key, OneColumn, node, [column], shape=shape
-        )
+        return self._new(shape.key, OneColumn, node, [column], shape=shape)
 
     def _product(self, left, right, node):
         if not left.terms or not right.terms:

@@ -167,15 +167,15 @@ def check(seed):
         assert not np.isfinite(least), f"{seed}: feasible, {least}"
         return status
     ends = results.problem.lower_bound, results.problem.upper_bound
-    bound, value = (
-        ends if case.sense == pyo.minimize else (-ends[1], -ends[0])
-    )
+    bound, value = ends if case.sense == pyo.minimize else (-ends[1], -ends[0])
     size = 1.0 + abs(least) if np.isfinite(least) else 1.0
     assert bound <= least + 1e-7 * size, f"{seed}: bound {bound}, a point has {least}"
     assert status == pyo.TerminationCondition.optimal, f"{seed}: {status}"
     assert value - bound <= 1.01e-4 * abs(value) + 2e-6 * size
     m.solutions.load_from(results)
-    x = [m.x[j].value for j in range(case.n)] + ([m.z.value or 0.0] if case.free else [])
+    x = [m.x[j].value for j in range(case.n)] + (
+        [m.z.value or 0.0] if case.free else []
+    )
     there, worst = case.at(np.array([x]))
     assert worst[0] <= 1e-4, f"{seed}: violated by {worst[0]}"
     assert there[0] == pytest.approx(value, rel=1e-4, abs=1e-4), seed

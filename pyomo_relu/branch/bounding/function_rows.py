@@ -193,7 +193,6 @@ class FunctionRows:
             weights += 1e-3 * np.where(total > 0, total, 1.0)
         return weights
 
-
     def atom_weights(self, duals):
         """How much each line of an atom counts, (B, n), as ``line_weights``."""
         weights = np.abs(duals)

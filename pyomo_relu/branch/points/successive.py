@@ -172,7 +172,9 @@ class SuccessiveLPs:
         """The best step in the trust region and the merit that is foretold."""
         costs, rows, at = linearised
         m, n = rows.shape
-        lower = np.maximum(self.lower[self._free] - x[self._free], -radius * self._width)
+        lower = np.maximum(
+            self.lower[self._free] - x[self._free], -radius * self._width
+        )
         upper = np.minimum(self.upper[self._free] - x[self._free], radius * self._width)
         whole = self.model.linear.integer[self._free]
         lower[whole] = upper[whole] = 0.0

@@ -64,9 +64,7 @@ class Atom:
 
     def between(self, place):
         """The same atom with column j renamed to ``place[j]``."""
-        return replace(
-            self, inputs=place[self.inputs], outputs=place[self.outputs]
-        )
+        return replace(self, inputs=place[self.inputs], outputs=place[self.outputs])
 
     def _value(self, X):
         raise NotImplementedError

@@ -124,7 +124,9 @@ def sloped_lines(shape, lower, upper, near=None):
         curvature = shape.curvature(lower, upper)
         chord = (shape.value(upper) - shape.value(lower)) / width
         flat = ~(width > 0)
-        chord = np.where(flat | ~np.isfinite(chord), _finite_slope(shape, lower, upper), chord)
+        chord = np.where(
+            flat | ~np.isfinite(chord), _finite_slope(shape, lower, upper), chord
+        )
         tangents = _tangents(shape, lower, upper, near, chord)
         below = above = None
         if (curvature == MIXED).any():

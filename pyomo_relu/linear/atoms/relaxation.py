@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pyomo_relu.linear.atoms.atom import OneColumn, Product, Quotient
+from pyomo_relu.linear.atoms.intervals import divided, times
 from pyomo_relu.linear.atoms.lines import shape_range, sloped_lines
 from pyomo_relu.linear.atoms.shapes import MAXIMAL_ULPS
 from pyomo_relu.linear.rounding import OF_MANY_TERMS, TINY, rounding
@@ -146,9 +147,15 @@ class AtomRelaxation:
         ):
             ends[name] = [lower[:, at] * scale, upper[:, at] * scale]
         new = {"r": times(*ends["p"], *ends["q"])}
-        r = [np.maximum(ends["r"][0], new["r"][0]), np.minimum(ends["r"][1], new["r"][1])]
+        r = [
+            np.maximum(ends["r"][0], new["r"][0]),
+            np.minimum(ends["r"][1], new["r"][1]),
+        ]
         new["p"] = divided(*r, *ends["q"])
-        p = [np.maximum(ends["p"][0], new["p"][0]), np.minimum(ends["p"][1], new["p"][1])]
+        p = [
+            np.maximum(ends["p"][0], new["p"][0]),
+            np.minimum(ends["p"][1], new["p"][1]),
+        ]
         new["q"] = divided(*r, *p)
         for name, at, scale in (
             ("r", self._r, self._sr),
@@ -226,9 +233,7 @@ class AtomRelaxation:
             found = group.endless(lower, upper)
             if found is not None:
                 k, *ends = found
-                a = next(
-                    a for a in self.atoms if a.outputs[0] == group.outputs[k]
-                )
+                a = next(a for a in self.atoms if a.outputs[0] == group.outputs[k])
                 return a, *ends
         return None
 
@@ -373,38 +378,13 @@ class _Group:
         x = points[:, self.inputs] * self.scale
         missed = shape.value(x) / self.size - points[:, self.outputs]
         # the lines of one side are responsible for being missed on that side
-        for some, sign in ((slice(0, shape.below), 1.0), (slice(shape.below, None), -1.0)):
+        for some, sign in (
+            (slice(0, shape.below), 1.0),
+            (slice(shape.below, None), -1.0),
+        ):
             worst = error[:, :, some].max(axis=2)
             off = np.maximum(sign * missed, 0.0)
             off = np.where(np.isnan(missed), np.nan, off)
             score = weight[:, :, some].sum(axis=2) * _mixed(off, worst, share)
             for i in range(n):
                 out[:, self.inputs[i]] += score[:, i]
-
-
-def times(a, b, c, d):
-    """``[a, b] [c, d]`` rounded outward; 0 times infinity is 0."""
-    corners = [_product(x, y) for x in (a, b) for y in (c, d)]
-    low, high = np.minimum.reduce(corners), np.maximum.reduce(corners)
-    return low - rounding(low) - TINY, high + rounding(high) + TINY
-
-
-def _product(x, y):
-    return np.where((x == 0) | (y == 0), 0.0, x * y)
-
-
-def divided(a, b, c, d):
-    """All x with ``x y in [a, b]`` for some y in [c, d], rounded outward.
-
-    An interval that contains it; everything where y = 0 leaves x free.
-    """
-    swap = d <= 0
-    a, b = np.where(swap, -b, a), np.where(swap, -a, b)
-    c, d = np.where(swap, -d, c), np.where(swap, -c, d)
-    # now c <= 0 <= d means that 0 is within; c = 0 as +0
-    c = np.where(c == 0, 0.0, c)
-    corners = [x / y for x in (a, b) for y in (c, d)]
-    low, high = np.minimum.reduce(corners), np.maximum.reduce(corners)
-    free = (c < 0) | ((c == 0) & (a <= 0) & (b >= 0)) | np.isnan(low) | np.isnan(high)
-    low, high = np.where(free, -np.inf, low), np.where(free, np.inf, high)
-    return low - rounding(low) - TINY, high + rounding(high) + TINY
