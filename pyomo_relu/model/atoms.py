@@ -130,9 +130,13 @@ class Taker:
         return False, Form({self._column(child): 1.0})
 
     def _number(self, child):
-        number = float(value(child))
+        try:
+            number = float(value(child, exception=True))
+        except (ArithmeticError, ValueError) as error:
+            why = f"it has no value ({error})"
+            raise self._refused(child, why, "Give it one") from error
         if not math.isfinite(number):
-            raise self._refused(child, f"its value is {number}", "Give it a number")
+            raise self._refused(child, f"its value is {number}", "Give it a finite one")
         return Form(constant=number)
 
     # -- nodes ---------------------------------------------------------------------
