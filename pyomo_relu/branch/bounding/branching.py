@@ -64,12 +64,14 @@ class Branching:
         """
         if not self._has_atoms:
             return
-        self._add(kept, kept.bound - kept.parent, 1.0)
+        self._add(kept, kept.bound, 1.0)
         if np.isfinite(cutoff):
-            self._add(given, cutoff - given.parent, 1.0)
-            self._add(kept, cutoff - kept.parent, -1.0)
+            self._add(given, cutoff, 1.0)
+            self._add(kept, cutoff, -1.0)
 
-    def _add(self, nodes, gain, sign):
+    def _add(self, nodes, bound, sign):
+        with np.errstate(invalid="ignore"):
+            gain = bound - nodes.parent
         known = (nodes.column >= 0) & (nodes.score > 0) & np.isfinite(gain)
         share = np.clip(gain[known] / nodes.score[known], 0.0, _MOST_GAIN)
         np.add.at(self._gain, nodes.column[known], sign * share)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from pyomo_relu.branch.points.budget import Budget
 from pyomo_relu.branch.points.region import RegionLP
 from pyomo_relu.branch.points.successive import SuccessiveLPs
 from pyomo_relu.common.deadline import Deadline
@@ -21,6 +22,9 @@ _STARTS, _STEPS = 64, 40
 REPAIRS = 4
 
 
+#: Share of the time that may go into successive LPs once a point is known.
+_TANGENTS = 0.15
+
 #: Points of a model with atoms from which successive LPs start before branching.
 _PROMISING = 6
 
@@ -37,6 +41,7 @@ class Incumbent:
         self.problem = problem
         self._best = np.inf, None  # both at once: an interrupt leaves neither alone
         self._region = self._searcher = None
+        self._budget, self._clock = Budget(_TANGENTS), Deadline(None)
         # search moves networks only
         self._searchable = not problem.atoms
 
@@ -154,18 +159,29 @@ class Incumbent:
         """
         before = self.value
         if self.problem.atoms:
-            if self._region is None:
-                self._region = SuccessiveLPs(self.problem)
-            better = self._region.improve(point, Deadline(time_limit))
-            if better is not None:
-                self.offer(better[None])
-            return self.value < before
+            return self._improve_by_tangents(point, time_limit)
         if self._region is None:
             self._region = RegionLP(self.problem)
         better = self._region.solve(point, time_limit)
         if better is not None:
             self.offer(better[None])
         return self.value < before
+
+    def _improve_by_tangents(self, point, time_limit):
+        """``improve`` for atoms; no more of it than a share of the time, if it fails."""
+        if np.isfinite(self.value) and self._budget.seconds(self._clock.elapsed()) <= 0:
+            return False
+        if self._region is None:
+            self._region = SuccessiveLPs(self.problem)
+
+        def work():
+            before = self.value
+            better = self._region.improve(point, Deadline(time_limit), before)
+            if better is not None:
+                self.offer(better[None])
+            return self.value < before
+
+        return self._budget.run(work)
 
     def walk(self, point, steps=20, time_limit=None):
         """``improve`` from region to region until nothing is gained."""

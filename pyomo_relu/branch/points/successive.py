@@ -15,8 +15,16 @@ from pyomo_relu.linear.sessions.highs import HighsSession
 from pyomo_relu.linear.sessions.session import Batch, Settings, Status
 from pyomo_relu.network.pieces import piece_at
 
-#: Radii relative to the columns' widths: the first one, the largest, where to stop.
-_FIRST, _LARGEST, _LEAST = 0.2, 0.5, 1e-7
+#: Radii relative to the columns' widths: the first one, the largest, where to stop with
+#: a feasible point and without.
+_FIRST, _LARGEST, _LEAST, _SMALLEST = 0.2, 0.5, 1e-5, 1e-8
+
+#: Gains, relative to the merit, that are worth another step.
+_GAIN = 1e-7
+
+#: After so many steps a point is given up if so many times the gain that is foretold
+#: does not make it better than the best one known.
+_PATIENCE, _HOPE = 6, 10.0
 
 #: Shares of the foretold gain from which a step is taken and the radius grown.
 _TAKEN, _GOOD = 0.05, 0.7
@@ -73,7 +81,7 @@ class SuccessiveLPs:
         self._columns[:, n + 1] = n + m + np.arange(m)
         self._start = (n + 2) * np.arange(m + 1, dtype=np.int32)
 
-    def improve(self, point, deadline, steps=_STEPS):
+    def improve(self, point, deadline, known=np.inf):
         """A feasible point near ``point`` with a small objective, or None.
 
         Parameters
@@ -81,6 +89,8 @@ class SuccessiveLPs:
         point : numpy.ndarray, shape (n,)
             Of the problem's columns; integer columns stay at their rounded values.
         deadline : Deadline
+        known : float
+            The objective of the best point so far.
 
         Returns
         -------
@@ -94,18 +104,20 @@ class SuccessiveLPs:
             return None
         slope = max(1.0, float(np.abs(self.model.costs).max(initial=0.0)))
         for price in _PRICES:
-            x = self._descend(x, price * slope, deadline, steps)
-            if self.model.violation(x) <= FEASIBILITY:
+            x = self._descend(x, price * slope, deadline, known)
+            if self._feasible(x):
                 return x[p.columns]
-            if deadline.passed():
+            if deadline.passed() or self.model.objective(x) >= known:
                 break
         return None
 
-    def _descend(self, x, price, deadline, steps):
+    def _descend(self, x, price, deadline, known):
         radius, merit = _FIRST, self._merit(x, price)
         linearised = None
-        for _ in range(steps):
-            if radius < _LEAST or deadline.passed():
+        for k in range(_STEPS):
+            if radius < _SMALLEST or deadline.passed():
+                break
+            if radius < _LEAST and self._feasible(x):
                 break
             if linearised is None:
                 linearised = self._linearised(x)
@@ -114,7 +126,11 @@ class SuccessiveLPs:
                 break
             step, foretold = answer
             foretold = merit - foretold
-            if foretold <= 1e-10 * (1.0 + abs(merit)):
+            if foretold <= _GAIN * (1.0 + abs(merit)) and (
+                foretold <= 1e-12 * (1.0 + abs(merit)) or self._feasible(x)
+            ):
+                break
+            if k >= _PATIENCE and merit - _HOPE * foretold >= known:
                 break
             new = x.copy()
             new[self._free] += step
@@ -130,6 +146,9 @@ class SuccessiveLPs:
             x, merit, linearised = new, value, None
             radius = min(_LARGEST, 2.0 * radius) if gain > _GOOD * foretold else radius
         return x
+
+    def _feasible(self, x):
+        return self.model.violation(x) <= FEASIBILITY
 
     def _merit(self, x, price):
         if not np.isfinite(x).all():
