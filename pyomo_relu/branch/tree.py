@@ -145,8 +145,9 @@ class Tree:
 
     def _run(self, executor):
         self._repair(self.incumbent.begin(self.options.seed, self.options.start))
+        if self.problem.atoms:
+            self._narrow()
         self._confine()
-        self._narrow()
         if len(self.open) and self._root() == UNBOUNDED:
             return UNBOUNDED
         while True:
@@ -209,16 +210,12 @@ class Tree:
 
     def _narrow(self):
         """LPs for the ends of what atoms read, before the first box is split."""
-        if not self.problem.atoms:
-            return
-        cutoff = self._cut_at(self.cutoff)
         deadline = self.deadline.share(_CONFINING)
-        root = narrowed(self.relaxation, self.relaxation.root(), cutoff, deadline)
-        if root is None:
-            self.open = OpenNodes(self.relaxation.root()[:0])
-            return
-        refuse_endless(self.relaxation, root)
+        root = narrowed(self.relaxation, self._cut_at(self.cutoff), deadline)
         self.open = OpenNodes(root)
+        self._unconfined = not np.isfinite(root.upper - root.lower).all()
+        self._confine()
+        refuse_endless(self.relaxation, self.open.best(1))
 
     def _conclusion(self):
         if not self._reaches_cutoff(min(self._unresolved, self._closed)):

@@ -11,8 +11,8 @@ from pyomo_relu.linear.rounding import whole
 _ROUNDS, _WORTHWHILE = 4, 0.9
 
 
-def narrowed(relaxation, root, cutoff, deadline):
-    """The root's box shrunk by propagation and LPs, or None if it is empty.
+def narrowed(relaxation, cutoff, deadline):
+    """The root with its box shrunk by propagation and LPs; no node if it is empty.
 
     Every column along which boxes may be split is minimised and maximised over the
     relaxation of the whole box (Quesada and Grossmann, A global optimization algorithm
@@ -22,13 +22,15 @@ def narrowed(relaxation, root, cutoff, deadline):
     Parameters
     ----------
     relaxation : Relaxation
-    root : Nodes
-        A single one; changed in place.
     cutoff : float
         Only points with a smaller objective are of interest.
     deadline : Deadline
+
+    Returns
+    -------
+    Nodes
     """
-    p = relaxation.problem
+    p, root = relaxation.problem, relaxation.root()
     columns = np.flatnonzero(relaxation.splittable)
     k, at = columns.size, p.integer[columns]
     costs = np.zeros((2 * k, p.n_columns))
@@ -38,7 +40,7 @@ def narrowed(relaxation, root, cutoff, deadline):
         before = (root.upper - root.lower)[0, columns]
         found = _rows(relaxation, root, cutoff)
         if found is None:
-            return None
+            return root[:0]
         pattern, rows = found
         every = np.zeros(2 * k, dtype=int)
         answer = NodeLPs(pattern).solve(
@@ -50,14 +52,14 @@ def narrowed(relaxation, root, cutoff, deadline):
             deadline,
         )
         if (answer.bounds == LPS_INFEASIBLE).any():
-            return None
+            return root[:0]
         low, high = answer.bounds[:k], -answer.bounds[k:]
         ends = whole(low, high)
         low, high = np.where(at, ends[0], low), np.where(at, ends[1], high)
         root.lower[0, columns] = np.fmax(root.lower[0, columns], low)
         root.upper[0, columns] = np.fmin(root.upper[0, columns], high)
         if (root.lower > root.upper).any():
-            return None
+            return root[:0]
         after = (root.upper - root.lower)[0, columns]
         if deadline.passed() or not (after < _WORTHWHILE * before).any():
             break
@@ -86,9 +88,11 @@ def refuse_endless(relaxation, root):
     ----------
     relaxation : Relaxation
     root : Nodes
-        A single one, as ``narrowed`` leaves it.
+        As ``narrowed`` leaves it.
     """
     p, atoms = relaxation.problem, relaxation.function_rows.atoms
+    if not len(root):
+        return
     for j in atoms.arguments:
         lower, upper = root.lower[0, j], root.upper[0, j]
         if not (np.isfinite(lower) and np.isfinite(upper)):

@@ -26,7 +26,7 @@ REPAIRS = 4
 _TANGENTS = 0.15
 
 #: Points of a model with atoms from which successive LPs start before branching.
-_PROMISING = 6
+_PROMISING = 10
 
 
 class Incumbent:
@@ -150,7 +150,10 @@ class Incumbent:
             return points[:1]
         spread = np.ptp(values[known]) + 1e-300
         merit = np.where(known, merit + (values - values[known].min()) / spread, np.inf)
-        return points[np.argsort(merit)[:_PROMISING]]
+        # the best of each part: starts of their own
+        parts = np.array_split(np.arange(len(points)), _PROMISING)
+        best = np.array([part[merit[part].argmin()] for part in parts])
+        return points[best[np.argsort(merit[best])]]
 
     def improve(self, point, time_limit=None):
         """Optimise over the linear region around a point; True if that is better.
