@@ -16,45 +16,13 @@ from pyomo.core.expr.visitor import StreamBasedExpressionVisitor
 from pyomo_relu.errors import ModelError
 from pyomo_relu.linear.atoms.atom import OneColumn, Product, Quotient, Sum
 from pyomo_relu.linear.atoms.shapes import SHAPES, Power
+from pyomo_relu.model.convex import convex_rows
+from pyomo_relu.model.form import Form
 
 #: So much of an expression is shown in a message.
 _SHOWN = 60
 
 _LN10 = math.log(10.0)
-
-
-class Form:
-    """A linear form ``sum_j terms[j] x_j + constant``."""
-
-    __slots__ = ("constant", "terms")
-
-    def __init__(self, terms=None, constant=0.0):
-        self.terms = terms or {}
-        self.constant = constant
-
-    def plus(self, other, factor=1.0):
-        """``self + factor other``; a coefficient that vanishes is left out."""
-        terms = dict(self.terms)
-        for j, c in other.terms.items():
-            new = terms.get(j, 0.0) + factor * c
-            if new == 0.0:
-                terms.pop(j, None)
-            else:
-                terms[j] = new
-        return Form(terms, self.constant + factor * other.constant)
-
-    def times(self, factor):
-        """``factor self``."""
-        if factor == 0.0:
-            return Form()
-        return Form(
-            {j: factor * c for j, c in self.terms.items()}, factor * self.constant
-        )
-
-    @property
-    def key(self):
-        """What makes two forms equal."""
-        return tuple(sorted(self.terms.items())), self.constant
 
 
 class Taker:
@@ -98,6 +66,18 @@ class Taker:
         )
         start, found = self._before(None, expression, 0)
         return visitor.walk_expression(expression) if start else found
+
+    def convex_rows(self, form, where, reach):
+        """Rows ``form >= side`` for what of a form is convex; see ``model.convex``."""
+        self._where = where
+
+        def square(inner):
+            column = self._as_column(inner, "a convex form")
+            return self._new(
+                Power(2).key, OneColumn, "a convex form", [column], shape=Power(2)
+            )
+
+        return convex_rows(form, self.atoms, square, reach)
 
     def placed(self, first):
         """The atoms, with their columns numbered from ``first`` on."""
@@ -314,4 +294,6 @@ class Taker:
 
 def _shown(node):
     text = str(node)
+    if isinstance(node, str):
+        return text
     return f"'{text}'" if len(text) <= _SHOWN else f"'{text[:_SHOWN]}...'"

@@ -303,6 +303,9 @@ class _Reader:
         terms, constant = self.linear(expr)
         if terms is None and self._taker is not None:
             form = self._taker.form(expr, where)
+            for convex, side in self._taker.convex_rows(form, where, self._reach):
+                self._rows.append((list(convex.terms.items()), side, np.inf))
+                self.row_names.append(f"convex form in {where}")
             return list(form.terms.items()), form.constant
         return terms, constant
 
@@ -362,6 +365,12 @@ class _Reader:
             np.array(integer + [False] * more, dtype=bool),
             tuple([v.name for v in self.variables] + [a.name for a in new]),
         )
+
+    def _reach(self, column):
+        """Largest magnitude of a Var's column; infinite for others."""
+        if column < 0:
+            return np.inf
+        return max(map(abs, self._bounds(self.variables[column])))
 
     def _bounds(self, var):
         if var.fixed and self.fixed_permanent:

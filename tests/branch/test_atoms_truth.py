@@ -28,8 +28,8 @@ PYOMO = {name: getattr(pyo, name) for name in NUMPY if name != "abs"} | {"abs": 
 def expression(rng, names, depth):
     """A function of (values, functions) that is the same formula in numpy and Pyomo."""
     kind = rng.choice(
-        ["sum", "product", "square", "power", "quotient", "function", "leaf"],
-        p=[0.2, 0.22, 0.12, 0.08, 0.08, 0.2, 0.1],
+        ["sum", "product", "square", "power", "quotient", "function", "form", "leaf"],
+        p=[0.2, 0.2, 0.1, 0.08, 0.08, 0.17, 0.08, 0.09],
     )
     if depth == 0 or kind == "leaf":
         name, c = str(rng.choice(names)), round(float(rng.normal()), 2)
@@ -40,6 +40,16 @@ def expression(rng, names, depth):
         return lambda v, f: a(v, f) - c * b(v, f) + c
     if kind == "product":
         return lambda v, f: a(v, f) * b(v, f)
+    if kind == "form":
+        # a quadratic form of all products, convex or not
+        some = [str(n) for n in rng.permutation(names)[:3]]
+        B = rng.normal(size=(len(some), len(some))).round(2)
+        Q = B @ B.T if rng.random() < 0.6 else B
+        return lambda v, _f: sum(
+            float(Q[i, j]) * v[p] * v[q]
+            for i, p in enumerate(some)
+            for j, q in enumerate(some)
+        )
     if kind == "square":
         return lambda v, f: (a(v, f) - c) ** 2
     if kind == "power":

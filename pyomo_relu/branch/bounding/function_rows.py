@@ -156,6 +156,12 @@ class FunctionRows:
         both = [np.concatenate(pair, axis=1) for pair in zip(linear, more, strict=True)]
         return BoxRows(self.lp_pattern, *both)
 
+    def put_atoms(self, lps, boxes, of_atoms):
+        """Replace the atoms' rows of some boxes, in place."""
+        lps.data[boxes, self._lp_entries :] = of_atoms.data
+        lps.lower[boxes, self.n_linear :] = of_atoms.lower
+        lps.upper[boxes, self.n_linear :] = of_atoms.upper
+
     def with_objective(self, rows, of_atoms):
         """(pattern, rows): all rows, the objective's line among them."""
         pattern = RowPattern(

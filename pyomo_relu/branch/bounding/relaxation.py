@@ -22,6 +22,11 @@ _AGAIN = 0.6
 PASSES = 2
 
 
+#: Most LPs with further tangents per box, and the share of what its bound lacks that
+#: tangents must promise.
+_REFINEMENTS, _PROMISED = 3, 0.2
+
+
 @dataclass
 class Evaluated:
     """What bounding a batch gave.
@@ -154,7 +159,7 @@ class Relaxation:
         if not self.has_atoms:
             return None
         near = np.clip(nodes.minimiser, nodes.lower, nodes.upper)
-        return self.function_rows.atoms.rows(nodes.lower, nodes.upper, near)
+        return self.function_rows.atoms.rows(nodes.lower, nodes.upper, [near])
 
     def _bound(self, nodes, found, lps, costs, constants, cutoff, deadline):
         """Dual bounds of all nodes, and LPs where those do not suffice.
@@ -182,6 +187,10 @@ class Relaxation:
                 nodes.upper[at],
                 deadline,
             )
+            if self.has_atoms:
+                nodes.bound[at] = np.maximum(nodes.bound[at], answer.bounds)
+                inputs = lps, costs, constants
+                self._refine(nodes, at, answer, found[1], inputs, cutoff, deadline)
             unbounded = answer.unbounded
             nodes.duals[at] = answer.duals
             nodes.bound[at] = np.maximum(nodes.bound[at], answer.bounds)
@@ -205,6 +214,44 @@ class Relaxation:
         if of_atoms is not None:
             of_atoms = of_atoms[keep]
         return Evaluated(nodes, points, closed, 0, unbounded), (lines, of_atoms)
+
+    def _refine(self, nodes, at, answer, of_atoms, inputs, cutoff, deadline):
+        """Solve LPs again with tangents at their minimisers where that promises much.
+
+        Parameters
+        ----------
+        nodes : Nodes
+        at : numpy.ndarray of int
+            Those that ``answer`` is about; it, ``of_atoms`` and the rows among
+            ``inputs`` are changed in place.
+        inputs : tuple
+            Rows, costs and constants of all nodes' LPs.
+        """
+        atoms, first = self.function_rows.atoms, self.function_rows.n_linear
+        lps, costs, constants = inputs
+        near = [np.clip(nodes.minimiser[at], nodes.lower[at], nodes.upper[at])]
+        for _ in range(_REFINEMENTS):
+            box = nodes.lower[at], nodes.upper[at]
+            weights = np.abs(answer.duals[:, first:])
+            promised = atoms.promised(weights, *box, answer.points)
+            left = cutoff - answer.bounds
+            if not np.isfinite(cutoff):
+                left = 1.0 + np.abs(answer.bounds)
+            worth = answer.solved & (left > 0) & (promised > _PROMISED * left)
+            some = np.flatnonzero(worth)
+            if not some.size or deadline.passed():
+                return
+            near.insert(0, answer.points.copy())
+            which, ends = at[some], [end[some] for end in box]
+            new = atoms.rows(*ends, [x[some] for x in near])
+            of_atoms[which] = new
+            self.function_rows.put_atoms(lps, which, new)
+            again = self._solver().solve(
+                lps[which], costs[which], constants[which], *ends, deadline
+            )
+            for name in ("bounds", "duals", "points", "solved"):
+                getattr(answer, name)[some] = getattr(again, name)
+            nodes.bound[which] = np.maximum(nodes.bound[which], again.bounds)
 
     def _shrink(self, nodes, at, lps, costs, answer, cutoff):
         """Shrink some boxes to where the LPs' multipliers leave hope."""

@@ -26,8 +26,8 @@ from pyomo_relu.linear.atoms.shapes import (
 )
 from pyomo_relu.linear.rounding import TINY, rounding
 
-#: Tangents touch at these shares of an interval.
-_TOUCHING = (1.0 / 6.0, 0.5, 5.0 / 6.0)
+#: Tangents touch at these shares of an interval, after the points that are given.
+_TOUCHING = (0.5, 1.0 / 6.0, 5.0 / 6.0, 0.5)
 
 #: Points of an interval at which envelopes and errors are looked at.
 _GRID = 9
@@ -102,7 +102,7 @@ def _has_pole(shape, lower, upper):
     return (lower <= 0) & (upper >= 0)
 
 
-def sloped_lines(shape, lower, upper, near=None):
+def sloped_lines(shape, lower, upper, near=()):
     """Lines below and above a shape on intervals.
 
     Parameters
@@ -111,8 +111,8 @@ def sloped_lines(shape, lower, upper, near=None):
     lower, upper : numpy.ndarray, shape (B,)
         Within the domain.  Where an end or the function's value there is not finite,
         there are fewer lines or none.
-    near : numpy.ndarray, shape (B,), optional
-        Points where a tangent is worth most.
+    near : sequence of numpy.ndarray, shapes (B,)
+        Points where a tangent is worth most, the first ones most of all.
 
     Returns
     -------
@@ -156,9 +156,9 @@ def _finite_slope(shape, lower, upper):
 def _tangents(shape, lower, upper, near, chord):
     """Slopes (B, 4) of tangents."""
     width = upper - lower
-    at = [lower + share * width for share in _TOUCHING]
-    middle = at[1]
-    at.insert(0, middle if near is None else np.clip(near, lower, upper))
+    at = [np.clip(x, lower, upper) for x in near]
+    at += [lower + share * width for share in _TOUCHING]
+    at = at[: len(_TOUCHING)]
     if shape.name == "abs":
         return np.stack([np.full_like(lower, v) for v in (1.0, -1.0, 1.0, -1.0)], 1)
     slopes = np.stack([shape.slope(x) for x in at], axis=1)

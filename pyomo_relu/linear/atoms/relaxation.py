@@ -15,7 +15,7 @@ import numpy as np
 from pyomo_relu.linear.atoms.atom import OneColumn, Product, Quotient
 from pyomo_relu.linear.atoms.intervals import divided, times
 from pyomo_relu.linear.atoms.lines import shape_range, sloped_lines
-from pyomo_relu.linear.atoms.shapes import MAXIMAL_ULPS
+from pyomo_relu.linear.atoms.shapes import CONCAVE, CONVEX, MAXIMAL_ULPS
 from pyomo_relu.linear.rounding import OF_MANY_TERMS, TINY, rounding
 
 #: Lines of a product: two below and two above.
@@ -42,6 +42,10 @@ class AtomRows:
     def __getitem__(self, boxes):
         every = self.data, self.lower, self.upper, self.errors
         return AtomRows(*(a[boxes] for a in every))
+
+    def __setitem__(self, boxes, rows):
+        for name in ("data", "lower", "upper", "errors"):
+            getattr(self, name)[boxes] = getattr(rows, name)
 
 
 class AtomRelaxation:
@@ -169,14 +173,14 @@ class AtomRelaxation:
 
     # -- lines ---------------------------------------------------------------------
 
-    def rows(self, lower, upper, near=None):
+    def rows(self, lower, upper, near=()):
         """Lines of all atoms over boxes as rows.
 
         Parameters
         ----------
         lower, upper : numpy.ndarray, shape (B, n)
-        near : numpy.ndarray, shape (B, n), optional
-            Points where lines are worth most.
+        near : sequence of numpy.ndarray, shapes (B, n)
+            Points where tangents are worth most, the first ones most of all.
 
         Returns
         -------
@@ -236,6 +240,21 @@ class AtomRelaxation:
                 a = next(a for a in self.atoms if a.outputs[0] == group.outputs[k])
                 return a, *ends
         return None
+
+    def promised(self, weights, lower, upper, points):
+        """What tangents at minimisers may raise dual bounds by, shape (B,).
+
+        Parameters
+        ----------
+        weights : numpy.ndarray, shape (B, R)
+            Magnitudes of the rows' multipliers.
+        lower, upper, points : numpy.ndarray, shape (B, n)
+        """
+        out = np.zeros(len(points))
+        with np.errstate(all="ignore"):
+            for group in self._groups:
+                group.add_promised(weights, lower, upper, points, out)
+        return out
 
     # -- where the error comes from ------------------------------------------------
 
@@ -331,8 +350,7 @@ class _Group:
         """Write the group's rows; returns where the next ones' data begin."""
         shape, n, B = self.shape, self.inputs.size, len(lower)
         lo, hi = self._box(lower, upper)
-        if near is not None:
-            near = (near[:, self.inputs] * self.scale).ravel()
+        near = [(x[:, self.inputs] * self.scale).ravel() for x in near]
         sides = sloped_lines(shape, lo.ravel(), hi.ravel(), near)
         count = shape.below + shape.above
         block = data[:, start : start + 2 * count * n].reshape(B, n, count, 2)
@@ -368,6 +386,21 @@ class _Group:
                 if not np.isfinite(side.constant).any():
                     return k, lo[0, k], hi[0, k]
         return None
+
+    def add_promised(self, weights, lower, upper, points, out):
+        """Add what tangents at the points promise to ``out``, shape (B,)."""
+        shape, n = self.shape, self.inputs.size
+        count = shape.below + shape.above
+        k = slice(self.first, self.first + count * n)
+        weight = weights[:, k].reshape(-1, n, count)
+        curvature = shape.curvature(*self._box(lower, upper))
+        x = points[:, self.inputs] * self.scale
+        missed = shape.value(x) / self.size - points[:, self.outputs]
+        below = np.where(curvature == CONVEX, np.maximum(missed, 0.0), 0.0)
+        above = np.where(curvature == CONCAVE, np.maximum(-missed, 0.0), 0.0)
+        gain = below * weight[:, :, : shape.below].sum(axis=2)
+        gain += above * weight[:, :, shape.below :].sum(axis=2)
+        out += np.where(np.isfinite(gain), gain, 0.0).sum(axis=1)
 
     def scores(self, weights, rows, points, share, out):
         shape, n = self.shape, self.inputs.size

@@ -60,7 +60,7 @@ def test_ranges_and_lines_hold(shape, seed):
     near = rng.uniform(lower, upper)
     with np.errstate(all="ignore"):
         for lines, sign in zip(
-            sloped_lines(shape, lower, upper, near), (1.0, -1.0), strict=True
+            sloped_lines(shape, lower, upper, [near, upper]), (1.0, -1.0), strict=True
         ):
             assert lines.slope.shape[1] == (shape.below if sign > 0 else shape.above)
             value = lines.slope[:, :, None] * x[:, None] + lines.constant[:, :, None]
