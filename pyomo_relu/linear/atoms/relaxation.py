@@ -13,10 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from pyomo_relu.linear.atoms.atom import OneColumn, Product, Quotient
+from pyomo_relu.linear.atoms.groups import ShapeGroup, mixed_error
 from pyomo_relu.linear.atoms.intervals import divided, times
-from pyomo_relu.linear.atoms.lines import shape_range, sloped_lines
-from pyomo_relu.linear.atoms.shapes import CONCAVE, CONVEX, MAXIMAL_ULPS
-from pyomo_relu.linear.rounding import OF_MANY_TERMS, TINY, rounding
+from pyomo_relu.linear.rounding import TINY, rounding
 
 #: Lines of a product: two below and two above.
 _OF_PRODUCT = 4
@@ -117,7 +116,7 @@ class AtomRelaxation:
         for a in self.atoms:
             if isinstance(a, OneColumn):
                 found.setdefault(a.shape.key, []).append(a)
-        self._groups = [_Group(some) for some in found.values()]
+        self._groups = [ShapeGroup(some) for some in found.values()]
 
     # -- propagation ---------------------------------------------------------------
 
@@ -284,140 +283,10 @@ class AtomRelaxation:
                 error = rows.errors[:, k].reshape(-1, n, _OF_PRODUCT)[:, :, 0]
                 value = points[:, self._p] * self._sp * points[:, self._q] * self._sq
                 missed = np.abs(value / self._sr - points[:, self._r])
-                score = weight * _mixed(missed, error, violation_share)
+                score = weight * mixed_error(missed, error, violation_share)
                 for k in range(n):
                     out[:, self._p[k]] += score[:, k]
                     out[:, self._q[k]] += score[:, k]
             for group in self._groups:
                 group.scores(weights, rows, points, violation_share, out)
         return out
-
-
-def _mixed(missed, error, share):
-    missed = np.where(np.isfinite(missed), np.minimum(missed, error), error)
-    return np.where(
-        np.isfinite(error), share * missed + (1.0 - share) * error, np.finfo(float).max
-    )
-
-
-class _Group:
-    """Atoms of one shape."""
-
-    def __init__(self, atoms):
-        self.shape = atoms[0].shape
-        self.inputs = np.array([a.inputs[0] for a in atoms], dtype=int)
-        self.outputs = np.array([a.outputs[0] for a in atoms], dtype=int)
-        self.scale = np.array([a.scale[0] for a in atoms])
-        self.size = np.array([a.size for a in atoms])
-        self.first = 0
-
-    def _box(self, lower, upper):
-        """The arguments' boxes within the domain."""
-        lo, hi = lower[:, self.inputs] * self.scale, upper[:, self.inputs] * self.scale
-        first, last = self.shape.domain
-        return np.maximum(lo, first), np.minimum(hi, last)
-
-    def tighten(self, lower, upper):
-        shape = self.shape
-        lo, hi = self._box(lower, upper)
-        B, n = lo.shape
-        gone = lo > hi
-        low, high = shape_range(shape, lo.ravel(), np.maximum(lo, hi).ravel())
-        low, high = low.reshape(B, n), high.reshape(B, n)
-        w_lo = np.maximum(low, lower[:, self.outputs] * self.size)
-        w_hi = np.minimum(high, upper[:, self.outputs] * self.size)
-        gone |= w_lo > w_hi
-        # values as they are computed count, too
-        margin = rounding(w_lo, operations=MAXIMAL_ULPS) + TINY
-        far = rounding(w_hi, operations=MAXIMAL_ULPS) + TINY
-        x_lo, x_hi = shape.inverse(w_lo - margin, w_hi + far, lo, hi)
-        x_lo = x_lo - OF_MANY_TERMS * np.abs(x_lo) - TINY
-        x_hi = x_hi + OF_MANY_TERMS * np.abs(x_hi) + TINY
-        x_lo = np.fmax(x_lo, lo)
-        x_hi = np.fmin(x_hi, hi)
-        x_lo = np.where(gone, np.inf, x_lo)
-        for k in range(n):
-            x, w = self.inputs[k], self.outputs[k]
-            for column, ends, factor in (
-                (w, (w_lo, w_hi), self.size[k]),
-                (x, (x_lo, x_hi), self.scale[k]),
-            ):
-                low, high = ends[0][:, k] / factor, ends[1][:, k] / factor
-                np.fmax(lower[:, column], low, out=lower[:, column])
-                np.fmin(upper[:, column], high, out=upper[:, column])
-
-    def rows(self, lower, upper, near, start, data, row_lower, row_upper, errors):
-        """Write the group's rows; returns where the next ones' data begin."""
-        shape, n, B = self.shape, self.inputs.size, len(lower)
-        lo, hi = self._box(lower, upper)
-        near = [(x[:, self.inputs] * self.scale).ravel() for x in near]
-        sides = sloped_lines(shape, lo.ravel(), hi.ravel(), near)
-        count = shape.below + shape.above
-        block = data[:, start : start + 2 * count * n].reshape(B, n, count, 2)
-        rows = slice(self.first, self.first + count * n)
-        lower_side = row_lower[:, rows].reshape(B, n, count)
-        upper_side = row_upper[:, rows].reshape(B, n, count)
-        error = errors[:, rows].reshape(B, n, count)
-        at, factor = 0, (self.scale / self.size)[:, None]
-        for side, (lines, out) in enumerate(
-            zip(sides, (lower_side, upper_side), strict=True)
-        ):
-            k = lines.slope.shape[1]
-            slope = lines.slope.reshape(B, n, k)
-            constant = lines.constant.reshape(B, n, k) / self.size[:, None]
-            known = np.isfinite(constant) & np.isfinite(slope)
-            some = slice(at, at + k)
-            block[:, :, some, 0] = np.where(known, 1.0, 0.0)
-            block[:, :, some, 1] = np.where(known, -slope * factor, 0.0)
-            endless = np.inf if side else -np.inf
-            out[:, :, some] = np.where(known, constant, endless)
-            error[:, :, some] = (lines.error.reshape(B, n) / self.size)[:, :, None]
-            at += k
-        row_lower[:, rows] = lower_side.reshape(B, -1)
-        row_upper[:, rows] = upper_side.reshape(B, -1)
-        errors[:, rows] = error.reshape(B, -1)
-        return start + 2 * count * n
-
-    def endless(self, lower, upper):
-        """(position, lower, upper) of an atom without lines on one side, or None."""
-        lo, hi = self._box(lower, upper)
-        for k in range(self.inputs.size):
-            for side in sloped_lines(self.shape, lo[:, k], hi[:, k]):
-                if not np.isfinite(side.constant).any():
-                    return k, lo[0, k], hi[0, k]
-        return None
-
-    def add_promised(self, weights, lower, upper, points, out):
-        """Add what tangents at the points promise to ``out``, shape (B,)."""
-        shape, n = self.shape, self.inputs.size
-        count = shape.below + shape.above
-        k = slice(self.first, self.first + count * n)
-        weight = weights[:, k].reshape(-1, n, count)
-        curvature = shape.curvature(*self._box(lower, upper))
-        x = points[:, self.inputs] * self.scale
-        missed = shape.value(x) / self.size - points[:, self.outputs]
-        below = np.where(curvature == CONVEX, np.maximum(missed, 0.0), 0.0)
-        above = np.where(curvature == CONCAVE, np.maximum(-missed, 0.0), 0.0)
-        gain = below * weight[:, :, : shape.below].sum(axis=2)
-        gain += above * weight[:, :, shape.below :].sum(axis=2)
-        out += np.where(np.isfinite(gain), gain, 0.0).sum(axis=1)
-
-    def scores(self, weights, rows, points, share, out):
-        shape, n = self.shape, self.inputs.size
-        count = shape.below + shape.above
-        k = slice(self.first, self.first + count * n)
-        weight = weights[:, k].reshape(-1, n, count)
-        error = rows.errors[:, k].reshape(-1, n, count)
-        x = points[:, self.inputs] * self.scale
-        missed = shape.value(x) / self.size - points[:, self.outputs]
-        # the lines of one side are responsible for being missed on that side
-        for some, sign in (
-            (slice(0, shape.below), 1.0),
-            (slice(shape.below, None), -1.0),
-        ):
-            worst = error[:, :, some].max(axis=2)
-            off = np.maximum(sign * missed, 0.0)
-            off = np.where(np.isnan(missed), np.nan, off)
-            score = weight[:, :, some].sum(axis=2) * _mixed(off, worst, share)
-            for i in range(n):
-                out[:, self.inputs[i]] += score[:, i]
