@@ -26,6 +26,10 @@ class Nodes:
         Whether an ancestor might have been a MILP and its boxes are counted.
     minimiser : numpy.ndarray, shape (N, n)
         Of the relaxation of the box, or of the box that it was split from.
+    score : numpy.ndarray, shape (N,)
+        What the column to branch on was chosen for.
+    parent : numpy.ndarray, shape (N,)
+        Bound of the box that it was split from.
     """
 
     lower: np.ndarray
@@ -37,6 +41,8 @@ class Nodes:
     unstable: np.ndarray
     counted: np.ndarray
     minimiser: np.ndarray
+    score: np.ndarray
+    parent: np.ndarray
 
     @classmethod
     def root(cls, lower, upper, n_rows):
@@ -51,6 +57,8 @@ class Nodes:
             np.zeros(1, dtype=int),
             np.zeros(1, dtype=bool),
             np.clip(0.0, lower, upper)[None],
+            np.zeros(1),
+            np.array([-np.inf]),
         )
 
     def __len__(self):
@@ -72,6 +80,7 @@ class Nodes:
     def split(self, integer):
         """Both halves of each node: all left ones, then all right ones."""
         left, right = self[:], self[:]
+        left.parent, right.parent = self.bound.copy(), self.bound.copy()
         rows = np.arange(len(self))
         left.upper, right.lower = left.upper.copy(), right.lower.copy()
         left.upper[rows, self.column] = self.point

@@ -1,4 +1,8 @@
-"""All networks of a model as one graph, and the rows in terms of it."""
+"""All networks of a model as one graph, and the rows in terms of it.
+
+What atoms read stays a column: an output of a network that an atom reads is tied to the
+graph by a row of its own, and stands in the modeller's rows as that column.
+"""
 
 from dataclasses import replace
 
@@ -7,11 +11,12 @@ from scipy import sparse
 
 from pyomo_relu.branch.problem import BranchProblem, clean
 from pyomo_relu.common.powers import power_of_two
+from pyomo_relu.linear.atoms.atom import Atom
 from pyomo_relu.network.network import INPUT, Layer, Network, Source
 
 
 def build_problem(model):
-    """The BranchProblem of a linear model around networks.
+    """The BranchProblem of a linear model around networks and atoms.
 
     Parameters
     ----------
@@ -77,7 +82,10 @@ class _JointNetwork:
     def __init__(self, model):
         self.model, linear = model, model.linear
         functions = [model.functions[i] for i in model.order()]
+        self.atoms = [f for f in functions if isinstance(f, Atom)]
+        functions = [f for f in functions if not isinstance(f, Atom)]
         written, read = set(), set()
+        of_atoms = {int(j) for a in self.atoms for j in (*a.inputs, *a.outputs)}
         self.extra_rows = []
         self.inputs = []
         for function in functions:
@@ -101,13 +109,22 @@ class _JointNetwork:
                     self.output_of[j] = (outputs, i)
                 else:
                     self.extra_rows.append((outputs, i, j))
+        kept = [j for j in self.output_of if j in of_atoms]
+        self.extra_rows += [(*self.output_of[j], j) for j in kept]
+        #: outputs that rows are written over the graph for
+        self.replaced = {j: o for j, o in self.output_of.items() if j not in kept}
         idle = _idle(model)
         idle[[j for _, _, j in self.extra_rows]] = False
+        for atom in self.atoms:
+            idle[atom.inputs] = idle[atom.outputs] = False
         outside = [
             j
             for j in range(linear.n_columns)
-            if j not in self.position and j not in self.output_of and not idle[j]
+            if j not in self.position and j not in self.replaced and not idle[j]
         ]
+        self.computed = np.array(
+            kept + [int(a.outputs[0]) for a in self.atoms], dtype=int
+        )
         self.columns = np.array(self.inputs + outside, dtype=int)
 
     def _append(self, network, reads):
@@ -153,7 +170,7 @@ class _JointNetwork:
         linear = self.model.linear
         n = linear.n_columns
         is_output = np.zeros(n, dtype=bool)
-        is_output[list(self.output_of)] = True
+        is_output[list(self.replaced)] = True
         at_outputs = (abs(linear.matrix) @ is_output.astype(float)) > 0
         bounded = np.flatnonzero(
             is_output & (np.isfinite(linear.lower) | np.isfinite(linear.upper))
@@ -178,6 +195,8 @@ class _JointNetwork:
         upper = [linear.row_upper[at_outputs], linear.upper[bounded], zeros]
         directions, direction, factor = _directions(outputs)
         plain = clean(linear.matrix[~at_outputs][:, self.columns])
+        place = np.zeros(n, dtype=int)
+        place[self.columns] = np.arange(self.columns.size)
         return BranchProblem(
             self._network(directions),
             len(self.inputs),
@@ -195,6 +214,8 @@ class _JointNetwork:
             linear.row_upper[~at_outputs],
             self.columns,
             original,
+            tuple(a.between(place) for a in self.atoms),
+            self.computed,
         )
 
     def _split(self, rows):
@@ -207,7 +228,7 @@ class _JointNetwork:
         for outputs in self.all_outputs:
             first[id(outputs)] = n_outputs
             n_outputs += outputs.constant.size
-        place = {j: first[id(o)] + i for j, (o, i) in self.output_of.items()}
+        place = {j: first[id(o)] + i for j, (o, i) in self.replaced.items()}
         n = self.model.n_columns
         columns = np.array(list(place), dtype=int)
         to_outputs = sparse.csr_array(

@@ -11,7 +11,7 @@ really needs rather than its terms one by one, and neither neurons nor outputs a
 columns of a relaxation; only x and the modeller's other variables z are.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy import sparse
@@ -50,6 +50,11 @@ class BranchProblem:
         fixed and neither in a row nor in the objective.
     original : EmbeddedModel
         The modeller's columns, rows and networks, for verifying points.
+    atoms : tuple of Atom
+        Between the problem's columns.
+    computed : numpy.ndarray of int
+        The modeller's columns of those that atoms compute, and of outputs of networks
+        that atoms read.
     """
 
     network: Network
@@ -68,6 +73,8 @@ class BranchProblem:
     plain_upper: np.ndarray
     columns: np.ndarray
     original: EmbeddedModel
+    atoms: tuple = ()
+    computed: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=int))
 
     @property
     def n_columns(self):
@@ -82,6 +89,7 @@ class BranchProblem:
             and self.function_lower.size == 0
             and self.plain.shape[0] == 0
             and not self.integer.any()
+            and not self.atoms
         )
 
     def functions(self, C, d):
@@ -117,7 +125,8 @@ class BranchProblem:
         fixed = np.where(linear.lower == linear.upper, linear.lower, 0.0)
         full = np.tile(fixed, (len(points), 1))
         full[:, self.columns] = points
-        return self.original.complete(full, keep=self.columns)
+        keep = np.setdiff1d(self.columns, self.computed)
+        return self.original.complete(full, keep=keep)
 
     def without_objective(self):
         """The same with the objective 0: any feasible point is optimal."""

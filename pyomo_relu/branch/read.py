@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from pyomo.common.collections import ComponentSet
-from pyomo.core.base import Constraint, Objective
+from pyomo.core.base import Objective
 from pyomo.core.base.block import Block
 from pyomo.core.base.var import Var
 from pyomo.gdp import Disjunct
@@ -53,6 +53,8 @@ class BranchModel:
         seconds : float
         """
         surrounding = self.surrounding
+        if len(surrounding.embedded.functions) > len(self.blocks):
+            return "Which of its rows contradict each other is not looked for."
 
         def proves(linear, left):
             part = build_problem(EmbeddedModel(linear, surrounding.embedded.functions))
@@ -63,14 +65,16 @@ class BranchModel:
     def start(self):
         """The Vars' present values as a point; NaN where there is none."""
         values = [v.value for v in self.surrounding.variables]
+        values += [None] * (self.surrounding.linear.n_columns - len(values))
         return np.array([np.nan if v is None else v for v in values], dtype=float)
 
     def values(self, full):
         """[(Var, value)] of the modeller's Vars at a point, fixed ones left out."""
-        linear = self.surrounding.linear
-        full = full[: linear.n_columns]  # without neurons that became columns
-        full = np.where(linear.integer, np.round(full), full)
-        pairs = zip(self.surrounding.variables, full.tolist(), strict=True)
+        variables = self.surrounding.variables
+        n = len(variables)  # after them: atoms, neurons that became columns
+        integer = self.surrounding.linear.integer[:n]
+        full = np.where(integer, np.round(full[:n]), full[:n])
+        pairs = zip(variables, full.tolist(), strict=True)
         return [(var, value) for var, value in pairs if not var.fixed]
 
     @transaction
@@ -101,7 +105,7 @@ class BranchModel:
 
 
 def read_model(model, name="relu.branch"):
-    """Read a Pyomo model that is linear apart from its ReLUNetworkBlocks.
+    """Read a Pyomo model with ReLUNetworkBlocks and atoms of ``model.atoms``.
 
     Parameters
     ----------
@@ -137,14 +141,14 @@ def read_model(model, name="relu.branch"):
             )
     check_function_kept(blocks, name)
     release_void_bounds(blocks)
-    surrounding = read_surrounding(model, blocks)
+    surrounding = read_surrounding(model, blocks, atoms=True)
     _check_class(surrounding, name)
     problem = build_problem(_Ends(surrounding, blocks, name).extended())
     return BranchModel(problem, surrounding, blocks)
 
 
 def _check_class(surrounding, name):
-    """Refuse what is not linear or cannot be branched on, by name."""
+    """Refuse what is no row and cannot be branched on, by name."""
     objectives = [c for c in surrounding.left_out if c.ctype is Objective]
     if len(objectives) > 1:
         raise ModelError(
@@ -152,25 +156,11 @@ def _check_class(surrounding, name):
             f"{', '.join(c.name for c in objectives)}. Deactivate all but one."
         )
     for component in surrounding.left_out:
-        kind = component.ctype.__name__
-        if component.ctype is Objective:
-            what = f"objective '{component.name}' is not linear"
-            remedy = (
-                "Write it as a linear function of inputs, outputs and other Vars (a "
-                "piecewise linear one with extra Vars and rows)"
-            )
-        elif component.ctype is Constraint:
-            what = f"constraint '{component.name}' is not linear"
-            remedy = "Replace it by linear rows, or use a MINLP solver"
-        else:
-            what = f"'{component.name}' is a {kind}"
-            remedy = (
-                "Reformulate it with binaries and linear rows (for disjunctions "
-                "TransformationFactory('gdp.bigm'))"
-            )
         raise ModelError(
-            f"{name}: {what}; it solves models that are linear or mixed-integer "
-            f"linear apart from their ReLUNetworkBlocks. {remedy}."
+            f"{name}: '{component.name}' is a {component.ctype.__name__}; it "
+            "solves models of rows between continuous and integer Vars apart from "
+            "their ReLUNetworkBlocks. Reformulate it with binaries and linear rows (for "
+            "disjunctions TransformationFactory('gdp.bigm'))."
         )
     check_domains(surrounding, name)
 
@@ -274,6 +264,7 @@ class _Ends:
                 integer=np.concatenate([linear.integer, np.zeros(more, dtype=bool)]),
                 names=names,
             )
+        networks = given.functions[: len(self.blocks)]
         functions = [
             EmbeddedNetwork(
                 _with_neurons(f.network, extra),
@@ -281,8 +272,9 @@ class _Ends:
                 np.concatenate([f.outputs, [e[3] for e in extra]]),
                 f.name,
             )
-            for f, extra in zip(given.functions, self.extra, strict=True)
+            for f, extra in zip(networks, self.extra, strict=True)
         ]
+        functions += given.functions[len(self.blocks) :]
         costs = np.concatenate([given.costs, np.zeros(more)])
         return EmbeddedModel(linear, functions, costs, given.constant)
 

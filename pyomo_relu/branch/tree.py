@@ -6,6 +6,7 @@ import time
 import numpy as np
 
 from pyomo_relu.branch.bounding.leaves import solve_leaf
+from pyomo_relu.branch.bounding.narrowing import narrowed, refuse_endless
 from pyomo_relu.branch.bounding.relaxation import Relaxation, evaluate_part
 from pyomo_relu.branch.boxes import OpenNodes
 from pyomo_relu.branch.handover import Handover
@@ -91,7 +92,8 @@ class Tree:
         self._spent_searching = 0.0
         self._assignments = Assignments(problem, self.incumbent, options.seed)
         self._round = 0.5
-        self._handover = Handover(options.milp_neurons)
+        # a MILP knows nothing of atoms
+        self._handover = Handover(0 if problem.atoms else options.milp_neurons)
         self._unconfined = bool(self.relaxation.endless.any())
 
     # -- what is proven ------------------------------------------------------------
@@ -158,6 +160,8 @@ class Tree:
 
     def _run(self, executor):
         self._repair(self.incumbent.begin(self.options.seed, self.options.start))
+        if self.problem.atoms:
+            self._narrow()
         self._confine()
         if len(self.open) and self._root() == UNBOUNDED:
             return UNBOUNDED
@@ -218,6 +222,15 @@ class Tree:
             self.open.confine(*self.relaxation.confined(cutoff, deadline))
         except InfeasibleError:
             self.open = OpenNodes(self.relaxation.root()[:0])
+
+    def _narrow(self):
+        """LPs for the ends of what atoms read, before the first box is split."""
+        deadline = self.deadline.share(_CONFINING)
+        root = narrowed(self.relaxation, self._cut_at(self.cutoff), deadline)
+        self.open = OpenNodes(root)
+        self._unconfined = not np.isfinite(root.upper - root.lower).all()
+        self._confine()
+        refuse_endless(self.relaxation, self.open.best(1))
 
     def _conclusion(self):
         if not self._reaches_cutoff(min(self._unresolved, self._closed)):
@@ -286,7 +299,7 @@ class Tree:
         for lower, upper, bound in zip(
             nodes.lower, nodes.upper, nodes.bound, strict=True
         ):
-            if not self.deadline.passed():
+            if not self.deadline.passed() and not self.problem.atoms:
                 bound = max(bound, self._leaf(lower, upper, 10.0, 10**6).bound)
             self._unresolved = min(self._unresolved, bound)
 

@@ -44,10 +44,10 @@ class Surrounding:
     embedded : EmbeddedModel
         The modeller's active linear rows over ``variables``, with Var bounds and
         integrality; a fixed Var is a column with equal bounds.  One function per
-        block.  The objective as a minimisation, zero if there is none or it is
-        nonlinear.
+        block, then the atoms.  The objective as a minimisation, zero if there is none
+        or it was left out.
     variables : list of VarData
-        One per column.
+        One per column; the columns after them are those of atoms.
     blocks : list of ReLUNetworkBlockData
     row_names : list of str
         Name of the constraint behind each row.
@@ -89,7 +89,7 @@ class Surrounding:
         self._columns = {id(v): j for j, v in enumerate(self.variables)}
 
 
-def read_surrounding(model, blocks, assume_fixed_vars_permanent=True):
+def read_surrounding(model, blocks, assume_fixed_vars_permanent=True, atoms=False):
     """Read everything of ``model`` but its networks' own rows.
 
     Parameters
@@ -101,14 +101,22 @@ def read_surrounding(model, blocks, assume_fixed_vars_permanent=True):
         blocks in ``model``, encoded or not, are left to the networks themselves.
     assume_fixed_vars_permanent : bool
         If False a fixed Var counts with its bounds instead of its value.
+    atoms : bool
+        Whether rows and objectives that are not linear are taken apart into atoms,
+        instead of being left out.
 
     Returns
     -------
     Surrounding
+
+    Raises
+    ------
+    ModelError
+        If a row contains what is no atom.
     """
     from pyomo_relu.linear.embedded import EmbeddedModel, EmbeddedNetwork
 
-    reader = _Reader(assume_fixed_vars_permanent, _as_written(model))
+    reader = _Reader(assume_fixed_vars_permanent, _as_written(model), atoms)
     inputs = [reader.columns_of(b.input_vars()) for b in blocks]
     outputs = [reader.columns_of(b.output_vars()) for b in blocks]
     own = _network_components(model)
@@ -128,20 +136,23 @@ def read_surrounding(model, blocks, assume_fixed_vars_permanent=True):
     objective = objectives[0] if len(objectives) == 1 else None
     maximise = objective is not None and objective.sense != minimize
     terms, constant = (
-        (None, 0.0) if objective is None else reader.linear(objective.expr)
+        (None, 0.0)
+        if objective is None
+        else reader.terms(objective.expr, f"objective '{objective.name}'")
     )
     if objectives and terms is None:
         left_out += objectives
     linear, sign = reader.linear_model(), -1.0 if maximise else 1.0
-    costs = np.zeros(linear.n_columns)
+    costs, n = np.zeros(linear.n_columns), len(reader.variables)
     for j, c in terms or ():
-        costs[j] += sign * c
+        costs[j if j >= 0 else n - 1 - j] += sign * c
+    networks = [
+        EmbeddedNetwork(block.network, *ends, block.name)
+        for block, *ends in zip(blocks, inputs, outputs, strict=True)
+    ]
     embedded = EmbeddedModel(
         linear,
-        [
-            EmbeddedNetwork(block.network, *ends, block.name)
-            for block, *ends in zip(blocks, inputs, outputs, strict=True)
-        ],
+        networks + reader.atoms(),
         costs,
         0.0 if terms is None else sign * constant,
     )
@@ -247,8 +258,13 @@ def _all_blocks(model):
 class _Reader:
     """Collects columns and rows."""
 
-    def __init__(self, fixed_permanent, as_written):
+    def __init__(self, fixed_permanent, as_written, atoms):
         self.fixed_permanent = fixed_permanent
+        self._taker = None
+        if atoms:
+            from pyomo_relu.model.atoms import Taker
+
+            self._taker = Taker(self._column)
         self._as_written = as_written
         self.variables = []
         self._columns = {}
@@ -282,11 +298,37 @@ class _Reader:
         ]
         return terms, float(value(repn.constant))
 
+    def terms(self, expr, where):
+        """As ``linear``, over the columns of atoms as well if these are asked for."""
+        terms, constant = self.linear(expr)
+        if terms is None and self._taker is not None:
+            form = self._taker.form(expr, where)
+            for convex, side in self._taker.convex_rows(form, where, self._reach):
+                self._rows.append((list(convex.terms.items()), side, np.inf))
+                self.row_names.append(f"convex form in {where}")
+            return list(form.terms.items()), form.constant
+        return terms, constant
+
+    def atoms(self):
+        """The functions whose columns follow those of the Vars."""
+        return [] if self._taker is None else self._taker.placed(len(self.variables))
+
+    def _add_sums(self):
+        """The rows of the sums among the atoms."""
+        from pyomo_relu.linear.atoms.atom import Sum
+
+        for atom in self._taker.atoms if self._taker is not None else ():
+            if isinstance(atom, Sum):
+                terms = list(zip(atom.inputs, atom.coefficients, strict=True))
+                terms.append((int(atom.outputs[0]), -1.0))
+                self._rows.append((terms, -atom.constant, -atom.constant))
+                self.row_names.append(atom.name)
+
     def add_row(self, row):
         lower, body, upper = self._as_written.get(
             id(row), (row.lower, row.body, row.upper)
         )
-        terms, constant = self.linear(body)
+        terms, constant = self.terms(body, f"constraint '{row.name}'")
         if terms is None:
             return False
         lower = -np.inf if lower is None else float(value(lower)) - constant
@@ -299,14 +341,20 @@ class _Reader:
         """The LinearModel of all that was added."""
         from pyomo_relu.linear.model import LinearModel
 
+        self._add_sums()
+        new = self.atoms()
+        n, more = len(self.variables), len(new)
         counts = [len(terms) for terms, _, _ in self._rows]
-        at = [j for terms, _, _ in self._rows for j, _ in terms]
+        # an atom's column -1 - k comes after all Vars'
+        at = [j if j >= 0 else n - 1 - j for ts, _, _ in self._rows for j, _ in ts]
         data = [c for terms, _, _ in self._rows for _, c in terms]
         matrix = scipy.sparse.csr_array(
             (data, at, np.concatenate([[0], np.cumsum(counts, dtype=int)])),
-            shape=(len(self._rows), len(self.variables)),
+            shape=(len(self._rows), n + more),
         )
         bounds = [self._bounds(v) for v in self.variables]
+        bounds += [(-np.inf, np.inf)] * more
+        integer = [v.is_integer() or v.is_binary() for v in self.variables]
         return LinearModel(
             matrix,
             np.array([lo for _, lo, _ in self._rows], dtype=float),
@@ -314,9 +362,15 @@ class _Reader:
             np.array([lo for lo, _ in bounds], dtype=float),
             np.array([hi for _, hi in bounds], dtype=float),
             # rounding bounds to integers is wrong for other domains with gaps
-            np.array([v.is_integer() or v.is_binary() for v in self.variables], bool),
-            tuple(v.name for v in self.variables),
+            np.array(integer + [False] * more, dtype=bool),
+            tuple([v.name for v in self.variables] + [a.name for a in new]),
         )
+
+    def _reach(self, column):
+        """Largest magnitude of a Var's column; infinite for others."""
+        if column < 0:
+            return np.inf
+        return max(map(abs, self._bounds(self.variables[column])))
 
     def _bounds(self, var):
         if var.fixed and self.fixed_permanent:

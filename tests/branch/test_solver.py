@@ -439,12 +439,23 @@ def test_sub_block_of_a_model_is_solved_alone():
 # -- refusals --------------------------------------------------------------------------
 
 
-def _nonlinear_row(m):
-    m.bad = pyo.Constraint(expr=m.x**2 <= 1)
+def _row_of_no_atom(m):
+    m.bad = pyo.Constraint(expr=m.x + 2 * pyo.atan(m.x) <= 1)
 
 
-def _nonlinear_objective(m):
-    m.obj.expr = m.x**2
+def _objective_of_no_atom(m):
+    m.obj.expr = pyo.Expr_if(m.x >= 0, m.x**2, m.x)
+
+
+def _endless_argument(m):
+    m.z = pyo.Var()
+    m.bad = pyo.Constraint(expr=m.z**3 >= m.x - 1)
+    m.obj.expr = pyo.sin(3 * m.x) * m.nn.outputs[0]
+
+
+def _pole(m):
+    m.bad = pyo.Constraint(expr=1 / m.x + m.nn.outputs[0] >= 3)
+    m.obj.expr = pyo.sin(3 * m.x) * m.nn.outputs[0]
 
 
 def _two_objectives(m):
@@ -476,8 +487,8 @@ def _semicontinuous(m):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (_nonlinear_row, "constraint 'bad' is not linear.*Replace it by linear rows"),
-        (_nonlinear_objective, "objective 'obj' is not linear.*linear function"),
+        (_row_of_no_atom, "constraint 'bad' has 'atan.x.'.*atan is not among.*rewrite"),
+        (_objective_of_no_atom, "objective 'obj' has .*Expr_if.*rewrite it with"),
         (_two_objectives, "several active objectives: obj, more"),
         (_sos, "'bad' is a SOSConstraint"),
         (_disjunction, "'bad' is a Disjunction.*gdp.bigm"),
@@ -490,6 +501,21 @@ def test_refused_by_name(change, message):
     m.obj = pyo.Objective(expr=m.nn.outputs[0])
     change(m)
     with pytest.raises(ModelError, match=message):
+        solve(m)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_endless_argument, "z has the bounds .*inf.*setlb"),
+        (_pole, "'1/x' in constraint 'bad' has no bounds where its argument is in .*"),
+    ],
+)
+def test_arguments_without_bounds_are_named(change, message):
+    m = absolute()
+    m.obj = pyo.Objective(expr=m.nn.outputs[0])
+    change(m)
+    with pytest.raises(BoundsError, match=message):
         solve(m)
 
 

@@ -4,6 +4,7 @@ import numpy as np
 from scipy import sparse
 
 from pyomo_relu.branch.joint_parts import support
+from pyomo_relu.linear.atoms.relaxation import AtomRelaxation
 from pyomo_relu.linear.box_rows import BoxRows, RowPattern
 from pyomo_relu.linear.model import LinearModel
 from pyomo_relu.linear.rounding import rounding
@@ -28,7 +29,10 @@ class FunctionRows:
     Attributes
     ----------
     n_rows : int
-        All rows but the objective's.
+        All rows but the objective's; the last ones are the atoms'.
+    n_linear : int
+        Rows that are no atom's.
+    atoms : AtomRelaxation
     below, above : numpy.ndarray of int
         Which row functions have an upper, and which a lower side; both follow the
         plain rows in this order.
@@ -43,7 +47,9 @@ class FunctionRows:
         sides = [(i, True) for i in self.below] + [(i, False) for i in self.above]
         self._parts = [_Part(p, i, below, reads) for i, below in sides]
         self._parts += self._further(sides, reads, n_further)
-        self.n_rows = m + len(self._parts)
+        self.atoms = AtomRelaxation(p.atoms, p.n_columns)
+        self.n_linear = m + len(self._parts)
+        self.n_rows = self.n_linear + self.atoms.n_rows
         self._objective = _Part(p, 0, True, reads)
         coo = p.plain.tocoo()
         row, column = [coo.row], [coo.col]
@@ -52,10 +58,15 @@ class FunctionRows:
             column.append(part.columns)
         row, column = np.concatenate(row), np.concatenate(column)
         n = p.n_columns
-        self.pattern = RowPattern(row, column, self.n_rows + 1, n)
+        self.pattern = RowPattern(row, column, self.n_linear + 1, n)
         self._lp_entries = row.size - self._objective.columns.size
         some = slice(0, self._lp_entries)
-        self.lp_pattern = RowPattern(row[some], column[some], self.n_rows, n)
+        self.lp_pattern = RowPattern(
+            np.concatenate([row[some], self.n_linear + self.atoms.row]),
+            np.concatenate([column[some], self.atoms.column]),
+            self.n_rows,
+            n,
+        )
         self.plain_pattern = RowPattern(coo.row, coo.col, m, n)
         self._plain_data = coo.data
 
@@ -102,8 +113,8 @@ class FunctionRows:
         B, m = len(lower), p.plain.shape[0]
         reach = np.maximum(np.abs(lower), np.abs(upper))[:, : p.n_inputs]
         data = [np.broadcast_to(self._plain_data, (B, self._plain_data.size))]
-        row_lower = np.full((B, self.n_rows + 1), -np.inf)
-        row_upper = np.full((B, self.n_rows + 1), np.inf)
+        row_lower = np.full((B, self.n_linear + 1), -np.inf)
+        row_upper = np.full((B, self.n_linear + 1), np.inf)
         row_lower[:, :m], row_upper[:, :m] = p.plain_lower, p.plain_upper
         for at, part in enumerate(self._parts, m):
             coefficients, constant = part.line(lines, reach)
@@ -132,14 +143,37 @@ class FunctionRows:
             matrix, rows.lower[0], rows.upper[0], lower, upper, self.problem.integer
         )
 
-    def lp_rows(self, rows):
-        """The rows without the objective's."""
-        return BoxRows(
-            self.lp_pattern,
+    def lp_rows(self, rows, of_atoms):
+        """The rows without the objective's, then the atoms' ``AtomRows``."""
+        linear = (
             rows.data[:, : self._lp_entries],
-            rows.lower[:, : self.n_rows],
-            rows.upper[:, : self.n_rows],
+            rows.lower[:, : self.n_linear],
+            rows.upper[:, : self.n_linear],
         )
+        if not len(self.atoms):
+            return BoxRows(self.lp_pattern, *linear)
+        more = of_atoms.data, of_atoms.lower, of_atoms.upper
+        both = [np.concatenate(pair, axis=1) for pair in zip(linear, more, strict=True)]
+        return BoxRows(self.lp_pattern, *both)
+
+    def put_atoms(self, lps, boxes, of_atoms):
+        """Replace the atoms' rows of some boxes, in place."""
+        lps.data[boxes, self._lp_entries :] = of_atoms.data
+        lps.lower[boxes, self.n_linear :] = of_atoms.lower
+        lps.upper[boxes, self.n_linear :] = of_atoms.upper
+
+    def with_objective(self, rows, of_atoms):
+        """(pattern, rows): all rows, the objective's line among them."""
+        pattern = RowPattern(
+            np.concatenate([self.pattern.row, self.n_linear + 1 + self.atoms.row]),
+            np.concatenate([self.pattern.column, self.atoms.column]),
+            self.n_rows + 1,
+            self.pattern.n_columns,
+        )
+        every = (rows.data, rows.lower, rows.upper)
+        more = of_atoms.data, of_atoms.lower, of_atoms.upper
+        both = [np.concatenate(pair, axis=1) for pair in zip(every, more, strict=True)]
+        return pattern, BoxRows(pattern, *both)
 
     def costs(self, rows):
         """The objective's line as costs, shape (B, n)."""
@@ -164,6 +198,12 @@ class FunctionRows:
             total = weights.sum(axis=1, keepdims=True)
             weights += 1e-3 * np.where(total > 0, total, 1.0)
         return weights
+
+    def atom_weights(self, duals):
+        """How much each line of an atom counts, (B, n), as ``line_weights``."""
+        weights = np.abs(duals)
+        total = weights.sum(axis=1, keepdims=True)
+        return weights[:, self.n_linear :] + 1e-3 * np.where(total > 0, total, 1.0)
 
 
 class _Part:

@@ -1,4 +1,4 @@
-"""Bounding a batch of boxes: lines, propagation, dual bounds, LPs, where to branch."""
+"""Bounding a batch of boxes: lines, propagation, dual bounds, LPs."""
 
 import threading
 from dataclasses import dataclass
@@ -6,22 +6,25 @@ from dataclasses import dataclass
 import numpy as np
 
 from pyomo_relu.branch.bounding.bounder import MixedBounder
+from pyomo_relu.branch.bounding.branching import Branching, middle
 from pyomo_relu.branch.bounding.function_rows import FunctionRows
 from pyomo_relu.branch.bounding.lines import LineBounder
 from pyomo_relu.branch.bounding.lps import LPS_INFEASIBLE, NodeLPs
 from pyomo_relu.branch.boxes import Nodes
 from pyomo_relu.common.deadline import ENDLESS
 from pyomo_relu.linear.column_bounds import bound_free_columns
-from pyomo_relu.linear.rounding import INTEGRALITY
 
 #: A box shrunk to less than this fraction of its edges' product is bounded again.
 _AGAIN = 0.6
 
-#: Edges shorter than this, relative to the numbers at their ends, are not split.
-_SHORTEST = 1e-13
 
-#: Where a box is split at its LP's minimiser, both parts keep this share of the edge.
-_INNER = 0.2
+#: Rounds of propagation through plain rows and atoms in turn.
+PASSES = 2
+
+
+#: Most LPs with further tangents per box, and the share of what its bound lacks that
+#: tangents must promise.
+_REFINEMENTS, _PROMISED = 20, 0.02
 
 
 @dataclass
@@ -65,7 +68,14 @@ class Relaxation:
         self._bounder = MixedBounder(p)
         self.function_rows = FunctionRows(p, self._bounder.n_further)
         self.n_rows = self.function_rows.n_rows
+        self.has_atoms = bool(p.atoms)
+        self._branching = Branching(p, self.function_rows)
         self._local = threading.local()
+
+    @property
+    def splittable(self):
+        """Which columns boxes may be split along, bool (n,)."""
+        return self._branching.splittable
 
     def __getstate__(self):
         return {"problem": self.problem}
@@ -90,22 +100,23 @@ class Relaxation:
         """
         p = self.problem
         nodes, evaluated = nodes[:], len(nodes)
+        given = nodes
         nodes.lower, nodes.upper = nodes.lower.copy(), nodes.upper.copy()
         closed = np.inf
-        if p.plain.shape[0]:
-            empty = self.function_rows.plain_rows(len(nodes)).tighten(
-                nodes.lower, nodes.upper, p.integer
-            )
-            nodes = nodes[~empty]
+        nodes = nodes[~self.propagated(nodes)]
         for _ in range(2):
             if not len(nodes):
                 break
             size = _size(nodes, p.n_inputs)
-            lines = self._lines(nodes)
+            lines = self.lines(nodes)
             rows, constants = self.function_rows.rows(
                 lines, nodes.lower, nodes.upper, cutoff
             )
             empty = rows.tighten(nodes.lower, nodes.upper, p.integer)
+            if self.has_atoms:
+                empty |= self.propagated(nodes)
+                empty |= rows.tighten(nodes.lower, nodes.upper, p.integer)
+                empty |= self.propagated(nodes)
             nodes, lines, rows = nodes[~empty], lines[~empty], rows[~empty]
             constants = constants[~empty]
             shrunk = _size(nodes, p.n_inputs) < _AGAIN * size[~empty]
@@ -113,25 +124,55 @@ class Relaxation:
             if shrunk.mean() < 0.5 if len(nodes) else True:
                 break
         if not len(nodes):
+            self._branching.book(given, nodes, cutoff)
             return Evaluated(nodes, nodes.lower, min(closed, cutoff), evaluated)
-        lps = self.function_rows.lp_rows(rows)
+        of_atoms = self.atom_rows(nodes)
+        lps = self.function_rows.lp_rows(rows, of_atoms)
         costs = self.function_rows.costs(rows)
-        done = self._bound(nodes, lines, lps, costs, constants, cutoff, deadline)
+        found = lines, of_atoms
+        done, found = self._bound(nodes, found, lps, costs, constants, cutoff, deadline)
+        self._branching.book(given, done.nodes, cutoff)
+        self._branching.choose(done.nodes, *found, done.points)
         done.closed, done.evaluated = min(done.closed, closed), evaluated
         if len(done.nodes) < evaluated:
             # boxes were shrunk to where the objective may be below the cutoff
             done.closed = min(done.closed, cutoff)
         return done
 
-    def _bound(self, nodes, lines, lps, costs, constants, cutoff, deadline):
-        """Dual bounds of all nodes, LPs where those do not suffice, branching."""
+    def propagated(self, nodes):
+        """Shrink boxes by the plain rows and the atoms; which ones are empty."""
+        p = self.problem
+        empty = np.zeros(len(nodes), dtype=bool)
+        if not len(nodes):
+            return empty
+        for _ in range(PASSES if self.has_atoms else 1):
+            if p.plain.shape[0]:
+                empty |= self.function_rows.plain_rows(len(nodes)).tighten(
+                    nodes.lower, nodes.upper, p.integer
+                )
+            if self.has_atoms:
+                empty |= self.function_rows.atoms.tighten(nodes.lower, nodes.upper)
+        return empty
+
+    def atom_rows(self, nodes):
+        """Lines of all atoms on the boxes; None if there are none."""
+        if not self.has_atoms:
+            return None
+        near = np.clip(nodes.minimiser, nodes.lower, nodes.upper)
+        return self.function_rows.atoms.rows(nodes.lower, nodes.upper, [near])
+
+    def _bound(self, nodes, found, lps, costs, constants, cutoff, deadline):
+        """Dual bounds of all nodes, and LPs where those do not suffice.
+
+        Returns what is left with its part of ``found``: lines, and rows of atoms.
+        """
         at_duals = lps.dual_bounds(
             costs, constants, nodes.duals, nodes.lower, nodes.upper
         )
         nodes.bound = np.maximum(nodes.bound, at_duals)
         points = np.where(costs > 0, nodes.lower, nodes.upper)
         flat = costs == 0
-        points[flat] = _middle(nodes)[flat]
+        points[flat] = middle(nodes)[flat]
         unbounded = not self.n_rows and not np.isfinite(points).all()
         points[~np.isfinite(points)] = 0.0
         closed = np.inf
@@ -146,6 +187,10 @@ class Relaxation:
                 nodes.upper[at],
                 deadline,
             )
+            if self.has_atoms:
+                nodes.bound[at] = np.maximum(nodes.bound[at], answer.bounds)
+                inputs = lps, costs, constants
+                self._refine(nodes, at, answer, found[1], inputs, cutoff, deadline)
             unbounded = answer.unbounded
             nodes.duals[at] = answer.duals
             nodes.bound[at] = np.maximum(nodes.bound[at], answer.bounds)
@@ -163,10 +208,50 @@ class Relaxation:
         if dropped.any():
             closed = min(closed, float(nodes.bound[dropped].min()))
         keep &= nodes.bound < cutoff
+        lines, of_atoms = found
         nodes, lines, points = nodes[keep], lines[keep], points[keep]
         nodes.unstable, nodes.minimiser = lines.unstable, points
-        self._choose_branching(nodes, lines, points)
-        return Evaluated(nodes, points, closed, 0, unbounded)
+        if of_atoms is not None:
+            of_atoms = of_atoms[keep]
+        return Evaluated(nodes, points, closed, 0, unbounded), (lines, of_atoms)
+
+    def _refine(self, nodes, at, answer, of_atoms, inputs, cutoff, deadline):
+        """Solve LPs again with tangents at their minimisers where that promises much.
+
+        Parameters
+        ----------
+        nodes : Nodes
+        at : numpy.ndarray of int
+            Those that ``answer`` is about; it, ``of_atoms`` and the rows among
+            ``inputs`` are changed in place.
+        inputs : tuple
+            Rows, costs and constants of all nodes' LPs.
+        """
+        atoms, first = self.function_rows.atoms, self.function_rows.n_linear
+        lps, costs, constants = inputs
+        near = [np.clip(nodes.minimiser[at], nodes.lower[at], nodes.upper[at])]
+        for _ in range(_REFINEMENTS):
+            box = nodes.lower[at], nodes.upper[at]
+            weights = np.abs(answer.duals[:, first:])
+            promised = atoms.promised(weights, *box, answer.points)
+            left = cutoff - answer.bounds
+            if not np.isfinite(cutoff):
+                left = 1.0 + np.abs(answer.bounds)
+            worth = answer.solved & (left > 0) & (promised > _PROMISED * left)
+            some = np.flatnonzero(worth)
+            if not some.size or deadline.passed():
+                return
+            near.insert(0, answer.points.copy())
+            which, ends = at[some], [end[some] for end in box]
+            new = atoms.rows(*ends, [x[some] for x in near])
+            of_atoms[which] = new
+            self.function_rows.put_atoms(lps, which, new)
+            again = self._solver().solve(
+                lps[which], costs[which], constants[which], *ends, deadline
+            )
+            for name in ("bounds", "duals", "points", "solved"):
+                getattr(answer, name)[some] = getattr(again, name)
+            nodes.bound[which] = np.maximum(nodes.bound[which], again.bounds)
 
     def _shrink(self, nodes, at, lps, costs, answer, cutoff):
         """Shrink some boxes to where the LPs' multipliers leave hope."""
@@ -211,7 +296,7 @@ class Relaxation:
         """
         root = self.root()
         rows, _ = self.function_rows.rows(
-            self._lines(root), root.lower, root.upper, cutoff
+            self.lines(root), root.lower, root.upper, cutoff
         )
         model = self.function_rows.linear_model(rows, root.lower[0], root.upper[0])
         lower, upper, _ = bound_free_columns(
@@ -224,66 +309,9 @@ class Relaxation:
         """Which columns have no end on some side."""
         return ~(np.isfinite(self.problem.lower) & np.isfinite(self.problem.upper))
 
-    def _lines(self, nodes):
+    def lines(self, nodes):
+        """FunctionLines of the directions on the boxes."""
         return self._bounder.lines(nodes.lower, nodes.upper)
-
-    # -- branching -----------------------------------------------------------------
-
-    def _choose_branching(self, nodes, lines, points):
-        """Fractional integers first, then the input that the lines' error is due to."""
-        p = self.problem
-        if not len(nodes):
-            return
-        weights = self.function_rows.line_weights(nodes.duals, p.network.n_outputs)
-        n = p.n_inputs
-        scores = np.zeros(nodes.lower.shape)
-        scores[:, :n] = np.matmul(weights[:, None, :], lines.errors)[:, 0]
-        width = nodes.upper - nodes.lower
-        size = np.maximum(np.abs(nodes.lower), np.abs(nodes.upper))
-        can = width > _SHORTEST * np.where(np.isfinite(size), size, 1.0)
-        can[:, n:] &= p.integer[n:]
-        # where no error is left every width counts: rounding or integers remain
-        exact = ~(np.where(can, scores, 0.0)[:, :n] > 0).any(axis=1)
-        scores = np.where(can, scores, -1.0)
-        column = scores[:, :n].argmax(axis=1)
-        rows = np.arange(len(nodes))
-        point = _middle(nodes)[rows, column]
-        if self.n_rows and p.factor[0] == 0.0:
-            # of a linear objective's LP the minimiser is worth separating
-            inner = _INNER * width[rows, column]
-            least = nodes.lower[rows, column] + inner
-            most = nodes.upper[rows, column] - inner
-            point = np.clip(points[rows, column], least, most)
-        column = np.where(exact | (scores[rows, column] <= 0), -1, column)
-        fraction = np.abs(points - np.round(points))
-        fraction[:, ~p.integer] = 0.0
-        fraction[~can] = 0.0
-        most = fraction.argmax(axis=1)
-        fractional = fraction[rows, most] > INTEGRALITY
-        column = np.where(fractional, most, column)
-        point = np.where(fractional, points[rows, most], point)
-        # an exact box whose LP point is no solution: any integer left, the widest
-        stuck = (column < 0) & (can & p.integer).any(axis=1)
-        if stuck.any():
-            widest = np.where(can & p.integer, np.minimum(width, 1e6), -1).argmax(
-                axis=1
-            )
-            column = np.where(stuck, widest, column)
-            middle = _middle(nodes)[rows, widest]
-            ended = np.isfinite(nodes.upper - nodes.lower)[rows, widest]
-            middle = np.where(ended, middle, points[rows, widest])
-            point = np.where(stuck, middle, point)
-        whole = (column >= 0) & p.integer[column]
-        nodes.column, nodes.point = column, np.where(whole, np.floor(point), point)
-
-
-def _middle(nodes):
-    """Middles of boxes; where one end is missing the other one, or zero."""
-    lower = np.where(np.isfinite(nodes.lower), nodes.lower, nodes.upper)
-    upper = np.where(np.isfinite(nodes.upper), nodes.upper, nodes.lower)
-    endless = ~(np.isfinite(lower) & np.isfinite(upper))
-    lower[endless] = upper[endless] = 0.0
-    return 0.5 * (lower + upper)
 
 
 def _size(nodes, n):

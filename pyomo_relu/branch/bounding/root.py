@@ -5,9 +5,14 @@ from dataclasses import replace
 import numpy as np
 
 from pyomo_relu.errors import BoundsError, InfeasibleError
+from pyomo_relu.linear.atoms.relaxation import AtomRelaxation
 from pyomo_relu.linear.box_rows import propagate
 from pyomo_relu.linear.column_bounds import bound_free_columns
 from pyomo_relu.linear.model import LinearModel
+
+#: Most rounds of propagation through rows and atoms in turn, and what an endless width
+#: counts in comparing them.
+_ROUNDS, _LARGE = 10, 1e9
 
 
 def tightened_root(problem, name="relu.branch"):
@@ -39,6 +44,9 @@ def tightened_root(problem, name="relu.branch"):
     n = p.n_inputs
     try:
         lower, upper = propagate(model)
+        if p.atoms:
+            model = model.replace(lower=lower, upper=upper)
+            lower, upper = _propagated(p, model)
         open_ends = np.flatnonzero(~(np.isfinite(lower) & np.isfinite(upper))[:n])
         if open_ends.size and model.n_rows:
             model = model.replace(lower=lower, upper=upper)
@@ -55,3 +63,19 @@ def tightened_root(problem, name="relu.branch"):
                 f"{var}.setlb(...) and {var}.setub(...)."
             )
     return replace(p, lower=lower, upper=upper)
+
+
+def _propagated(problem, model):
+    """Column bounds by rows and atoms in turn."""
+    atoms = AtomRelaxation(problem.atoms, problem.n_columns)
+    for _ in range(_ROUNDS):
+        before = np.clip(model.upper - model.lower, 0.0, _LARGE).sum()
+        lower, upper = model.lower[None].copy(), model.upper[None].copy()
+        if atoms.tighten(lower, upper)[0]:
+            raise InfeasibleError("the model's bounds leave no feasible point.")
+        model = model.replace(lower=lower[0], upper=upper[0])
+        lower, upper = propagate(model)
+        model = model.replace(lower=lower, upper=upper)
+        if np.clip(upper - lower, 0.0, _LARGE).sum() > 0.999 * before:
+            break
+    return model.lower, model.upper

@@ -4,7 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from pyomo_relu.branch.points.budget import Budget
 from pyomo_relu.branch.points.region import RegionLP
+from pyomo_relu.branch.points.successive import SuccessiveLPs
 from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.errors import ReLUError
 from pyomo_relu.linear.rounding import FEASIBILITY
@@ -20,6 +22,13 @@ _STARTS, _STEPS = 64, 40
 REPAIRS = 4
 
 
+#: Share of the time that may go into successive LPs once a point is known.
+_TANGENTS = 0.15
+
+#: Points of a model with atoms from which successive LPs start before branching.
+_PROMISING = 10
+
+
 class Incumbent:
     """Best verified point of a BranchProblem.
 
@@ -32,7 +41,9 @@ class Incumbent:
         self.problem = problem
         self._best = np.inf, None  # both at once: an interrupt leaves neither alone
         self._region = self._searcher = None
-        self._searchable = True
+        self._budget, self._clock = Budget(_TANGENTS), Deadline(None)
+        # search moves networks only
+        self._searchable = not problem.atoms
 
     @property
     def value(self):
@@ -108,29 +119,77 @@ class Incumbent:
             points[1] = np.nan_to_num(start[p.columns])
             self.offer(points[1:2])
         feasible, values = self.offer(points)
+        if p.atoms:
+            return self._promising(points)
         if feasible.any() and not p.is_box:
             self.walk(self.full[p.columns])
         if feasible.any() or p.is_box:
             return points[:0]
         return points[np.argsort(values)[:REPAIRS]]
 
+    def _promising(self, points):
+        """Points that violate the model least for what they are worth."""
+        p = self.problem
+        ended = np.isfinite(p.lower) & np.isfinite(p.upper) & ~p.integer
+        rng = np.random.default_rng(len(points))
+        points = points.copy()
+        points[:, ended] = rng.uniform(
+            p.lower[ended], p.upper[ended], (len(points), int(ended.sum()))
+        )
+        free = p.integer & np.isfinite(p.lower) & np.isfinite(p.upper)
+        points[:, free] = rng.integers(
+            p.lower[free].astype(int),
+            p.upper[free].astype(int) + 1,
+            (len(points), int(free.sum())),
+        )
+        full = p.complete(points)
+        merit = p.original.violation(full)
+        values = p.original.objective(full)
+        known = np.isfinite(merit) & np.isfinite(values)
+        if not known.any():
+            return points[:1]
+        spread = np.ptp(values[known]) + 1e-300
+        merit = np.where(known, merit + (values - values[known].min()) / spread, np.inf)
+        # the best of each part: starts of their own
+        parts = np.array_split(np.arange(len(points)), _PROMISING)
+        best = np.array([part[merit[part].argmin()] for part in parts])
+        return points[best[np.argsort(merit[best])]]
+
     def improve(self, point, time_limit=None):
         """Optimise over the linear region around a point; True if that is better.
 
         Integer columns are kept at their (rounded) values.
         """
+        before = self.value
+        if self.problem.atoms:
+            return self._improve_by_tangents(point, time_limit)
         if self._region is None:
             self._region = RegionLP(self.problem)
-        before = self.value
         better = self._region.solve(point, time_limit)
         if better is not None:
             self.offer(better[None])
         return self.value < before
 
+    def _improve_by_tangents(self, point, time_limit):
+        """``improve`` for atoms; no more of it than a share of the time, if it fails."""
+        if np.isfinite(self.value) and self._budget.seconds(self._clock.elapsed()) <= 0:
+            return False
+        if self._region is None:
+            self._region = SuccessiveLPs(self.problem)
+
+        def work():
+            before = self.value
+            better = self._region.improve(point, Deadline(time_limit), before)
+            if better is not None:
+                self.offer(better[None])
+            return self.value < before
+
+        return self._budget.run(work)
+
     def walk(self, point, steps=20, time_limit=None):
         """``improve`` from region to region until nothing is gained."""
         gained = False
-        for _ in range(steps):
+        for _ in range(1 if self.problem.atoms else steps):
             if not self.improve(point, time_limit):
                 break
             gained = True
