@@ -36,13 +36,14 @@ def decompose(model, options=None, progress=None):
     model : EmbeddedModel
         Functions are networks.
     options : BranchOptions, optional
-        ``time_limit``, ``mip_gap``, ``abs_gap``, ``seed`` and ``start`` count, and
-        ``milp_neurons``: with 0 no model is solved as a MILP (see ``by_hulls``).
+        ``time_limit``, ``mip_gap``, ``abs_gap``, ``seed`` and ``start`` count, and (for
+        a MILP) ``threads``, and ``milp_neurons``: with 0 no model is solved as a MILP
+        (see ``by_hulls``).
     progress : callable, optional
-        Called before every node (not while a MILP is solved) with an object that has ``bound``, ``incumbent`` (with
-        ``value`` and ``full``), ``nodes``, ``open``, ``seconds`` and ``offer(full)``, which
-        takes values of the model's columns found elsewhere.  What it raises ends the
-        run.
+        Called before every node, not while a MILP is solved, with an object that has
+        ``bound``, ``incumbent`` (with ``value`` and ``full``), ``nodes``, ``open``,
+        ``seconds`` and ``offer(full)``, which takes values of the model's columns found
+        elsewhere.  What it raises ends the run.
 
     Returns
     -------

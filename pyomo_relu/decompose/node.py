@@ -20,6 +20,8 @@ class Node:
     bound : float
     duals : numpy.ndarray or None
         The best multipliers of the node it was split from.
+    again : bool
+        Whether it is bounded for the second time.
     """
 
     lower: np.ndarray
@@ -27,6 +29,7 @@ class Node:
     covers: tuple
     bound: float = -np.inf
     duals: np.ndarray = None
+    again: bool = False
 
     @property
     def size(self):
@@ -37,7 +40,8 @@ class Node:
         """Both parts: up to ``low`` and from ``high`` on in one column."""
         left, right = self.upper.copy(), self.lower.copy()
         left[column], right[column] = low, high
-        return replace(self, upper=left), replace(self, lower=right)
+        whole = replace(self, again=False)
+        return replace(whole, upper=left), replace(whole, lower=right)
 
 
 @dataclass

@@ -35,6 +35,13 @@ from pyomo_relu.linear.rounding import up
 #: Most seconds for finding ends of columns without any.
 _CONFINING = 10.0
 
+#: Networks up to which descents from random points come before the first mixture, and
+#: random points where there are more.
+_FEW, _SAMPLES = 12, 100
+
+#: A node is bounded once more where the gap has come down to this share by a point.
+_NEARER = 0.5
+
 #: Boxes of all nodes that wait, about half a gigabyte; beyond, covers are merged.
 _MOST_BOXES = 2_000_000
 
@@ -254,6 +261,7 @@ class Decomposition:
 
     def _children(self, done):
         node, mixture = done.node, done.mixture
+        before = self.cutoff
         if mixture is not None and mixture.solved:
             self.points.look(node, mixture, self._accuracy())
         if node.bound >= self.cutoff:
@@ -261,6 +269,11 @@ class Decomposition:
             return []
         if self.deadline.passed():
             return [node]
+        if not node.again and self.cutoff - node.bound < _NEARER * (
+            before - node.bound
+        ):
+            # bounded as coarsely as a worse point asked for
+            return [replace(node, again=True)]
         pi = None
         if mixture is not None:
             _, pi = self.master.split(mixture.duals)
@@ -294,8 +307,19 @@ class Decomposition:
     # -- points --------------------------------------------------------------------
 
     def _first_points(self):
-        o = self.options
-        points = self.incumbent.begin(o.seed, o.start)
+        o, problem = self.options, self.incumbent.problem
+        if len(self.split.parts) <= _FEW:
+            points = self.incumbent.begin(o.seed, o.start)
+        else:
+            # a walk over many networks' regions costs more than the first mixture
+            n, rng = problem.n_inputs, np.random.default_rng(o.seed)
+            points = np.zeros((_SAMPLES, problem.n_columns))
+            ends = (a[problem.columns[:n]] for a in self._root)
+            points[:, :n] = rng.uniform(*ends, (_SAMPLES, n))
+            if o.start is not None:
+                points[0] = np.nan_to_num(o.start[problem.columns])
+            self.incumbent.offer(points)
+            points = points[:0]
         for point in points:
             if self.deadline.passed():
                 return
