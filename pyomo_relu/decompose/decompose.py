@@ -3,7 +3,7 @@
 Rows and columns go into a master LP and every network is kept apart: bounds come from
 multipliers of what links the two (``lagrangian``), found by column generation
 (``generation``), and what a network mixes that is not on its graph is branched on
-(``tree``).  Integer columns around networks of one input go to a MILP (``by_hulls``).
+(``tree``).
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from pyomo_relu.branch.branch import (
     BranchResult,
 )
 from pyomo_relu.common.deadline import Deadline
-from pyomo_relu.decompose.by_hulls import solve_by_hulls
 from pyomo_relu.decompose.parts import check_functions
 from pyomo_relu.decompose.tree import Decomposition
 from pyomo_relu.errors import InfeasibleError
@@ -36,12 +35,9 @@ def decompose(model, options=None, progress=None):
     model : EmbeddedModel
         Functions are networks.
     options : BranchOptions, optional
-        ``time_limit``, ``mip_gap``, ``abs_gap``, ``seed`` and ``start`` count, and (for
-        a MILP) ``threads``, and ``milp_neurons``: with 0 no model is solved as a MILP
-        (see ``by_hulls``).
+        ``time_limit``, ``mip_gap``, ``abs_gap``, ``seed`` and ``start`` count.
     progress : callable, optional
-        Called before every node, not while a MILP is solved, with an object that has
-        ``bound``, ``incumbent`` (with ``value`` and ``full``), ``nodes``, ``open``,
+        Called before every node with an object that has ``bound``, ``incumbent`` (with ``value`` and ``full``), ``nodes``, ``open``,
         ``seconds`` and ``offer(full)``, which takes values of the model's columns found
         elsewhere.  What it raises ends the run.
 
@@ -100,10 +96,6 @@ class _Progress:
 
 def _decompose(model, options, progress=None):
     deadline = Deadline(options.time_limit)
-    if options.milp_neurons:
-        found = solve_by_hulls(model, options)
-        if found is not None:
-            return found
     try:
         run = Decomposition(model, options, deadline, progress)
     except KeyboardInterrupt:

@@ -17,8 +17,13 @@ class PortfolioLog(Log):
         """Print what the model is."""
         model, self._unit = portfolio.model, portfolio.units.objective
         self._parts = len(portfolio.parts)
+        from pyomo_relu.linear.embedded import EmbeddedNetwork
+
+        networks = sum(isinstance(f, EmbeddedNetwork) for f in model.functions)
+        atoms = len(model.functions) - networks
+        more = f"{counted(atoms, 'atom')}, " if atoms else ""
         self.print(
-            f"relu {__version__}: {counted(len(model.functions), 'network')}, "
+            f"relu {__version__}: {counted(networks, 'network')}, {more}"
             f"{counted(model.input_columns().size, 'input')}; "
             f"{counted(model.n_columns, 'column')} "
             f"({int(model.linear.integer.sum())} integer), "

@@ -15,6 +15,7 @@ from pyomo_relu.bounds.crown.crown import crown_bounds
 from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import InfeasibleError
 from pyomo_relu.linear.box_rows import propagate
+from pyomo_relu.linear.embedded import EmbeddedNetwork
 from pyomo_relu.portfolio.routes import DecompositionRoute, MILPRoute, TreeRoute
 
 #: So many unstable neurons cost a MILP what one more input costs the tree.
@@ -85,6 +86,8 @@ def plan(model, options, solver):
         In the order of their beginning.
     reason : str
     """
+    if not all(isinstance(f, EmbeddedNetwork) for f in model.functions):
+        return [Planned(TreeRoute(model, options))], "nonlinear"
     found = sizes(model)
     order = [by_name(model, options, solver)[name] for name in _order(found)]
     planned = [Planned(order[0], _FIRST)]

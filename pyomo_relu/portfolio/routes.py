@@ -99,13 +99,7 @@ class DecompositionRoute:
             if findings.value < best.value:
                 run.offer(findings.point)
 
-        # the MILP has a route of its own
-        options = replace(
-            self.options,
-            time_limit=findings.deadline.left(),
-            threads=1,
-            milp_neurons=0,
-        )
+        options = replace(self.options, time_limit=findings.deadline.left(), threads=1)
         _conclude(decompose(self.model, options, progress), self, findings)
 
     @property
