@@ -71,7 +71,7 @@ def expression(rng, names, depth):
 class Case:
     """A model, and the same formulas to be evaluated at many points."""
 
-    def __init__(self, seed):
+    def __init__(self, seed, defined=True):
         rng = np.random.default_rng(seed)
         self.n = n = int(rng.integers(2, 5))
         self.networks = [
@@ -85,7 +85,7 @@ class Case:
             names.append("z")
         names += [f"y{k}" for k in range(len(self.networks))]
         self.defined = None
-        if rng.random() < 0.5:
+        if defined and rng.random() < 0.5:
             self.defined = expression(rng, names, 1)
             names.append("w")
         self.rows = [
