@@ -104,12 +104,14 @@ class BranchModel:
         return saved_values(self.blocks, self.surrounding.variables)
 
 
-def read_model(model):
+def read_model(model, name="relu.branch"):
     """Read a Pyomo model with ReLUNetworkBlocks and atoms of ``model.atoms``.
 
     Parameters
     ----------
     model : Block
+    name : str
+        Of the solver, for messages.
 
     Returns
     -------
@@ -125,42 +127,42 @@ def read_model(model):
         for b in model.block_data_objects(active=True, descend_into=(Block, Disjunct))
         if isinstance(b, ReLUNetworkBlockData)
     ]
-    refuse_disjuncts(blocks, "relu.branch")
+    refuse_disjuncts(blocks, name)
     if not blocks:
         raise ModelError(
-            f"relu.branch: '{model.name}' has no active ReLUNetworkBlock. It branches "
-            "on the inputs of networks; use a MILP solver for this model."
+            f"{name}: '{model.name}' has no active ReLUNetworkBlock. It branches on the "
+            "inputs of networks; use a MILP solver for this model."
         )
     for var in model.component_data_objects(Var, descend_into=Block):
         if var.fixed and var.value is None:
             raise ModelError(
-                f"relu.branch: '{var.name}' is fixed but has no value. Give it a value "
+                f"{name}: '{var.name}' is fixed but has no value. Give it a value "
                 "or unfix it."
             )
-    check_function_kept(blocks, "relu.branch")
+    check_function_kept(blocks, name)
     release_void_bounds(blocks)
-    surrounding = read_surrounding(model, blocks, atoms=True)
-    _check_class(model, surrounding)
-    problem = build_problem(_Ends(surrounding, blocks).extended())
+    surrounding = read_surrounding(model, blocks, atoms_for=name)
+    _check_class(surrounding, name)
+    problem = build_problem(_Ends(surrounding, blocks, name).extended())
     return BranchModel(problem, surrounding, blocks)
 
 
-def _check_class(model, surrounding):
+def _check_class(surrounding, name):
     """Refuse what is no row and cannot be branched on, by name."""
     objectives = [c for c in surrounding.left_out if c.ctype is Objective]
     if len(objectives) > 1:
         raise ModelError(
-            "relu.branch: the model has several active objectives: "
+            f"{name}: the model has several active objectives: "
             f"{', '.join(c.name for c in objectives)}. Deactivate all but one."
         )
     for component in surrounding.left_out:
         raise ModelError(
-            f"relu.branch: '{component.name}' is a {component.ctype.__name__}; it "
-            "solves models of rows between continuous and integer Vars apart from "
-            "their ReLUNetworkBlocks. Reformulate it with binaries and linear rows (for "
+            f"{name}: '{component.name}' is a {component.ctype.__name__}; it solves "
+            "models of rows between continuous and integer Vars apart from their "
+            "ReLUNetworkBlocks. Reformulate it with binaries and linear rows (for "
             "disjunctions TransformationFactory('gdp.bigm'))."
         )
-    check_domains(surrounding, "relu.branch")
+    check_domains(surrounding, name)
 
 
 class _Ends:
@@ -170,9 +172,10 @@ class _Ends:
     bounds of its own; it is then an output like any other.
     """
 
-    def __init__(self, surrounding, blocks):
+    def __init__(self, surrounding, blocks, name):
         self.surrounding = surrounding
         self.blocks = blocks
+        self.name = name
         self.extra = [[] for _ in blocks]
         self._hidden = {}
         for at, block in enumerate(blocks):
@@ -193,16 +196,16 @@ class _Ends:
         for var in own:
             if var.fixed:
                 raise ModelError(
-                    f"relu.branch: '{var.name}' belongs to the encoding of "
+                    f"{self.name}: '{var.name}' belongs to the encoding of "
                     f"'{block.name}' and is fixed; it works on the network itself. "
                     "Unfix it."
                 )
         for var in self.surrounding.variables:
             if var in own:
                 raise ModelError(
-                    f"relu.branch: '{var.name}' belongs to the encoding of "
-                    f"'{block.name}' and stands in a constraint of the model; relu."
-                    "branch works on the network itself. Remove that constraint."
+                    f"{self.name}: '{var.name}' belongs to the encoding of "
+                    f"'{block.name}' and stands in a constraint of the model; "
+                    f"{self.name} works on the network itself. Remove that constraint."
                 )
 
     def _find(self):

@@ -67,7 +67,9 @@ def test_lookups_of_auto_know_what_others_made(formulation):
 WRONG = [None, 3, "nn", [], object(), "row", "affine", "activation", "nn block"]
 
 
-@pytest.mark.parametrize("wrong", WRONG, ids=repr)
+@pytest.mark.parametrize(
+    "wrong", WRONG, ids=lambda wrong: "object" if type(wrong) is object else repr(wrong)
+)
 @pytest.mark.parametrize("name", ["relu.bigm", "relu.gdp", "relu.sos1", "relu.auto"])
 def test_lookups_of_what_is_no_row(name, wrong):
     m = box_model()
