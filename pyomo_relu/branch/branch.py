@@ -1,8 +1,8 @@
 """Global branch and bound in the space of the networks' inputs.
 
-A node is a box of the inputs (and of integer columns).  Its bound comes from proven
-lines below and above the networks' row functions, so no neuron is a column of anything
-that is solved.  The tree is driven in ``branch.tree``.
+A node is a box of the inputs (and of integer columns and what atoms read).  Its bound
+comes from proven lines below and above the networks' row functions and the atoms, so no
+neuron is a column of anything that is solved.  The tree is driven in ``branch.tree``.
 """
 
 from __future__ import annotations
@@ -133,8 +133,10 @@ def branch(problem, options=None, progress=None, visited=None):
     exact envelopes.  Where rows make inputs sums of the same columns, neurons are also
     bounded over those columns' box.  A box is split along a fractional integer column
     or else the input that most of its lines' error is due to.  Boxes with few unstable
-    neurons are solved by a MILP.  Points come from relaxations, dives, and successive
-    linear programmes with all integer columns fixed, next to the best point's values.
+    neurons are solved by a MILP.  Atoms (products, powers, exp, ...) are bounded by their
+    own lines, boxes are split along their arguments as well, and none goes to a MILP.
+    Points come from relaxations, dives, and successive linear programmes with all
+    integer columns fixed, next to the best point's values.
 
     Parameters
     ----------

@@ -141,7 +141,7 @@ def read_model(model, name="relu.branch"):
             )
     check_function_kept(blocks, name)
     release_void_bounds(blocks)
-    surrounding = read_surrounding(model, blocks, atoms=True)
+    surrounding = read_surrounding(model, blocks, atoms_for=name)
     _check_class(surrounding, name)
     problem = build_problem(_Ends(surrounding, blocks, name).extended())
     return BranchModel(problem, surrounding, blocks)
@@ -157,9 +157,9 @@ def _check_class(surrounding, name):
         )
     for component in surrounding.left_out:
         raise ModelError(
-            f"{name}: '{component.name}' is a {component.ctype.__name__}; it "
-            "solves models of rows between continuous and integer Vars apart from "
-            "their ReLUNetworkBlocks. Reformulate it with binaries and linear rows (for "
+            f"{name}: '{component.name}' is a {component.ctype.__name__}; it solves "
+            "models of rows between continuous and integer Vars apart from their "
+            "ReLUNetworkBlocks. Reformulate it with binaries and linear rows (for "
             "disjunctions TransformationFactory('gdp.bigm'))."
         )
     check_domains(surrounding, name)

@@ -139,7 +139,8 @@ class EmbeddedModel:
     functions : sequence
         Each has a ``name``, ``inputs`` and ``outputs`` (arrays of column numbers),
         ``values(X)`` (outputs at a batch of inputs) and ``in_units(columns)`` (itself
-        between columns divided by factors), as ``EmbeddedNetwork`` has.
+        between columns divided by factors), as ``EmbeddedNetwork`` and the atoms of
+        ``linear.atoms.atom`` have.
     costs : array_like, shape (n_columns,), optional
         Default zeros.
     constant : float

@@ -32,6 +32,8 @@ class Taker:
     ----------
     column : callable
         The column of a Var.
+    name : str
+        Who it is done for, for messages.
 
     Attributes
     ----------
@@ -40,8 +42,9 @@ class Taker:
         computes one, until ``placed`` gives them places.
     """
 
-    def __init__(self, column):
+    def __init__(self, column, name="relu.branch"):
         self._column = column
+        self._name = name
         self.atoms = []
         self._known = {}
         self._where = ""
@@ -287,7 +290,7 @@ class Taker:
             "min and max are; rewrite it with these"
         )
         return ModelError(
-            f"relu.branch: {self._where} has {_shown(node)}, which it cannot bound: "
+            f"{self._name}: {self._where} has {_shown(node)}, which it cannot bound: "
             f"{why}. {remedy}."
         )
 

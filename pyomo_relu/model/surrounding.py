@@ -89,7 +89,7 @@ class Surrounding:
         self._columns = {id(v): j for j, v in enumerate(self.variables)}
 
 
-def read_surrounding(model, blocks, assume_fixed_vars_permanent=True, atoms=False):
+def read_surrounding(model, blocks, assume_fixed_vars_permanent=True, atoms_for=None):
     """Read everything of ``model`` but its networks' own rows.
 
     Parameters
@@ -101,9 +101,9 @@ def read_surrounding(model, blocks, assume_fixed_vars_permanent=True, atoms=Fals
         blocks in ``model``, encoded or not, are left to the networks themselves.
     assume_fixed_vars_permanent : bool
         If False a fixed Var counts with its bounds instead of its value.
-    atoms : bool
-        Whether rows and objectives that are not linear are taken apart into atoms,
-        instead of being left out.
+    atoms_for : str, optional
+        Who takes rows and objectives that are not linear, by name: they are taken apart
+        into atoms for it, instead of being left out.
 
     Returns
     -------
@@ -116,7 +116,7 @@ def read_surrounding(model, blocks, assume_fixed_vars_permanent=True, atoms=Fals
     """
     from pyomo_relu.linear.embedded import EmbeddedModel, EmbeddedNetwork
 
-    reader = _Reader(assume_fixed_vars_permanent, _as_written(model), atoms)
+    reader = _Reader(assume_fixed_vars_permanent, _as_written(model), atoms_for)
     inputs = [reader.columns_of(b.input_vars()) for b in blocks]
     outputs = [reader.columns_of(b.output_vars()) for b in blocks]
     own = _network_components(model)
@@ -258,13 +258,13 @@ def _all_blocks(model):
 class _Reader:
     """Collects columns and rows."""
 
-    def __init__(self, fixed_permanent, as_written, atoms):
+    def __init__(self, fixed_permanent, as_written, atoms_for):
         self.fixed_permanent = fixed_permanent
         self._taker = None
-        if atoms:
+        if atoms_for is not None:
             from pyomo_relu.model.atoms import Taker
 
-            self._taker = Taker(self._column)
+            self._taker = Taker(self._column, atoms_for)
         self._as_written = as_written
         self.variables = []
         self._columns = {}

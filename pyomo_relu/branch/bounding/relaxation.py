@@ -234,9 +234,9 @@ class Relaxation:
             box = nodes.lower[at], nodes.upper[at]
             weights = np.abs(answer.duals[:, first:])
             promised = atoms.promised(weights, *box, answer.points)
-            left = cutoff - answer.bounds
-            if not np.isfinite(cutoff):
-                left = 1.0 + np.abs(answer.bounds)
+            left = 1.0 + np.abs(answer.bounds)
+            if np.isfinite(cutoff):
+                left = cutoff - answer.bounds
             worth = answer.solved & (left > 0) & (promised > _PROMISED * left)
             some = np.flatnonzero(worth)
             if not some.size or deadline.passed():

@@ -142,6 +142,7 @@ class Incumbent:
             p.upper[free].astype(int) + 1,
             (len(points), int(free.sum())),
         )
+        self.offer(points)
         full = p.complete(points)
         merit = p.original.violation(full)
         values = p.original.objective(full)

@@ -32,8 +32,8 @@ _TAKEN, _GOOD = 0.05, 0.7
 #: Most linear programmes per point.
 _STEPS = 40
 
-#: Most sequential quadratic programmes.
-_QUADRATIC = 40
+#: Most sequential quadratic programmes, and how far they may move a column, in widths.
+_QUADRATIC, _FURTHEST = 40, 10.0
 
 #: Prices of violations, relative to the objective's slope; the next where one fails.
 _PRICES = 10.0, 1e3, 1e5
@@ -270,6 +270,8 @@ class _Smooth:
         width = np.maximum(a.width, 1e-300)
         lower = (a.lower[a.free] - x[a.free]) / width
         upper = (a.upper[a.free] - x[a.free]) / width
+        # a column without ends must not run away: points far out are no use as cutoffs
+        lower, upper = np.maximum(lower, -_FURTHEST), np.minimum(upper, _FURTHEST)
         whole = a.model.linear.integer[a.free]
         lower[whole] = upper[whole] = 0.0
         constraints = [

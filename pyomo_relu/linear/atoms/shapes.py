@@ -29,8 +29,6 @@ class Shape:
     name : str
     domain : tuple of float
         Ends of the interval on which it is defined.
-    open_ends : bool
-        Whether the ends of the domain do not belong to it.
     below, above : int
         Lines that are drawn below and above it.
     increasing : int
@@ -39,7 +37,6 @@ class Shape:
 
     name = None
     domain = (-np.inf, np.inf)
-    open_ends = False
     below = above = 4
     increasing = 0
 
@@ -101,7 +98,6 @@ class Exp(Shape):
 class Log(Shape):
     name = "log"
     domain = (0.0, np.inf)
-    open_ends = True
     increasing = 1
     below, above = 1, 4
 
@@ -229,7 +225,6 @@ class Power(Shape):
         self.name = f"power {self.p:g}"
         if not self.whole:
             self.domain = (0.0, np.inf)
-            self.open_ends = self.p < 0
             self.increasing = 1 if self.p > 0 else -1
         if self.whole and self.p > 0 and not self.even:
             self.increasing = 1
