@@ -30,6 +30,8 @@ def contradiction(surrounding, cutoff=None, seconds=SECONDS, proves=None):
     """
     from pyomo_relu.bounds.infeasibility import infeasible_subset
 
+    if len(surrounding.embedded.functions) > len(surrounding.blocks):  # atoms
+        return "Which of its rows contradict each other is not looked for."
     lower, upper = declared_bounds(surrounding)
     linear = surrounding.linear.replace(lower=lower, upper=upper)
     names = [repr(n) for n in surrounding.row_names]

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,12 +26,13 @@ from pyomo_relu.model.blocks import (
     refuse_disjuncts,
 )
 from pyomo_relu.model.contradiction import SECONDS, contradiction
+from pyomo_relu.model.neurons import NeuronsAsOutputs
 from pyomo_relu.model.surrounding import read_surrounding
 from pyomo_relu.search.methods import METHODS
-from pyomo_relu.search.points import check_linear, problem_of, with_points
+from pyomo_relu.search.nonlinear import NONLINEAR_METHODS, NonlinearSearcher
+from pyomo_relu.search.points import check_class, problem_of, with_points
 from pyomo_relu.search.project import with_reachable_outputs
-from pyomo_relu.search.searcher import Searcher, check_rows
-from pyomo_relu.search.walk import solve_region
+from pyomo_relu.search.searcher import Searcher
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -99,9 +100,10 @@ def find_point(
 ) -> SearchResult:
     """A good feasible point of a model with network blocks; the model stays as it is.
 
-    The model must be linear or mixed-integer linear apart from its active
-    ReLUNetworkBlocks; whether these are transformed already does not matter.  A point
-    is returned only if the networks' forward pass, every row, bound and integrality
+    Around its active ReLUNetworkBlocks the model has rows between continuous and integer
+    Vars: linear ones, and products, quotients, powers, sqrt, exp, log, log10, sin, cos,
+    tanh, abs, min and max.  Whether the blocks are transformed already does not matter.
+    A point is returned only if the networks' forward pass, every row, bound and integrality
     hold within 1e-6, relative to the sizes of columns, rows and outputs where these are
     not about 1 (``linear.embedded``).
 
@@ -110,7 +112,11 @@ def find_point(
     model : Block
     methods : sequence of {"samples", "ascent", "walk", "sample_mip"}
         Run in this order, round after round, until the time is over or two rounds
-        gained nothing.
+        gained nothing.  In a model with nonlinear rows ``samples`` are random values
+        of the Vars that no network and no expression computes, and ``ascent`` leads
+        from the most promising ones along successive linear programmes and a sequential
+        quadratic one; ``walk`` and ``sample_mip`` need linear rows and are left out,
+        which the result's message says.
     time_limit : float or None
         Seconds; None runs until two rounds gained nothing.
     seed : int
@@ -119,7 +125,8 @@ def find_point(
         Show a progress line (needs tqdm).
     start : mapping of ReLUNetworkBlock to point, or sequence of points, optional
         Input points to begin with, one per network block (in model order).  They need
-        not be feasible: the best point of their joint linear region is taken.
+        not be feasible: the best point of their joint linear region is taken, or,
+        in a model with nonlinear rows, what successive linear programmes lead to.
     max_rounds : int, optional
         At most this many rounds; 0 with ``start`` only completes the start.
     stop_at : float, optional
@@ -137,8 +144,10 @@ def find_point(
     Raises
     ------
     ModelError
-        If the model is not linear around its networks, an input is unbounded, or a
-        method is unknown.
+        If a row or objective contains what is not in the list above, the model has
+        several objectives or components that are no rows, an input is unbounded
+        (with linear rows), or a method is unknown or needs linear rows and is the only
+        one.
     InfeasibleError
         If the model's rows and what the networks can reach have no common point; the
         message names rows and bounds that contradict each other.
@@ -164,11 +173,16 @@ def find_point(
     refuse_disjuncts(blocks, "find_point")
     check_function_kept(blocks, "find_point")
     release_void_bounds(blocks)
-    surrounding = read_surrounding(model, blocks)
-    check_linear(surrounding)
+    surrounding = read_surrounding(model, blocks, atoms_for="find_point")
+    check_class(surrounding, "find_point")
+    neurons = NeuronsAsOutputs(surrounding, blocks, "find_point")
+    surrounding = replace(surrounding, embedded=neurons.extended())
     given = problem_of(surrounding)
+    left_out = []
+    if len(given.functions) > len(blocks):  # atoms
+        run, left_out = _nonlinear(run, surrounding)
     try:
-        return _search(
+        result = _search(
             surrounding, given, clock, seed, progress, start, run, most, stop_at
         )
     except InfeasibleError as error:
@@ -177,22 +191,52 @@ def find_point(
             f"find_point: '{model.name}' is infeasible. "
             f"{contradiction(surrounding, seconds=seconds)} (Found because {error})"
         ) from None
+    if left_out:
+        result.message += f" {_needs_linear(left_out)}"
+    return result
+
+
+def _nonlinear(run, surrounding):
+    """Which of the methods take a model with atoms, and which do not."""
+    left_out = [name for name in run if name not in NONLINEAR_METHODS]
+    methods = [name for name in run if name in NONLINEAR_METHODS]
+    if not methods:
+        atom = surrounding.embedded.functions[len(surrounding.blocks)]
+        raise ModelError(
+            f"find_point: {_needs_linear(left_out)} The model has {atom.name}. Use the "
+            f"methods {' and '.join(NONLINEAR_METHODS)}."
+        )
+    if left_out:
+        logger.info(f"find_point: {_needs_linear(left_out)}")
+    return methods, left_out
+
+
+def _needs_linear(methods):
+    names = " and ".join(f"'{name}'" for name in methods)
+    one = len(methods) == 1
+    return (
+        f"The method{'' if one else 's'} {names} need{'s' if one else ''} linear rows "
+        f"and {'was' if one else 'were'} left out."
+    )
 
 
 def _search(surrounding, given, clock, seed, progress, start, methods, rounds, stop_at):
     with_reachable_outputs(given)  # infeasible: say so in the modeller's numbers
+    kind, known = Searcher, METHODS
+    if len(given.functions) > len(surrounding.blocks):
+        kind, known = NonlinearSearcher, NONLINEAR_METHODS
     problem, units = given.in_unit_range(), given.units
     objective = _Objective(surrounding, units)
     with _report(progress, objective) as on_improvement:
-        searcher = Searcher(problem, clock, seed, on_improvement)
+        searcher = kind(problem, clock, seed, on_improvement)
         if stop_at is not None:
             searcher.stop_at = objective.inverse(stop_at)
-        if not searcher.direct:
-            check_rows(searcher)
+        searcher.check_rows()
         if start is not None:
             columns = with_points(given, _points(surrounding, start)) / units.columns
-            searcher.offer(solve_region(problem, columns, clock.left()), "start")
-        _run(searcher, methods, math.inf if rounds is None else rounds)
+            searcher.begin(columns)
+        run = [known[name] for name in methods]
+        _run(searcher, run, math.inf if rounds is None else rounds)
     return _result(surrounding, searcher, units, objective)
 
 
@@ -219,10 +263,10 @@ def _run(searcher, methods, rounds):
     done = idle = 0
     while done < rounds and idle < _PATIENCE and not searcher.clock.passed():
         before = len(searcher.trajectory)
-        for name in methods:
+        for method in methods:
             if searcher.clock.passed():
                 break
-            METHODS[name](searcher)
+            method(searcher)
         done += 1
         # without any incumbent yet there is nothing to be content with, but a search
         # without a limit of time must end where no point exists
@@ -271,11 +315,12 @@ def _result(surrounding, searcher, units, objective):
     value = objective(searcher.value)
     return SearchResult(
         value,
-        ComponentMap(zip(surrounding.variables, best.tolist(), strict=True)),
+        # the columns after the Vars', and the functions after the networks, are atoms
+        ComponentMap(zip(surrounding.variables, best.tolist(), strict=False)),
         ComponentMap(
             (block, best[f.inputs])
             for block, f in zip(
-                surrounding.blocks, surrounding.embedded.functions, strict=True
+                surrounding.blocks, surrounding.embedded.functions, strict=False
             )
         ),
         method,

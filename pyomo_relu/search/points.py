@@ -3,10 +3,12 @@
 from dataclasses import replace
 
 import numpy as np
+from pyomo.core.base import Objective
 
 from pyomo_relu.common.arguments import checked, kind, optional, seconds
 from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import ModelError
+from pyomo_relu.linear.embedded import EmbeddedNetwork
 from pyomo_relu.model.surrounding import check_domains
 from pyomo_relu.search.walk import solve_region
 
@@ -65,13 +67,14 @@ def with_points(problem, points):
         If the number of points or of their entries does not fit.
     """
     columns = np.zeros(problem.n_columns)
-    if len(points) != len(problem.functions):
+    networks = [f for f in problem.functions if isinstance(f, EmbeddedNetwork)]
+    if len(points) != len(networks):
         raise ModelError(
             f"got {counted(len(points), 'point')} for "
-            f"{counted(len(problem.functions), 'network')}; "
+            f"{counted(len(networks), 'network')}; "
             "give one per network block, in the model's order."
         )
-    for function, point in zip(problem.functions, points, strict=True):
+    for function, point in zip(networks, points, strict=True):
         point = np.ravel(np.asarray(point, dtype=float))
         if point.size != function.inputs.size:
             raise ModelError(
@@ -103,6 +106,37 @@ def check_linear(surrounding):
         "linear (disjunctions by TransformationFactory('gdp.bigm')), or deactivate it "
         "and all objectives but one."
     )
+
+
+def check_class(surrounding, name):
+    """Refuse what is no row between continuous and integer Vars.
+
+    Parameters
+    ----------
+    surrounding : Surrounding
+        Read with atoms.
+    name : str
+        Who cannot take it, for messages.
+
+    Raises
+    ------
+    ModelError
+        With the names of the objectives, or of the first component at fault.
+    """
+    objectives = [c for c in surrounding.left_out if c.ctype is Objective]
+    if len(objectives) > 1:
+        raise ModelError(
+            f"{name}: the model has several active objectives: "
+            f"{', '.join(c.name for c in objectives)}. Deactivate all but one."
+        )
+    for component in surrounding.left_out:
+        raise ModelError(
+            f"{name}: '{component.name}' is a {component.ctype.__name__}; it takes "
+            "models of rows between continuous and integer Vars apart from their "
+            "ReLUNetworkBlocks. Reformulate it with binaries and linear rows (for "
+            "disjunctions TransformationFactory('gdp.bigm'))."
+        )
+    check_domains(surrounding, name)
 
 
 def problem_of(surrounding):

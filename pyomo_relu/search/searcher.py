@@ -12,17 +12,19 @@ from pyomo_relu.search.project import (
     nearest_linear_point,
     with_reachable_outputs,
 )
+from pyomo_relu.search.walk import solve_region
 
 #: Gain relative to the incumbent's size that counts as an improvement.
 _GAIN = 1e-9
 
 
-class Searcher:
-    """What the search methods share.
+class SearchState:
+    """What every search keeps.
 
     Parameters
     ----------
-    problem : Problem
+    problem : EmbeddedModel
+        In unit range.
     clock : Deadline
     seed : int
     on_improvement : callable, optional
@@ -36,13 +38,6 @@ class Searcher:
         Every improvement.
     stop_at : float
         Value at which the clock is stopped.
-
-    Raises
-    ------
-    InfeasibleError
-        If the model's rows and the networks' reach have no common point.
-    ModelError
-        If an input has no finite bounds.
     """
 
     def __init__(self, problem, clock, seed, on_improvement=None):
@@ -51,36 +46,11 @@ class Searcher:
         self.on_improvement = on_improvement
         self.best, self.trajectory = None, []
         self.stop_at = -np.inf
-        relaxed = with_reachable_outputs(problem)
-        if problem.functions:
-            self.lower, self.upper = input_box(problem, relaxed, clock)
-        else:
-            self.lower = self.upper = np.zeros(0)
-        self.inputs = problem.input_columns()
-        lower, upper = relaxed.lower.copy(), relaxed.upper.copy()
-        lower[self.inputs] = self.lower
-        upper[self.inputs] = self.upper
-        # once more: now that all inputs have bounds, outputs get theirs
-        boxed = relaxed.replace(lower=lower, upper=upper)
-        self.relaxed = with_reachable_outputs(replace(problem, linear=boxed))
-        self.direct = None
-        if problem.functions and is_direct(problem, self.relaxed):
-            self.direct = DirectProblem(problem, self.lower, self.upper, clock)
-
-    @cached_property
-    def big_m(self):
-        """Big-M rows of all networks, built when first used."""
-        return BigMModel(self.problem, self.relaxed)
 
     @property
     def value(self):
         """Value of the incumbent, ``inf`` without one."""
         return np.inf if self.best is None else float(self.problem.objective(self.best))
-
-    def width(self):
-        """Widths of the input box, 1 where it is flat."""
-        width = self.upper - self.lower
-        return np.where(width > 0, width, 1.0)
 
     def offer(self, columns, method):
         """Take ``columns`` as incumbent if they are feasible and better.
@@ -113,6 +83,60 @@ class Searcher:
             self.on_improvement(*entry)
         return True
 
+
+class Searcher(SearchState):
+    """What the search methods of linear rows share; parameters as ``SearchState``.
+
+    Raises
+    ------
+    InfeasibleError
+        If the model's rows and the networks' reach have no common point.
+    ModelError
+        If an input has no finite bounds.
+    """
+
+    def __init__(self, problem, clock, seed, on_improvement=None):
+        super().__init__(problem, clock, seed, on_improvement)
+        relaxed = with_reachable_outputs(problem)
+        if problem.functions:
+            self.lower, self.upper = input_box(problem, relaxed, clock)
+        else:
+            self.lower = self.upper = np.zeros(0)
+        self.inputs = problem.input_columns()
+        lower, upper = relaxed.lower.copy(), relaxed.upper.copy()
+        lower[self.inputs] = self.lower
+        upper[self.inputs] = self.upper
+        # once more: now that all inputs have bounds, outputs get theirs
+        boxed = relaxed.replace(lower=lower, upper=upper)
+        self.relaxed = with_reachable_outputs(replace(problem, linear=boxed))
+        self.direct = None
+        if problem.functions and is_direct(problem, self.relaxed):
+            self.direct = DirectProblem(problem, self.lower, self.upper, clock)
+
+    @cached_property
+    def big_m(self):
+        """Big-M rows of all networks, built when first used."""
+        return BigMModel(self.problem, self.relaxed)
+
+    def check_rows(self):
+        """Prove early that the rows have no solution in the networks' reach, if so.
+
+        Raises
+        ------
+        InfeasibleError
+        """
+        if not self.direct:
+            self.linear_point(0.5 * (self.lower + self.upper))
+
+    def begin(self, columns):
+        """Offer the best point of the linear regions at a start."""
+        self.offer(solve_region(self.problem, columns, self.clock.left()), "start")
+
+    def width(self):
+        """Widths of the input box, 1 where it is flat."""
+        width = self.upper - self.lower
+        return np.where(width > 0, width, 1.0)
+
     def offer_inputs(self, X, values, method, most=5):
         """Offer the best of many input points of a direct problem."""
         for j in np.argsort(values, kind="stable")[:most]:
@@ -132,13 +156,3 @@ class Searcher:
         return nearest_linear_point(
             self.relaxed, self.inputs, target, self.width(), self.clock
         )
-
-
-def check_rows(searcher):
-    """Prove early that the rows have no solution within the networks' reach, if so.
-
-    Raises
-    ------
-    InfeasibleError
-    """
-    searcher.linear_point(0.5 * (searcher.lower + searcher.upper))

@@ -1,4 +1,4 @@
-"""Narrowed roots keep all points, rows of boxes hold, successive LPs end feasible."""
+"""Narrowed roots keep all points, rows of boxes hold."""
 
 import numpy as np
 import pytest
@@ -7,11 +7,8 @@ from pyomo_relu.branch.bounding.narrowing import narrowed
 from pyomo_relu.branch.bounding.relaxation import Relaxation
 from pyomo_relu.branch.boxes import Nodes
 from pyomo_relu.branch.joint import build_problem
-from pyomo_relu.branch.points.successive import SuccessiveLPs
 from pyomo_relu.branch.read import read_model
 from pyomo_relu.common.deadline import Deadline
-from pyomo_relu.linear.rounding import FEASIBILITY
-from tests.branch.test_atoms import flowsheet
 from tests.branch.test_atoms_truth import Case
 
 
@@ -80,32 +77,3 @@ def test_bounds_of_boxes_hold_at_their_points(seed):
         nodes = nodes.split(problem.integer)
         nodes = nodes[(nodes.lower <= nodes.upper).all(axis=1)]
     assert isinstance(nodes, Nodes)
-
-
-def test_successive_lps_end_feasible_and_go_down():
-    problem = read_model(flowsheet((1.0, 1.0, 1.0))).problem
-    problem = build_problem(problem.original.in_unit_range())
-    solver = SuccessiveLPs(problem)
-    rng = np.random.default_rng(0)
-    found = []
-    low = np.where(np.isfinite(problem.lower), problem.lower, -1.0)
-    high = np.where(np.isfinite(problem.upper), problem.upper, 1.0)
-    for start in rng.uniform(low, high, (8, low.size)):
-        point = solver.improve(start, Deadline())
-        if point is None:
-            continue
-        full = problem.complete(point[None])
-        assert problem.original.violation(full)[0] <= FEASIBILITY
-        found.append(float(problem.original.objective(full)[0]))
-    assert len(found) >= 6
-    best = min(found)
-    assert sum(value <= best + 0.2 * (1.0 + abs(best)) for value in found) >= 2
-
-
-def test_successive_lps_give_up_where_there_is_nothing():
-    m = flowsheet((1.0, 1.0, 1.0))
-    m.limit.set_value(m.limit.body <= 0.01)
-    m.more = type(m.limit)(expr=m.u[0] * m.u[1] >= 2.0)
-    problem = read_model(m).problem
-    solver = SuccessiveLPs(problem)
-    assert solver.improve(np.zeros(problem.n_columns), Deadline()) is None

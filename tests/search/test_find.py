@@ -138,17 +138,25 @@ def test_infeasible_models_give_no_point():
     assert "No feasible point was found" in str(result)
 
 
-@pytest.mark.parametrize("what", ["row", "objective", "two objectives"])
+@pytest.mark.parametrize(
+    "what", ["row", "objective", "special ordered set", "two objectives"]
+)
 def test_models_outside_the_class_are_refused_by_name(what):
     m = two_networks()
     if what == "row":
-        m.curve = pyo.Constraint(expr=m.x[0] ** 2 <= 0.5)
+        m.curve = pyo.Constraint(expr=pyo.atan(m.x[0]) <= 0.5)
+        said = r"constraint 'curve' has 'atan\(x\[0\]\)'.*rewrite it with these"
     elif what == "objective":
         m.cost.deactivate()
-        m.curve = pyo.Objective(expr=m.x[0] * m.y)
+        m.curve = pyo.Objective(expr=m.x[0] * pyo.sinh(m.y))
+        said = r"objective 'curve' has 'sinh\(y\)'.*rewrite it with these"
+    elif what == "special ordered set":
+        m.curve = pyo.SOSConstraint(var=m.x, sos=1)
+        said = "'curve' is a .*SOSConstraint.*Reformulate it"
     else:
         m.curve = pyo.Objective(expr=m.x[0])
-    with pytest.raises(ModelError, match="'curve'"):
+        said = "several active objectives: cost, curve. Deactivate"
+    with pytest.raises(ModelError, match=f"find_point: .*{said}"):
         find_point(m)
 
 
@@ -206,10 +214,33 @@ def test_oil_wells_get_a_feasible_plan(variant):
     assert 0.08 <= result.objective <= best_known
 
 
-def test_a_second_objective_is_named():
+def test_rows_on_neurons_hold_at_the_neurons():
     m = pyo.ConcreteModel()
     m.x = pyo.Var([0, 1], bounds=(-1, 1))
-    m.nn = ReLUNetworkBlock(network=chain([2, 4, 1]), inputs=m.x)
-    m.cost, m.other = pyo.Objective(expr=m.nn.outputs[0]), pyo.Objective(expr=m.x[0])
-    with pytest.raises(ModelError, match="At fault: 'cost', 'other'.*objectives but"):
-        find_point(m, time_limit=1)
+    m.nn = ReLUNetworkBlock(network=chain([2, 6, 1]), inputs=m.x)
+    m.row = pyo.Constraint(expr=m.nn.pre[0, 0] + m.x[1] >= -0.1)
+    m.nn.post[0, 1].setub(0.5)
+    m.cost = pyo.Objective(expr=m.nn.outputs[0])
+    result = find_point(m, time_limit=None, max_rounds=1)
+    assert m.nn.pre[0, 0] in result.values and m.nn.post[0, 1] not in result.values
+    check(m, result)
+
+
+def test_what_bound_methods_found_of_neurons_is_no_row():
+    """The inputs still decide everything: many points are evaluated at once."""
+    m = surrogate("peaks_2x25")
+    alone = find_point(m, methods="samples", time_limit=None, max_rounds=1)
+    pyo.TransformationFactory("relu.bounds").apply_to(m)
+    bounded = find_point(m, methods="samples", time_limit=None, max_rounds=1)
+    assert bounded.objective == alone.objective
+
+
+def test_an_encoding_s_own_vars_are_not_for_a_search():
+    m = two_networks()
+    pyo.TransformationFactory("relu.bigm").apply_to(m)
+    bigm = pyo.TransformationFactory("relu.bigm")
+    rows = m.second.activation.values()
+    z = next(v for row in rows if (v := bigm.get_indicator_var(row)) is not None)
+    m.row = pyo.Constraint(expr=z <= 0.5)
+    with pytest.raises(ModelError, match="belongs to the encoding.*Remove that"):
+        find_point(m)

@@ -6,13 +6,14 @@ import numpy as np
 
 from pyomo_relu.branch.points.budget import Budget
 from pyomo_relu.branch.points.region import RegionLP
-from pyomo_relu.branch.points.successive import SuccessiveLPs
 from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.errors import ReLUError
 from pyomo_relu.linear.rounding import FEASIBILITY
 from pyomo_relu.search.ascent import minimise_over_box
 from pyomo_relu.search.methods import METHODS
+from pyomo_relu.search.nonlinear import promising
 from pyomo_relu.search.searcher import Searcher
+from pyomo_relu.search.successive import SuccessiveLPs
 
 #: Random points evaluated before branching, and starts and steps of a descent.
 _SAMPLES = 2000
@@ -143,18 +144,7 @@ class Incumbent:
             (len(points), int(free.sum())),
         )
         self.offer(points)
-        full = p.complete(points)
-        merit = p.original.violation(full)
-        values = p.original.objective(full)
-        known = np.isfinite(merit) & np.isfinite(values)
-        if not known.any():
-            return points[:1]
-        spread = np.ptp(values[known]) + 1e-300
-        merit = np.where(known, merit + (values - values[known].min()) / spread, np.inf)
-        # the best of each part: starts of their own
-        parts = np.array_split(np.arange(len(points)), _PROMISING)
-        best = np.array([part[merit[part].argmin()] for part in parts])
-        return points[best[np.argsort(merit[best])]]
+        return points[promising(p.original, p.complete(points), _PROMISING)]
 
     def improve(self, point, time_limit=None):
         """Optimise over the linear region around a point; True if that is better.
@@ -176,16 +166,25 @@ class Incumbent:
         if np.isfinite(self.value) and self._budget.seconds(self._clock.elapsed()) <= 0:
             return False
         if self._region is None:
-            self._region = SuccessiveLPs(self.problem)
+            self._region = self._successive()
 
         def work():
-            before = self.value
-            better = self._region.improve(point, Deadline(time_limit), before)
+            before, p = self.value, self.problem
+            full = p.complete(point[None])[0]
+            better = self._region.improve(full, Deadline(time_limit), before)
             if better is not None:
-                self.offer(better[None])
+                self.offer(better[p.columns][None])
             return self.value < before
 
         return self._budget.run(work)
+
+    def _successive(self):
+        p = self.problem
+        linear = p.original.linear
+        lower, upper = linear.lower.copy(), linear.upper.copy()
+        lower[p.columns], upper[p.columns] = p.lower, p.upper
+        moving = np.setdiff1d(p.columns, p.computed)
+        return SuccessiveLPs(p.original, moving, lower, upper)
 
     def walk(self, point, steps=20, time_limit=None):
         """``improve`` from region to region until nothing is gained."""

@@ -5,14 +5,20 @@ outputs are eliminated, and a linear programme moves the remaining columns withi
 region.  Rows may be violated at a price; a step is taken if objective plus price fall as
 foretold (Fletcher and Sainz de la Maza, Nonlinear programming and nonsmooth optimization
 by successive linear programming, 1989).
+
+Integer columns stay at the values of the start, or those that a mixed-integer linear
+programme gives them at the point where steps without integrality end.
 """
 
 import numpy as np
+from scipy import sparse
 
 from pyomo_relu.linear.atoms.atom import Atom
+from pyomo_relu.linear.model import LinearModel
 from pyomo_relu.linear.rounding import FEASIBILITY
 from pyomo_relu.linear.sessions.highs import HighsSession
 from pyomo_relu.linear.sessions.session import Batch, Settings, Status
+from pyomo_relu.linear.solve import solve_linear
 from pyomo_relu.network.pieces import piece_at
 
 #: Radii relative to the columns' widths: the first one, the largest, where to stop with
@@ -38,30 +44,65 @@ _QUADRATIC, _FURTHEST = 40, 10.0
 #: Prices of violations, relative to the objective's slope; the next where one fails.
 _PRICES = 10.0, 1e3, 1e5
 
+#: How far a column without ends that no function reads may move, in radii: tangents are
+#: exact along it.
+_LINEAR = 1e3
+
+#: Gap and seconds of the programme that gives integer columns their values.
+_WHOLE_GAP, _WHOLE_SECONDS = 1e-2, 1.0
+
+
+def moving_columns(model):
+    """Columns of an EmbeddedModel that are no function's value, given all others.
+
+    Of functions that read each other in a circle, columns that are read before they are
+    computed move; so do columns that are integer or computed twice.
+
+    Returns
+    -------
+    numpy.ndarray of int
+    """
+    n = model.n_columns
+    read, computed = np.zeros((2, n), dtype=bool)
+    outputs = [f.outputs for f in model.functions]
+    times = np.bincount(np.concatenate([np.zeros(0, dtype=int), *outputs]), minlength=n)
+    for f in (model.functions[i] for i in model.order()):
+        read[f.inputs[~computed[f.inputs]]] = True
+        computed[f.outputs[~read[f.outputs]]] = True
+    return np.flatnonzero(~computed | model.linear.integer | (times > 1))
+
 
 class SuccessiveLPs:
-    """Improves points of a BranchProblem with atoms.
+    """Improves points of a model with functions.
 
     Parameters
     ----------
-    problem : BranchProblem
+    model : EmbeddedModel
         In unit range.
+    free : numpy.ndarray of int, optional
+        Columns that move; all others are computed or fixed.  Default:
+        ``moving_columns``.
+    lower, upper : numpy.ndarray, shape (n_columns,), optional
+        Tighter bounds than the model's of columns that move.
     """
 
-    def __init__(self, problem):
-        self.problem = p = problem
-        self.model = m = p.original
-        self.free = np.setdiff1d(p.columns, p.computed)
+    def __init__(self, model, free=None, lower=None, upper=None):
+        self.model = m = model
+        self.free = moving_columns(m) if free is None else free
         self._is_free = np.zeros(m.n_columns, dtype=bool)
         self._is_free[self.free] = True
         self._functions = [m.functions[i] for i in m.order()]
         self.lower, self.upper = m.linear.lower.copy(), m.linear.upper.copy()
-        self.lower[p.columns] = np.maximum(self.lower[p.columns], p.lower)
-        self.upper[p.columns] = np.minimum(self.upper[p.columns], p.upper)
+        if lower is not None:
+            self.lower[self.free] = np.maximum(self.lower, lower)[self.free]
+            self.upper[self.free] = np.minimum(self.upper, upper)[self.free]
+        self._integer = m.linear.integer[self.free]
         width = (self.upper - self.lower)[self.free]
         self.width = np.where(np.isfinite(width), width, 1.0)
+        straight = ~np.isfinite(width) & ~np.isin(self.free, m.input_columns())
+        self._reach = np.where(straight, _LINEAR, self.width)
         self._prepare_rows()
-        settings = Settings("relu.branch", presolve=False, rays=False)
+        settings = Settings("a search", presolve=False, rays=False)
         self._session = HighsSession(settings=settings)
 
     def _prepare_rows(self):
@@ -84,39 +125,83 @@ class SuccessiveLPs:
         self._columns[:, n + 1] = n + m + np.arange(m)
         self._start = (n + 2) * np.arange(m + 1, dtype=np.int32)
 
-    def improve(self, point, deadline, known=np.inf):
+    def improve(self, point, deadline, known=np.inf, relax=False):
         """A feasible point near ``point`` with a small objective, or None.
 
         Parameters
         ----------
-        point : numpy.ndarray, shape (n,)
-            Of the problem's columns; integer columns stay at their rounded values.
+        point : numpy.ndarray, shape (n_columns,)
+            Only the columns that move count.
         deadline : Deadline
         known : float
             The objective of the best point so far.
+        relax : bool
+            Whether integer columns move first, without integrality; if not, they stay
+            at their rounded values.
 
         Returns
         -------
-        numpy.ndarray, shape (n,), or None
+        numpy.ndarray, shape (n_columns,), or None
         """
-        p = self.problem
-        point = np.clip(point, p.lower, p.upper)
-        point[p.integer] = np.round(point[p.integer])
-        x = p.complete(point[None])[0]
+        slope = max(1.0, float(np.abs(self.model.costs).max(initial=0.0)))
+        prices = [price * slope for price in _PRICES]
+        if relax and self._integer.any():
+            none = np.zeros_like(self._integer)
+            x = self._completed(point, whole=False)
+            if np.isfinite(x).all():
+                x = self._descend(x, prices[0], deadline, known, held=none)
+                point = self._with_whole(x, prices[0], deadline)
+        x = self._completed(point)
         if not np.isfinite(x).all():
             return None
-        slope = max(1.0, float(np.abs(self.model.costs).max(initial=0.0)))
-        for price in _PRICES:
-            x = self._descend(x, price * slope, deadline, known)
+        for price in prices:
+            x = self._descend(x, price, deadline, known)
             if self._feasible(x):
                 if self.model.objective(x) < known:
-                    x = self._polished(x, price * slope, deadline)
-                return x[p.columns]
+                    x = self._polished(x, price, deadline)
+                return x
             if deadline.passed() or self.model.objective(x) >= known:
                 break
         return None
 
-    def _descend(self, x, price, deadline, known):
+    def _completed(self, point, whole=True):
+        """The point within its bounds, what functions compute computed."""
+        free = self.free
+        x = np.array(point, dtype=float)
+        x[free] = np.clip(x[free], self.lower[free], self.upper[free])
+        if whole:
+            x[free[self._integer]] = np.round(x[free[self._integer]])
+        return self.model.complete(x, keep=free)
+
+    def _with_whole(self, x, price, deadline):
+        """The point with integers where the tangents' programme wants them."""
+        costs, rows, at = self.linearised(x)
+        m, n = rows.shape
+        free, shift = self.free, rows @ x[self.free] - at
+        near = _LARGEST * self._reach
+        low, high = self.lower[free], self.upper[free]
+        low = np.where(self._integer, low, np.maximum(low, x[free] - near))
+        high = np.where(self._integer, high, np.minimum(high, x[free] + near))
+        slack = sparse.eye_array(m, format="csr")
+        model = LinearModel(
+            sparse.hstack([sparse.csr_array(rows), slack, -slack], format="csr"),
+            self.low + shift,
+            self.high + shift,
+            np.concatenate([np.minimum(low, x[free]), np.zeros(2 * m)]),
+            np.concatenate([np.maximum(high, x[free]), np.full(2 * m, np.inf)]),
+            np.concatenate([self._integer, np.zeros(2 * m, dtype=bool)]),
+        )
+        every = np.concatenate([costs, np.full(2 * m, price)])
+        seconds = deadline.left(_WHOLE_SECONDS)
+        answer = solve_linear(model, every, seconds, mip_gap=_WHOLE_GAP)
+        x = x.copy()
+        if answer.primal is not None:
+            x[free] = answer.primal[:n]
+        return x
+
+    def _descend(self, x, price, deadline, known, held=None):
+        """Steps in a trust region; ``held`` columns, by default integer ones, stay."""
+        held = self._integer if held is None else held
         radius, merit = _FIRST, self._merit(x, price)
         linearised = None
         for k in range(_STEPS):
@@ -126,7 +211,7 @@ class SuccessiveLPs:
                 break
             if linearised is None:
                 linearised = self.linearised(x)
-            answer = self._step(x, linearised, price, radius)
+            answer = self._step(x, linearised, price, radius, held)
             if answer is None:
                 break
             step, foretold = answer
@@ -208,14 +293,13 @@ class SuccessiveLPs:
         rows = np.concatenate([self._rows @ G, *missed])
         return self.model.costs @ G, rows, self._values(x)
 
-    def _step(self, x, linearised, price, radius):
+    def _step(self, x, linearised, price, radius, held):
         """The best step in the trust region and the merit that is foretold."""
         costs, rows, at = linearised
         m, n = rows.shape
-        lower = np.maximum(self.lower[self.free] - x[self.free], -radius * self.width)
-        upper = np.minimum(self.upper[self.free] - x[self.free], radius * self.width)
-        whole = self.model.linear.integer[self.free]
-        lower[whole] = upper[whole] = 0.0
+        lower = np.maximum(self.lower[self.free] - x[self.free], -radius * self._reach)
+        upper = np.minimum(self.upper[self.free] - x[self.free], radius * self._reach)
+        lower[held] = upper[held] = 0.0
         lower, upper = np.minimum(lower, 0.0), np.maximum(upper, 0.0)
         data = np.empty((m, n + 2))
         data[:, :n], data[:, n], data[:, n + 1] = rows, 1.0, -1.0
@@ -272,8 +356,7 @@ class _Smooth:
         upper = (a.upper[a.free] - x[a.free]) / width
         # a column without ends must not run away: points far out are no use as cutoffs
         lower, upper = np.maximum(lower, -_FURTHEST), np.minimum(upper, _FURTHEST)
-        whole = a.model.linear.integer[a.free]
-        lower[whole] = upper[whole] = 0.0
+        lower[a._integer] = upper[a._integer] = 0.0
         constraints = [
             {
                 "type": "ineq" if k else "eq",
