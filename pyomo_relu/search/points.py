@@ -9,6 +9,7 @@ from pyomo_relu.common.arguments import checked, kind, optional, seconds
 from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import ModelError
 from pyomo_relu.linear.embedded import EmbeddedNetwork
+from pyomo_relu.model.declared_bounds import declared_bounds
 from pyomo_relu.model.surrounding import check_domains
 from pyomo_relu.search.walk import solve_region
 
@@ -142,18 +143,14 @@ def check_class(surrounding, name):
 def problem_of(surrounding):
     """The EmbeddedModel of a Surrounding that a search works on, without constant.
 
-    Bounds that a formulation put on outputs are taken off again: they hold for every
-    point of the input box, so they restrict nothing.
+    Bounds that a formulation or a bound method put on outputs are taken off again: the
+    networks imply them, so they restrict nothing.
     """
     linear = surrounding.linear
     lower, upper = linear.lower.copy(), linear.upper.copy()
+    declared = declared_bounds(surrounding)
     for block in surrounding.blocks:
-        encoding = block.record.encoding
-        for var, side, declared in () if encoding is None else encoding.saved:
-            column = surrounding.column(var)
-            if column is not None and not var.fixed:
-                free = (-np.inf, np.inf)[side]
-                ends = (lower, upper)[side]
-                ends[column] = free if declared is None else declared
+        columns = [surrounding.column(v) for v in block.output_vars()]
+        lower[columns], upper[columns] = (ends[columns] for ends in declared)
     linear = linear.replace(lower=lower, upper=upper)
     return replace(surrounding.embedded, linear=linear, constant=0.0)
