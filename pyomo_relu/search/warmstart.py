@@ -2,8 +2,9 @@
 
 The Vars of the modeller, the inputs, pre-activations, post-activations and outputs of
 all network blocks and, where a formulation was applied before, its indicators get the
-values of one feasible point of the whole model: a MIP start.  Nothing else changes: no
-Var, row, bound or fixing.  Which interfaces pass a start on (tried with Pyomo 6.10):
+values of one feasible point of the whole model: a MIP start, and what an NLP or MINLP
+solver begins at.  The model's own rows may be nonlinear (see
+``pyomo_relu.search.find_point``).  Nothing else changes: no Var, row, bound or fixing.  Which interfaces pass a start on (tried with Pyomo 6.10):
 
 ===========================================  =======================================
 solver                                       how to pass the values on
@@ -13,13 +14,15 @@ gurobi, gurobi_direct, gurobi_persistent     ``solve(m, warmstart=True)``
 gurobi_direct_v2, gurobi_persistent_v2,      ``opt.config.warmstart_discrete_vars =
 gurobi_direct_minlp                          True``; integer Vars only
 scip_direct, scip_persistent                 the same; integer Vars only
+ipopt                                        by itself: it begins at the Vars' values
 highs                                        cannot: ``warmstart=`` is a TypeError
 appsi_gurobi                                 cannot: ``warmstart=True`` is ignored
 relu.branch                                  needs none: it searches by itself
 ===========================================  =======================================
 
-Interfaces that pass on integer Vars only have nothing to pass where the formulation
-has no integers (``relu.sos1``, ``relu.complementarity``).
+Interfaces that pass on integer Vars only have nothing to pass where neither formulation
+nor model has integers (``relu.sos1``, ``relu.complementarity``); with integers a solver
+still has to find the values of nonlinear rows' other Vars.
 
 Adds nothing.  Choose it before a MILP solver whenever a first incumbent is late; apply
 it after the formulation.
@@ -67,6 +70,7 @@ HOW_TO_START = {
     "gurobi_direct_minlp": _CONFIG,
     "scip_direct": _CONFIG,
     "scip_persistent": _CONFIG,
+    "ipopt": "itself: it begins at the Vars' values",
     "highs": None,
     "appsi_gurobi": None,
     "relu.branch": None,
@@ -91,8 +95,9 @@ def _config() -> ConfigDict:
         "methods",
         default=("samples", "ascent", "walk"),
         doc="""
-        Out of samples, ascent, walk, sample_mip; round after round.  An empty sequence
-        only completes ``start``.""",
+        Out of samples, ascent, walk, sample_mip; round after round.  The last two need
+        linear rows and are left out where some are not.  An empty sequence only
+        completes ``start``.""",
     )
     declare(
         config, "time_limit", default=10.0, doc="None searches until nothing is gained."

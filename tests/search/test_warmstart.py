@@ -76,7 +76,9 @@ def known_at_the_root(name, m, start):
     return float("inf") if found is None else found
 
 
-@pytest.mark.parametrize("name", [n for n, how in HOW_TO_START.items() if how])
+@pytest.mark.parametrize(
+    "name", [n for n, how in HOW_TO_START.items() if how and n != "ipopt"]
+)
 def test_the_start_arrives(name):
     m = encoded(surrogate("random_10_3x50"), "relu.bigm")
     result = warm_start(m, solver=name, methods=("ascent",))
@@ -109,6 +111,12 @@ def test_unknown_solver_is_a_warning(caplog):
     with caplog.at_level(logging.WARNING, "pyomo.relu"):
         warm_start(two_networks(), solver="my_solver")
     assert "'my_solver' takes a start is not known" in caplog.text
+
+
+def test_ipopt_begins_at_the_values(caplog):
+    with caplog.at_level(logging.INFO, "pyomo.relu"):
+        warm_start(encoded(two_networks(), "relu.complementarity"), solver="ipopt")
+    assert "'ipopt' takes the start by itself: it begins at the Vars'" in caplog.text
 
 
 def test_point_of_the_user():
