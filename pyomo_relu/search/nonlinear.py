@@ -16,6 +16,10 @@ from pyomo_relu.search.successive import SuccessiveLPs, moving_columns
 #: Points completed per round, and how many of them successive LPs start from.
 _SAMPLES, _STARTS = 2000, 10
 
+#: How far around the incumbent a round starts again, in widths of the columns, and which
+#: share of them moves.
+_RADII, _MOVED = (1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3), 0.5
+
 #: Completions of a given start, and how many of them successive LPs start from.
 _COMPLETIONS, _FEW = 200, 4
 
@@ -72,6 +76,26 @@ class NonlinearSearcher(SearchState):
         points[:, at] = np.clip(values, lower, upper)
         return points
 
+    def points_around(self, point):
+        """Points at several distances from one, all else computed.
+
+        Where networks have kinks successive LPs may end beside a better region.
+
+        Returns
+        -------
+        numpy.ndarray, shape (len(_RADII), n_columns)
+        """
+        at, shape = self.moving, (len(_RADII), self.moving.size)
+        width = self.upper[at] - self.lower[at]
+        width = np.where(np.isfinite(width), width, 1.0)
+        moves = self.rng.normal(size=shape) * (self.rng.random(shape) < _MOVED)
+        points = np.tile(point, (len(_RADII), 1))
+        points[:, at] += moves * width * np.array(_RADII)[:, None]
+        points[:, at] = np.clip(points[:, at], self.lower[at], self.upper[at])
+        whole = self.problem.linear.integer
+        points[:, whole] = np.round(points[:, whole])
+        return self.complete(points)
+
     def complete(self, points):
         """What functions compute, at points of the columns that move."""
         return self.problem.complete(points, keep=self.moving)
@@ -116,10 +140,12 @@ def samples(searcher):
 
 
 def ascent(searcher):
-    """Successive linear programmes from the most promising of many random points."""
+    """Successive linear programmes from the best of many points, then around the best."""
     points = searcher.complete(searcher.points(_SAMPLES))
     starts = points[promising(searcher.problem, points, _STARTS)]
     searcher.improve(starts, "ascent")
+    if searcher.best is not None:
+        searcher.improve(searcher.points_around(searcher.best), "ascent")
 
 
 #: The search methods that take models with atoms.
