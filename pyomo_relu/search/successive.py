@@ -20,6 +20,7 @@ from pyomo_relu.linear.sessions.highs import HighsSession
 from pyomo_relu.linear.sessions.session import Batch, Settings, Status
 from pyomo_relu.linear.solve import solve_linear
 from pyomo_relu.network.pieces import piece_at
+from pyomo_relu.search.smooth import Smooth
 
 #: Radii relative to the columns' widths: the first one, the largest, where to stop with
 #: a feasible point and without.
@@ -37,9 +38,6 @@ _TAKEN, _GOOD = 0.05, 0.7
 
 #: Most linear programmes per point.
 _STEPS = 40
-
-#: Most sequential quadratic programmes, and how far they may move a column, in widths.
-_QUADRATIC, _FURTHEST = 40, 10.0
 
 #: Prices of violations, relative to the objective's slope; the next where one fails.
 _PRICES = 10.0, 1e3, 1e5
@@ -244,9 +242,8 @@ class SuccessiveLPs:
         """
         if deadline.passed():
             return x
-        smooth = _Smooth(self, x)
         with np.errstate(all="ignore"):
-            new = smooth.solved()
+            new = Smooth(self, x, deadline).solved()
         if new is None:
             return x
         new = self._descend(new, price, deadline, np.inf)
@@ -259,12 +256,12 @@ class SuccessiveLPs:
     def _merit(self, x, price):
         if not np.isfinite(x).all():
             return np.inf
-        values = self._values(x)
+        values = self.values(x)
         off = np.maximum(self.low - values, values - self.high)
         total = np.maximum(off, 0.0).sum()
         return float(self.model.objective(x)) + price * total
 
-    def _values(self, x):
+    def values(self, x):
         """Of rows, of computed columns with ends, of what functions miss."""
         missed = [np.zeros(0)]
         for f in self._functions:
@@ -291,7 +288,7 @@ class SuccessiveLPs:
             if own.any():
                 missed.append(along[own] - G[f.outputs[own]])
         rows = np.concatenate([self._rows @ G, *missed])
-        return self.model.costs @ G, rows, self._values(x)
+        return self.model.costs @ G, rows, self.values(x)
 
     def _step(self, x, linearised, price, radius, held):
         """The best step in the trust region and the merit that is foretold."""
@@ -320,64 +317,3 @@ class SuccessiveLPs:
         step = np.clip(answer.primal[:n], lower, upper)
         value = float(self.model.objective(x)) + float(every @ answer.primal)
         return step, value
-
-
-class _Smooth:
-    """The model around a point as SLSQP wants it, columns relative to their widths."""
-
-    def __init__(self, around, x):
-        self.around, self.x = around, x
-        low, high = around.low, around.high
-        equal = low == high
-        sides = (equal, 1.0, low), (np.isfinite(low) & ~equal, 1.0, low)
-        self._sides = (*sides, (np.isfinite(high) & ~equal, -1.0, high))
-        self._at = None
-
-    def _evaluated(self, step):
-        key = step.tobytes()
-        if self._at is None or self._at[0] != key:
-            a = self.around
-            x = self.x.copy()
-            x[a.free] = np.clip(
-                x[a.free] + a.width * step, a.lower[a.free], a.upper[a.free]
-            )
-            x = a.model.complete(x, keep=a.free)
-            costs, rows, values = a.linearised(np.nan_to_num(x))
-            self._at = key, x, costs * a.width, rows * a.width, values
-        return self._at[1:]
-
-    def solved(self):
-        """The point that SLSQP ends at, or None."""
-        from scipy.optimize import minimize
-
-        a, x = self.around, self.x
-        width = np.maximum(a.width, 1e-300)
-        lower = (a.lower[a.free] - x[a.free]) / width
-        upper = (a.upper[a.free] - x[a.free]) / width
-        # a column without ends must not run away: points far out are no use as cutoffs
-        lower, upper = np.maximum(lower, -_FURTHEST), np.minimum(upper, _FURTHEST)
-        lower[a._integer] = upper[a._integer] = 0.0
-        constraints = [
-            {
-                "type": "ineq" if k else "eq",
-                "fun": lambda t, w=which, s=sign, e=side: (
-                    s * (self._evaluated(t)[3] - e)[w]
-                ),
-                "jac": lambda t, w=which, s=sign: s * self._evaluated(t)[2][w],
-            }
-            for k, (which, sign, side) in enumerate(self._sides)
-            if which.any()
-        ]
-        found = minimize(
-            lambda t: float(a.model.objective(self._evaluated(t)[0])),
-            np.zeros(a.free.size),
-            jac=lambda t: self._evaluated(t)[1],
-            method="SLSQP",
-            bounds=list(
-                zip(np.minimum(lower, 0.0), np.maximum(upper, 0.0), strict=True)
-            ),
-            constraints=constraints,
-            options={"maxiter": _QUADRATIC, "ftol": 1e-10},
-        )
-        new = self._evaluated(np.asarray(found.x))[0]
-        return new if np.isfinite(new).all() else None

@@ -5,6 +5,7 @@ import pyomo.environ as pyo
 import pytest
 from scipy import sparse
 
+from pyomo_relu import ReLUNetworkBlock
 from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.linear.embedded import EmbeddedModel, EmbeddedNetwork
 from pyomo_relu.linear.model import LinearModel
@@ -12,6 +13,7 @@ from pyomo_relu.linear.rounding import FEASIBILITY
 from pyomo_relu.model.blocks import network_blocks
 from pyomo_relu.model.surrounding import read_surrounding
 from pyomo_relu.search.nonlinear import NonlinearSearcher
+from pyomo_relu.search.smooth import Smooth
 from pyomo_relu.search.successive import SuccessiveLPs, moving_columns
 from tests.branch.test_atoms import ABSOLUTE, absolute, flowsheet
 from tests.networks import chain
@@ -103,3 +105,49 @@ def test_which_columns_move():
     assert moving_columns(model(circle)).tolist() == [0, 2, 3]
     twice = [EmbeddedNetwork(one, [0], [1]), EmbeddedNetwork(two, [2], [1])]
     assert moving_columns(model(twice)).tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("steps", [12, 40])
+def test_many_sums_and_equations_end_as_they_should(steps):
+    """More equations than columns that move are no model for SLSQP (SciPy 1.17 dies)."""
+    m = pyo.ConcreteModel()
+    m.k = pyo.RangeSet(steps)
+    m.u = pyo.Var(m.k, bounds=(-2, 2))
+    m.s = pyo.Var(range(steps + 1), bounds=(-2, 2))
+    m.s[0].fix(-0.5)
+    m.nn = ReLUNetworkBlock(
+        m.k,
+        network=chain([2, 5, 1]),
+        inputs=lambda k: [m.s[k - 1], m.u[k]],
+        outputs=lambda k: [m.s[k]],
+    )
+    m.obj = pyo.Objective(
+        expr=sum((m.s[k] - 0.8) ** 2 + 0.1 * (m.u[k] - 0.1) ** 2 for k in m.k)
+        + sum(0.5 * (m.u[k] - m.u[k - 1]) ** 2 for k in m.k if k > 1)
+    )
+    model, _ = read(m)
+    solver = SuccessiveLPs(model)
+    point = solver.improve(starts(model, 1)[0], Deadline())
+    assert model.violation(point) <= FEASIBILITY
+    full = pyo.ConcreteModel()
+    full.x = pyo.Var(range(2), bounds=(-1, 1))
+    full.y = pyo.Var()
+    full.nn = ReLUNetworkBlock(network=ABSOLUTE, inputs=[full.x[0]], outputs=[full.y])
+    full.one = pyo.Constraint(expr=full.y * full.x[1] == 0.25)
+    full.two = pyo.Constraint(expr=full.x[0] * full.x[1] == 0.25)
+    full.three = pyo.Constraint(expr=full.x[0] ** 2 + full.x[1] ** 2 == 0.5)
+    full.four = pyo.Constraint(expr=full.x[0] + full.x[1] >= 0.9)
+    model, surrounding = read(full)
+    for start in starts(model, 6):
+        point = SuccessiveLPs(model).improve(start, Deadline())
+        if point is not None:
+            x = point[surrounding.column(full.x[0])]
+            assert x == pytest.approx(0.5, abs=1e-3)
+
+
+def test_a_polish_ends_with_the_time():
+    model, _ = read(flowsheet((1.0, 1.0, 1.0)))
+    solver = SuccessiveLPs(model)
+    start = starts(model, 1)[0]
+    assert Smooth(solver, start, Deadline(0.0)).solved() is None
+    assert Smooth(solver, start, Deadline()).solved() is not None
