@@ -10,10 +10,8 @@ from pyomo_relu.branch.bounding.narrowing import narrowed, refuse_endless
 from pyomo_relu.branch.bounding.relaxation import Relaxation, evaluate_part
 from pyomo_relu.branch.boxes import OpenNodes
 from pyomo_relu.branch.handover import Handover
-from pyomo_relu.branch.points.assignment import Assignments
-from pyomo_relu.branch.points.budget import Budget
-from pyomo_relu.branch.points.dive import Dive
 from pyomo_relu.branch.points.incumbent import REPAIRS, Incumbent
+from pyomo_relu.branch.points.searches import Searches
 from pyomo_relu.common.executor import run_tasks
 from pyomo_relu.errors import InfeasibleError
 
@@ -26,21 +24,6 @@ STALLED = "stalled"
 
 #: Seconds that one batch should take: short against a time limit, long against Python.
 _BATCH_SECONDS = 0.4
-
-#: Share of the time that may go into trying values of integer columns.
-_ASSIGNING = 0.15
-
-#: Open nodes whose integer values are tried after a batch.
-_ASSIGNED = 8
-
-#: Share of the time that may go into diving.
-_DIVING = 0.1
-
-#: Share of the time that may go into searching while nothing feasible is known.
-_SEARCHING = 0.3
-
-#: Seconds after which search goes on although something feasible is known.
-_PATIENCE = 5.0
 
 #: Most seconds for finding ends of columns without any.
 _CONFINING = 10.0
@@ -88,10 +71,7 @@ class Tree:
         self._shrunk_to = np.inf
         self._proven = -np.inf
         self._per_batch = 8
-        self._diving, self._assigning = Budget(_DIVING), Budget(_ASSIGNING)
-        self._spent_searching = 0.0
-        self._assignments = Assignments(problem, self.incumbent, options.seed)
-        self._round = 0.5
+        self._searches = Searches(self)
         # a MILP knows nothing of atoms
         self._handover = Handover(0 if problem.atoms else options.milp_neurons)
         self._unconfined = bool(self.relaxation.endless.any())
@@ -168,9 +148,7 @@ class Tree:
         while True:
             self._confine()
             self._prune()
-            self._assign()
-            self._dive()
-            self._search()
+            self._searches.run()
             if self.progress is not None:
                 self.progress(self)
             self._prune()
@@ -325,43 +303,6 @@ class Tree:
                 break
             if self.incumbent.improve(point, self.deadline.left()):
                 self.incumbent.walk(self.incumbent.full[self.problem.columns])
-
-    def _assign(self):
-        """Integer values near the best point's and of the best nodes, then LPs."""
-        if not self._assignments.useful or not len(self.open):
-            return
-        seconds = self._assigning.seconds(self.seconds)
-        if seconds <= 0 or self.deadline.passed():
-            return
-        points = self.open.best(_ASSIGNED).minimiser
-        clock = self.deadline.share(seconds)
-        self._assigning.run(lambda: self._assignments.work(points, clock))
-
-    def _dive(self):
-        """Dive from the best node, often while nothing feasible is known."""
-        if self.problem.is_box or not len(self.open):
-            return
-        if not np.isfinite(self.incumbent.value):
-            self._diving.renew()
-        if self._diving.seconds(self.seconds) <= 0:
-            return
-        node = self.open.best(1)
-        dive = Dive(self.relaxation, self.incumbent, self.deadline)
-        self._diving.run(lambda: dive.run(node, self.cutoff))
-
-    def _search(self):
-        """Rounds of search: many until something feasible is known, few after that."""
-        known = np.isfinite(self.incumbent.value)
-        share = _SEARCHING / 6.0 if known else _SEARCHING
-        if self.problem.is_box or self.deadline.passed() or not len(self.open):
-            return
-        enough = self._spent_searching > share * self.seconds
-        if enough or (known and self.seconds < _PATIENCE):
-            return
-        started = time.perf_counter()
-        self.incumbent.search(self.deadline.left(self._round), self.options.seed)
-        self._round *= 2.0
-        self._spent_searching += time.perf_counter() - started
 
     # -- leaves --------------------------------------------------------------------
 

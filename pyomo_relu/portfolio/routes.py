@@ -15,8 +15,9 @@ from pyomo_relu.branch.points.incumbent import Incumbent
 from pyomo_relu.common.wording import counted
 from pyomo_relu.decompose.decompose import decompose
 from pyomo_relu.errors import SolverError
+from pyomo_relu.linear.sessions.answer import Status
 from pyomo_relu.linear.sessions.choice import session_class
-from pyomo_relu.linear.sessions.session import Settings, Status
+from pyomo_relu.linear.sessions.session import Settings
 from pyomo_relu.linear.sessions.watcher import Watcher
 from pyomo_relu.portfolio.milp import Encoded
 

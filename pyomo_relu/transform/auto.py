@@ -99,7 +99,7 @@ def _declare_auto(config):
         ),
     )
     config.declare(
-        "start",
+        "initialize",
         ConfigValue(
             default=True,
             domain=Bool,
@@ -154,7 +154,7 @@ class Auto(NetworkFormulation):
                 f"({size.binaries} binary) and {counted(size.rows, 'row')} in all",
                 config.tee,
             )
-            start = _start(model.model(), config) if config.start else None
+            start = _start(model.model(), config) if config.initialize else None
         return ReverseTransformationToken(
             type(self),
             model,

@@ -189,7 +189,7 @@ def test_vars_get_a_feasible_point_and_their_values_back():
     T = pyo.TransformationFactory("relu.auto")
     T.apply_to(m, reverse=token)
     assert [(v.name, v.value) for v in m.component_data_objects(pyo.Var)] == before
-    token = encode(m, start=False)
+    token = encode(m, initialize=False)
     assert m.many.inputs[0].value is None
     T.apply_to(m, reverse=token)
     token = encode(m)

@@ -11,8 +11,9 @@ import numpy as np
 
 from pyomo_relu.linear.atoms.atom import Atom
 from pyomo_relu.linear.rounding import FEASIBILITY
+from pyomo_relu.linear.sessions.answer import Status
 from pyomo_relu.linear.sessions.highs import HighsSession
-from pyomo_relu.linear.sessions.session import Batch, Settings, Status
+from pyomo_relu.linear.sessions.session import Batch, Settings
 from pyomo_relu.network.pieces import piece_at
 
 #: Radii relative to the columns' widths: the first one, the largest, where to stop with
