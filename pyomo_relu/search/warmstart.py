@@ -36,7 +36,6 @@ from pyomo.common.config import (
     Bool,
     ConfigDict,
     ConfigValue,
-    NonNegativeInt,
     document_class_CONFIG,
 )
 from pyomo.common.dependencies import numpy as np
@@ -97,15 +96,11 @@ def _config() -> ConfigDict:
     declare(
         config, "time_limit", default=10.0, doc="None searches until nothing is gained."
     )
-    config.declare(
+    declare(
+        config,
         "max_rounds",
-        ConfigValue(
-            default=None,
-            domain=NonNegativeInt,
-            description="most rounds of all methods",
-            doc="""
-            None searches until nothing is gained.""",
-        ),
+        doc="""
+        A round runs all methods.  None searches until nothing is gained.""",
     )
     config.declare(
         "warn",
