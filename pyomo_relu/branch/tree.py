@@ -9,7 +9,7 @@ from pyomo_relu.branch.bounding.leaves import solve_leaf
 from pyomo_relu.branch.bounding.narrowing import narrowed, refuse_endless
 from pyomo_relu.branch.bounding.relaxation import Relaxation, evaluate_part
 from pyomo_relu.branch.boxes import OpenNodes
-from pyomo_relu.branch.handover import Handover
+from pyomo_relu.branch.handover import ROOT_LIMITS, Handover
 from pyomo_relu.branch.points.incumbent import REPAIRS, Incumbent
 from pyomo_relu.branch.points.searches import Searches
 from pyomo_relu.common.executor import run_tasks
@@ -226,7 +226,10 @@ class Tree:
 
     def _work(self, batch, executor):
         """Solve the small ones by MILPs, split and bound the others."""
-        small = batch.unstable <= self._handover.neurons
+        if self.nodes == 1:
+            small = batch.unstable <= self._handover.at_root(self.problem.n_inputs)
+        else:
+            small = batch.unstable <= self._handover.neurons
         if small.any():
             batch = self._leaves(batch, np.flatnonzero(small))
         stuck = batch.column < 0
@@ -308,14 +311,14 @@ class Tree:
 
     def _leaves(self, batch, small):
         """MILPs for some of the small boxes; returns those left to be split."""
-        settled = np.zeros(len(batch), dtype=bool)
+        settled, root = np.zeros(len(batch), dtype=bool), self.nodes == 1
         still_open = self.open.counted + int(batch.counted.sum())
         for i in small:
-            if self.deadline.passed() or batch.unstable[i] > self._handover.neurons:
+            # fewer may go after one that did not end within its limits
+            fewer = not root and batch.unstable[i] > self._handover.neurons
+            if self.deadline.passed() or fewer:
                 continue
-            if not self._handover.prefers_milp(
-                batch.counted[i], still_open, self.nodes == 1
-            ):
+            if not self._handover.prefers_milp(batch.counted[i], still_open, root):
                 batch.counted[i] = True
                 continue
             if batch.bound[i] >= self.cutoff:
@@ -323,7 +326,8 @@ class Tree:
                 settled[i] = True
                 continue
             started = time.perf_counter()
-            answer = self._leaf(batch.lower[i], batch.upper[i], 1.0, 500)
+            limits = ROOT_LIMITS if root else (1.0, 500)
+            answer = self._leaf(batch.lower[i], batch.upper[i], *limits)
             self._handover.book_milp(time.perf_counter() - started, answer.finished)
             batch.bound[i] = max(batch.bound[i], answer.bound)
             # a solution of the MILP may be no point of the model, to its tolerance
