@@ -59,6 +59,8 @@ class BranchOptions:
         Most nodes split together.
     milp_neurons : int
         Boxes with at most this many unstable neurons may go to a MILP; 0 for never.
+    root_milp : bool
+        Whether the whole box may with more, where inputs are many.
     start : numpy.ndarray, shape (n_columns,), optional
         Values of the modeller's columns to try first.
     """
@@ -71,6 +73,7 @@ class BranchOptions:
     seed: int = 0
     batch: int = 256
     milp_neurons: int = 30
+    root_milp: bool = True
     start: FloatArray | None = None
 
     def tolerance(self, value: float) -> float:

@@ -22,7 +22,7 @@ _NEURONS = 12
 _MANY_INPUTS, _AT_ROOT = 6, 1.5
 
 #: Seconds and nodes of a MILP of the whole box.
-ROOT_LIMITS = 2.0, 5000
+ROOT_LIMITS = 5.0, 5000
 
 
 class Handover:

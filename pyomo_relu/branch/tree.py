@@ -226,7 +226,7 @@ class Tree:
 
     def _work(self, batch, executor):
         """Solve the small ones by MILPs, split and bound the others."""
-        if self.nodes == 1:
+        if self.nodes == 1 and self.options.root_milp:
             small = batch.unstable <= self._handover.at_root(self.problem.n_inputs)
         else:
             small = batch.unstable <= self._handover.neurons

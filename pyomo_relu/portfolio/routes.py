@@ -60,7 +60,12 @@ class TreeRoute:
             better = findings.point if findings.value < best.value else None
             tree.learn(better, findings.bound)
 
-        options = replace(self.options, time_limit=findings.deadline.left(), threads=1)
+        options = replace(
+            self.options,
+            time_limit=findings.deadline.left(),
+            threads=1,
+            root_milp=False,  # that is another route
+        )
         _conclude(branch(build_problem(self.model), options, progress), self, findings)
 
     @property
