@@ -29,7 +29,7 @@ _INFINITE = 1e20
 _TRIALS = 256
 
 
-def input_box(block, assume_fixed_vars_permanent=True, sides=()):
+def input_box(block, assume_fixed_vars_permanent=True, sides=None):
     """Lower and upper bounds of a block's inputs; see ``ReLUNetworkBlock.input_box``.
 
     ``sides`` has other bounds than the Vars have; see ``ends``.

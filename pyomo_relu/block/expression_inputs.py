@@ -67,7 +67,7 @@ def as_input(block, position, item):
             "binary Var."
         )
     if item.__class__ in native_numeric_types or isinstance(item, np.number):
-        if isinstance(item, complex) or not np.isfinite(float(item)):
+        if not np.isfinite(float(item)):
             raise ModelError(
                 f"{where} is {item!r}, which is no finite real number. Give one, a Var "
                 "or an expression."

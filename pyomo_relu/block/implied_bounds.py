@@ -84,7 +84,8 @@ class _Walker(ExpressionBoundsVisitor):
         if node.is_named_expression_type() or isinstance(node, _EXACT):
             return super().exitNode(node, data)
         if isinstance(node, (SumExpression, LinearExpression)):
-            return _one_rounding(*(_sum(ends) for ends in zip(*data, strict=True)))
+            below, above = zip(*data, strict=True)
+            return _one_rounding(_sum(below, min), _sum(above, max))
         if isinstance(node, ProductExpression):
             return _one_rounding(*super().exitNode(node, data))
         if isinstance(node, (MaxExpression, MinExpression)):
@@ -124,10 +125,10 @@ def _one_rounding(lower, upper):
     )
 
 
-def _sum(terms):
-    """A correctly rounded sum; infinite ends of one sign stay infinite."""
+def _sum(terms, outer):
+    """A correctly rounded sum; of infinite terms the outer one (min, max) counts."""
     infinite = [t for t in terms if not math.isfinite(t)]
-    return infinite[0] if infinite else math.fsum(terms)
+    return outer(infinite) if infinite else math.fsum(terms)
 
 
 class ImpliedBound(NumericValue):
@@ -148,9 +149,9 @@ class ImpliedBound(NumericValue):
     def __init__(self, expr, side):
         self._expr, self._side = expr, side
 
-    def within(self, bounds_of):
-        """The bound by other bounds of the Vars; see ``expression_bounds``."""
-        return expression_bounds(self._expr, bounds_of)[self._side]
+    def both_sides(self, bounds_of):
+        """(lower, upper) by other bounds of the Vars; see ``expression_bounds``."""
+        return expression_bounds(self._expr, bounds_of)
 
     @property
     def value(self):
@@ -159,7 +160,7 @@ class ImpliedBound(NumericValue):
 
     def __call__(self, exception=True):
         """The bound by the Vars' present bounds, and values where they are fixed."""
-        return self.within(_present)
+        return self.both_sides(_present)[self._side]
 
     # bounds are compared with each other: one is equal to itself
     def __eq__(self, other):

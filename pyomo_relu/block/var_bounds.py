@@ -12,7 +12,7 @@ from pyomo_relu.common.transaction import on_rollback
 _INFINITY, _MINUS_INFINITY = float("inf"), -float("inf")
 
 
-def ends(var, sides=(), fixed_values=True):
+def ends(var, sides=None, fixed_values=True):
     """A Var's bounds as floats, its domain's included; infinite where it has none.
 
     Parameters
@@ -24,21 +24,31 @@ def ends(var, sides=(), fixed_values=True):
         Whether bounds that an expression implies rest on the values of fixed Vars in
         it; if not, on their bounds.
     """
-    found = list(var.bounds)
-    for side, tightest in enumerate((max, min)):
-        given = (id(var), side) in sides
-        bound = sides[id(var), side] if given else own_bounds(var)[side]
-        if isinstance(bound, ImpliedBound):
-            bound = bound.within(_ends_of_parts(sides, fixed_values))
-        elif not given:
-            continue
-        both = value(bound), var.domain.bounds()[side]
-        found[side] = tightest((b for b in both if b is not None), default=None)
+    if not sides and not any(isinstance(b, ImpliedBound) for b in own_bounds(var)):
+        found = var.bounds
+    else:
+        found = _other_ends(var, sides or {}, fixed_values)
     low, high = found
     return (
         _MINUS_INFINITY if low is None else float(low),
         _INFINITY if high is None else float(high),
     )
+
+
+def _other_ends(var, sides, fixed_values):
+    """``ends`` of a Var that is linked, or whose sides may be given."""
+    bounds = [sides.get((id(var), k), own) for k, own in enumerate(own_bounds(var))]
+    implied = [k for k, b in enumerate(bounds) if isinstance(b, ImpliedBound)]
+    if implied:
+        both = bounds[implied[0]].both_sides(_ends_of_parts(sides, fixed_values))
+        for side in implied:
+            bounds[side] = both[side]
+    return [
+        tightest((b for b in (value(own), limit) if b is not None), default=None)
+        for tightest, own, limit in zip(
+            (max, min), bounds, var.domain.bounds(), strict=True
+        )
+    ]
 
 
 def _ends_of_parts(sides, fixed_values):
