@@ -9,7 +9,8 @@ time budget.  What it picks:
 all neurons stable                          ``relu.bigm`` (no binaries)
 one varying input                           ``relu.cells``: exact pieces
 told of ``scip_direct`` or                  ``relu.obbt``, then ``relu.sos1``
-``scip_persistent``, and one network
+``scip_persistent``, one network, and up
+to eight varying inputs
 rows or objective around not linear         ``relu.obbt``, then ``relu.bigm``
 two, and no other network                   ``relu.cells``
 two or three, told of Gurobi, and more      ``relu.cells``

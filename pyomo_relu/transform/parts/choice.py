@@ -23,6 +23,10 @@ _FEW_FOR_GUROBI = 50
 #: Cells of three inputs for Gurobi: its free licence takes 2,000 columns.
 _GUROBI_CELLS = 320
 
+#: Up to so many varying inputs SOS1 sets were measured to pay for SCIP; with 10 neither
+#: they nor big-M rows came to an end.
+_SET_INPUTS = 8
+
 #: Up to so many unstable neurons a solver needs no help.
 _FEW_UNSTABLE = 12
 
@@ -70,7 +74,8 @@ def choose(bounds, config, alone=True, linear=True):
         return _BIG_M, "all neurons are stable: no binaries"
     if free <= 1:
         return (Step("relu.cells"),), f"{size}: exact pieces"
-    if is_scip(config) and alone and unstable > _FEW_UNSTABLE:
+    sets = is_scip(config) and alone and free <= _SET_INPUTS
+    if sets and unstable > _FEW_UNSTABLE:
         return _SETS, f"{size}: SCIP branches best on SOS1 sets, one network"
     if not linear and unstable > _FEW_UNSTABLE:
         return _TIGHT_BIG_M, f"{size}: big-M on tightened bounds, nonlinear model"
