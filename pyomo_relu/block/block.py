@@ -73,7 +73,7 @@ class ReLUNetworkBlockData(BlockData):
         (the batch axis does not count), by tuple for more axes, with the tensor's
         name in front if there are several tensors.  Networks compute with plain
         numbers: Vars with units work, but fail Pyomo's units check; where that
-        matters leave them out and link, ``m.nn.inputs[0] * units.K == m.T``.
+        matters give ``m.T / units.K``, and link the block's own outputs.
     input_scaling, output_scaling : (offset, factor), optional
         The network sees ``(x - offset) / factor``; outputs are
         ``offset + factor * y``.

@@ -99,7 +99,8 @@ def _check_parts(where, expr):
     if isinstance(expr, ComponentData):
         parts.append(expr)
     for part in parts:
-        _check_constructed(where, part.parent_component())
+        if isinstance(part, ComponentData):  # units are none
+            _check_constructed(where, part.parent_component())
     if not expr.is_potentially_variable():
         number = value(expr, exception=False)
         if number is not None and number.__class__ not in native_numeric_types:

@@ -8,6 +8,7 @@ import numpy as np
 import pyomo.environ as pyo
 import pytest
 from pyomo.gdp import Disjunct, Disjunction
+from pyomo.util.check_units import assert_units_consistent
 
 from pyomo_relu import ReLUNetworkBlock
 from pyomo_relu.block.implied_bounds import expression_bounds
@@ -413,6 +414,18 @@ def test_units_far_from_one():
     axis = np.linspace(0, 1, 4001)
     best = network.forward(np.stack([axis, axis + 1], axis=1)).min()
     assert solve(apply(m, "relu.bigm")) == pytest.approx(best, abs=1e-3)
+
+
+def test_vars_with_units_over_their_units():
+    pytest.importorskip("pint")
+    units = pyo.units
+    m = pyo.ConcreteModel()
+    m.T, m.x = pyo.Var(bounds=(300, 400), units=units.K), pyo.Var(bounds=(0, 1))
+    m.nn = ReLUNetworkBlock(network=two_two_one(), inputs=[m.T / units.K, m.x])
+    m.objective = pyo.Objective(expr=m.nn.outputs[0])
+    assert_units_consistent(m)
+    assert m.nn.linked_inputs[0].bounds == pytest.approx((300, 400))
+    assert solve(apply(m, "relu.bigm")) == pytest.approx(300)
 
 
 # -- copies, reversal, values, reports -----------------------------------------------
