@@ -9,13 +9,12 @@ from pyomo.common.dependencies import numpy as np
 from pyomo.core.base import TransformationFactory
 from pyomo.core.base.block import Block, BlockData, declare_custom_block
 from pyomo.core.base.component import ModelComponentFactory
-from pyomo.core.base.var import Var
 
 from pyomo_relu.block.bounds_in_force import bounds_in_force, input_box, use_bounds
 from pyomo_relu.block.bounds_runs import check_up_to_date, warn_of_restricted_outputs
 from pyomo_relu.block.containers import block_keywords, complete_containers
 from pyomo_relu.block.given_network import per_index, resolve_network
-from pyomo_relu.block.given_vars import GivenVars, index_set, match_vars
+from pyomo_relu.block.given_vars import add_ends, match_vars
 from pyomo_relu.block.record import block_record
 from pyomo_relu.block.report import summary_text
 from pyomo_relu.block.rows import add_neurons
@@ -66,12 +65,15 @@ class ReLUNetworkBlockData(BlockData):
         a function: ``lambda t: ...`` or, as a Pyomo rule, ``lambda m, t: ...``.
     inputs, outputs : Var, sequence or mapping of Vars, or function, optional
         The modeller's own variables; any Var, Reference, indexed Var, sequence in
-        flat order or mapping from the network's index.  Default: the block declares
+        flat order or mapping from the network's index.  Inputs may also be expressions,
+        Params and numbers, ``[m.F * m.x["A"], pyo.exp(m.T), 300, m.p]``: the block then
+        declares Vars ``linked_inputs`` and rows ``linking``, whose bounds follow the
+        model (linear expressions give linear rows).  Default: the block declares
         Vars ``inputs`` and ``outputs``, indexed by int for a tensor with one axis
         (the batch axis does not count), by tuple for more axes, with the tensor's
         name in front if there are several tensors.  Networks compute with plain
         numbers: Vars with units work, but fail Pyomo's units check; where that
-        matters leave them out and link, ``m.nn.inputs[0] * units.K == m.T``.
+        matters give ``m.T / units.K``, and link the block's own outputs.
     input_scaling, output_scaling : (offset, factor), optional
         The network sees ``(x - offset) / factor``; outputs are
         ``offset + factor * y``.
@@ -140,13 +142,7 @@ class ReLUNetworkBlockData(BlockData):
         }
         # everything that can be wrong with the arguments is settled by now
         self._network = network
-        self._given = {}
-        for side, matched in match.items():
-            keys = getattr(network, side[:-1] + "_index")()
-            if matched is None:
-                self.add_component(side, Var(index_set(keys)))
-            else:
-                self._given[side] = GivenVars(dict(zip(keys, matched, strict=True)))
+        self._given, self._expressions = add_ends(self, match)
         add_neurons(self)
 
     def _withdraw(self):
@@ -207,6 +203,10 @@ class ReLUNetworkBlockData(BlockData):
     def output_vars(self) -> list[VarData]:
         """The output VarData in flat order."""
         return [self.outputs[key] for key in self._network.output_index()]
+
+    def input_expressions(self) -> dict[Any, Any]:
+        """{index: expression or float} of the inputs that were given as such."""
+        return self.__dict__.get("_expressions", {})
 
     def owns(self, side: str) -> bool:
         """True if the Vars of ``side`` ("inputs", "outputs") are the block's own."""

@@ -29,14 +29,14 @@ _INFINITE = 1e20
 _TRIALS = 256
 
 
-def input_box(block, assume_fixed_vars_permanent=True, bounds_of=ends):
+def input_box(block, assume_fixed_vars_permanent=True, sides=None):
     """Lower and upper bounds of a block's inputs; see ``ReLUNetworkBlock.input_box``.
 
-    ``bounds_of`` is a function of a Var that gives other bounds than it has.
+    ``sides`` has other bounds than the Vars have; see ``ends``.
     """
     lower, upper = np.empty((2, block.network.n_inputs))
     for j, var in enumerate(block.input_vars()):
-        lower[j], upper[j] = bounds_of(var)
+        lower[j], upper[j] = ends(var, sides, assume_fixed_vars_permanent)
         if var.fixed and assume_fixed_vars_permanent:
             if var.value is None:
                 raise BoundsError(

@@ -9,6 +9,7 @@ from pyomo.core.base.component import Component, ComponentData
 from pyomo.core.base.var import Var
 
 from pyomo_relu import network as network_
+from pyomo_relu.block.expression_inputs import is_one_item
 from pyomo_relu.block.values import point
 from pyomo_relu.errors import ModelError
 
@@ -62,6 +63,8 @@ def _check_positional(given):
     for value in given:
         if isinstance(value, (Component, ComponentData)):
             keyword = "inputs" if value.ctype is Var else None
+        elif is_one_item(value):
+            keyword = "inputs"
         else:
             keyword = "network" if _means_a_network(value) else None
         if keyword is not None:

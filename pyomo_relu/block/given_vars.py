@@ -1,4 +1,4 @@
-"""How the ``inputs=`` / ``outputs=`` keywords become Vars: given ones, or an index."""
+"""How the ``inputs=`` / ``outputs=`` keywords become Vars or expressions by index."""
 
 from collections.abc import Mapping
 
@@ -11,6 +11,13 @@ from pyomo.core.base.reference import Reference
 from pyomo.core.base.set import Set
 from pyomo.core.base.var import Var, VarData
 
+from pyomo_relu.block.expression_inputs import (
+    NUMERIC,
+    add_linked_inputs,
+    as_input,
+    is_numeric,
+    is_one_item,
+)
 from pyomo_relu.block.index_order import check_order
 from pyomo_relu.block.pyomo_private import refers_to_a_mapping
 from pyomo_relu.block.rule_argument import call_rule
@@ -24,7 +31,7 @@ def _forgotten(encode, value):
 
 
 class GivenVars(AutoSlots.Mixin):
-    """The modeller's Vars behind ``block.inputs`` or ``block.outputs``.
+    """The Vars behind ``block.inputs`` or ``block.outputs``, if not all are its own.
 
     The Reference to them is not a component of the block: gdp, the MPS writer and
     whoever walks over Vars would otherwise meet the modeller's Vars a second time.
@@ -43,7 +50,7 @@ class GivenVars(AutoSlots.Mixin):
         self._reference = None
 
     def reference(self):
-        """An IndexedVar over the modeller's Vars."""
+        """An IndexedVar over them."""
         if self._reference is None:
             self._reference = Reference(self.variables)
         return self._reference
@@ -56,14 +63,44 @@ def index_set(keys):
     return Set(initialize=keys, dimen=None)
 
 
+def add_ends(block, match):
+    """The Vars ``inputs`` and ``outputs`` of a block where none were given.
+
+    Parameters
+    ----------
+    block : ReLUNetworkBlockData
+    match : dict
+        What ``match_vars`` found, by side.
+
+    Returns
+    -------
+    given : dict of GivenVars
+        By side where some were given.
+    expressions : dict
+        {index: expression or float} of the inputs that are linked.
+    """
+    found, expressions = {}, {}
+    for side, matched in match.items():
+        keys = getattr(block.network, side[:-1] + "_index")()
+        if matched is None:
+            block.add_component(side, Var(index_set(keys)))
+            continue
+        given = dict(zip(keys, matched, strict=True))
+        if side == "inputs":
+            given, expressions = add_linked_inputs(block, given, index_set)
+        found[side] = GivenVars(given)
+    return found, expressions
+
+
 def match_vars(block, side, given, index, tensors, keys):
-    """The modeller's Vars in the flat order of the network's tensors.
+    """What the modeller gave, in the flat order of the network's tensors.
 
     Parameters
     ----------
     block : ReLUNetworkBlockData
     side : {"inputs", "outputs"}
-    given : None, Var, sequence, mapping or callable
+        Inputs may be expressions, Params and numbers; see ``as_input``.
+    given : None, Var, expression, number, sequence, mapping or callable
         For an indexed block a mapping by block index or a function of it is resolved
         first (see ``call_rule``).  Slices such as ``m.x[t, :]`` are sequences.
     index : tuple
@@ -74,12 +111,14 @@ def match_vars(block, side, given, index, tensors, keys):
 
     Returns
     -------
-    list of VarData, or None if nothing was given
+    list of VarData (of expressions and floats, too, for inputs), or None
+        None if nothing was given.
 
     Raises
     ------
     ModelError
-        If something is not a Var, or the number or the index does not fit.
+        If something cannot be an end of the network, or the number or the index does
+        not fit.
     """
     if given is None:
         return None
@@ -91,16 +130,21 @@ def match_vars(block, side, given, index, tensors, keys):
         shapes = ", ".join(f"'{t.name}' {list(t.shape)}" for t in tensors)
         raise ModelError(
             f"{block.name}: the network has {counted(len(keys), side[:-1])} ({shapes}), "
-            f"but got {counted(len(found), 'Var')}. Give one Var per entry, in the order "
+            f"but got {_counted(found)}. Give one Var per entry, in the order "
             f"{_some(keys)}."
         )
     return found
 
 
+def _counted(found):
+    only_vars = all(isinstance(item, VarData) for item in found)
+    return counted(len(found), "Var" if only_vars else "entry")
+
+
 def _for_member(block, side, given, index, keys):
     """Resolve a callable, or a mapping by block index, for one member."""
-    if isinstance(given, (Component, IndexedComponent_slice)):
-        return given  # slices are callable, but not meant to be called
+    if isinstance(given, (Component, IndexedComponent_slice)) or is_one_item(given):
+        return given  # some are callable, but not meant to be called
     if callable(given):
         return call_rule(block, side, given, index)
     if index and isinstance(given, Mapping):
@@ -109,7 +153,7 @@ def _for_member(block, side, given, index, keys):
             return given
         # the same keys may be meant as the network's index; then values are Vars
         own_index = len(keys) > 1 and set(given) == set(keys)
-        if not (own_index and isinstance(given[key], (Var, VarData))):
+        if not (own_index and (isinstance(given[key], Var) or is_numeric(given[key]))):
             return given[key]
     return given
 
@@ -117,7 +161,9 @@ def _for_member(block, side, given, index, keys):
 def _flatten(block, side, given, keys, tensors):
     if isinstance(given, VarData):
         return [given]
-    if isinstance(given, IndexedComponent) and given.ctype is Var:
+    if isinstance(given, IndexedComponent) and (
+        given.ctype is Var or (side == "inputs" and given.ctype in NUMERIC)
+    ):
         return _from_indexed(block, side, given, keys)
     if isinstance(given, (Mapping, ComponentMap)):
         return _from_mapping(block, side, given, keys, tensors)
@@ -126,7 +172,8 @@ def _flatten(block, side, given, keys, tensors):
             f"{block.name}: {side}= is a Python {type(given).__name__}, which has no "
             "order, but the network reads its entries in one. Give a list."
         )
-    if hasattr(given, "__iter__") and not isinstance(given, (str, Component)):
+    is_several = hasattr(given, "__iter__") and not is_one_item(given)
+    if is_several and not isinstance(given, (str, bytes, Component)):
         items = _items(given)
         if len(items) == len(tensors) > 1 and len(items) != len(keys):
             return [
@@ -134,10 +181,9 @@ def _flatten(block, side, given, keys, tensors):
                 for item, tensor in zip(items, tensors, strict=True)
                 for var in _flatten(block, side, item, tensor.index(), (tensor,))
             ]
-        found = [_single(block, side, item) for item in items]
         if isinstance(given, IndexedComponent_slice):
-            check_order(block, side, found)
-        return found
+            check_order(block, side, items)
+        return [_single(block, side, item, at) for at, item in enumerate(items)]
     return [_single(block, side, given)]
 
 
@@ -151,17 +197,17 @@ def _items(given):
 def _from_indexed(block, side, given, keys):
     own = list(given.keys())
     if set(own) == set(keys):
-        return [given[key] for key in keys]
+        return [_single(block, side, given[k], at) for at, k in enumerate(keys)]
     found = [given[key] for key in own]
     # a Reference made of a list or a dict has the order in which that was written
     if not refers_to_a_mapping(given):
-        check_order(block, side, found)
-    return found
+        check_order(block, side, found, given)
+    return [_single(block, side, item, at) for at, item in enumerate(found)]
 
 
 def _from_mapping(block, side, given, keys, tensors):
     if set(given.keys()) == set(keys):
-        return [_single(block, side, given[key]) for key in keys]
+        return [_single(block, side, given[key], at) for at, key in enumerate(keys)]
     if set(given.keys()) == {t.name for t in tensors}:
         found = []
         for t in tensors:
@@ -179,16 +225,19 @@ def _from_mapping(block, side, given, keys, tensors):
     )
 
 
-def _single(block, side, item):
+def _single(block, side, item, position=None):
     if isinstance(item, VarData):
         return item
     if isinstance(item, IndexedComponent) and item.ctype is Var and len(item) == 1:
         return next(iter(item.values()))
+    if side == "inputs":
+        return as_input(block, position, item)
     what = getattr(item, "name", None) or repr(item)
+    entry = "" if position is None else f" entry {position}"
     raise ModelError(
-        f"{block.name}: {side}= takes Vars, but '{what}' is a "
-        f"{type(item).__name__}. For an expression or a number declare a Var, give it "
-        "bounds, and set it equal in a constraint."
+        f"{block.name}: outputs={entry} takes Vars, but '{what}' is a "
+        f"{type(item).__name__}. Outputs stay Vars (only inputs may be expressions or "
+        "numbers): declare a Var for it and set it equal in a constraint."
     )
 
 

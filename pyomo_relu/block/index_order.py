@@ -1,27 +1,41 @@
 """Whether Vars come in an order that the modeller chose and not the hash seed."""
 
+from pyomo.core.base.component import ComponentData
 from pyomo.core.base.set import Set, SetData, SortedSetData
 
 from pyomo_relu.block.pyomo_private import set_made_of
 from pyomo_relu.errors import ModelError
 
 
-def check_order(block, side, variables):
+def check_order(block, side, variables, container=None):
     """Raise if the order of ``variables`` is that of a set without one.
 
     Parameters
     ----------
     block : ReLUNetworkBlockData
     side : {"inputs", "outputs"}
-    variables : list of VarData
+    variables : list of VarData, ExpressionData, ParamData or float
         In the order in which Pyomo's index sets gave them.
+    container : IndexedComponent, optional
+        That they are the members of.  Those of a Param that is not mutable are numbers
+        and do not know it.
 
     Raises
     ------
     ModelError
         Names the Var (or the block that holds it), its set, and the remedy.
     """
-    found = _first_without_order(variables)
+    if all(isinstance(v, ComponentData) for v in variables):
+        found = _first_without_order(variables)
+    elif container is not None:
+        index_set = _varied_without_order(container.index_set(), list(container))
+        found = None if index_set is None else (container, index_set)
+    else:
+        raise ModelError(
+            f"{block.name}: {side}= is a slice whose members are numbers, of which it "
+            "cannot be told whether their order is yours. Give a list, "
+            f"{side}=[... for i in (...)], or make the Param mutable."
+        )
     if found is None:
         return
     container, index_set = found

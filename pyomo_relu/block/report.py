@@ -2,6 +2,7 @@
 
 from pyomo.common.dependencies import numpy as np
 
+from pyomo_relu.block.expression_inputs import expressions_text
 from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import BoundsError
 
@@ -33,6 +34,9 @@ def summary_text(block):
             lines.append(encoding.choice)
         if encoding.leak is not None:
             lines.append(f"accuracy: {encoding.leak}")
+    expressions = expressions_text(block)
+    if expressions is not None:
+        lines.append(expressions)
     try:
         bounds = block.neuron_bounds()
     except BoundsError as error:

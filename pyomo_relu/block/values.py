@@ -4,6 +4,7 @@ from pyomo.common.dependencies import numpy as np
 from pyomo.core.base import Block, BooleanVar, Var
 from pyomo.gdp import Disjunct
 
+from pyomo_relu.block.expression_inputs import expression_value
 from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import ModelError
 
@@ -47,15 +48,19 @@ def point(block, x):
 
 def _present_values(block):
     """Values of the input Vars; where the rows in force ignore an input, any will do."""
-    values, used = [], None
-    for j, var in enumerate(block.input_vars()):
-        value = var.value
+    values, used, expressions = [], None, block.input_expressions()
+    keys = block.network.input_index()
+    for j, (key, var) in enumerate(zip(keys, block.input_vars(), strict=True)):
+        value, without = var.value, var.name
+        if key in expressions and not var.fixed:
+            value, without = expression_value(block, expressions[key])
         if value is None:
             used = _inputs_read(block) if used is None else used
             if used[j]:
+                what = "" if without == var.name else f", which reads '{without}',"
                 raise ModelError(
-                    f"{block.name}: input '{var.name}' has no value. Set one, pass "
-                    "the point to initialize(x), or solve the model first."
+                    f"{block.name}: input '{var.name}'{what} has no value. Set one, "
+                    "pass the point to initialize(x), or solve the model first."
                 )
             low, high = var.bounds
             value = 0.0 if high is None else min(high, 0.0)

@@ -5,13 +5,14 @@ from pyomo.common.numeric_types import native_numeric_types
 from pyomo.core.base import value
 from pyomo.core.base.set_types import Reals
 
+from pyomo_relu.block.implied_bounds import ImpliedBound
 from pyomo_relu.block.pyomo_private import own_bounds
 from pyomo_relu.common.transaction import on_rollback
 
 _INFINITY, _MINUS_INFINITY = float("inf"), -float("inf")
 
 
-def ends(var, sides=()):
+def ends(var, sides=None, fixed_values=True):
     """A Var's bounds as floats, its domain's included; infinite where it has none.
 
     Parameters
@@ -19,12 +20,14 @@ def ends(var, sides=()):
     var : VarData
     sides : dict, optional
         {(id(var), side): bound} in place of what it has; see ``TightenedVars.modellers``.
+    fixed_values : bool
+        Whether bounds that an expression implies rest on the values of fixed Vars in
+        it; if not, on their bounds.
     """
-    found = list(var.bounds)
-    for side, tightest in enumerate((max, min)):
-        if (id(var), side) in sides:
-            both = value(sides[id(var), side]), var.domain.bounds()[side]
-            found[side] = tightest((b for b in both if b is not None), default=None)
+    if not sides and not any(isinstance(b, ImpliedBound) for b in own_bounds(var)):
+        found = var.bounds
+    else:
+        found = _other_ends(var, sides or {}, fixed_values)
     low, high = found
     return (
         _MINUS_INFINITY if low is None else float(low),
@@ -32,12 +35,51 @@ def ends(var, sides=()):
     )
 
 
+def _other_ends(var, sides, fixed_values):
+    """``ends`` of a Var that is linked, or whose sides may be given."""
+    bounds = [sides.get((id(var), k), own) for k, own in enumerate(own_bounds(var))]
+    implied = [k for k, b in enumerate(bounds) if isinstance(b, ImpliedBound)]
+    if implied:
+        both = bounds[implied[0]].both_sides(_ends_of_parts(sides, fixed_values))
+        for side in implied:
+            bounds[side] = both[side]
+    return [
+        tightest((b for b in (value(own), limit) if b is not None), default=None)
+        for tightest, own, limit in zip(
+            (max, min), bounds, var.domain.bounds(), strict=True
+        )
+    ]
+
+
+def _ends_of_parts(sides, fixed_values):
+    """``ends`` of the Vars that an expression reads."""
+
+    def ends_of(var):
+        if fixed_values and var.fixed and var.value is not None:
+            return var.value, var.value
+        return ends(var, sides, fixed_values)
+
+    return ends_of
+
+
+def _looser(own, bound, side):
+    """Whether a Var's own bound may be replaced by a number, and is no tighter."""
+    if own is None:
+        return True
+    if isinstance(own, ImpliedBound):
+        own = own()
+    elif own.__class__ not in native_numeric_types:
+        return False
+    return bound < own if side else bound > own
+
+
 class TightenedVars(AutoSlots.Mixin):
     """Sides of Var bounds that were tightened, with what the modeller had declared.
 
     Only a side that gets tighter is touched.  A side that the modeller declared by an
-    expression (a mutable Param) is left alone: a number would freeze it.  A transaction
-    that fails takes back what was tightened within it.
+    expression (a mutable Param) is left alone: a number would freeze it.  Bounds that an
+    input's expression implies are replaced; whoever tightens them has recorded what
+    that rests on.  A transaction that fails takes back what was tightened within it.
     """
 
     __slots__ = ("_sides",)
@@ -58,18 +100,11 @@ class TightenedVars(AutoSlots.Mixin):
         if (
             lower is not None
             and lower != _MINUS_INFINITY
-            and (low is None or (low.__class__ in native_numeric_types and lower > low))
+            and _looser(low, lower, side=0)
         ):
             self._sides.append((var, 0, low, lower))
             var.setlb(lower)
-        if (
-            upper is not None
-            and upper != _INFINITY
-            and (
-                high is None
-                or (high.__class__ in native_numeric_types and upper < high)
-            )
-        ):
+        if upper is not None and upper != _INFINITY and _looser(high, upper, side=1):
             self._sides.append((var, 1, high, upper))
             var.setub(upper)
 

@@ -18,8 +18,9 @@ from pyomo_relu.errors import InfeasibleError, ReLUError
 from pyomo_relu.linear.box_rows import propagate
 from pyomo_relu.linear.certificate import Certifier
 from pyomo_relu.linear.embedded import EmbeddedModel
+from pyomo_relu.linear.sessions.answer import Status
 from pyomo_relu.linear.sessions.highs import HighsSession
-from pyomo_relu.linear.sessions.session import Status, ask
+from pyomo_relu.linear.sessions.session import ask
 
 ROW, COLUMN, NETWORK = "row", "column", "network"
 

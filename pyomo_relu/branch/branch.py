@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
-from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,6 +24,7 @@ from pyomo_relu.branch.tree import (
     UNBOUNDED,
     Tree,
 )
+from pyomo_relu.branch.units import Progress, in_unit_range, in_units
 from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.errors import BoundsError
 from pyomo_relu.linear.rounding import relative_gap
@@ -59,6 +59,8 @@ class BranchOptions:
         Most nodes split together.
     milp_neurons : int
         Boxes with at most this many unstable neurons may go to a MILP; 0 for never.
+    root_milp : bool
+        Whether the whole box may with more, where inputs are many.
     start : numpy.ndarray, shape (n_columns,), optional
         Values of the modeller's columns to try first.
     """
@@ -71,6 +73,7 @@ class BranchOptions:
     seed: int = 0
     batch: int = 256
     milp_neurons: int = 30
+    root_milp: bool = True
     start: FloatArray | None = None
 
     def tolerance(self, value: float) -> float:
@@ -162,51 +165,18 @@ def branch(problem, options=None, progress=None, visited=None):
     if units.identity:
         return _branch(problem, options, progress, visited)
     inner = build_problem(problem.original.in_unit_range())
+    size = units.columns[inner.columns]
     try:
         found = _branch(
-            inner, *_in_unit_range(units, inner, options, progress, visited)
+            inner,
+            in_unit_range(options, units),
+            None if progress is None else lambda tree: progress(Progress(tree, units)),
+            None if visited is None else lambda lo, hi: visited(lo * size, hi * size),
         )
     except BoundsError:
         tightened_root(problem)  # the same message, with the modeller's numbers
         raise
-    full = None if found.full is None else found.full * units.columns
-    bound, value = found.bound * units.objective, found.value * units.objective
-    return replace(found, bound=bound, value=value, full=full)
-
-
-def _in_unit_range(units, inner, options, progress, visited):
-    """Options and callbacks for a problem that was brought into unit range."""
-    start, gap = options.start, options.abs_gap
-    if start is not None:
-        start = start / units.columns[: start.size]
-    if gap is not None:
-        gap = gap / units.objective
-    size = units.columns[inner.columns]
-    return (
-        replace(options, start=start, abs_gap=gap),
-        None if progress is None else lambda tree: progress(_Progress(tree, units)),
-        None if visited is None else lambda lo, hi: visited(lo * size, hi * size),
-    )
-
-
-class _Progress:
-    """What a Tree in unit range tells, in the modeller's units."""
-
-    def __init__(self, tree, units):
-        self._tree, self._units = tree, units
-
-    def __getattr__(self, name):
-        return getattr(self._tree, name)
-
-    @property
-    def bound(self):
-        return self._tree.bound * self._units.objective
-
-    @property
-    def incumbent(self):
-        best = self._tree.incumbent
-        full = None if best.full is None else best.full * self._units.columns
-        return SimpleNamespace(value=best.value * self._units.objective, full=full)
+    return in_units(found, units)
 
 
 def _branch(problem, options, progress=None, visited=None):

@@ -64,7 +64,7 @@ def common_options(name: str) -> ConfigDict:
 
 
 class EmbeddedSolver(OptSolver):
-    """A solver of models that are linear apart from their ``ReLUNetworkBlock``s.
+    """A solver of models with ``ReLUNetworkBlock``s in them.
 
     A subclass has a ``NAME``, a ``CONFIG`` that holds ``common_options``, and
     ``_search``.

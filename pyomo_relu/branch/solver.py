@@ -52,12 +52,14 @@ def _config() -> ConfigDict:
 )
 @document_class_CONFIG(methods=["solve"])
 class ReLUBranch(EmbeddedSolver):
-    """Global optimiser for linear or mixed-integer linear models with ReLU networks.
+    """Global optimiser for factorable models with ReLU networks in them.
 
-    Objective and rows must be linear in continuous, integer and binary Vars apart from
-    the networks, which must always hold (none on a Disjunct), and every network input
-    must be bounded, by its Var or by linear rows.  ``ReLUNetworkBlock`` is used as it
-    is, transformed or not: no encoding is needed and none is solved.
+    Objective and rows are linear in continuous, integer and binary Vars, or made of
+    products, quotients, powers, sqrt, exp, log, log10, sin, cos, tanh, abs, min and max
+    (``model.atoms``).  The networks must always hold (none on a Disjunct), and every
+    network input and nonlinear argument must be bounded, by its Var or by rows.
+    ``ReLUNetworkBlock`` is used as it is, transformed or not: no encoding is needed and
+    none is solved.
 
     Boxes of the networks' inputs are bounded by CROWN lines and split until the best
     point found is proven optimal within ``mip_gap`` or ``abs_gap``.  A point counts as
@@ -65,6 +67,8 @@ class ReLUBranch(EmbeddedSolver):
     the columns, of a row's terms and of what the network reaches, where these are not
     about 1 (``linear.embedded``).  Bounds of boxes are rounded outward and proven from dual
     multipliers; boxes handed to HiGHS as MILPs rest on HiGHS' tolerances (1e-9).
+    Nonlinear arguments are split like networks' inputs; their lines are McCormick's,
+    secants and tangents.
 
     Best for up to about five inputs (of networks of any depth), for several networks
     with few inputs each, with binaries that connect them, and where rows fix a

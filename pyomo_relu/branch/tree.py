@@ -9,11 +9,9 @@ from pyomo_relu.branch.bounding.leaves import solve_leaf
 from pyomo_relu.branch.bounding.narrowing import narrowed, refuse_endless
 from pyomo_relu.branch.bounding.relaxation import Relaxation, evaluate_part
 from pyomo_relu.branch.boxes import OpenNodes
-from pyomo_relu.branch.handover import Handover
-from pyomo_relu.branch.points.assignment import Assignments
-from pyomo_relu.branch.points.budget import Budget
-from pyomo_relu.branch.points.dive import Dive
+from pyomo_relu.branch.handover import ROOT_LIMITS, Handover
 from pyomo_relu.branch.points.incumbent import REPAIRS, Incumbent
+from pyomo_relu.branch.points.searches import Searches
 from pyomo_relu.common.executor import run_tasks
 from pyomo_relu.errors import InfeasibleError
 
@@ -26,21 +24,6 @@ STALLED = "stalled"
 
 #: Seconds that one batch should take: short against a time limit, long against Python.
 _BATCH_SECONDS = 0.4
-
-#: Share of the time that may go into trying values of integer columns.
-_ASSIGNING = 0.15
-
-#: Open nodes whose integer values are tried after a batch.
-_ASSIGNED = 8
-
-#: Share of the time that may go into diving.
-_DIVING = 0.1
-
-#: Share of the time that may go into searching while nothing feasible is known.
-_SEARCHING = 0.3
-
-#: Seconds after which search goes on although something feasible is known.
-_PATIENCE = 5.0
 
 #: Most seconds for finding ends of columns without any.
 _CONFINING = 10.0
@@ -88,10 +71,7 @@ class Tree:
         self._shrunk_to = np.inf
         self._proven = -np.inf
         self._per_batch = 8
-        self._diving, self._assigning = Budget(_DIVING), Budget(_ASSIGNING)
-        self._spent_searching = 0.0
-        self._assignments = Assignments(problem, self.incumbent, options.seed)
-        self._round = 0.5
+        self._searches = Searches(self)
         # a MILP knows nothing of atoms
         self._handover = Handover(0 if problem.atoms else options.milp_neurons)
         self._unconfined = bool(self.relaxation.endless.any())
@@ -168,9 +148,7 @@ class Tree:
         while True:
             self._confine()
             self._prune()
-            self._assign()
-            self._dive()
-            self._search()
+            self._searches.run()
             if self.progress is not None:
                 self.progress(self)
             self._prune()
@@ -248,7 +226,10 @@ class Tree:
 
     def _work(self, batch, executor):
         """Solve the small ones by MILPs, split and bound the others."""
-        small = batch.unstable <= self._handover.neurons
+        if self.nodes == 1 and self.options.root_milp:
+            small = batch.unstable <= self._handover.at_root(self.problem.n_inputs)
+        else:
+            small = batch.unstable <= self._handover.neurons
         if small.any():
             batch = self._leaves(batch, np.flatnonzero(small))
         stuck = batch.column < 0
@@ -326,55 +307,18 @@ class Tree:
             if self.incumbent.improve(point, self.deadline.left()):
                 self.incumbent.walk(self.incumbent.full[self.problem.columns])
 
-    def _assign(self):
-        """Integer values near the best point's and of the best nodes, then LPs."""
-        if not self._assignments.useful or not len(self.open):
-            return
-        seconds = self._assigning.seconds(self.seconds)
-        if seconds <= 0 or self.deadline.passed():
-            return
-        points = self.open.best(_ASSIGNED).minimiser
-        clock = self.deadline.share(seconds)
-        self._assigning.run(lambda: self._assignments.work(points, clock))
-
-    def _dive(self):
-        """Dive from the best node, often while nothing feasible is known."""
-        if self.problem.is_box or not len(self.open):
-            return
-        if not np.isfinite(self.incumbent.value):
-            self._diving.renew()
-        if self._diving.seconds(self.seconds) <= 0:
-            return
-        node = self.open.best(1)
-        dive = Dive(self.relaxation, self.incumbent, self.deadline)
-        self._diving.run(lambda: dive.run(node, self.cutoff))
-
-    def _search(self):
-        """Rounds of search: many until something feasible is known, few after that."""
-        known = np.isfinite(self.incumbent.value)
-        share = _SEARCHING / 6.0 if known else _SEARCHING
-        if self.problem.is_box or self.deadline.passed() or not len(self.open):
-            return
-        enough = self._spent_searching > share * self.seconds
-        if enough or (known and self.seconds < _PATIENCE):
-            return
-        started = time.perf_counter()
-        self.incumbent.search(self.deadline.left(self._round), self.options.seed)
-        self._round *= 2.0
-        self._spent_searching += time.perf_counter() - started
-
     # -- leaves --------------------------------------------------------------------
 
     def _leaves(self, batch, small):
         """MILPs for some of the small boxes; returns those left to be split."""
-        settled = np.zeros(len(batch), dtype=bool)
+        settled, root = np.zeros(len(batch), dtype=bool), self.nodes == 1
         still_open = self.open.counted + int(batch.counted.sum())
         for i in small:
-            if self.deadline.passed() or batch.unstable[i] > self._handover.neurons:
+            # fewer may go after one that did not end within its limits
+            fewer = not root and batch.unstable[i] > self._handover.neurons
+            if self.deadline.passed() or fewer:
                 continue
-            if not self._handover.prefers_milp(
-                batch.counted[i], still_open, self.nodes == 1
-            ):
+            if not self._handover.prefers_milp(batch.counted[i], still_open, root):
                 batch.counted[i] = True
                 continue
             if batch.bound[i] >= self.cutoff:
@@ -382,7 +326,8 @@ class Tree:
                 settled[i] = True
                 continue
             started = time.perf_counter()
-            answer = self._leaf(batch.lower[i], batch.upper[i], 1.0, 500)
+            limits = ROOT_LIMITS if root else (1.0, 500)
+            answer = self._leaf(batch.lower[i], batch.upper[i], *limits)
             self._handover.book_milp(time.perf_counter() - started, answer.finished)
             batch.bound[i] = max(batch.bound[i], answer.bound)
             # a solution of the MILP may be no point of the model, to its tolerance

@@ -9,7 +9,6 @@ multipliers of what links the two (``lagrangian``), found by column generation
 from __future__ import annotations
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 
@@ -21,6 +20,7 @@ from pyomo_relu.branch.branch import (
     BranchOptions,
     BranchResult,
 )
+from pyomo_relu.branch.units import Progress, in_unit_range, in_units
 from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.decompose.parts import check_functions
 from pyomo_relu.decompose.tree import Decomposition
@@ -37,9 +37,10 @@ def decompose(model, options=None, progress=None):
     options : BranchOptions, optional
         ``time_limit``, ``mip_gap``, ``abs_gap``, ``seed`` and ``start`` count.
     progress : callable, optional
-        Called before every node with an object that has ``bound``, ``incumbent`` (with ``value`` and ``full``), ``nodes``, ``open``,
-        ``seconds`` and ``offer(full)``, which takes values of the model's columns found
-        elsewhere.  What it raises ends the run.
+        Called before every node with an object that has ``bound``, ``incumbent`` (with
+        ``value`` and ``full``), ``nodes``, ``open``, ``seconds`` and ``offer(full)``,
+        which takes values of the model's columns found elsewhere.  What it raises ends
+        the run.
 
     Returns
     -------
@@ -56,42 +57,9 @@ def decompose(model, options=None, progress=None):
     units = model.units
     if units.identity:
         return _decompose(model, options, progress)
-    start, gap = options.start, options.abs_gap
-    inner = replace(
-        options,
-        start=None if start is None else start / units.columns[: start.size],
-        abs_gap=None if gap is None else gap / units.objective,
-    )
-    tell = None if progress is None else lambda run: progress(_Progress(run, units))
-    found = _decompose(model.in_unit_range(), inner, tell)
-    full = None if found.full is None else found.full * units.columns
-    bound, value = found.bound * units.objective, found.value * units.objective
-    return replace(found, bound=bound, value=value, full=full)
-
-
-class _Progress:
-    """What a Decomposition in unit range tells, in the modeller's units."""
-
-    def __init__(self, run, units):
-        self._run, self._units = run, units
-
-    def __getattr__(self, name):
-        return getattr(self._run, name)
-
-    @property
-    def bound(self):
-        return self._run.bound * self._units.objective
-
-    @property
-    def incumbent(self):
-        best = self._run.incumbent
-        full = None if best.full is None else best.full * self._units.columns
-        return SimpleNamespace(value=best.value * self._units.objective, full=full)
-
-    def offer(self, full):
-        full = np.asarray(full, dtype=float)
-        if full.shape == self._units.columns.shape:
-            self._run.offer(full / self._units.columns)
+    tell = None if progress is None else lambda run: progress(Progress(run, units))
+    found = _decompose(model.in_unit_range(), in_unit_range(options, units), tell)
+    return in_units(found, units)
 
 
 def _decompose(model, options, progress=None):

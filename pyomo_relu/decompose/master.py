@@ -12,8 +12,9 @@ import numpy as np
 from scipy import sparse
 
 from pyomo_relu.linear.model import LinearModel
+from pyomo_relu.linear.sessions.answer import Status
 from pyomo_relu.linear.sessions.highs import HighsSession
-from pyomo_relu.linear.sessions.session import Settings, Status, ask
+from pyomo_relu.linear.sessions.session import Settings, ask
 
 #: Columns that a part gets per round.
 _COLUMNS = 4

@@ -6,7 +6,7 @@ import numpy as np
 
 from pyomo_relu.decompose.generation import Generation
 from pyomo_relu.linear.rounding import whole
-from pyomo_relu.linear.sessions.session import Status
+from pyomo_relu.linear.sessions.answer import Status
 
 
 @dataclass

@@ -16,8 +16,9 @@ from pyomo_relu.common.deadline import ENDLESS
 from pyomo_relu.errors import InfeasibleError
 from pyomo_relu.linear.certificate import Certifier
 from pyomo_relu.linear.rounding import NEGLIGIBLE
+from pyomo_relu.linear.sessions.answer import Status
 from pyomo_relu.linear.sessions.choice import open_session
-from pyomo_relu.linear.sessions.session import Status, ask
+from pyomo_relu.linear.sessions.session import ask
 
 _ROUNDS = 5
 

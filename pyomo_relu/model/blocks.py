@@ -9,6 +9,7 @@ from pyomo.gdp import Disjunct
 from pyomo.gdp.util import is_child_of
 
 from pyomo_relu.block.block import ReLUNetworkBlockData
+from pyomo_relu.block.expression_inputs import vars_behind_inputs
 from pyomo_relu.errors import ModelError, TransformationError
 
 logger = logging.getLogger("pyomo.relu")
@@ -73,7 +74,7 @@ def in_order(blocks):
         return blocks
     maker = {id(v): k for k, block in enumerate(blocks) for v in block.output_vars()}
     needs = [
-        {maker[id(v)] for v in block.input_vars() if id(v) in maker} - {k}
+        {maker[id(v)] for v in vars_behind_inputs(block) if id(v) in maker} - {k}
         for k, block in enumerate(blocks)
     ]
     if all(n < k for k, needed in enumerate(needs) for n in needed):

@@ -61,5 +61,5 @@ def declared_bounds(surrounding):
     lower, upper = linear.lower.copy(), linear.upper.copy()
     for j, var in enumerate(surrounding.variables):
         if not var.fixed:
-            lower[j], upper[j] = ends(var, sides)
+            lower[j], upper[j] = ends(var, sides, surrounding.fixed_permanent)
     return lower, upper

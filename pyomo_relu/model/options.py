@@ -139,6 +139,12 @@ SHARED = {
         "names of the methods, in the order in which they run",
         "",
     ),
+    "max_rounds": (
+        None,
+        NonNegativeInt,
+        "the most rounds of what this call repeats",
+        "",
+    ),
     "max_cells": (
         None,
         PositiveInt,

@@ -110,7 +110,10 @@ def _in_network(component):
     block = component.parent_block()
     while block is not None and not isinstance(block, ReLUNetworkBlockData):
         block = block.parent_block()
-    return block is not None
+    # rows that link expressions to inputs are the modeller's
+    return block is not None and (
+        component.parent_component() is not block.component("linking")
+    )
 
 
 def neurons_read(block, read, reading=None):

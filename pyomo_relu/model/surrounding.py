@@ -60,6 +60,8 @@ class Surrounding:
     left_out : list of components
         Active rows and objectives that are not linear, SOS constraints,
         disjunctions and logical constraints.
+    fixed_permanent : bool
+        Whether fixed Vars count with their values.
     """
 
     embedded: EmbeddedModel
@@ -70,6 +72,7 @@ class Surrounding:
     maximise: bool = False
     objective: object = None
     left_out: list = field(default_factory=list)
+    fixed_permanent: bool = True
 
     @property
     def linear(self):
@@ -165,6 +168,7 @@ def read_surrounding(model, blocks, assume_fixed_vars_permanent=True, atoms_for=
         maximise,
         objective,
         left_out,
+        assume_fixed_vars_permanent,
     )
 
 
@@ -377,7 +381,7 @@ class _Reader:
             if var.value is None:
                 raise _without_value(var)
             return float(var.value), float(var.value)
-        return ends(var)
+        return ends(var, fixed_values=self.fixed_permanent)
 
 
 def _without_value(var):

@@ -15,8 +15,9 @@ from pyomo_relu.branch.points.incumbent import Incumbent
 from pyomo_relu.common.wording import counted
 from pyomo_relu.decompose.decompose import decompose
 from pyomo_relu.errors import SolverError
+from pyomo_relu.linear.sessions.answer import Status
 from pyomo_relu.linear.sessions.choice import session_class
-from pyomo_relu.linear.sessions.session import Settings, Status
+from pyomo_relu.linear.sessions.session import Settings
 from pyomo_relu.linear.sessions.watcher import Watcher
 from pyomo_relu.portfolio.milp import Encoded
 
@@ -59,7 +60,12 @@ class TreeRoute:
             better = findings.point if findings.value < best.value else None
             tree.learn(better, findings.bound)
 
-        options = replace(self.options, time_limit=findings.deadline.left(), threads=1)
+        options = replace(
+            self.options,
+            time_limit=findings.deadline.left(),
+            threads=1,
+            root_milp=False,  # that is another route
+        )
         _conclude(branch(build_problem(self.model), options, progress), self, findings)
 
     @property

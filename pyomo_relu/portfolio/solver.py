@@ -38,6 +38,17 @@ def _config() -> ConfigDict:
 class ReLU(EmbeddedSolver):
     """Global optimiser for models with ReLU networks; chooses its routes by itself.
 
+    The class of models, tolerances and statuses are those of ``relu.branch``.  The model
+    is read once, parts that share no Var are solved apart, and each part gets routes by
+    its size: branching on inputs (``relu.branch``), decomposition over networks
+    (``relu.decompose``), and a MILP with exact curves and big-M rows.  They take turns
+    at working and share points and bounds; the results say which of them found what.
+    docs/choosing.md has the rules and what they were measured on.
+
+    A MILP's bound rests on its solver's tolerances (1e-7), that of the others is proven
+    from multipliers.  ``time_limit`` is kept up to the longest step of a route; a MILP
+    solver that does not look up is left to end by itself.
+
     Parameters
     ----------
     **options

@@ -7,7 +7,7 @@ from pyomo_relu.bounds.crown.interval import interval_bounds
 from pyomo_relu.errors import InfeasibleError, ModelError
 from pyomo_relu.linear.embedded import EmbeddedNetwork
 from pyomo_relu.linear.model import LinearModel
-from pyomo_relu.linear.sessions.session import Status
+from pyomo_relu.linear.sessions.answer import Status
 from pyomo_relu.linear.solve import solve_linear
 
 #: Bounds beyond this count as none.

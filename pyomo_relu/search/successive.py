@@ -16,8 +16,9 @@ from scipy import sparse
 from pyomo_relu.linear.atoms.atom import Atom
 from pyomo_relu.linear.model import LinearModel
 from pyomo_relu.linear.rounding import FEASIBILITY
+from pyomo_relu.linear.sessions.answer import Status
 from pyomo_relu.linear.sessions.highs import HighsSession
-from pyomo_relu.linear.sessions.session import Batch, Settings, Status
+from pyomo_relu.linear.sessions.session import Batch, Settings
 from pyomo_relu.linear.solve import solve_linear
 from pyomo_relu.network.pieces import piece_at
 from pyomo_relu.search.smooth import Smooth

@@ -4,7 +4,8 @@ The Vars of the modeller, the inputs, pre-activations, post-activations and outp
 all network blocks and, where a formulation was applied before, its indicators get the
 values of one feasible point of the whole model: a MIP start, and what an NLP or MINLP
 solver begins at.  The model's own rows may be nonlinear (see
-``pyomo_relu.search.find_point``).  Nothing else changes: no Var, row, bound or fixing.  Which interfaces pass a start on (tried with Pyomo 6.10):
+``pyomo_relu.search.find_point``).  Nothing else changes: no Var, row, bound or fixing.
+Which interfaces pass a start on (tried with Pyomo 6.10, but for ipopt):
 
 ===========================================  =======================================
 solver                                       how to pass the values on
@@ -39,7 +40,6 @@ from pyomo.common.config import (
     Bool,
     ConfigDict,
     ConfigValue,
-    NonNegativeInt,
     document_class_CONFIG,
 )
 from pyomo.common.dependencies import numpy as np
@@ -102,15 +102,11 @@ def _config() -> ConfigDict:
     declare(
         config, "time_limit", default=10.0, doc="None searches until nothing is gained."
     )
-    config.declare(
+    declare(
+        config,
         "max_rounds",
-        ConfigValue(
-            default=None,
-            domain=NonNegativeInt,
-            description="most rounds of all methods",
-            doc="""
-            None searches until nothing is gained.""",
-        ),
+        doc="""
+        A round runs all methods.  None searches until nothing is gained.""",
     )
     config.declare(
         "warn",

@@ -32,7 +32,6 @@ from typing import TYPE_CHECKING
 from pyomo.common.collections import ComponentMap
 from pyomo.common.config import (
     ConfigValue,
-    NonNegativeInt,
     document_class_CONFIG,
 )
 from pyomo.common.dependencies import numpy as np
@@ -60,13 +59,12 @@ logger = logging.getLogger("pyomo.relu")
 
 
 def _declare_cuts(config):
-    config.declare(
+    declare(
+        config,
         "max_rounds",
-        ConfigValue(
-            default=20,
-            domain=NonNegativeInt,
-            description="the most rounds of solving the relaxation and adding rows",
-        ),
+        default=20,
+        doc="""
+        A round solves the relaxation and adds rows.""",
     )
     config.declare(
         "min_improvement",

@@ -33,7 +33,6 @@ from pyomo.gdp.util import is_child_of
 from pyomo_relu.block.applications import Call
 from pyomo_relu.block.bounds_in_force import input_box, use_bounds
 from pyomo_relu.block.bounds_runs import GIVEN, BoundsRun
-from pyomo_relu.block.var_bounds import ends
 from pyomo_relu.common.documentation import show_module_docstring
 from pyomo_relu.common.model_reading import ModelReading
 from pyomo_relu.common.options import read_options
@@ -157,7 +156,7 @@ def _changed_reason(source, sides, reading):
     """What is not as the run or encoding found it, or None."""
     fixed = source.application is None or source.application.fixed_permanent
     for block, box in _boxes(source):
-        now = input_box(block, fixed, lambda var: ends(var, sides))
+        now = input_box(block, fixed, sides)
         if any((a != b).any() for a, b in zip(now, box, strict=True)):
             return f"the inputs of '{block.name}' have other bounds or fixed values"
     if isinstance(source, BoundsRun):

@@ -99,14 +99,14 @@ def test_scaling_is_folded_into_the_network():
             "2 inputs .* but got 1 Var",
         ),
         (
-            {"network": two_two_one(), "inputs": lambda m: [m.x[0], 3.0]},
+            {"network": two_two_one(), "inputs": lambda m: [m.x[0], "x"]},
             ModelError,
-            "'3.0' is a float",
+            "entry 1 is ''x'', a str",
         ),
         (
-            {"network": two_two_one(), "inputs": lambda m: [m.x[0], m.x[0] + 1]},
+            {"network": two_two_one(), "outputs": lambda m: [m.x[0] + 1]},
             ModelError,
-            "declare a Var",
+            "Outputs stay Vars",
         ),
         (
             {"network": two_two_one(), "inputs": lambda m: {"a": m.x[0]}},

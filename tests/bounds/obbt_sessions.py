@@ -7,9 +7,9 @@ import signal
 import numpy as np
 from scipy.optimize import linprog
 
+from pyomo_relu.linear.sessions.answer import Answer, Status
 from pyomo_relu.linear.sessions.gurobi import GurobiSession
 from pyomo_relu.linear.sessions.highs import HighsSession
-from pyomo_relu.linear.sessions.session import Answer, Status
 from pyomo_relu.network import INPUT
 
 

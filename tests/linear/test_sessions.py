@@ -8,8 +8,9 @@ from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.errors import SolverError
 from pyomo_relu.linear import unit_range
 from pyomo_relu.linear.model import LinearModel
+from pyomo_relu.linear.sessions.answer import Status
 from pyomo_relu.linear.sessions.choice import open_session, session_class
-from pyomo_relu.linear.sessions.session import Batch, Settings, Status
+from pyomo_relu.linear.sessions.session import Batch, Settings
 from pyomo_relu.linear.sessions.watcher import Watcher
 from tests.linear.test_certificate import random_model
 

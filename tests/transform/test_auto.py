@@ -189,7 +189,7 @@ def test_vars_get_a_feasible_point_and_their_values_back():
     T = pyo.TransformationFactory("relu.auto")
     T.apply_to(m, reverse=token)
     assert [(v.name, v.value) for v in m.component_data_objects(pyo.Var)] == before
-    token = encode(m, start=False)
+    token = encode(m, initialize=False)
     assert m.many.inputs[0].value is None
     T.apply_to(m, reverse=token)
     token = encode(m)
@@ -215,6 +215,62 @@ def test_no_start_where_none_is_found(caplog):
         encode(m, time_budget=0.0)
     assert not [r for r in caplog.records if r.levelno >= logging.WARNING]
     assert m.few.inputs[0].value is None or violations(m) == []
+
+
+def flowsheet(around, networks=1):
+    m = pyo.ConcreteModel()
+    m.x = pyo.Var([0, 1], bounds=(-1, 1))
+    m.nn = ReLUNetworkBlock(
+        pyo.RangeSet(networks), network=chain([2, 9, 9, 1], seed=3), inputs=m.x
+    )
+    m.t = pyo.Var(bounds=(-9, 9))
+    if around == "row":
+        m.row = pyo.Constraint(expr=m.t == m.x[0] * m.nn[1].outputs[0])
+    elif around == "exp":
+        m.row = pyo.Constraint(expr=m.t == pyo.exp(m.x[0]) * m.x[1])
+    else:
+        m.row = pyo.Constraint(expr=m.t == m.x[0] + m.x[1])
+    square = 0.5 * m.x[1] ** 2 if around == "objective" else 0
+    m.objective = pyo.Objective(expr=m.nn[1].outputs[0] + 0.3 * m.t + square)
+    return m
+
+
+@pytest.mark.parametrize(
+    "around, networks, solver, formulation",
+    [
+        ("linear", 1, "highs", "relu.cells"),
+        ("linear", 1, "scip_direct", "relu.sos1"),
+        ("row", 1, "scip_persistent", "relu.sos1"),
+        ("exp", 1, "scip_direct", "relu.sos1"),
+        ("row", 2, "scip_direct", "relu.bigm"),
+        ("row", 1, "gurobi_direct", "relu.bigm"),
+        ("exp", 1, "gurobi_direct_minlp", "relu.bigm"),
+        ("objective", 1, "gurobi", "relu.bigm"),
+        ("objective", 1, "highs", "relu.bigm"),
+        ("linear", 1, "scip", "relu.cells"),  # by a file, whose sets nobody has tried
+    ],
+)
+def test_told_of_scip_or_seeing_a_nonlinear_model(
+    around, networks, solver, formulation, caplog
+):
+    m = flowsheet(around, networks)
+    big = m.clone()
+    pyo.TransformationFactory("relu.bigm").apply_to(big)
+    before = [str(row.expr) for row in m.component_data_objects(pyo.Constraint)]
+    with caplog.at_level(logging.INFO, "pyomo.relu"):
+        token = encode(m, solver=solver)
+    names = {b.record.encoding.formulation.NAME for b in m.nn.values()}
+    assert names == {formulation}
+    told = [r for r in caplog.messages if "which HiGHS does not take" in r]
+    assert len(told) == (around != "linear" and solver == "highs")
+    path = solver if solver not in ("highs", "scip") else "gurobi_direct"
+    if pyo.SolverFactory(path).available(exception_flag=False):
+        other = "scip_direct" if around == "exp" else path
+        expected = solve(big, other, tolerance=1e-4)
+        assert solve(m, path, tolerance=1e-4) == pytest.approx(expected, abs=1e-3)
+    encode(m, reverse=token)
+    after = [str(row.expr) for row in m.component_data_objects(pyo.Constraint)]
+    assert after == before
 
 
 def test_told_the_solver_and_the_budget():

@@ -9,8 +9,9 @@ import time
 import numpy as np
 
 from pyomo_relu.errors import SolverError
+from pyomo_relu.linear.sessions.answer import Figures, Status
 from pyomo_relu.linear.sessions.choice import session_class
-from pyomo_relu.linear.sessions.session import Figures, Settings, Status
+from pyomo_relu.linear.sessions.session import Settings
 
 RAW_SOLVERS = ("highs", "gurobi")
 

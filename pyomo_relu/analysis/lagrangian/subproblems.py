@@ -11,8 +11,9 @@ from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import BoundsError
 from pyomo_relu.linear.model import LinearModel
 from pyomo_relu.linear.rounding import rounding
+from pyomo_relu.linear.sessions.answer import Status
 from pyomo_relu.linear.sessions.choice import open_session
-from pyomo_relu.linear.sessions.session import Status, ask
+from pyomo_relu.linear.sessions.session import ask
 from pyomo_relu.linear.unit_range import UnitRange, factors, range_sizes
 
 

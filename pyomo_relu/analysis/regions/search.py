@@ -18,8 +18,9 @@ from scipy import sparse
 from pyomo_relu.errors import NetworkError, SolverError
 from pyomo_relu.linear.model import LinearModel
 from pyomo_relu.linear.rounding import NEGLIGIBLE
+from pyomo_relu.linear.sessions.answer import Status
 from pyomo_relu.linear.sessions.highs import HighsSession
-from pyomo_relu.linear.sessions.session import Settings, Status
+from pyomo_relu.linear.sessions.session import Settings
 
 #: Balls and facets of a smaller radius (the box being [-1, 1]^n) are not seen.
 THIN = 1e-8

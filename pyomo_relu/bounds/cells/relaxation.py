@@ -13,8 +13,9 @@ from scipy import sparse
 from pyomo_relu.common.arguments import checked, kind
 from pyomo_relu.errors import BoundsError
 from pyomo_relu.linear.model import ModelBuilder
+from pyomo_relu.linear.sessions.answer import Status
 from pyomo_relu.linear.sessions.choice import session_class
-from pyomo_relu.linear.sessions.session import Settings, Status
+from pyomo_relu.linear.sessions.session import Settings
 
 #: Of a cell of smaller weight the relaxation has no point.
 _WEIGHT = 1e-7

@@ -20,8 +20,9 @@ from pyomo_relu.bounds.statistics import (
 from pyomo_relu.common.deadline import ENDLESS, Deadline
 from pyomo_relu.linear.certificate import Certifier
 from pyomo_relu.linear.rounding import NEGLIGIBLE, rounding
+from pyomo_relu.linear.sessions.answer import Status
 from pyomo_relu.linear.sessions.choice import open_session
-from pyomo_relu.linear.sessions.session import Status, ask
+from pyomo_relu.linear.sessions.session import ask
 
 LOWER, UPPER = 0, 1
 

@@ -7,8 +7,9 @@ import numpy as np
 
 from pyomo_relu.bounds.obbt.chunk import LOWER, UPPER, Chunk, ChunkResult, neuron_bound
 from pyomo_relu.bounds.statistics import FILTERED, INTERRUPTED, NO_TIME, SIGN_KNOWN
+from pyomo_relu.linear.sessions.answer import Status
 from pyomo_relu.linear.sessions.choice import open_session
-from pyomo_relu.linear.sessions.session import Status, ask
+from pyomo_relu.linear.sessions.session import ask
 
 #: Outward padding of a MILP solver's dual bound, relative to its size and to the
 #: largest cost: ten times the tolerances that the sessions ask the solvers for.

@@ -28,8 +28,8 @@ from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.errors import BoundsError
 from pyomo_relu.linear.model import ModelBuilder
 from pyomo_relu.linear.rounding import OF_MANY_TERMS
+from pyomo_relu.linear.sessions.answer import Status
 from pyomo_relu.linear.sessions.choice import open_session
-from pyomo_relu.linear.sessions.session import Status
 
 #: Cuts whose slack at the last solution exceeds this share of U are dropped.
 _SLACK = 1e-6

@@ -18,8 +18,9 @@ from scipy import sparse
 from pyomo_relu.bounds.relaxation.switched import Sides, neighbourhoods
 from pyomo_relu.linear.model import LinearModel, ModelBuilder
 from pyomo_relu.linear.rounding import down
+from pyomo_relu.linear.sessions.answer import Status
 from pyomo_relu.linear.sessions.highs import HighsSession
-from pyomo_relu.linear.sessions.session import Settings, Status, ask
+from pyomo_relu.linear.sessions.session import Settings, ask
 
 #: Most rounds of solving the relaxation and cutting its point off, ...
 _ROUNDS = 30

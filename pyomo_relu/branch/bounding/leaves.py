@@ -12,8 +12,9 @@ from scipy import sparse
 
 from pyomo_relu.bounds.relaxation.bigm_rows import add_big_m
 from pyomo_relu.linear.model import ModelBuilder
+from pyomo_relu.linear.sessions.answer import Status
 from pyomo_relu.linear.sessions.highs import HighsSession
-from pyomo_relu.linear.sessions.session import Settings, Status
+from pyomo_relu.linear.sessions.session import Settings
 
 #: HiGHS' dual bound is believed up to this relative margin.
 _MARGIN = 1e-9

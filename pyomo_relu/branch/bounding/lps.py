@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from pyomo_relu.common.deadline import ENDLESS
+from pyomo_relu.linear.sessions.answer import Status
 from pyomo_relu.linear.sessions.highs import HighsSession
-from pyomo_relu.linear.sessions.session import Batch, Settings, Status
+from pyomo_relu.linear.sessions.session import Batch, Settings
 
 #: Bound of a box whose rows have no solution (proven by multipliers).
 LPS_INFEASIBLE = np.inf

@@ -4,8 +4,9 @@ import numpy as np
 from scipy import sparse
 
 from pyomo_relu.linear.model import LinearModel
+from pyomo_relu.linear.sessions.answer import Status
 from pyomo_relu.linear.sessions.highs import HighsSession
-from pyomo_relu.linear.sessions.session import Settings, Status
+from pyomo_relu.linear.sessions.session import Settings
 from pyomo_relu.network.pieces import region_rows
 
 

@@ -7,14 +7,8 @@ from scipy import sparse
 
 from pyomo_relu.errors import SolverError
 from pyomo_relu.linear.model import LinearModel
-from pyomo_relu.linear.sessions.session import (
-    LEAST_GAP,
-    Answer,
-    Figures,
-    Session,
-    Status,
-    import_solver,
-)
+from pyomo_relu.linear.sessions.answer import Answer, Figures, Status
+from pyomo_relu.linear.sessions.session import LEAST_GAP, Session, import_solver
 
 _SIZE_LIMITED = 10010
 

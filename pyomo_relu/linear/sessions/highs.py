@@ -6,20 +6,14 @@ import numpy as np
 
 from pyomo_relu.common.deadline import ENDLESS
 from pyomo_relu.errors import SolverError
+from pyomo_relu.linear.sessions.answer import Answer, Figures, Status
 from pyomo_relu.linear.sessions.highs_runs import (
     call_highs,
     make_highs,
     pass_model,
     run_on_own_thread,
 )
-from pyomo_relu.linear.sessions.session import (
-    LEAST_GAP,
-    Answer,
-    Figures,
-    Session,
-    Status,
-    import_solver,
-)
+from pyomo_relu.linear.sessions.session import LEAST_GAP, Session, import_solver
 
 _PRIMAL, _DUAL = 4, 1
 _FEASIBLE = 2

@@ -8,6 +8,7 @@ from pyomo.common.dependencies import numpy as np
 
 from pyomo_relu.common.wording import counted
 from pyomo_relu.transform.parts.cell_partitions import default_cells
+from pyomo_relu.transform.parts.solver_paths import PATHS
 
 logger = logging.getLogger("pyomo.relu")
 
@@ -22,6 +23,10 @@ _FEW_FOR_GUROBI = 50
 #: Cells of three inputs for Gurobi: its free licence takes 2,000 columns.
 _GUROBI_CELLS = 320
 
+#: Up to so many varying inputs SOS1 sets were measured to pay for SCIP; with 10 neither
+#: they nor big-M rows came to an end.
+_SET_INPUTS = 8
+
 #: Up to so many unstable neurons a solver needs no help.
 _FEW_UNSTABLE = 12
 
@@ -34,10 +39,12 @@ class Step(NamedTuple):
 
 
 _BIG_M = Step("relu.bounds"), Step("relu.bigm")
+_TIGHT_BIG_M = Step("relu.obbt"), Step("relu.bigm")
+_SETS = Step("relu.obbt"), Step("relu.sos1")
 _REDUCED = Step("relu.bounds"), Step("relu.reduce")
 
 
-def choose(bounds, config, alone=True):
+def choose(bounds, config, alone=True, linear=True):
     """What to apply to a block, in order, and the reason.
 
     Parameters
@@ -48,6 +55,8 @@ def choose(bounds, config, alone=True):
         Of ``relu.auto``.
     alone : bool
         Whether the model has no other network.
+    linear : bool
+        Whether the rows and the objective around the networks are.
 
     Returns
     -------
@@ -65,23 +74,34 @@ def choose(bounds, config, alone=True):
         return _BIG_M, "all neurons are stable: no binaries"
     if free <= 1:
         return (Step("relu.cells"),), f"{size}: exact pieces"
+    sets = is_scip(config) and alone and free <= _SET_INPUTS
+    if sets and unstable > _FEW_UNSTABLE:
+        return _SETS, f"{size}: SCIP branches best on SOS1 sets, one network"
+    if not linear and unstable > _FEW_UNSTABLE:
+        return _TIGHT_BIG_M, f"{size}: big-M on tightened bounds, nonlinear model"
     gurobi = is_gurobi(config)
     if gurobi and unstable > _FEW_FOR_GUROBI and free <= _CELL_INPUTS:
         cells = Step("relu.cells", _GUROBI_CELLS if free > 2 else None)
         return (cells,), f"{size}: cells of few inputs give the strongest root"
-    if free == 2 and alone:
+    if free == 2 and alone and linear:
         return (Step("relu.cells"),), f"{size}: cells of few inputs, one network"
     if unstable <= _FEW_UNSTABLE:
         return _BIG_M, f"{size}: too few to tighten further"
     if gurobi and free <= _CELL_INPUTS:
         return _BIG_M, f"{size}: Gurobi needs no help with so few"
-    steps = Step("relu.obbt"), Step("relu.bigm")
-    return steps, f"{size}: big-M on tightened bounds"
+    return _TIGHT_BIG_M, f"{size}: big-M on tightened bounds"
 
 
 def is_gurobi(config):
     """Whether relu.auto was told a name of Gurobi's."""
     return "gurobi" in config.solver.lower()
+
+
+def is_scip(config):
+    """Whether relu.auto was told a path to SCIP that takes SOS1 sets."""
+    return (
+        "scip" in config.solver.lower() and config.solver in PATHS["SOS1 constraints"]
+    )
 
 
 #: Pyomo's interfaces that hand over Vars which stand in no row, too.
@@ -128,6 +148,11 @@ def _size_of_big_m(bounds, _):
     return Size(columns, z, rows)
 
 
+def _size_of_sets(bounds, _):
+    size = _size_of_big_m(bounds, None)
+    return Size(size.columns, 0, size.rows - bounds.n_unstable)
+
+
 def _size_of_reduced(bounds, _):
     network, z = bounds.network, bounds.n_unstable
     ends = network.n_inputs + network.n_outputs
@@ -151,6 +176,7 @@ _SIZES = {
     "relu.bigm": _size_of_big_m,
     "relu.cells": _size_of_cells,
     "relu.reduce": _size_of_reduced,
+    "relu.sos1": _size_of_sets,
 }
 
 

@@ -1,0 +1,84 @@
+"""When a tree looks for points by itself: integer values, dives, rounds of search."""
+
+import time
+
+import numpy as np
+
+from pyomo_relu.branch.points.assignment import Assignments
+from pyomo_relu.branch.points.budget import Budget
+from pyomo_relu.branch.points.dive import Dive
+
+#: Share of the time that may go into trying values of integer columns.
+_ASSIGNING = 0.15
+
+#: Open nodes whose integer values are tried after a batch.
+_ASSIGNED = 8
+
+#: Share of the time that may go into diving.
+_DIVING = 0.1
+
+#: Share of the time that may go into searching while nothing feasible is known.
+_SEARCHING = 0.3
+
+#: Seconds after which search goes on although something feasible is known.
+_PATIENCE = 5.0
+
+
+class Searches:
+    """The searches of one tree, each within its share of the tree's time.
+
+    Parameters
+    ----------
+    tree : Tree
+    """
+
+    def __init__(self, tree):
+        self._tree = tree
+        self._diving, self._assigning = Budget(_DIVING), Budget(_ASSIGNING)
+        self._spent_searching = 0.0
+        seed = tree.options.seed
+        self._assignments = Assignments(tree.problem, tree.incumbent, seed)
+        self._round = 0.5
+
+    def run(self):
+        """Whatever is due now."""
+        self._assign(self._tree)
+        self._dive(self._tree)
+        self._search(self._tree)
+
+    def _assign(self, tree):
+        """Integer values near the best point's and of the best nodes, then LPs."""
+        if not self._assignments.useful or not len(tree.open):
+            return
+        seconds = self._assigning.seconds(tree.seconds)
+        if seconds <= 0 or tree.deadline.passed():
+            return
+        points = tree.open.best(_ASSIGNED).minimiser
+        clock = tree.deadline.share(seconds)
+        self._assigning.run(lambda: self._assignments.work(points, clock))
+
+    def _dive(self, tree):
+        """Dive from the best node, often while nothing feasible is known."""
+        if tree.problem.is_box or not len(tree.open):
+            return
+        if not np.isfinite(tree.incumbent.value):
+            self._diving.renew()
+        if self._diving.seconds(tree.seconds) <= 0:
+            return
+        node = tree.open.best(1)
+        dive = Dive(tree.relaxation, tree.incumbent, tree.deadline)
+        self._diving.run(lambda: dive.run(node, tree.cutoff))
+
+    def _search(self, tree):
+        """Rounds of search: many until something feasible is known, few after that."""
+        known = np.isfinite(tree.incumbent.value)
+        share = _SEARCHING / 6.0 if known else _SEARCHING
+        if tree.problem.is_box or tree.deadline.passed() or not len(tree.open):
+            return
+        enough = self._spent_searching > share * tree.seconds
+        if enough or (known and tree.seconds < _PATIENCE):
+            return
+        started = time.perf_counter()
+        tree.incumbent.search(tree.deadline.left(self._round), tree.options.seed)
+        self._round *= 2.0
+        self._spent_searching += time.perf_counter() - started

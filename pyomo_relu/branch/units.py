@@ -1,0 +1,66 @@
+"""Searches work in unit range: options go in, progress and results come out in units."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+
+
+def in_unit_range(options, units):
+    """BranchOptions for a model that was brought into unit range.
+
+    Parameters
+    ----------
+    options : BranchOptions
+    units : Units
+    """
+    start, gap = options.start, options.abs_gap
+    return replace(
+        options,
+        start=None if start is None else start / units.columns[: start.size],
+        abs_gap=None if gap is None else gap / units.objective,
+    )
+
+
+def in_units(found, units):
+    """A BranchResult of a model in unit range, in the modeller's units."""
+    return replace(
+        found,
+        bound=found.bound * units.objective,
+        value=found.value * units.objective,
+        full=None if found.full is None else found.full * units.columns,
+    )
+
+
+class Progress:
+    """What a search in unit range tells, in the modeller's units.
+
+    Parameters
+    ----------
+    search : Tree or Decomposition
+    units : Units
+    """
+
+    def __init__(self, search, units):
+        self._search, self._units = search, units
+
+    def __getattr__(self, name):
+        return getattr(self._search, name)
+
+    @property
+    def bound(self):
+        """Proven lower bound."""
+        return self._search.bound * self._units.objective
+
+    @property
+    def incumbent(self):
+        """The best point's ``value`` and ``full``."""
+        best = self._search.incumbent
+        full = None if best.full is None else best.full * self._units.columns
+        return SimpleNamespace(value=best.value * self._units.objective, full=full)
+
+    def offer(self, full):
+        """Give a point found elsewhere; one of another shape is ignored."""
+        full = np.asarray(full, dtype=float)
+        if full.shape == self._units.columns.shape:
+            self._search.offer(full / self._units.columns)
