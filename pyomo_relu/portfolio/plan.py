@@ -6,17 +6,17 @@ inputs of the widest function.  Functions of one input are exact in a MILP and c
 little.
 """
 
-import contextlib
 from typing import NamedTuple
 
 import numpy as np
 
 from pyomo_relu.bounds.crown.crown import crown_bounds
 from pyomo_relu.common.wording import counted
-from pyomo_relu.errors import InfeasibleError
-from pyomo_relu.linear.box_rows import propagate
 from pyomo_relu.linear.embedded import EmbeddedNetwork
 from pyomo_relu.portfolio.routes import DecompositionRoute, MILPRoute, TreeRoute
+
+#: Up to so many inputs the tree is as quick as any MILP.
+_QUICK_INPUTS = 6
 
 #: So many unstable neurons cost a MILP what one more input costs the tree.
 _NEURONS_PER_INPUT = 8
@@ -55,7 +55,8 @@ class Sizes(NamedTuple):
     widest : int
         Most varying inputs of a function.
     unstable : int
-        Neurons of wide functions that CROWN leaves unstable.
+        Neurons of wide functions; where one has too many inputs to be covered by boxes,
+        those that CROWN leaves unstable.
     """
 
     functions: int
@@ -66,7 +67,10 @@ class Sizes(NamedTuple):
     unstable: int
 
     def __str__(self):
-        return f"{counted(self.inputs, 'input')}, {self.unstable} unstable neurons"
+        neurons = counted(self.unstable, "neuron")
+        kind = "unstable " if self.widest > _COVERED_INPUTS else ""
+        number, noun = neurons.split(" ")
+        return f"{counted(self.inputs, 'input')}, {number} {kind}{noun}"
 
 
 def plan(model, options, solver):
@@ -100,6 +104,7 @@ def plan(model, options, solver):
 def _order(found):
     """Names of routes, the most promising one first."""
     few = found.unstable < _NEURONS_PER_INPUT * found.inputs
+    few &= found.inputs > _QUICK_INPUTS
     others = ("milp", "branch") if few or not found.wide else ("branch", "milp")
     if found.widest > _COVERED_INPUTS or not found.functions:
         return others
@@ -107,6 +112,8 @@ def _order(found):
         return "milp", "decompose"
     if found.inputs > _TREE_INPUTS:
         others = ("milp",)
+    if found.functions == 1:
+        return "branch", "decompose", "milp"
     return "decompose", *others
 
 
@@ -127,21 +134,20 @@ def sizes(model):
     model : EmbeddedModel
     """
     linear = model.linear
-    lower, upper = linear.lower, linear.upper
-    with contextlib.suppress(InfeasibleError):  # for the routes to prove
-        lower, upper = propagate(linear)
-    varies, known = lower < upper, {}
-    wide = widest = unstable = 0
-    for f in model.functions:
-        box = lower[f.inputs], upper[f.inputs]
-        free = int(np.count_nonzero(varies[f.inputs]))
-        widest = max(widest, free)
-        if free < 2 or not np.isfinite(box).all():
+    varies, known = linear.lower < linear.upper, {}
+    free = [int(np.count_nonzero(varies[f.inputs])) for f in model.functions]
+    wide, widest = sum(n > 1 for n in free), max(free, default=0)
+    unstable = 0
+    for f, n in zip(model.functions, free, strict=True):
+        box = linear.lower[f.inputs], linear.upper[f.inputs]
+        if n < 2:
+            continue
+        if widest <= _COVERED_INPUTS or not np.isfinite(box).all():
+            unstable += f.network.n_neurons
             continue
         key = f.network, box[0].tobytes(), box[1].tobytes()
         if key not in known:
             known[key] = crown_bounds(f.network, *box).n_unstable
-        wide += 1
         unstable += known[key]
     return Sizes(
         len(model.functions),

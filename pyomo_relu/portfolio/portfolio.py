@@ -15,7 +15,6 @@ from pyomo_relu.branch.branch import (
     UNBOUNDED,
     BranchResult,
 )
-from pyomo_relu.branch.joint import build_problem
 from pyomo_relu.common.wording import counted
 from pyomo_relu.linear.components import components
 from pyomo_relu.linear.embedded import Units
@@ -82,11 +81,12 @@ class Run:
 
 
 class Portfolio:
-    """Solves an EmbeddedModel by the routes that suit its parts.
+    """Solves a model by the routes that suit its parts.
 
     Parameters
     ----------
-    model : EmbeddedModel
+    problem : BranchProblem
+        Of the model in the modeller's units.
     options : BranchOptions
         Without ``time_limit``.
     deadline : Deadline
@@ -110,10 +110,10 @@ class Portfolio:
         If a network's input is not bounded.
     """
 
-    def __init__(self, model, options, deadline, solver="auto", log=None):
-        self.units = model.units
-        self.model = model.in_unit_range()
-        self._root = tightened_root(build_problem(model), "relu")
+    def __init__(self, problem, options, deadline, solver="auto", log=None):
+        self.units = problem.original.units
+        self.model = problem.original.in_unit_range()
+        self._root = tightened_root(problem, "relu")
         if self._root is not None:
             self.model = self._within(self._root)
         self.parts = components(self.model)

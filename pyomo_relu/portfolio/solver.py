@@ -84,7 +84,7 @@ class ReLU(EmbeddedSolver):
         )
         log = PortfolioLog(read, config.tee)
         portfolio = Portfolio(
-            read.problem.original,
+            read.problem,
             options,
             deadline,
             _milp_solver(config.solver),
