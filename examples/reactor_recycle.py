@@ -100,7 +100,7 @@ def draw(m, path):
     from matplotlib import pyplot as plt
 
     best = m.temperature.value, pyo.value(m.profit)
-    temperatures = np.linspace(*m.temperature.bounds, 11)
+    temperatures = np.linspace(*m.temperature.bounds, 9)
     profits = []
     for temperature in temperatures:
         at = build()
