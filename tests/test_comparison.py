@@ -99,6 +99,7 @@ def test_the_best_of_families():
         ["m", "1.00", "b", "8.00", "c"],
         ["n", "9.00", "a", "2.00", "c"],
         ["o", "5.00", "a", "-"],
+        ["proven", "3", "of", "3", "2", "of", "3"],
         ["geometric", "mean", "of", "2", "3.00", "4.00"],
     ]
     nothing = families_table([outcome(proven=False)], {"ours": ["a"]})

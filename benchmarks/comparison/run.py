@@ -97,7 +97,9 @@ def disagreements(runs):
 
 
 def _room(*values):
-    return GAP * max(abs(v) for v in values) + 1e-6
+    """The gap, and what solvers' tolerances of 1e-6 make of a nonlinear objective."""
+    size = max(abs(v) for v in values)
+    return GAP * size + 1e-6 * max(1.0, size)
 
 
 def run(models, name, route, limit):

@@ -106,6 +106,8 @@ def families_table(runs, families):
         else "-"
         for name in present
     ]
+    proven = [sum((m, name) in best for m in models) for name in present]
+    rows.append(("proven", *(f"{n} of {len(models)}" for n in proven)))
     rows.append((f"geometric mean of {len(common)}", *means))
     return format_table(
         ("CPU seconds of the best", *present), rows, left=len(present) + 1

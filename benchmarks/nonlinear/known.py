@@ -10,7 +10,7 @@ KNOWN = {
     "mpc_20": (2.683972, "best known: SCIP and relu.branch, unproven"),
     "reactor_recycle": (
         26.35637,
-        f"Gurobi, three encodings agree to 1e-4; relu.branch proves it",
+        "Gurobi, three encodings agree to 1e-4; relu.branch proves it",
     ),
     "reformer_bilinear": (31.7167, "Gurobi and SCIP agree; grid 31.710"),
     "reformer_exp": (16.68815, "Gurobi and SCIP agree; grid 16.681"),
