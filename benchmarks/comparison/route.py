@@ -15,6 +15,8 @@ _OPTIONS = {
         "mip_rel_gap": GAP,
     },
     "scip_direct": lambda seconds: {
+        # Pyomo reads the log from a pipe, which a long one fills: SCIP then waits forever
+        "display/verblevel": 0,
         "limits/time": seconds,
         "limits/gap": GAP,
         "parallel/maxnthreads": 1,
