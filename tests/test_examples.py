@@ -18,6 +18,7 @@ RUNS = [
     ("distributed_bounds.py", [], "the same bounds"),
     ("ensemble.py", [], "optimum (optimal)"),
     ("optimal_control.py", [], "under the true law"),
+    ("reactor_recycle.py", ["--plot", "profit.png"], "proven: no profit above 26.3"),
 ]
 
 

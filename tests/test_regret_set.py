@@ -10,19 +10,13 @@ import pyomo.environ as pyo
 import pytest
 from pyomo.common.collections import ComponentSet
 
+from benchmarks.comparison.route import Route
+from benchmarks.comparison.run import disagreements, network_error, row_violation, run
 from benchmarks.regret import command
 from benchmarks.regret.models import MODELS, kind
 from benchmarks.regret.responses import RESPONSES
-from benchmarks.regret.routes import DEFAULT, ROUTES, Route
-from benchmarks.regret.run import (
-    Run,
-    disagreements,
-    network_error,
-    row_violation,
-    run,
-)
+from benchmarks.regret.routes import DEFAULT, ROUTES
 from benchmarks.regret.surrogates import OWN
-from benchmarks.regret.table import regrets, routes_table
 from pyomo_relu.model.blocks import network_blocks
 from tests.paths import ROOT
 
@@ -105,8 +99,9 @@ def test_the_command(tmp_path, capsys):
 
 _RELAXED = """
 import sys
+from benchmarks.comparison.route import Route
 from benchmarks.regret import command
-from benchmarks.regret.routes import DEFAULT, ROUTES, Route
+from benchmarks.regret.routes import ROUTES
 relaxed = ("relu.bigm", {}), ("core.relax_integer_vars", {})
 ROUTES["relaxed"] = Route("appsi_highs", *relaxed)
 sys.exit(command.main(["--only", "single_3", "--routes", "relaxed", "--silent"]))
@@ -130,67 +125,6 @@ def test_a_solver_that_is_not_there_is_left_out(monkeypatch, capsys):
     )
 
 
-def outcome(model="m", route="a", seconds=1.0, proven=True, maximise=False, **found):
-    status = "optimal" if proven else "maxTimeLimit"
-    found = {"bound": 2.0, "value": 2.0, "error": 0.0, "violation": 0.0} | found
-    return Run(
-        model, "kind", route, seconds, seconds, proven, status, maximise, **found
-    )
-
-
-def test_regret_by_hand():
-    runs = [
-        outcome("m", "a", 1.0),
-        outcome("m", "b", 4.0),
-        outcome("n", "a", 30.0, proven=False),
-        outcome("n", "b", 9.0),
-    ]
-    assert regrets(runs) == pytest.approx([1, 4, 30 / 9, 1])
-    lines = [line.split() for line in routes_table(runs).splitlines()[2:]]
-    assert lines == [
-        ["a", "5.48", "2.17", "3.3", "1", "of", "2"],
-        ["b", "6.00", "2.50", "4.0", "0", "of", "2"],
-    ]
-
-
-@pytest.mark.parametrize("maximise", [False, True])
-def test_a_bound_that_a_point_contradicts(maximise):
-    sign = -1 if maximise else 1
-    right = outcome(maximise=maximise, bound=sign * 2.0, value=sign * 2.0)
-    within = outcome("m", "b", maximise=maximise, bound=sign * 1.9999, value=sign * 2.0)
-    loose = outcome(
-        "m", "c", proven=False, maximise=maximise, bound=sign * -9.0, value=sign * 7.0
-    )
-    assert disagreements([right, within, loose]) == []
-    wrong = outcome("m", "d", maximise=maximise, bound=sign * 2.1, value=sign * 2.1)
-    found = disagreements([right, within, loose, wrong])
-    assert len(found) == 2  # the points of two others are better than what d proves
-    assert all(text.startswith("m: d proves") for text in found)
-    assert disagreements([right, outcome("n", "d", bound=2.1, value=2.1)]) == []
-
-
-@pytest.mark.parametrize(
-    "found, text",
-    [
-        ({"error": 1e-2}, "networks are violated by 0.01"),
-        ({"violation": float("nan")}, "rows are violated by nan"),
-        ({"bound": 1.9}, "further apart than the gap"),
-        ({"value": None}, "no point or bound"),
-    ],
-)
-def test_complaints(found, text):
-    assert outcome().complaints() == []
-    (complaint,) = outcome(**found).complaints()
-    assert text in complaint
-
-
-def test_an_optimum_denied():
-    denied = Run("m", "kind", "a", 30.0, 1.0, False, "infeasible", False)
-    assert denied.complaints() == [
-        "m, a: says infeasible, but the model has an optimum"
-    ]
-
-
 def test_errors_at_a_point():
     model = MODELS["integers_3"]()
     for product in model.products:
@@ -212,7 +146,9 @@ def test_errors_at_a_point():
 def test_gurobi_machinelearning_as_a_route():
     if not ROUTES["gurobi-ml"].registered:
         pytest.skip("gurobi-machinelearning, gurobipy and torch are not all installed")
-    one = run("single_3", "gurobi-ml", 20.0)
+    one = run(command.REGRET, "single_3", "gurobi-ml", 20.0)
     assert one.proven and one.error < 1e-6 and one.violation < 1e-6
     assert not one.complaints()
-    assert not disagreements([one, run("single_3", "relu.branch", 20.0)])
+    assert not disagreements(
+        [one, run(command.REGRET, "single_3", "relu.branch", 20.0)]
+    )

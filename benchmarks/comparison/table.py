@@ -1,4 +1,4 @@
-"""The regret table: every run, then what each route costs over all models."""
+"""Tables: every run, what each route costs over all models, the best of families."""
 
 import csv
 from dataclasses import asdict
@@ -63,6 +63,55 @@ def routes_table(runs):
             )
         )
     return format_table(header, rows)
+
+
+def families_table(runs, families):
+    """The best route of each family by model, in CPU seconds, and geometric means.
+
+    Means are over the models that all families prove.  Processor seconds, as a busy
+    machine changes them less than the clock's.
+
+    Parameters
+    ----------
+    runs : list of Run
+    families : dict of str -> list of str
+        Names of routes.
+    """
+    best = {}
+    for one in runs:
+        for family, routes in families.items():
+            if one.route in routes and one.proven:
+                found = best.get((one.model, family))
+                if found is None or one.cpu < found.cpu:
+                    best[one.model, family] = one
+    ran = {one.route for one in runs}
+    present = [name for name, routes in families.items() if ran & set(routes)]
+    models = dict.fromkeys(one.model for one in runs)
+    common = [m for m in models if all((m, name) in best for name in present)]
+    rows = []
+    for model in models:
+        cells = [best.get((model, name)) for name in present]
+        rows.append(
+            (
+                model,
+                *(
+                    "-" if one is None else f"{one.cpu:.2f} {one.route}"
+                    for one in cells
+                ),
+            )
+        )
+    means = [
+        f"{np.exp(np.mean([np.log(best[m, name].cpu) for m in common])):.2f}"
+        if common
+        else "-"
+        for name in present
+    ]
+    proven = [sum((m, name) in best for m in models) for name in present]
+    rows.append(("proven", *(f"{n} of {len(models)}" for n in proven)))
+    rows.append((f"geometric mean of {len(common)}", *means))
+    return format_table(
+        ("CPU seconds of the best", *present), rows, left=len(present) + 1
+    )
 
 
 def write_csv(path, runs):

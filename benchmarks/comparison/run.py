@@ -8,8 +8,7 @@ import pyomo.environ as pyo
 from pyomo.common.collections import ComponentSet
 from pyomo.repn import generate_standard_repn
 
-from benchmarks.regret.models import MODELS, kind
-from benchmarks.regret.routes import GAP, ROUTES
+from benchmarks.comparison.model_set import GAP
 from pyomo_relu.model.blocks import network_blocks
 
 #: Largest error of a network's output or a row, relative to the size of its terms.
@@ -21,9 +20,10 @@ class Run:
     """What a route made of a model.
 
     ``seconds`` (wall clock) is the limit where nothing was proven; ``cpu`` is this
-    process's own seconds in any case, which a busy machine changes less.  ``error`` and ``violation`` are
-    the largest errors of networks and of the model's own rows, bounds and integers at
-    the point that was found, relative to the sizes there; None without a point.
+    process's own seconds in any case, which a busy machine changes less.  ``error`` and
+    ``violation`` are the largest errors of networks and of the model's own rows, bounds
+    and integers at the point that was found, relative to the sizes there; None without a
+    point.  ``known`` is the optimal value, if there is one on record.
     """
 
     model: str
@@ -38,6 +38,7 @@ class Run:
     value: float | None = None
     error: float | None = None
     violation: float | None = None
+    known: float | None = None
 
     def complaints(self):
         """What is wrong with the answer by itself, as sentences."""
@@ -57,7 +58,20 @@ class Run:
                 f"{where}: says {self.status}, but bound {self.bound:.8g} and value "
                 f"{self.value:.8g} are further apart than the gap"
             )
+        if self.known is not None:
+            sign = -1 if self.maximise else 1
+            room = TOLERANCE * max(1.0, abs(self.known))
+            if self.bound is not None and sign * (self.bound - self.known) > room:
+                found.append(f"{where}: proves {self.bound:.8g}, {self._on_record}")
+            if self.value is not None and sign * (self.known - self.value) > room:
+                found.append(
+                    f"{where}: has a point of value {self.value:.8g}, {self._on_record}"
+                )
         return found
+
+    @property
+    def _on_record(self):
+        return f"but {self.known:.8g} is known to be the optimum"
 
 
 def disagreements(runs):
@@ -83,16 +97,19 @@ def disagreements(runs):
 
 
 def _room(*values):
-    return GAP * max(abs(v) for v in values) + 1e-6
+    """The gap, and what solvers' tolerances of 1e-6 make of a nonlinear objective."""
+    size = max(abs(v) for v in values)
+    return GAP * size + 1e-6 * max(1.0, size)
 
 
-def run(name, route, limit):
+def run(models, name, route, limit):
     """Run a route on a model and check its point on an untouched copy of the model.
 
     Parameters
     ----------
+    models : ModelSet
     name, route : str
-        Of ``MODELS`` and ``ROUTES``.
+        Of the set's models and routes.
     limit : float
         Seconds for preparation and solving.
 
@@ -100,15 +117,15 @@ def run(name, route, limit):
     -------
     Run
     """
-    model = MODELS[name]()
+    model = models.models[name]()
     sense = _objective(model).sense
     began, cpu = time.perf_counter(), time.process_time()
-    status, bound, loaded = ROUTES[route].run(model, limit)
+    status, bound, loaded = models.routes[route].run(model, limit)
     seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
     proven = status == "optimal"
     outcome = Run(
         name,
-        kind(name),
+        models.kind(name),
         route,
         seconds if proven else limit,
         cpu,
@@ -116,9 +133,10 @@ def run(name, route, limit):
         status,
         sense == pyo.maximize,
         bound,
+        known=models.known.get(name, (None,))[0],
     )
     if loaded:
-        point = MODELS[name]()
+        point = models.models[name]()
         for var in _own(point, pyo.Var):
             value = model.find_component(var.name).value
             if value is not None:
@@ -166,8 +184,13 @@ def row_violation(model):
 
 def _size(row):
     terms = generate_standard_repn(row.body)
-    pairs = zip(terms.linear_coefs, terms.linear_vars, strict=True)
-    return max([1.0, *(abs(c * v.value) for c, v in pairs)])
+    linear = zip(terms.linear_coefs, terms.linear_vars, strict=True)
+    products = zip(terms.quadratic_coefs, terms.quadratic_vars, strict=True)
+    sizes = [abs(c * v.value) for c, v in linear]
+    sizes += [abs(c * v.value * w.value) for c, (v, w) in products]
+    if terms.nonlinear_expr is not None:
+        sizes.append(abs(pyo.value(terms.nonlinear_expr)))
+    return max([1.0, *sizes])
 
 
 def _objective(model):
@@ -175,7 +198,7 @@ def _objective(model):
 
 
 def _networks(model):
-    return network_blocks(model, None, "benchmarks.regret")
+    return network_blocks(model, None, "benchmarks")
 
 
 def _own(model, kind_of_component):
