@@ -67,10 +67,12 @@ class Sizes(NamedTuple):
     unstable: int
 
     def __str__(self):
-        neurons = counted(self.unstable, "neuron")
+        inputs = counted(self.inputs, "input")
+        if not self.wide:
+            return f"{inputs}, curves"
+        number, noun = counted(self.unstable, "neuron").split(" ")
         kind = "unstable " if self.widest > _COVERED_INPUTS else ""
-        number, noun = neurons.split(" ")
-        return f"{counted(self.inputs, 'input')}, {number} {kind}{noun}"
+        return f"{inputs}, {number} {kind}{noun}"
 
 
 def plan(model, options, solver):
