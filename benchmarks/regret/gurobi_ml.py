@@ -8,6 +8,8 @@ import numpy as np
 from benchmarks.other_packages import torch_sequential
 from pyomo_relu.branch.read import read_model
 
+_SIZE_LIMITED = 10010
+
 _STATUSES = {2: "optimal", 3: "infeasible", 4: "infeasibleOrUnbounded", 5: "unbounded"}
 
 
@@ -56,7 +58,12 @@ class GurobiML:
                 add_sequential_constr(g, sequential, inputs, outputs)
             g.setObjective(embedded.costs @ x + embedded.constant)
             g.Params.TimeLimit, g.Params.Threads, g.Params.MIPGap = limit, 1, self.gap
-            g.optimize()
+            try:
+                g.optimize()
+            except gp.GurobiError as error:
+                if error.errno != _SIZE_LIMITED:
+                    raise
+                return "licence", None, False
             status = _STATUSES.get(g.Status, "maxTimeLimit")
             sign = -1.0 if read.maximise else 1.0
             bound = sign * g.ObjBound if math.isfinite(g.ObjBound) else None
