@@ -148,7 +148,17 @@ class Portfolio:
                 return self._result(statuses[-1])
         if len(self.parts) > 1 and set(statuses) == {OPTIMAL}:
             statuses = self._closer(statuses)
+        if UNBOUNDED in statuses and not self._have_points(statuses):
+            # a ray of one part is one of the model only if the others have a point
+            return self._result(TIME_LIMIT if self.deadline.passed() else STALLED)
         return self._result(max(statuses, key=_SEVERITY.index))
+
+    def _have_points(self, statuses):
+        """Whether every part that is not unbounded has a feasible point."""
+        return all(
+            status == UNBOUNDED or run.findings.point is not None
+            for run, status in zip(self.runs, statuses, strict=True)
+        )
 
     def work(self):
         """Who proved it and how much was done, for people."""
@@ -158,7 +168,9 @@ class Portfolio:
         found = run.findings
         who = [f"bound by {found.bound_by}"] if found.bound_by else []
         who += [f"point by {found.value_by}"] if found.value_by else []
-        return ", ".join(who + [f"{r.name}: {r.done}" for r in run.routes if r.begun])
+        routes = zip(run.routes, run.turns, strict=True)
+        done = [f"{route.name}: {route.done}" for route, turn in routes if turn.begun]
+        return ", ".join(who + done)
 
     def _part(self, at, options):
         """Run the routes of one part; returns its status."""

@@ -271,3 +271,16 @@ def test_sizes_and_order():
     assert names == ["branch", "decompose", "HiGHS"]
     assert found.inputs == 2 and found.unstable == 40
     assert planned(10, 12)[0] == ["HiGHS", "branch"]
+
+
+def test_an_unbounded_part_counts_only_if_the_others_have_a_point():
+    m = two_parts()
+    m.ray = pyo.Var()
+    m.more = pyo.Constraint(expr=m.ray >= m.first.outputs[0])
+    m.obj.expr = m.first.outputs[0] + m.second.outputs[0] - m.ray
+    _, result, p = run(m)
+    assert result.status == "unbounded"
+    assert p._have_points(["unbounded", "time limit"])
+    p.runs[1].findings.point = None
+    assert not p._have_points(["unbounded", "time limit"])
+    assert p._have_points(["unbounded", "unbounded"])
