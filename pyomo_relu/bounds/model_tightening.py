@@ -9,9 +9,8 @@ from pyomo_relu.bounds.obbt.options import TighteningOptions
 from pyomo_relu.bounds.obbt.run import OBBTRun
 from pyomo_relu.bounds.obbt.whole_model import ModelTightening, run_model_obbt
 from pyomo_relu.bounds.tightening import (
-    SPLIT_INPUTS,
     check_methods,
-    split_budget,
+    part_of_split_budget,
     tighten,
 )
 from pyomo_relu.common.arguments import (
@@ -102,15 +101,13 @@ def tighten_model(
         return known[key]
 
     def compute(network, lower, upper):
-        varying = int(np.count_nonzero(lower < upper))
-        few = varying <= SPLIT_INPUTS
         bounds, statistics = tighten(
             network,
             lower,
             upper,
             methods=without_solver,
             # boxes shrink several times in one run, so each gets a part of the budget
-            max_cells=max(64, split_budget(network, varying) // 8) if few else None,
+            max_cells=part_of_split_budget(network, lower, upper),
             alpha_steps=alpha_steps,
         )
         if statistics.interrupted:

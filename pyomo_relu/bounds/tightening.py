@@ -240,6 +240,14 @@ def _split(network, bounds, max_cells, time_limit, statistics):
     return new
 
 
+def part_of_split_budget(network, lower, upper):
+    """``max_cells`` for one of several boxes that share a run; None for many inputs."""
+    n_varying = int(np.count_nonzero(np.asarray(lower) < np.asarray(upper)))
+    if n_varying > SPLIT_INPUTS:
+        return None
+    return max(64, split_budget(network, n_varying) // 8)
+
+
 def split_budget(network, n_varying):
     """Default number of cells: a fixed amount of work, whatever the network's size.
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pyomo.common.config import (
     ConfigDict,
     ConfigValue,
@@ -11,8 +9,7 @@ from pyomo.common.config import (
     PositiveInt,
     document_class_CONFIG,
 )
-from pyomo.core.base.block import BlockData
-from pyomo.opt import SolverFactory, SolverResults
+from pyomo.opt import SolverFactory
 
 from pyomo_relu.branch.interface import (
     LOG_EVERY,
@@ -20,7 +17,6 @@ from pyomo_relu.branch.interface import (
     Log,
     common_options,
 )
-from pyomo_relu.common.transaction import transaction
 from pyomo_relu.common.wording import counted
 from pyomo_relu.model.options import declare
 from pyomo_relu.version import __version__
@@ -87,18 +83,6 @@ class ReLUBranch(EmbeddedSolver):
 
     NAME = "relu.branch"
     CONFIG: ConfigDict = _config()
-
-    @transaction
-    def solve(self, model: BlockData, **kwds: Any) -> SolverResults:
-        """Solve the model to proven global optimality; see ``EmbeddedSolver.solve``.
-
-        Parameters
-        ----------
-        model : Block
-        **kwds
-            Any of ``CONFIG``, or ``options``, a dict of them.
-        """
-        return super().solve(model, **kwds)
 
     def _search(self, read, config, deadline):
         from pyomo_relu.branch.branch import BranchOptions, branch

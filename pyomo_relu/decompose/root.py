@@ -3,8 +3,8 @@
 import numpy as np
 
 from pyomo_relu.branch.bounding.lines import LineBounder
+from pyomo_relu.branch.bounding.root import unbounded_input
 from pyomo_relu.decompose.cover import Cover
-from pyomo_relu.errors import BoundsError
 from pyomo_relu.linear.box_rows import BoxRows, propagate
 from pyomo_relu.linear.column_bounds import bound_free_columns
 
@@ -34,7 +34,7 @@ def root_box(split, deadline):
         If a network's input cannot be bounded.
     """
     linear = split.linear
-    lower, upper = propagate(linear) if linear.n_rows else _whole(linear)
+    lower, upper = propagate(linear)
     waiting = list(split.parts)
     while waiting:
         ready = [p for p in waiting if _ended(lower, upper, p.inputs)]
@@ -60,13 +60,6 @@ def root_box(split, deadline):
     return lower, upper
 
 
-def _whole(linear):
-    lower, upper = linear.lower.copy(), linear.upper.copy()
-    lower[linear.integer] = np.ceil(lower[linear.integer])
-    upper[linear.integer] = np.floor(upper[linear.integer])
-    return lower, upper
-
-
 def _ended(lower, upper, columns):
     return bool((np.isfinite(lower) & np.isfinite(upper))[columns].all())
 
@@ -79,11 +72,5 @@ def _by_rows(linear, lower, upper, waiting):
         lower, upper, _ = bound_free_columns(inner, at)
     for j in at:
         if not (np.isfinite(lower[j]) and np.isfinite(upper[j])):
-            name = linear.name(j)
-            raise BoundsError(
-                f"relu.decompose: network input '{name}' has the bounds [{lower[j]}, "
-                f"{upper[j]}] and the model's linear rows do not bound it either; "
-                f"it needs a finite box. Set bounds with {name}.setlb(...) and "
-                f"{name}.setub(...)."
-            )
+            raise unbounded_input("relu.decompose", linear.name(j), lower[j], upper[j])
     return lower, upper

@@ -10,7 +10,7 @@ from pyomo_relu.bounds.relaxation.curve_rows import (
 )
 from pyomo_relu.bounds.relaxation.network import add_big_m_network
 from pyomo_relu.bounds.relaxation.switching_cuts import switching_cuts
-from pyomo_relu.bounds.tightening import SPLIT_INPUTS, split_budget, tighten
+from pyomo_relu.bounds.tightening import part_of_split_budget, tighten
 from pyomo_relu.branch.bounding.bounder import Curves
 from pyomo_relu.errors import InfeasibleError
 from pyomo_relu.linear.box_rows import propagate
@@ -125,10 +125,8 @@ class Encoded:
         if len(curves) == network.n_outputs:
             low, high = curves.ranges(lower[None], upper[None])
             return True, curves, low[0], high[0]
-        free = int(np.count_nonzero(lower < upper))
-        cells = max(64, split_budget(network, free) // 8)
-        few = free <= SPLIT_INPUTS
-        bounds, _ = tighten(network, lower, upper, max_cells=cells if few else None)
+        cells = part_of_split_budget(network, lower, upper)
+        bounds, _ = tighten(network, lower, upper, max_cells=cells)
         return False, bounds, bounds.lower[-1], bounds.upper[-1]
 
     def complete(self, point):

@@ -29,8 +29,8 @@ _NAMES = {"highs": "HiGHS", "gurobi": "Gurobi"}
 _MARGIN = 1e-9
 
 
-class TreeRoute:
-    """Branching on the networks' inputs (``branch``).
+class SearchRoute:
+    """What routes by searches of this package have in common.
 
     Parameters
     ----------
@@ -39,25 +39,47 @@ class TreeRoute:
     options : BranchOptions
     """
 
-    name = "branch"
-
     def __init__(self, model, options):
         self.model, self.options = model, options
         self.nodes = self.milps = 0
-        self.begun = False
+
+    def _report(self, search, findings):
+        """What a running search knows."""
+        best = search.incumbent
+        if best.value < findings.value:
+            findings.offer(best.full, self.name, verified=best.value)
+        findings.raise_bound(search.bound, self.name)
+
+    def _conclude(self, result, findings):
+        """What a BranchResult says."""
+        self.nodes, self.milps = result.nodes, result.milps
+        if result.status == UNBOUNDED:
+            findings.conclude(UNBOUNDED, self.name)
+        elif result.status == INFEASIBLE:
+            # nothing is below a cutoff that others found
+            if not np.isfinite(findings.value):
+                findings.conclude(INFEASIBLE, self.name)
+        else:
+            if result.full is not None:
+                findings.offer(result.full, self.name, verified=result.value)
+            if np.isfinite(result.bound):
+                findings.raise_bound(result.bound, self.name)
+
+
+class TreeRoute(SearchRoute):
+    """Branching on the networks' inputs (``branch``)."""
+
+    name = "branch"
 
     def work(self, turn, findings):
         """Run until an end is proven; see ``sharing.Turn``."""
-        self.begun = True
 
         def progress(tree):
             self.nodes, self.milps = tree.nodes, tree.milps
-            best = tree.incumbent
-            if best.value < findings.value:
-                findings.offer(best.full, self.name, verified=best.value)
-            findings.raise_bound(tree.bound, self.name)
+            self._report(tree, findings)
             tree.paused += turn.pause()
-            better = findings.point if findings.value < best.value else None
+            known = tree.incumbent.value
+            better = findings.point if findings.value < known else None
             tree.learn(better, findings.bound)
 
         options = replace(
@@ -66,7 +88,8 @@ class TreeRoute:
             threads=1,
             root_milp=False,  # that is another route
         )
-        _conclude(branch(build_problem(self.model), options, progress), self, findings)
+        result = branch(build_problem(self.model), options, progress)
+        self._conclude(result, findings)
 
     @property
     def done(self):
@@ -74,60 +97,28 @@ class TreeRoute:
         return f"{counted(self.nodes, 'box')}, {counted(self.milps, 'MILP')}"
 
 
-class DecompositionRoute:
-    """A master LP and the networks apart (``decompose``).
-
-    Parameters
-    ----------
-    model : EmbeddedModel
-        In unit range.
-    options : BranchOptions
-    """
+class DecompositionRoute(SearchRoute):
+    """A master LP and the networks apart (``decompose``)."""
 
     name = "decompose"
-    milps = 0
-
-    def __init__(self, model, options):
-        self.model, self.options = model, options
-        self.nodes, self.begun = 0, False
 
     def work(self, turn, findings):
         """Run until an end is proven; see ``sharing.Turn``."""
-        self.begun = True
 
         def progress(run):
             self.nodes = run.nodes
-            best = run.incumbent
-            if best.value < findings.value:
-                findings.offer(best.full, self.name, verified=best.value)
-            findings.raise_bound(run.bound, self.name)
+            self._report(run, findings)
             turn.pause()
-            if findings.value < best.value:
+            if findings.value < run.incumbent.value:
                 run.offer(findings.point)
 
         options = replace(self.options, time_limit=findings.deadline.left(), threads=1)
-        _conclude(decompose(self.model, options, progress), self, findings)
+        self._conclude(decompose(self.model, options, progress), findings)
 
     @property
     def done(self):
         """How much was done, for people."""
         return counted(self.nodes, "node")
-
-
-def _conclude(result, route, findings):
-    """Report what a BranchResult says."""
-    route.nodes, route.milps = result.nodes, result.milps
-    if result.status == UNBOUNDED:
-        findings.conclude(UNBOUNDED, route.name)
-    elif result.status == INFEASIBLE:
-        # nothing is below a cutoff that others found
-        if not np.isfinite(findings.value):
-            findings.conclude(INFEASIBLE, route.name)
-    else:
-        if result.full is not None:
-            findings.offer(result.full, route.name, verified=result.value)
-        if np.isfinite(result.bound):
-            findings.raise_bound(result.bound, route.name)
 
 
 class MILPRoute(Watcher):
@@ -148,13 +139,11 @@ class MILPRoute(Watcher):
         self.name = _NAMES.get(solver, "MILP")
         self.encoded = None
         self.nodes = self.milps = 0
-        self.begun = False
         self._told = np.inf
         self._turn = self._findings = self._incumbent = None
 
     def work(self, turn, findings):
         """Encode and solve; see ``sharing.Turn``."""
-        self.begun = True
         self._turn, self._findings = turn, findings
         self.encoded = encoded = Encoded(self.model, turn)
         if encoded.linear is None:

@@ -55,6 +55,11 @@ class Turn:
         self._changed = None
         self._thread = None
 
+    @property
+    def begun(self):
+        """Whether it has had a slice."""
+        return self._thread is not None
+
     def pause(self):
         """Wait if the slice is over; returns the seconds for which it waited.
 
@@ -174,12 +179,12 @@ def share(turns, deadline, done, threads=1, watch=None, soon=None):
 
 def _book(turns, spent, elapsed):
     """Note how long each has worked; who begins late is not owed the time before."""
-    begun = [t for t in turns if t.seconds > 0 or t.working]
+    begun = [t for t in turns if t.begun]
     for turn in begun:
         spent[turn] = max(spent[turn], turn.seconds / turn.weight)
     least = min((spent[t] for t in begun), default=0.0)
     for turn in turns:
-        if turn not in begun and elapsed < turn.delay:
+        if not turn.begun and elapsed < turn.delay:
             spent[turn] = least
 
 

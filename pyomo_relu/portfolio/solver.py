@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pyomo.common.config import ConfigDict, document_class_CONFIG
-from pyomo.core.base.block import BlockData
-from pyomo.opt import SolverFactory, SolverResults
+from pyomo.opt import SolverFactory
 
 from pyomo_relu.branch.interface import EmbeddedSolver, common_options
-from pyomo_relu.common.transaction import transaction
 from pyomo_relu.errors import ModelError
 from pyomo_relu.model.options import declare
 from pyomo_relu.portfolio.log import PortfolioLog
@@ -57,18 +53,6 @@ class ReLU(EmbeddedSolver):
 
     NAME = "relu"
     CONFIG: ConfigDict = _config()
-
-    @transaction
-    def solve(self, model: BlockData, **kwds: Any) -> SolverResults:
-        """Solve the model to proven global optimality; see ``EmbeddedSolver.solve``.
-
-        Parameters
-        ----------
-        model : Block
-        **kwds
-            Any of ``CONFIG``, or ``options``, a dict of them.
-        """
-        return super().solve(model, **kwds)
 
     def _search(self, read, config, deadline):
         from pyomo_relu.branch.branch import BranchOptions

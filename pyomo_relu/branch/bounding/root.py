@@ -56,13 +56,17 @@ def tightened_root(problem, name="relu.branch"):
     for j in range(n):
         if not (np.isfinite(lower[j]) and np.isfinite(upper[j])):
             var = p.original.linear.name(p.columns[j])
-            raise BoundsError(
-                f"{name}: network input '{var}' has the bounds [{lower[j]}, "
-                f"{upper[j]}] and the model's linear rows do not bound it either; "
-                "branching on inputs needs a finite box. Set bounds with "
-                f"{var}.setlb(...) and {var}.setub(...)."
-            )
+            raise unbounded_input(name, var, lower[j], upper[j])
     return replace(p, lower=lower, upper=upper)
+
+
+def unbounded_input(name, var, lower, upper):
+    """The BoundsError of a solver ``name`` for a network input without a finite box."""
+    return BoundsError(
+        f"{name}: network input '{var}' has the bounds [{lower}, {upper}] and the "
+        "model's linear rows do not bound it either; branching on inputs needs a finite "
+        f"box. Set bounds with {var}.setlb(...) and {var}.setub(...)."
+    )
 
 
 def _propagated(problem, model):
