@@ -9,13 +9,12 @@ Run ``python examples/bound_tightening.py [--plot FILE.png]``.
 
 import argparse
 import time
-from pathlib import Path
 
 import pyomo.environ as pyo
 
-from pyomo_relu import ReLUNetworkBlock
+from pyomo_relu import ReLUNetworkBlock, example_network
 
-ONNX_FILE = Path(__file__).parent / "networks" / "peaks_2x20.onnx"
+ONNX_FILE = example_network("peaks_2x20")
 METHODS = {
     "interval arithmetic": ["interval"],
     "CROWN": ["interval", "crown"],

@@ -12,13 +12,12 @@ import argparse
 import contextlib
 import time
 from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
 
 import pyomo.environ as pyo
 
-from pyomo_relu import ReLUNetworkBlock
+from pyomo_relu import ReLUNetworkBlock, example_network
 
-ONNX_FILE = Path(__file__).parent / "networks" / "ackley5_3x50.onnx"
+ONNX_FILE = example_network("ackley5_3x50")
 
 
 def build():

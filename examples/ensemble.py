@@ -5,26 +5,24 @@ their predictions is minimised over the box.  Bounds are tightened network by ne
 with exact (MILP) bounds for the neurons that matter most to each output, and the
 Lagrangian bound of the ensemble is compared with the linear relaxation's.
 
-Run ``python -m examples.ensemble`` from the repository's root.
+Run ``python examples/ensemble.py``.
 
 Source: Wang, Lozano, Cardonha, Bergman, "Optimizing over an ensemble of trained neural
 networks", INFORMS Journal on Computing 35 (2023).
 """
 
 import argparse
-from pathlib import Path
 
 import numpy as np
 import pyomo.environ as pyo
 
-from pyomo_relu import ReLUNetworkBlock, load_onnx
+from pyomo_relu import ReLUNetworkBlock, example_network, load_onnx
 from pyomo_relu.analysis import critical_neurons, lagrangian_bound, measure_effort
 from pyomo_relu.bounds import tighten
 from pyomo_relu.bounds.obbt.milp import milp_obbt
 from pyomo_relu.bounds.obbt.options import TighteningOptions
 
-NETWORKS = Path(__file__).parent / "networks"
-FILES = [NETWORKS / f"peaks_2x10_seed{seed}.onnx" for seed in range(3)]
+FILES = [example_network(f"peaks_2x10_seed{seed}") for seed in range(3)]
 BOX = (-2.0, 2.0)
 
 

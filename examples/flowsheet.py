@@ -3,19 +3,17 @@
 A reactor surrogate maps (temperature, feed) to the yield of an intermediate, a
 separator surrogate maps (intermediate, reflux) to the purity of the product.  A
 pre-heater may be bought, which allows higher temperatures.  The surrogates are the
-Himmelblau and Peaks networks of this folder behind scalings, so that the example needs
+example networks of Himmelblau and Peaks behind scalings, so that the example needs
 no data; what matters is how the blocks are linked.
 
 Run ``python examples/flowsheet.py``.
 """
 
-from pathlib import Path
+import argparse
 
 import pyomo.environ as pyo
 
-from pyomo_relu import ReLUNetworkBlock
-
-NETWORKS = Path(__file__).parent / "networks"
+from pyomo_relu import ReLUNetworkBlock, example_network
 
 
 def build():
@@ -30,14 +28,14 @@ def build():
 
     # the network works on [-5, 5]^2, the flowsheet in K and kg/s: (offset, factor)
     m.reactor = ReLUNetworkBlock(
-        network=NETWORKS / "himmelblau_2x25.onnx",
+        network=example_network("himmelblau_2x25"),
         inputs=[m.temperature, m.feed],
         outputs=[m.intermediate],
         input_scaling=([350, 5], [10, 1]),
         output_scaling=(8, -0.01),
     )
     m.separator = ReLUNetworkBlock(
-        network=NETWORKS / "peaks_2x20.onnx",
+        network=example_network("peaks_2x20"),
         inputs=[m.intermediate, m.reflux],
         outputs=[m.purity],
         input_scaling=([4, 3], [2, 1]),
@@ -55,6 +53,7 @@ def build():
 
 def main():
     """Tighten over the whole flowsheet, encode, solve, check both networks."""
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     m = build()
     pyo.TransformationFactory("relu.obbt").apply_to(m, scope="model")
     pyo.TransformationFactory("relu.bigm").apply_to(m)

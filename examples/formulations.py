@@ -5,7 +5,7 @@ outputs is minimised.  Each formulation is applied to a copy of the model; the t
 shows what it adds, how far its linear relaxation is from the optimum, and how long
 encoding and solving take together.  All find the same optimum, if they finish.
 
-    python -m examples.formulations [--solver gurobi] [--time-limit 60] [--plot FILE.png]
+    python examples/formulations.py [--solver gurobi] [--time-limit 60] [--plot FILE.png]
 """
 
 import argparse
@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import pyomo.environ as pyo
 
-from examples.benchmarks.surrogates import (
+from pyomo_relu.study.surrogates import (
     Outcome,
     root_bound,
     surrogate_model,

@@ -1,34 +1,29 @@
 """Proves the global minimum of a trained surrogate in front of the reader.
 
-    python examples/global_optimum.py [network] [--picture boxes.png]
+    python examples/global_optimum.py [network] [--plot boxes.png]
 
 A network with 5 hidden layers of 25 neurons was trained on MATLAB's peaks function.
 ``relu.branch`` splits boxes of its two inputs until no box can hold anything better than
-the best point found.  With matplotlib installed, the boxes are drawn over the network's
+the best point found.  With ``--plot`` the boxes are drawn over the network's
 contours: they are small where the network comes close to its minimum and nowhere else.
 """
 
 import argparse
-import json
-from pathlib import Path
 
 import numpy as np
 import pyomo.environ as pyo
 
-from pyomo_relu import ReLUNetworkBlock
+from pyomo_relu import ReLUNetworkBlock, example_networks
 from pyomo_relu.branch.branch import branch
 from pyomo_relu.branch.read import read_model
-
-NETWORKS = Path(__file__).resolve().parent / "networks"
 
 
 def build(name):
     """Minimise the network's output over the box it was trained on."""
-    about = json.loads((NETWORKS / "manifest.json").read_text())[name]
-    lower, upper = about["lower"], about["upper"]
+    path, lower, upper, _ = example_networks()[name]
     m = pyo.ConcreteModel(name=name)
     m.x = pyo.Var(range(len(lower)), bounds=lambda m, j: (lower[j], upper[j]))
-    m.surrogate = ReLUNetworkBlock(network=NETWORKS / f"{name}.onnx", inputs=m.x)
+    m.surrogate = ReLUNetworkBlock(network=path, inputs=m.x)
     m.minimum = pyo.Objective(expr=m.surrogate.outputs[0])
     return m
 
@@ -78,22 +73,24 @@ def draw(m, path):
 def main():
     """Solve, check, draw."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("network", nargs="?", default="peaks_5x25")
-    parser.add_argument("--picture", default="global_optimum.png")
+    parser.add_argument(
+        "network", nargs="?", default="peaks_5x25", choices=list(example_networks())
+    )
+    parser.add_argument(
+        "--plot", metavar="FILE", help="draw the boxes of a network of two inputs"
+    )
     arguments = parser.parse_args()
     m = build(arguments.network)
+    if arguments.plot and len(m.x) != 2:
+        parser.error(f"--plot needs a network of two inputs, not {len(m.x)}")
     results = pyo.SolverFactory("relu.branch").solve(m, tee=True, mip_gap=1e-4)
     pyo.assert_optimal_termination(results)
     point = [v.value for v in m.surrogate.input_vars()]
     print(f"minimum {pyo.value(m.minimum):.6f} at {np.round(point, 5).tolist()}")
     print(f"proven: nothing below {results.problem.lower_bound:.6f}")
     print(f"network at that point differs by {m.surrogate.forward_error():.1e}")
-    if len(point) != 2:
-        return
-    try:
-        draw(m, arguments.picture)
-    except ImportError:
-        print("no picture: matplotlib is not installed")
+    if arguments.plot:
+        draw(m, arguments.plot)
 
 
 if __name__ == "__main__":

@@ -6,15 +6,14 @@ network is a surrogate of the Peaks function on [-2, 2]^2 (made by
 """
 
 import argparse
-from pathlib import Path
 
 import numpy as np
 import onnxruntime
 import pyomo.environ as pyo
 
-from pyomo_relu import ReLUNetworkBlock
+from pyomo_relu import ReLUNetworkBlock, example_network
 
-ONNX_FILE = Path(__file__).parent / "networks" / "peaks_2x20.onnx"
+ONNX_FILE = example_network("peaks_2x20")
 
 
 def build():

@@ -7,14 +7,14 @@ in memory.
 Run ``python examples/time_indexed.py``.
 """
 
+import argparse
 import math
-from pathlib import Path
 
 import pyomo.environ as pyo
 
-from pyomo_relu import ReLUNetworkBlock
+from pyomo_relu import ReLUNetworkBlock, example_network
 
-ONNX_FILE = Path(__file__).parent / "networks" / "peaks_2x20.onnx"
+ONNX_FILE = example_network("peaks_2x20")
 
 
 def build(hours=6):
@@ -46,6 +46,7 @@ def _balance(m, t):
 
 def main():
     """Tighten, encode, solve, and print the schedule."""
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     m = build()
     # the signal is data here: fixed inputs count as points, which halves the work
     pyo.TransformationFactory("relu.obbt").apply_to(m)

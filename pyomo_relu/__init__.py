@@ -14,12 +14,14 @@ from pyomo_relu.version import __version__
 if TYPE_CHECKING:
     from pyomo_relu.bounds import NeuronBounds
     from pyomo_relu.network import Layer, Network, load_onnx, register_operator
+    from pyomo_relu.network.examples import example_network, example_networks
 else:
     __getattr__, __dir__ = lazy_exports(
         __name__,
         {
             "bounds": ["NeuronBounds"],
             "network": ["Layer", "Network", "load_onnx", "register_operator"],
+            "network.examples": ["example_network", "example_networks"],
         },
     )
 
@@ -29,6 +31,8 @@ __all__ = [
     "NeuronBounds",
     "ReLUNetworkBlock",
     "__version__",
+    "example_network",
+    "example_networks",
     "load_onnx",
     "register_operator",
 ]

@@ -17,8 +17,8 @@ from pyomo_relu import ReLUNetworkBlock
 #: What users may import: a name here stays, and a change here is in the change log.
 PUBLIC = {
     "pyomo_relu": """
-        Layer Network NeuronBounds ReLUNetworkBlock __version__ load_onnx
-        register_operator
+        Layer Network NeuronBounds ReLUNetworkBlock __version__ example_network
+        example_networks load_onnx register_operator
     """,
     "pyomo_relu.analysis": """
         BigMReport Effort LagrangianBound LayerBigM LayerStability Region

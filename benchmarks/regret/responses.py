@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from examples.study.problems import Problem
+from pyomo_relu.study.problems import Problem
 
 
 def _unit(value, lower, upper):

@@ -24,7 +24,7 @@ from pyomo_relu import ReLUNetworkBlock, load_onnx
 from tests.paths import needs_shared_models
 from tests.search.oil_wells import oil_wells
 
-NETWORKS = Path(__file__).resolve().parents[2] / "examples" / "networks"
+NETWORKS = Path(__file__).resolve().parents[2] / "pyomo_relu" / "example_networks"
 SURROGATES = [
     f"{name}_{size}"
     for name in ("peaks", "himmelblau", "ackley2")

@@ -12,13 +12,13 @@ import pyomo.environ as pyo
 import pytest
 
 from benchmarks.other_packages import omlt_definition, torch_sequential
-from examples.benchmarks.surrogates import (
+from pyomo_relu import load_onnx
+from pyomo_relu.study.surrogates import (
     NETWORKS,
     Outcome,
     surrogate_model,
     timed_solve,
 )
-from pyomo_relu import load_onnx
 
 pytest.importorskip("pytest_benchmark")
 

@@ -9,11 +9,11 @@ from pyomo_relu import ReLUNetworkBlock
 from tests.networks import chain, residual
 from tests.paths import ROOT
 
-NETWORKS = ROOT / "examples" / "networks"
+NETWORKS = ROOT / "pyomo_relu" / "example_networks"
 
 
 def surrogate(name):
-    """Minimise one of the trained surrogates of ``examples/networks`` over its box."""
+    """Minimise one of the trained surrogates of ``pyomo_relu/example_networks`` over its box."""
     entry = json.loads((NETWORKS / "manifest.json").read_text())[name]
     m = pyo.ConcreteModel()
     m.nn = ReLUNetworkBlock(network=str(NETWORKS / f"{name}.onnx"))

@@ -15,9 +15,9 @@ import pytest
 
 pytest.importorskip("torch")
 
-from examples.study.config import parse_config
-from examples.study.records import RunFolder
-from examples.study.runner import make_executor, run_study
+from pyomo_relu.study.config import parse_config
+from pyomo_relu.study.records import RunFolder
+from pyomo_relu.study.runner import make_executor, run_study
 from tests.common.test_executor import OPEN_MPI
 from tests.paths import ROOT
 
@@ -101,7 +101,9 @@ def test_mpi_gives_the_same_records(here, tmp_path):
     pytest.importorskip("mpi4py")
     pytest.importorskip("matplotlib")
     (tmp_path / "small.json").write_text(json.dumps(data()))
-    study = f"-m mpi4py.futures -m examples.study {tmp_path / 'small.json'} --workers 2"
+    study = (
+        f"-m mpi4py.futures -m pyomo_relu study {tmp_path / 'small.json'} --workers 2"
+    )
     options = ["--silent", "--executor", "mpi4py.futures:MPIPoolExecutor"]
     options += ["--folder", str(tmp_path / "run")]
     answer = subprocess.run(

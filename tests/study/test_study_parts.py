@@ -10,8 +10,9 @@ import pytest
 pytest.importorskip("torch")
 
 from examples import ensemble, oil_wells, optimal_control
-from examples.study import oil_data
-from examples.study.aggregate import (
+from pyomo_relu import example_network, load_onnx
+from pyomo_relu.study import oil_data
+from pyomo_relu.study.aggregate import (
     Ratio,
     dominated_share,
     geometric_mean,
@@ -21,14 +22,13 @@ from examples.study.aggregate import (
     power_law,
     select,
 )
-from examples.study.benchmarks import benchmark
-from examples.study.config import ConfigError, load_config, parse_config
-from examples.study.csv_data import read_table, table_data
-from examples.study.document import Document
-from examples.study.global_search import global_search, onnx_function
-from examples.study.problems import STEP, pendulum
-from examples.study.tables import family_and_strength
-from pyomo_relu import load_onnx
+from pyomo_relu.study.benchmarks import benchmark
+from pyomo_relu.study.config import ConfigError, load_config, parse_config
+from pyomo_relu.study.csv_data import read_table, table_data
+from pyomo_relu.study.document import Document
+from pyomo_relu.study.global_search import global_search, onnx_function
+from pyomo_relu.study.problems import STEP, pendulum
+from pyomo_relu.study.tables import family_and_strength
 from tests.networks import chain
 from tests.paths import SHARED_MODELS, needs_shared_models
 
@@ -215,7 +215,7 @@ def test_documents_escape_and_format():
 
 
 def test_oil_tables_are_what_the_script_makes(tmp_path):
-    oil_data.main(tmp_path)
+    oil_data.write(tmp_path)
     files = [p.relative_to(tmp_path) for p in tmp_path.rglob("*") if p.is_file()]
     assert len(files) == 5
     for file in files:
@@ -284,7 +284,7 @@ def test_control_follows_the_network_and_beats_doing_nothing():
     pyo.TransformationFactory("relu.bounds").apply_to(m)
     pyo.TransformationFactory("relu.bigm").apply_to(m)
     pyo.assert_optimal_termination(pyo.SolverFactory("appsi_highs").solve(m))
-    network = load_onnx(optimal_control.ONNX_FILE)
+    network = load_onnx(example_network("pendulum_2x8"))
     torques = [m.torque[t].value for t in m.steps]
 
     def learned(X):

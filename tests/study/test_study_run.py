@@ -11,10 +11,10 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("matplotlib")
 
-from examples.study.__main__ import main
-from examples.study.config import load_config, parse_config
-from examples.study.findings import all_findings
-from examples.study.findings_common import (
+from pyomo_relu.study.__main__ import main
+from pyomo_relu.study.config import load_config, parse_config
+from pyomo_relu.study.findings import all_findings
+from pyomo_relu.study.findings_common import (
     AGREES,
     DISAGREES,
     MISSING,
@@ -22,10 +22,10 @@ from examples.study.findings_common import (
     PARTLY,
     UNCLEAR,
 )
-from examples.study.records import RunFolder
-from examples.study.report import write_report
-from examples.study.runner import make_executor, run_study
-from examples.study.tables import COLUMNS, Tables
+from pyomo_relu.study.records import RunFolder
+from pyomo_relu.study.report import write_report
+from pyomo_relu.study.runner import make_executor, run_study
+from pyomo_relu.study.tables import COLUMNS, Tables
 from tests.paths import ROOT
 
 TIMES = ("seconds", "preprocessing_steps", "files", "work")
@@ -152,7 +152,7 @@ def test_the_same_seed_gives_the_same_figures(tmp_path):
 
 def test_a_killed_run_loses_at_most_the_case_in_hand(tmp_path):
     folder = RunFolder(tmp_path)
-    command = [sys.executable, "-m", "examples.study", "tiny", "--silent"]
+    command = [sys.executable, "-m", "pyomo_relu", "study", "tiny", "--silent"]
     process = subprocess.Popen(
         [*command, "--folder", str(tmp_path)], cwd=ROOT, stderr=subprocess.DEVNULL
     )

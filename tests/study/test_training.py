@@ -8,21 +8,22 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from examples.study import regularisers, train_networks
-from examples.study.problems import ackley, himmelblau, peaks, problem
-from examples.study.training import (
+from pyomo_relu.bounds.crown.interval import interval_bounds
+from pyomo_relu.network import Network, load_onnx
+from pyomo_relu.network.examples import FOLDER
+from pyomo_relu.study import regularisers, train_networks
+from pyomo_relu.study.problems import ackley, himmelblau, peaks, problem
+from pyomo_relu.study.training import (
     TrainingOptions,
     finish,
     make_data,
     train,
 )
-from examples.study.training_export import (
+from pyomo_relu.study.training_export import (
     onnx_model,
     write_atomically,
     write_onnx,
 )
-from pyomo_relu.bounds.crown.interval import interval_bounds
-from pyomo_relu.network import Network, load_onnx
 
 TINY = TrainingOptions((8, 8), samples=1500, epochs=25, batch=64, learning_rate=1e-2)
 
@@ -241,14 +242,14 @@ def test_training_script_writes_networks_and_manifest(tmp_path):
 
 
 def committed():
-    path = train_networks.NETWORKS / "manifest.json"
+    path = FOLDER / "manifest.json"
     return json.loads(path.read_text()) if path.exists() else {}
 
 
 @pytest.mark.parametrize("name", sorted(committed()))
 def test_committed_networks_are_what_the_manifest_says(name):
     entry = committed()[name]
-    network = load_onnx(train_networks.NETWORKS / f"{name}.onnx")
+    network = load_onnx(FOLDER / f"{name}.onnx")
     hidden = [layer.size for layer in network.activation_layers]
     assert hidden == entry["hidden"] and network.n_inputs == len(entry["lower"])
     if entry["problem"] is not None:
@@ -264,12 +265,12 @@ def test_random_network_file_is_reproduced_from_its_seed(tmp_path):
     n_inputs, hidden = train_networks.RANDOM["random_10_3x50"]
     weights, biases = train_networks.random_network(n_inputs, hidden)
     write_onnx(tmp_path / "again.onnx", weights, biases, name="random_10_3x50")
-    committed_file = train_networks.NETWORKS / "random_10_3x50.onnx"
+    committed_file = FOLDER / "random_10_3x50.onnx"
     assert (tmp_path / "again.onnx").read_bytes() == committed_file.read_bytes()
 
 
 def test_quickstart_network_is_a_peaks_surrogate():
-    network = load_onnx(train_networks.NETWORKS / "peaks_2x20.onnx")
+    network = load_onnx(FOLDER / "peaks_2x20.onnx")
     X = points(peaks(), 20_000)
     y = peaks()(X)
     error = network.forward(X)[:, 0] - y

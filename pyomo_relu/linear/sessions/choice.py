@@ -17,7 +17,10 @@ from pyomo_relu.linear.sessions.session import (
 
 logger = logging.getLogger("pyomo.relu.bounds")
 
-SOLVERS = ("highs", "gurobi")
+#: {solver: the Python package that it needs}
+PACKAGES = {"highs": "highspy", "gurobi": "gurobipy"}
+
+SOLVERS = tuple(PACKAGES)
 
 #: A solver's name or a Session class.
 SolverLike: TypeAlias = "str | type[Session]"
@@ -42,8 +45,7 @@ def session_class(solver) -> Callable[..., Session]:
             f"unknown solver {solver!r} for bound tightening; use one of "
             f"{', '.join(SOLVERS)}, or 'auto'."
         )
-    package = {"highs": "highspy", "gurobi": "gurobipy"}[solver]
-    import_solver(package, f"solver '{solver}'", " or choose another solver")
+    import_solver(PACKAGES[solver], f"solver '{solver}'", " or choose another solver")
     return {"highs": HighsSession, "gurobi": GurobiSession}[solver]
 
 

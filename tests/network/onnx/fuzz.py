@@ -62,7 +62,10 @@ def seeds():
         opset = (9, 11, 13, 17, 18, 21)[k % 6]
         model = random_model(steps, k, shapes[k % len(shapes)], opset)
         data.append(model.SerializeToString())
-    folders = [ROOT / "examples" / "networks", ROOT.parent / "shared" / "models"]
+    folders = [
+        ROOT / "pyomo_relu" / "example_networks",
+        ROOT.parent / "shared" / "models",
+    ]
     for folder in folders:
         for path in sorted(folder.rglob("*.onnx")):
             if path.stat().st_size <= _LARGEST:

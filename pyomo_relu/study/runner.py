@@ -13,7 +13,7 @@ import time
 from collections import deque
 from dataclasses import dataclass
 
-from examples.study.cases import run_case
+from pyomo_relu.study.cases import run_case
 
 logger = logging.getLogger("pyomo.relu.study")
 

@@ -5,13 +5,13 @@ judgement is typed in.  The claims are from abstracts and accounts of the papers
 settings are only partly known (see the study's README).
 """
 
-from examples.study.findings_encoding import (
+from pyomo_relu.study.findings_encoding import (
     depth,
     obbt,
     scaling_big_m,
     scaling_effort,
 )
-from examples.study.findings_training import (
+from pyomo_relu.study.findings_training import (
     clipping_big_m,
     clipping_effort,
     dropout,

@@ -5,16 +5,16 @@ for one set of wells the flowline's network is a function of that pressure alone
 roots are found on a grid and by bisection, for all sets of wells at once.  No proof of
 optimality; the plan is a MIP start.
 
-    python -m examples.benchmarks.oil_well_plan FOLDER
+    python examples/oil_well_plan.py FOLDER
 """
 
+import argparse
 import itertools
-import sys
 
 import numpy as np
 import pyomo.environ as pyo
 
-from examples.benchmarks.oil_wells import RATES, oil_well_model
+from pyomo_relu.study.oil_well_model import RATES, oil_well_model
 
 _GRID = 400
 _BISECTIONS = 60
@@ -135,7 +135,11 @@ def _assign(m, wells, lines, lowest, plan):
 
 
 if __name__ == "__main__":
-    model = oil_well_model(sys.argv[1])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", help="of a field: problem.json and networks")
+    parser.add_argument("--nets", default="shallow", help="folder of networks in it")
+    arguments = parser.parse_args()
+    model = oil_well_model(arguments.folder, arguments.nets)
     print(f"total oil rate {open_choke_plan(model):.7f}")
     for line in model.lines:
         fed = [i for i in model.wells if pyo.value(model.open[i, line]) > 0.5]

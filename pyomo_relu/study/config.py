@@ -26,7 +26,7 @@ import json
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from examples.study.bound_methods import BOUND_METHODS, INDICATOR_METHODS
+from pyomo_relu.study.bound_methods import BOUND_METHODS, INDICATOR_METHODS
 
 GRIDS = Path(__file__).parent / "grids"
 AXES = {
@@ -134,7 +134,7 @@ def load_config(path):
     Parameters
     ----------
     path : path or str
-        A file, or the name of a grid in ``examples/study/grids`` ("quick").
+        A file, or the name of a grid in ``pyomo_relu/study/grids`` ("quick").
 
     Returns
     -------
@@ -222,7 +222,7 @@ def _add_grid(where, grid, settings, cases):
 
 
 def _training_keys():
-    from examples.study.training import TrainingOptions
+    from pyomo_relu.study.training import TrainingOptions
 
     own = {f.name for f in fields(TrainingOptions)} - {"hidden", "seed"}
     return own | EXTRA_TRAINING

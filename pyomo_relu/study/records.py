@@ -9,7 +9,7 @@ import json
 import os
 from pathlib import Path
 
-from examples.study.training_export import write_atomically
+from pyomo_relu.study.training_export import write_atomically
 
 
 class RunFolder:

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from examples.study.aggregate import group, select
-from examples.study.report_tables import (
+from pyomo_relu.study.aggregate import group, select
+from pyomo_relu.study.report_tables import (
     PAIR,
     SOLVE_PAIR,
     compared_solves,

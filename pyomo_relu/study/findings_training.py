@@ -2,14 +2,14 @@
 
 import itertools
 
-from examples.study.aggregate import (
+from pyomo_relu.study.aggregate import (
     dominated_share,
     effort_column,
     group,
     power_law,
     select,
 )
-from examples.study.findings_common import (
+from pyomo_relu.study.findings_common import (
     AGREES,
     AICHE,
     DISAGREES,
@@ -30,7 +30,7 @@ from examples.study.findings_common import (
     training_effects,
     verdict_of,
 )
-from examples.study.report_tables import (
+from pyomo_relu.study.report_tables import (
     PAIR,
     compared_solves,
     network_stability,

@@ -80,7 +80,7 @@ def table_data(table, held_out=0.2, seed=0):
     -------
     Data
     """
-    from examples.study.training import split_data
+    from pyomo_relu.study.training import split_data
 
     order = np.random.default_rng(seed).permutation(len(table.y))
     n = len(order) - max(1, round(held_out * len(order)))

@@ -1,13 +1,13 @@
 """Claims on levers on the trained network, checked against a run's tables."""
 
-from examples.study.aggregate import (
+from pyomo_relu.study.aggregate import (
     Ratio,
     geometric_mean,
     group,
     paired_ratio,
     select,
 )
-from examples.study.findings_common import (
+from pyomo_relu.study.findings_common import (
     AGREES,
     AICHE,
     DISAGREES,
@@ -20,7 +20,7 @@ from examples.study.findings_common import (
     paper,
     verdict_of,
 )
-from examples.study.report_tables import (
+from pyomo_relu.study.report_tables import (
     PAIR,
     SOLVE_PAIR,
     effort_ratio,

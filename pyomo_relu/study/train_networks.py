@@ -1,7 +1,7 @@
-"""Trains the benchmark surrogates in ``examples/networks``; no studying in here.
+"""Trains the example networks of the package into a folder; no studying in here.
 
-    python -m examples.study.train_networks              # what is missing
-    python -m examples.study.train_networks --force peaks_2x25
+    python -m pyomo_relu.study.train_networks --folder FOLDER        # what is missing
+    python -m pyomo_relu.study.train_networks --folder FOLDER --force peaks_2x25
 
 Sizes and sample counts follow the literature on these benchmarks (100,000 samples for
 Peaks and Himmelblau, 150,000 for Ackley-2, 300,000 for Ackley-5, 30% held out, Adam,
@@ -19,13 +19,12 @@ from pathlib import Path
 
 import numpy as np
 
-from examples.study.problems import problem
-from examples.study.training import TrainingOptions, train
-from examples.study.training_export import write_atomically, write_onnx
+from pyomo_relu.study.problems import problem
+from pyomo_relu.study.training import TrainingOptions, train
+from pyomo_relu.study.training_export import write_atomically, write_onnx
 
 logger = logging.getLogger("pyomo.relu.study")
 
-NETWORKS = Path(__file__).resolve().parents[1] / "networks"
 SAMPLES = {"peaks": 100_000, "himmelblau": 100_000, "ackley2": 150_000}
 
 #: name -> (problem, options) of every trained surrogate.
@@ -118,7 +117,12 @@ def main(arguments=None, surrogates=SURROGATES):
     names = [*surrogates, *RANDOM]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", help=f"of {', '.join(names)}")
-    parser.add_argument("--folder", type=Path, default=NETWORKS)
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        required=True,
+        help="where files and manifest.json go; in a clone pyomo_relu/example_networks",
+    )
     parser.add_argument("--force", action="store_true", help="replace existing files")
     options = parser.parse_args(arguments)
     unknown = sorted(set(options.names) - set(names))

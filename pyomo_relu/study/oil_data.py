@@ -1,6 +1,6 @@
 """Makes the small synthetic oil field in ``oil_data/``; no training in here.
 
-    python -m examples.study.oil_data
+    python -m pyomo_relu.study.oil_data FOLDER
 
 Three wells on two flowlines, in the format of the field of Grimstad and Andersson (2019):
 ``problem.json`` with ranges, gas-oil and water-oil ratios and separator pressures, and
@@ -11,6 +11,7 @@ QGAS, QWAT, PUS, PDS).  The numbers are made up from textbook laws, in scaled un
 - flowline: ``p_down^2 = p_up^2 - k (q_oil + q_wat + 0.4 q_gas)^2``.
 """
 
+import argparse
 import json
 from pathlib import Path
 
@@ -70,7 +71,7 @@ def problem_data():
         for name, p in SEPARATORS.items()
     ]
     return {
-        "source": "synthetic, made by examples/study/oil_data.py",
+        "source": "synthetic, made by pyomo_relu/study/oil_data.py",
         "wells": wells,
         "flowlines": flowlines,
         "gas_capacity": 0.5,
@@ -85,7 +86,7 @@ def write_table(path, names, columns):
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def main(folder=FOLDER):
+def write(folder):
     """Write ``problem.json`` and the tables."""
     data = problem_data()
     tables = Path(folder) / "data"
@@ -109,4 +110,6 @@ def main(folder=FOLDER):
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", help="where problem.json and data/ go")
+    write(parser.parse_args().folder)

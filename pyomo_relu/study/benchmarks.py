@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pyomo.environ as pyo
 
-from examples.study.problems import problem
-
-OIL_FOLDER = Path(__file__).parent / "oil_data"
+from pyomo_relu.study.oil_data import FOLDER
+from pyomo_relu.study.problems import problem
 
 
 @dataclass(frozen=True)
@@ -69,9 +68,9 @@ def train_function(target, hidden, options, seed, data=None):
     -------
     TrainedNetwork
     """
-    from examples.study.pruning import prune
-    from examples.study.sparsify import fitted_error, sparsify
-    from examples.study.training import TrainingOptions, make_data, train
+    from pyomo_relu.study.pruning import prune
+    from pyomo_relu.study.sparsify import fitted_error, sparsify
+    from pyomo_relu.study.training import TrainingOptions, make_data, train
 
     options = dict(options)
     share = options.pop("prune", None)
@@ -135,13 +134,13 @@ class ControlBenchmark:
 
     def model(self, networks):
         """The control problem over the horizon."""
-        from examples.optimal_control import build
+        from pyomo_relu.study.pendulum import build
 
         return build(networks["dynamics"], self.horizon)
 
     def true_value(self, model):
         """Cost of the torques under the true law."""
-        from examples.optimal_control import true_cost
+        from pyomo_relu.study.pendulum import true_cost
 
         return float(true_cost(model))
 
@@ -151,18 +150,18 @@ class OilBenchmark:
 
     minimum = None
 
-    def __init__(self, folder=OIL_FOLDER):
+    def __init__(self, folder=FOLDER):
         self.folder = Path(folder)
 
     def train(self, hidden, options, seed):
         """One network per well and one for the flowline; wells get half the width."""
-        from examples.oil_wells import train_tables
+        from pyomo_relu.study.oil_field import train_tables
 
         return train_tables(self.folder, hidden, options, seed)
 
     def model(self, networks):
         """The routing problem (a maximisation)."""
-        from examples.oil_wells import build
+        from pyomo_relu.study.oil_field import build
 
         with tempfile.TemporaryDirectory() as folder:
             for name, data in networks.items():

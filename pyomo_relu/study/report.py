@@ -3,12 +3,12 @@
 import json
 from pathlib import Path
 
-from examples.study import figures
-from examples.study.aggregate import group, select
-from examples.study.document import Document
-from examples.study.findings import all_findings
-from examples.study.findings_common import PAPER_PROBLEMS
-from examples.study.report_tables import (
+from pyomo_relu.study import figures
+from pyomo_relu.study.aggregate import group, select
+from pyomo_relu.study.document import Document
+from pyomo_relu.study.findings import all_findings
+from pyomo_relu.study.findings_common import PAPER_PROBLEMS
+from pyomo_relu.study.report_tables import (
     compared_solves,
     deep,
     encoding_table,
@@ -18,7 +18,7 @@ from examples.study.report_tables import (
     trade_off_table,
     training_table,
 )
-from examples.study.tables import LEARNED_NOTHING, Tables
+from pyomo_relu.study.tables import LEARNED_NOTHING, Tables
 
 #: Trainings whose regions are drawn, as far as a run has them.
 DRAWN = (
@@ -71,7 +71,7 @@ def findings_text(tables):
         "# Findings",
         "",
         "What the literature claims beside what this run measured. All figures are",
-        "computed from the CSV files in this folder by `examples/study/findings.py`;",
+        "computed from the CSV files in this folder by `pyomo_relu/study/findings.py`;",
         "a verdict needs a mean ratio off by a tenth and two thirds of the pairs.",
         "Pairs share problem, layer sizes and seed. Effort is Gurobi's work units where",
         "every solve has them, else processor seconds.",
@@ -236,9 +236,9 @@ def _training(report, tables, networks):
 
 
 def _partition_picture(tables, networks):
-    from examples.study.problems import problem
     from pyomo_relu import load_onnx
     from pyomo_relu.analysis import count_regions
+    from pyomo_relu.study.problems import problem
 
     rows = select(deep(tables.networks), training=DRAWN)
     if not rows:

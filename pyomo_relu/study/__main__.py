@@ -1,4 +1,4 @@
-"""Command line of the study: ``python -m examples.study``; see README.md beside it."""
+"""Command line of the study: ``python -m pyomo_relu study``."""
 
 import argparse
 import json
@@ -9,14 +9,16 @@ import time
 from importlib import metadata
 from pathlib import Path
 
-from examples.study.config import ConfigError, load_config
-from examples.study.records import RunFolder
-from examples.study.report import write_report
-from examples.study.runner import make_executor, run_study
-from examples.study.tables import Tables
+from pyomo_relu.linear.sessions.choice import PACKAGES as SOLVER_PACKAGES
+from pyomo_relu.study.config import ConfigError, load_config
+from pyomo_relu.study.records import RunFolder
+from pyomo_relu.study.report import write_report
+from pyomo_relu.study.runner import make_executor, run_study
+from pyomo_relu.study.tables import Tables
 
 RUNS = Path("study_runs")
-PACKAGES = ("pyomo", "numpy", "torch", "onnx", "highspy", "gurobipy")
+#: Versions of these are recorded, and those of the MILP solvers.
+PACKAGES = ("pyomo", "numpy", "torch", "onnx")
 
 
 def main(arguments=None):
@@ -63,7 +65,7 @@ def main(arguments=None):
 
 def _parser():
     parser = argparse.ArgumentParser(
-        prog="python -m examples.study",
+        prog="python -m pyomo_relu study",
         description="Train, encode, solve and compare; resumes where it stopped.",
     )
     parser.add_argument(
@@ -94,7 +96,7 @@ def _parser():
 
 def _write_environment(folder, config):
     versions = {}
-    for package in PACKAGES:
+    for package in (*PACKAGES, *SOLVER_PACKAGES.values()):
         try:
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:

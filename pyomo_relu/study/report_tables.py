@@ -1,6 +1,6 @@
 """Rows of the report's tables, computed from the study's tables; no prose, no files."""
 
-from examples.study.aggregate import (
+from pyomo_relu.study.aggregate import (
     SHIFT,
     UNSOLVED,
     effort_column,

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.optimize import linprog
 
-from examples.study.training import finish, make_data
+from pyomo_relu.study.training import finish, make_data
 
 
 def sparse_output_weights(features, targets, tolerance):

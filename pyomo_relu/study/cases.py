@@ -7,8 +7,8 @@ and returns a record of plain numbers and strings.
 import math
 import time
 
-from examples.study.benchmarks import benchmark
-from examples.study.bound_methods import BOUND_METHODS, record_bounds
+from pyomo_relu.study.benchmarks import benchmark
+from pyomo_relu.study.bound_methods import BOUND_METHODS, record_bounds
 
 
 def run_case(task, networks=None):
@@ -64,9 +64,9 @@ def run_network(task):
 
 
 def _network_figures(net, limits, seed):
-    from examples.study.global_search import global_search, onnx_function
     from pyomo_relu import load_onnx
     from pyomo_relu.analysis import big_m_statistics, count_regions, stability
+    from pyomo_relu.study.global_search import global_search, onnx_function
 
     network = load_onnx(net.onnx)
     lowest, _ = global_search(onnx_function(net.onnx), net.lower, net.upper, seed=seed)

@@ -1,19 +1,15 @@
 """Minimising surrogates alone and coupled, and timed solves with one thread.
 
-python -m examples.benchmarks.surrogates peaks_2x25 ackley2_3x25 --formulation relu.cells
+python -m pyomo_relu.study.surrogates peaks_2x25 ackley2_3x25 --formulation relu.cells
 """
 
 import argparse
-import json
 import time
-from pathlib import Path
 from typing import NamedTuple
 
 import pyomo.environ as pyo
 
-from pyomo_relu import ReLUNetworkBlock
-
-NETWORKS = Path(__file__).resolve().parents[1] / "networks"
+from pyomo_relu import ReLUNetworkBlock, example_networks
 
 #: The relative gap to which optimality is proven.
 GAP = 1e-4
@@ -25,7 +21,7 @@ def surrogate_model(names, share=0.4):
     Parameters
     ----------
     names : sequence of str
-        Networks in ``examples/networks``.
+        Of ``pyomo_relu.example_networks()``.
     share : float
         If there are several, the sum of their first inputs must be at least this share
         of the sum of the upper bounds.
@@ -35,16 +31,15 @@ def surrogate_model(names, share=0.4):
     pyomo.environ.ConcreteModel
         With untransformed network blocks ``nn``.
     """
-    boxes = json.loads((NETWORKS / "manifest.json").read_text())
+    known = example_networks()
+    parts = [known[name] for name in names]
     m = pyo.ConcreteModel(" + ".join(names))
     m.parts = pyo.RangeSet(0, len(names) - 1)
-    m.nn = ReLUNetworkBlock(
-        m.parts, network={n: NETWORKS / f"{names[n]}.onnx" for n in m.parts}
-    )
+    m.nn = ReLUNetworkBlock(m.parts, network={n: parts[n].path for n in m.parts})
     for n, block in m.nn.items():
-        box = boxes[names[n]]
+        box = parts[n]
         for var, lower, upper in zip(
-            block.input_vars(), box["lower"], box["upper"], strict=True
+            block.input_vars(), box.lower, box.upper, strict=True
         ):
             var.setlb(lower)
             var.setub(upper)

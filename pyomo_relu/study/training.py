@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 import torch
 
-from examples.study import regularisers
-from examples.study.training_export import onnx_model, write_onnx
+from pyomo_relu.study import regularisers
+from pyomo_relu.study.training_export import onnx_model, write_onnx
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 
-from examples.study.aggregate import (
+from pyomo_relu.study.aggregate import (
     effort_column,
     geometric_mean,
     group,
@@ -97,7 +97,7 @@ def regions_against_penalty(networks):
     bytes or None
         None if there is nothing to draw.
     """
-    from examples.study.report_tables import ratio_to_plain
+    from pyomo_relu.study.report_tables import ratio_to_plain
 
     families = [f for f in FAMILIES if f not in ("plain", "prune", "sparsify")]
     curves = {}

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from examples.study.training import TrainedNetwork, finish, make_data, train
+from pyomo_relu.study.training import TrainedNetwork, finish, make_data, train
 
 
 def magnitude_masks(weights, share, scope="network"):
