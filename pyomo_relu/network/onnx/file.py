@@ -142,6 +142,10 @@ def _parse(data, name):
 
     if not data:
         raise NetworkFileError(f"{name}: the file is empty. Export the network again.")
+    if data.startswith(b"\x1f\x8b"):
+        raise NetworkFileError(
+            f"{name}: the file is compressed by gzip. Unpack it first (gunzip)."
+        )
     try:
         model = onnx.ModelProto.FromString(data)
     except (DecodeError, RuntimeError, ValueError) as error:

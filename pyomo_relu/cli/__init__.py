@@ -1,0 +1,1 @@
+"""The command line: ``pyomo-relu`` and ``python -m pyomo_relu``."""

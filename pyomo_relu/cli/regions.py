@@ -1,0 +1,106 @@
+"""``pyomo-relu regions``: how many linear regions a network has in a box, and a picture."""
+
+import os
+
+from pyomo_relu.cli.arguments import (
+    add_box,
+    add_command,
+    add_file,
+    add_limits,
+    add_output,
+    read_box,
+    read_network,
+    read_output,
+    whole,
+)
+from pyomo_relu.cli.describe import box_data, box_text, headline, network_data
+from pyomo_relu.cli.outcome import DONE, NOT_PROVEN, Outcome
+from pyomo_relu.errors import ModelError
+
+_TEXT = """\
+Counts the linear regions of a network in a box; draws them where two inputs vary.
+
+Exact in the plane; for more inputs a walk from region to region. What a limit ends is a
+certified lower bound, and the exit code says that it is no count.
+"""
+
+
+def add(commands):
+    """Declare the command."""
+    parser = add_command(commands, "regions", run, _TEXT, extra="plot")
+    add_file(parser)
+    add_box(parser)
+    add_output(parser)
+    parser.add_argument(
+        "--method",
+        choices=["auto", "geometry", "lp", "sampling"],
+        default="auto",
+        help="auto is geometry where at most two inputs vary, else lp",
+    )
+    parser.add_argument(
+        "--max-regions", type=whole(1), default=100_000, help="stop at so many"
+    )
+    parser.add_argument("--plot", metavar="FILE", help="draw them: PNG, PDF or SVG")
+    add_limits(parser)
+
+
+def run(options):
+    """Count, and draw if asked."""
+    from pyomo_relu.analysis import count_regions
+
+    network = read_network(options)
+    lower, upper = read_box(options, network)
+    if options.plot:
+        _check_plot(options, network, lower, upper)
+    count = count_regions(
+        network,
+        lower,
+        upper,
+        method=options.method,
+        max_regions=options.max_regions,
+        time_limit=options.time_limit,
+    )
+    data = {
+        "network": network_data(network),
+        "box": box_data(lower, upper),
+        "regions": count.to_dict(),
+        "plot": options.plot,
+    }
+    lines = [headline(network), box_text(lower, upper), "", str(count)]
+    if options.plot:
+        _draw(options, network, lower, upper)
+        lines.append(f"picture: {options.plot}")
+    return Outcome("\n".join(lines), data, DONE if count.exact else NOT_PROVEN)
+
+
+def _check_plot(options, network, lower, upper):
+    varying = int((lower < upper).sum())
+    if network.n_inputs != 2 or varying != 2:
+        raise ModelError(
+            f"{network.name}: --plot draws networks of two inputs that vary, and here "
+            f"{varying} of {network.n_inputs} do. Leave --plot out."
+        )
+    read_output(options, network)
+    import matplotlib  # noqa: F401  (before the counting, which may take long)
+
+    from pyomo_relu import plot  # noqa: F401
+
+    folder = os.path.dirname(os.path.abspath(options.plot))
+    if not os.path.isdir(folder):
+        raise ModelError(f"{options.plot}: there is no folder {folder}. Make it first.")
+
+
+def _draw(options, network, lower, upper):
+    import matplotlib
+
+    matplotlib.use("Agg")
+
+    from pyomo_relu import plot
+
+    axes = plot.linear_regions(
+        network, lower, upper, output=read_output(options, network)
+    )
+    try:
+        axes.figure.savefig(options.plot, dpi=150)
+    except ValueError as error:  # a suffix that matplotlib does not write
+        raise ModelError(f"{options.plot}: {error}.") from None
