@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from pyomo_relu import load_onnx
 from tests.paths import ROOT, SHARED_MODELS, needs_shared_models
 
 RUNS = [
@@ -20,6 +21,9 @@ RUNS = [
     ("optimal_control.py", [], "under the true law"),
     ("reactor_recycle.py", ["--plot", "profit.png"], "proven: no profit above 26.3"),
 ]
+EXAMPLES = sorted(path.name for path in (ROOT / "examples").glob("*.py"))
+#: Imports that an example may need beyond the package.
+NEEDS = {"quickstart_train.py": "torch"}
 
 
 def run_example(name, arguments, folder):
@@ -42,6 +46,37 @@ def test_example(name, arguments, text, tmp_path):
     assert text in run_example(name, arguments, tmp_path)
     for option in arguments[1:]:
         assert (tmp_path / option).stat().st_size > 10_000
+    assert sorted(path.name for path in tmp_path.iterdir()) == arguments[1:]
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_help_from_anywhere_writes_nothing(name, tmp_path):
+    """Each is found by its path alone: no example imports another."""
+    if name in NEEDS:
+        pytest.importorskip(NEEDS[name])
+    (tmp_path / "installed").mkdir()
+    (tmp_path / "installed" / "pyomo_relu").symlink_to(ROOT / "pyomo_relu")
+    run = subprocess.run(
+        [sys.executable, str(ROOT / "examples" / name), "--help"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "installed")},
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr[-2000:]
+    assert "usage:" in run.stdout
+    assert list(tmp_path.iterdir()) == [tmp_path / "installed"]
+
+
+def test_training_writes_where_it_is_told(tmp_path):
+    pytest.importorskip("torch")
+    text = run_example(
+        "quickstart_train.py", ["--output", "peaks.onnx", "--epochs", "1"], tmp_path
+    )
+    assert "wrote peaks.onnx" in text
+    assert load_onnx(tmp_path / "peaks.onnx").n_neurons == 40
+    assert [path.name for path in tmp_path.iterdir()] == ["peaks.onnx"]
 
 
 @needs_shared_models

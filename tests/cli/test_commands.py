@@ -199,29 +199,37 @@ def test_examples_are_listed(capsys):
 
 
 RUNS = [
-    (["info", SMALL], 0, "refused: nothing"),
-    (["bounds", SMALL], 0, "mean width"),
-    (["minimise", SMALL], 0, "proven bound"),
-    (["maximise", SMALL, "--box", "0", "1"], 0, "optimal"),
-    (["regions", SMALL], 0, "linear regions"),
-    (["compare", SMALL, "--formulations", "relu.cells"], 0, "LP relaxation"),
-    (["export", SMALL, "--to", "mps"], 0, "ENDATA"),
-    (["examples"], 0, "example:pendulum_2x8"),
-    (["--version"], 0, "."),
+    (["info", SMALL], "refused: nothing"),
+    (["bounds", SMALL], "mean width"),
+    (["minimise", SMALL], "proven bound"),
+    (["maximise", SMALL, "--box", "0", "1"], "optimal"),
+    (["regions", SMALL], "linear regions"),
+    (["compare", SMALL, "--formulations", "relu.cells"], "LP relaxation"),
+    (["export", SMALL, "--to", "mps"], "ENDATA"),
+    (["examples"], "example:pendulum_2x8"),
 ]
+#: The others say little more than that the module is found.
+FIRST = ("info", "minimise", "export")
 
 
-@pytest.mark.parametrize("words, code, text", RUNS, ids=[r[0][0] for r in RUNS])
-def test_commands_as_processes(tmp_path, words, code, text):
+@pytest.mark.parametrize(
+    "words, text",
+    [
+        pytest.param(*run, marks=[] if run[0][0] in FIRST else [pytest.mark.dense])
+        for run in RUNS
+    ],
+    ids=[run[0][0] for run in RUNS],
+)
+def test_commands_as_processes(tmp_path, words, text):
     run = process(tmp_path, *words)
-    assert (run.returncode, run.stderr) == (code, "")
+    assert (run.returncode, run.stderr) == (0, "")
     assert text in run.stdout
     assert list(tmp_path.iterdir()) == []
 
 
 HELP = """
 import sys
-from pyomo_relu.cli.main import COMMANDS
+from pyomo_relu.cli.main import COMMANDS, main
 
 names = {*COMMANDS, "minimise", "maximise"} - {"optimise", "study"}
 assert main(["--help"]) == 0
