@@ -3,12 +3,24 @@
 import math
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 #: Shifts of geometric means: what is far below does not count.
 SHIFT = {"work": 0.01, "solve_cpu_seconds": 0.01, "nodes": 1.0}
 UNSOLVED = ("time limit", "work limit")
+
+#: Networks that share these were trained from the same start on the same samples.
+CLUSTER = ("problem", "hidden", "seed")
+#: Independent pairs below which nothing is concluded.
+LEAST_PAIRS = 8
+#: Processor seconds: solves below it are all start-up and presolve.
+LEAST_SECONDS = 0.5
+#: An interval within this factor of one says that there is no effect that matters.
+NO_EFFECT = 1.25
+#: Bootstrap samples, and percentiles of the interval.
+DRAWS, LEVEL = 4000, (2.5, 97.5)
 
 
 def select(rows, **wanted):
@@ -54,41 +66,121 @@ def effort_column(rows):
 
 @dataclass(frozen=True)
 class Ratio:
-    """Geometric mean of paired ratios, and in how many pairs the figure was smaller.
+    """Geometric mean of paired ratios with a 95 % bootstrap interval.
 
-    ``censored`` pairs are those in which a limit stopped a solve: there the figure at
-    the limit was taken, so the ratio is nearer to one than the truth.
+    Parameters
+    ----------
+    logs : tuple of float
+        Natural logarithms of the ratios, one per pair.
+    clusters : tuple
+        What each pair's networks were trained on and from: pairs of one cluster are not
+        independent and are drawn together.
+    censored : int
+        Pairs in which a limit stopped a solve: there the figure at the limit was taken,
+        so the ratio is nearer to one than the truth.
+    short : int
+        Pairs left out because both solves were too short to compare.
     """
 
-    value: float | None
-    smaller: int
-    pairs: int
+    logs: tuple = ()
+    clusters: tuple = ()
     censored: int = 0
+    short: int = 0
+
+    @property
+    def value(self):
+        """The geometric mean; None without pairs."""
+        return math.exp(float(np.mean(self.logs))) if self.logs else None
+
+    @property
+    def pairs(self):
+        """Number of pairs."""
+        return len(self.logs)
+
+    @property
+    def independent(self):
+        """Number of clusters."""
+        return len(set(self.clusters))
+
+    @property
+    def smaller(self):
+        """Number of pairs in which the figure was smaller."""
+        return sum(value < -1e-9 for value in self.logs)
+
+    @cached_property
+    def interval(self):
+        """Ends of the interval; (None, None) without pairs."""
+        if not self.logs:
+            return None, None
+        low, high = mean_interval(self.logs, self.clusters)
+        return math.exp(low), math.exp(high)
 
     def __str__(self):
         if self.value is None:
-            return "not measured"
-        text = f"x{self.value:.3g} (smaller in {self.smaller} of {self.pairs} pairs"
+            short = f" ({self.short} pairs of short solves)" if self.short else ""
+            return f"not measured{short}"
+        low, high = self.interval
+        text = f"x{self.value:.3g} [{low:.3g}, {high:.3g}] ({self.pairs} pairs"
         if self.censored:
-            text += f", {self.censored} of them with a solve at its limit"
+            text += f", {self.censored} with a solve at its limit"
+        if self.short:
+            text += f", {self.short} left out as too short"
         return text + ")"
 
     @property
     def direction(self):
-        """-1 if clearly smaller, 1 if clearly larger, 0 if neither.
+        """-1 if clearly smaller, 1 if clearly larger, 0 if neither, None: cannot be told.
 
-        Clear: the mean is off by a tenth and two thirds of the pairs agree.
+        Clear: the interval is on one side of one and the mean off by a tenth.  Neither:
+        the interval is within a quarter of one.  Otherwise, or with too few pairs, the
+        data say too little.
         """
-        if self.value is None:
-            return 0
-        if self.value < 0.9 and 3 * self.smaller >= 2 * self.pairs:
+        if self.independent < LEAST_PAIRS:
+            return None
+        low, high = self.interval
+        if high < 1 and self.value < 0.9:
             return -1
-        if self.value > 1 / 0.9 and 3 * self.smaller <= self.pairs:
+        if low > 1 and self.value > 1 / 0.9:
             return 1
-        return 0
+        return 0 if low > 1 / NO_EFFECT and high < NO_EFFECT else None
 
 
-def paired_ratio(rows, base, column, *keys, shift=0.0):
+def pooled(ratios):
+    """One Ratio of the pairs of several."""
+    ratios = list(ratios)
+    return Ratio(
+        sum((r.logs for r in ratios), ()),
+        sum((r.clusters for r in ratios), ()),
+        sum(r.censored for r in ratios),
+        sum(r.short for r in ratios),
+    )
+
+
+def mean_interval(values, clusters):
+    """Percentile bootstrap interval of a mean, whole clusters drawn.
+
+    Source: Efron and Tibshirani, An Introduction to the Bootstrap, Chapman and Hall 1993.
+
+    Parameters
+    ----------
+    values : sequence of float
+    clusters : sequence
+        Hashable, one per value.
+
+    Returns
+    -------
+    low, high : float
+    """
+    numbers = {c: i for i, c in enumerate(dict.fromkeys(clusters))}
+    at = np.array([numbers[c] for c in clusters])
+    sums, counts = np.bincount(at, values), np.bincount(at)
+    drawn = np.random.default_rng(0).integers(0, len(sums), (DRAWS, len(sums)))
+    means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+    low, high = np.percentile(means, LEVEL)
+    return float(low), float(high)
+
+
+def paired_ratio(rows, base, column, *keys, shift=0.0, least=None):
     """Ratio of a figure between two sets of rows, pair by pair.
 
     Parameters
@@ -100,25 +192,34 @@ def paired_ratio(rows, base, column, *keys, shift=0.0):
     keys : str
     shift : float
         Added to both figures of a pair.
+    least : float, optional
+        Processor seconds: a pair both solves of which took less is left out, unless a
+        limit stopped one.
 
     Returns
     -------
     Ratio
     """
     ours, theirs = group(rows, *keys), group(base, *keys)
-    logs, censored = [], 0
+    logs, clusters, censored, short = [], [], 0, 0
     for key in ours:
         a = geometric_mean([r[column] for r in ours[key]], shift)
         b = geometric_mean([r[column] for r in theirs.get(key, [])], shift)
         if a is None or b is None or a + shift <= 0 or b + shift <= 0:
             continue
-        logs.append(math.log((a + shift) / (b + shift)))
         both = ours[key] + theirs[key]
-        censored += any(r.get("status") in UNSOLVED for r in both)
-    if not logs:
-        return Ratio(None, 0, 0)
-    smaller = sum(value < -1e-9 for value in logs)
-    return Ratio(math.exp(float(np.mean(logs))), smaller, len(logs), censored)
+        stopped = any(r.get("status") in UNSOLVED for r in both)
+        if least is not None and not stopped and _longest(both) < least:
+            short += 1
+            continue
+        logs.append(math.log((a + shift) / (b + shift)))
+        clusters.append(tuple(ours[key][0].get(c) for c in CLUSTER))
+        censored += stopped
+    return Ratio(tuple(logs), tuple(clusters), censored, short)
+
+
+def _longest(rows):
+    return max(r["solve_cpu_seconds"] or 0.0 for r in rows)
 
 
 def performance_profile(rows, variant, instance, column):
@@ -169,37 +270,74 @@ def group_pairs(rows, variant, instance):
 
 @dataclass(frozen=True)
 class PowerLaw:
-    """``y = a x^slope`` fitted to logarithms, and Spearman's rank correlation."""
+    """``y = a x^slope`` fitted to logarithms, and Spearman's rank correlation.
+
+    Intervals are 95 % bootstrap ones over the points.
+    """
 
     slope: float
     correlation: float
     points: int
+    slope_interval: tuple
+    correlation_interval: tuple
 
 
 def power_law(x, y):
     """Fit of positive numbers; None with fewer than three points or no spread."""
-    from scipy.stats import spearmanr
-
     pairs = [(a, b) for a, b in zip(x, y, strict=True) if a and b and a > 0 and b > 0]
     if len(pairs) < 3 or len({a for a, _ in pairs}) < 2:
         return None
     a, b = np.log(np.array(pairs)).T
-    slope = float(np.polyfit(a, b, 1)[0])
-    rank = spearmanr(a, b).statistic if np.ptp(b) > 0 else 0.0
-    return PowerLaw(slope, float(rank), len(pairs))
+    drawn = np.random.default_rng(0).integers(0, a.size, (DRAWS // 4, a.size))
+    drawn = drawn[np.ptp(a[drawn], axis=1) > 0]
+    slopes = _slopes(a[drawn], b[drawn])
+    ranks = _rank_correlations(a[drawn], b[drawn])
+    return PowerLaw(
+        float(_slopes(a[None], b[None])[0]),
+        float(_rank_correlations(a[None], b[None])[0]),
+        len(pairs),
+        tuple(np.percentile(slopes, LEVEL).tolist()),
+        tuple(np.percentile(ranks, LEVEL).tolist()),
+    )
 
 
-def dominated_share(rows, by, keys, columns):
-    """Share of ``rows`` that some row of ``by`` with equal keys beats in all columns."""
-    others = group(by, *keys)
-    beaten = total = 0
-    for row in rows:
-        rivals = others.get(tuple(row[k] for k in keys), [])
-        if not rivals:
-            continue
-        total += 1
-        beaten += any(
-            all(r[c] <= row[c] for c in columns) and any(r[c] < row[c] for c in columns)
-            for r in rivals
-        )
-    return (beaten / total if total else None), total
+def _slopes(a, b):
+    """Least-squares slopes of b on a, row by row."""
+    a = a - a.mean(axis=1, keepdims=True)
+    b = b - b.mean(axis=1, keepdims=True)
+    return (a * b).sum(axis=1) / (a * a).sum(axis=1)
+
+
+def _rank_correlations(a, b):
+    """Spearman's correlation row by row; 0 where one side is constant."""
+    from scipy.stats import rankdata
+
+    a, b = rankdata(a, axis=1), rankdata(b, axis=1)
+    a = a - a.mean(axis=1, keepdims=True)
+    b = b - b.mean(axis=1, keepdims=True)
+    size = np.sqrt((a * a).sum(axis=1) * (b * b).sum(axis=1))
+    return np.divide((a * b).sum(axis=1), size, out=np.zeros(len(a)), where=size > 0)
+
+
+def dominated_shares(rows, by, keys, columns):
+    """How many rows some row of ``by`` with equal keys beats in all columns.
+
+    Returns
+    -------
+    list of (key, beaten, rows)
+        Of the keys that both have.
+    """
+    others, found = group(by, *keys), []
+    for key, members in group(rows, *keys).items():
+        rivals = others.get(key, [])
+        if rivals:
+            beaten = sum(_beaten(row, rivals, columns) for row in members)
+            found.append((key, beaten, len(members)))
+    return found
+
+
+def _beaten(row, rivals, columns):
+    return any(
+        all(r[c] <= row[c] for c in columns) and any(r[c] < row[c] for c in columns)
+        for r in rivals
+    )

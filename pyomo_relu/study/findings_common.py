@@ -1,8 +1,8 @@
-"""What claims and their checks share: findings, verdicts, paired effects."""
+"""What claims and their checks share: findings, evidence, verdicts, paired effects."""
 
 from dataclasses import dataclass
 
-from pyomo_relu.study.aggregate import group, select
+from pyomo_relu.study.aggregate import LEAST_PAIRS, group, select
 from pyomo_relu.study.report_tables import (
     PAIR,
     SOLVE_PAIR,
@@ -20,18 +20,101 @@ TSAY = "Tsay 2026 (arXiv 2604.22746)"
 LASTRUCCI = "Lastrucci et al. 2026 (arXiv 2603.23299)"
 PAPER_PROBLEMS = ("peaks", "himmelblau", "ackley2")
 
+#: Groups of networks, and points in each, below which nothing is concluded.
+LEAST_GROUPS, LEAST_POINTS = 3, 2 * LEAST_PAIRS
+
 AGREES, DISAGREES, UNCLEAR = "agrees", "disagrees", "no clear effect"
 PARTLY, OPEN, MISSING = "agrees in part", "nothing claimed", "not measured"
+TOO_LITTLE = "too little to tell"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Where a finding's numbers come from.
+
+    Parameters
+    ----------
+    table : {"networks", "layers", "solves"}
+        The CSV file.
+    where : dict
+        Column to value, or to a tuple of values, of the rows that count; of those only
+        the paper's problems, more than one hidden layer, networks that learned and
+        solves with a point.
+    section : str
+        Heading of the report's table that shows them.
+    picture : str, optional
+        Name of the figure that does.
+    """
+
+    table: str
+    where: dict
+    section: str
+    picture: str | None = None
+
+    def rows(self, tables):
+        """The rows that count, of Tables."""
+        rows = getattr(tables.that_learned(), self.table)
+        rows = [r for r in rows if r.get("objective", 0.0) is not None]
+        return paper(select(rows, **self.where))
+
+    def __str__(self):
+        filters = [
+            f"{column} = {value}"
+            if isinstance(value, str)
+            else f"{column} in ({', '.join(value)})"
+            for column, value in self.where.items()
+        ]
+        anchor = "".join(c for c in self.section.lower() if c.isalnum() or c == " ")
+        text = f"`{self.table}.csv` where `{' and '.join(filters)}`"
+        text += f"; table [{self.section}](report.md#{anchor.replace(' ', '-')})"
+        if self.picture:
+            text += f"; figure [{self.picture}](figures/{self.picture}.png)"
+        return text
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A claim, where it comes from, what was measured, and the verdict."""
+    """A claim, where it comes from, what was measured, the verdict, and its evidence."""
 
     claim: str
     source: str
     measured: str
     verdict: str
+    evidence: tuple = ()
+
+
+TRAINING, ENCODING = "Levers in training", "Levers on the trained network"
+
+
+def effort_evidence(*families):
+    """Solves of big-M rows with lp bounds, of plain networks and some families."""
+    return Evidence(
+        "solves",
+        {
+            "bounds": "lp",
+            "formulation": "relu.bigm",
+            "family": ("plain", *families),
+        },
+        TRAINING,
+        "trade_off",
+    )
+
+
+def encoding_evidence(bounds, formulations=("relu.bigm",)):
+    """Solves of plain networks with some bounds and formulations."""
+    return Evidence(
+        "solves",
+        {"bounds": tuple(bounds), "formulation": formulations, "family": "plain"},
+        ENCODING,
+        "profiles",
+    )
+
+
+def width_evidence(bounds, *families):
+    """Layers of plain networks and some families with some bounds."""
+    where = {"bounds": tuple(bounds), "family": ("plain", *families)}
+    section = TRAINING if families else ENCODING
+    return Evidence("layers", where, section, "stable" if families else "growth")
 
 
 def paper(rows):
@@ -51,12 +134,40 @@ def by_problem(ratio, rows):
 
 
 def verdict_of(ratio, expected):
-    """From the sign of a paired ratio: expected -1 means a fall is claimed."""
+    """From a paired ratio and its interval: expected -1 means a fall is claimed."""
     if ratio.value is None:
-        return MISSING
+        return TOO_LITTLE if ratio.short else MISSING
+    if ratio.direction is None:
+        return TOO_LITTLE
     if ratio.direction == 0:
         return UNCLEAR
     return AGREES if ratio.direction == expected else DISAGREES
+
+
+def verdict_of_many(above, below):
+    """From intervals of one figure on several groups of networks.
+
+    Parameters
+    ----------
+    above, below : list of bool
+        Whether a group's interval lies clearly on the claimed side, and on the other.
+
+    Returns
+    -------
+    str
+        Two thirds of the groups decide; three groups are the least.
+    """
+    if not above:
+        return MISSING
+    if len(above) < LEAST_GROUPS:
+        return TOO_LITTLE
+    for side, verdict in ((above, AGREES), (below, DISAGREES)):
+        if 3 * sum(side) >= 2 * len(side):
+            return verdict
+    clear = sum(a or b for a, b in zip(above, below, strict=True))
+    return (
+        UNCLEAR if any(above) and any(below) and 2 * clear >= len(above) else TOO_LITTLE
+    )
 
 
 def plain_effort(tables, bounds="lp"):
@@ -68,12 +179,16 @@ def plain_effort(tables, bounds="lp"):
 
 def one_sided(effects, expected):
     """Verdict on several settings: clear ones must all point the same way."""
-    if not effects:
-        return MISSING
-    signs = {e.direction for e in effects if e.value is not None} - {0}
+    measured = [e for e in effects if e.value is not None]
+    if not measured:
+        return TOO_LITTLE if any(e.short for e in effects) else MISSING
+    directions = {e.direction for e in measured}
+    signs = directions - {0, None}
     if signs == {expected}:
         return AGREES
-    return DISAGREES if signs == {-expected} else UNCLEAR
+    if signs == {-expected}:
+        return DISAGREES
+    return UNCLEAR if signs or None not in directions else TOO_LITTLE
 
 
 def families(rows, *families):

@@ -1,24 +1,18 @@
 """Claims on levers on the trained network, checked against a run's tables."""
 
-from pyomo_relu.study.aggregate import (
-    Ratio,
-    geometric_mean,
-    group,
-    paired_ratio,
-    select,
-)
+import math
+
+from pyomo_relu.study.aggregate import Ratio, group, paired_ratio, pooled, select
 from pyomo_relu.study.findings_common import (
-    AGREES,
     AICHE,
-    DISAGREES,
-    MISSING,
     PLATE,
-    UNCLEAR,
     Finding,
     by_problem,
+    encoding_evidence,
     encodings,
     paper,
     verdict_of,
+    width_evidence,
 )
 from pyomo_relu.study.report_tables import (
     PAIR,
@@ -53,6 +47,10 @@ def obbt(tables):
         f"With input splitting too: {more}. Tightening took {cpu:.3g} s of processor "
         f"time where the solves took {solve:.3g} s.",
         verdict_of(effort, -1),
+        (
+            encoding_evidence(["interval", "lp", "all"]),
+            width_evidence(["interval", "lp"]),
+        ),
     )
 
 
@@ -86,39 +84,29 @@ def scaling_big_m(tables):
         "raw inputs to raw outputs: where outputs are large, the least l1 norm moves "
         "their size into the hidden layers.",
         verdict_of(effects["interval", "width"][0], -1),
+        (width_evidence(["interval", "scaled interval", "lp", "scaled lp"]),),
     )
 
 
 def scaling_effort(tables):
     """l1 scaling against effort; equal relaxations are a check of the mathematics."""
-    texts, effects = [], []
-    for bounds in ("interval", "crown", "lp", "all"):
+    texts, effects, methods = [], [], ("interval", "crown", "lp", "all")
+    for bounds in methods:
         scaled = encodings(tables, bounds, "relu.scaled")
         effect = effort_ratio(scaled, encodings(tables, bounds), *SOLVE_PAIR)
+        effects.append(effect)
         if effect.value is not None:
-            effects.append(effect)
             texts.append(f"{bounds} {effect}")
     relaxation = _relaxation_difference(tables)
-    verdict = MISSING
-    if effects:
-        pairs = sum(e.pairs for e in effects)
-        pooled = Ratio(_pooled(effects), sum(e.smaller for e in effects), pairs)
-        verdict = verdict_of(pooled, -1)
+    whole = pooled(effects)
     return Finding(
         "Scaling, combined with bound tightening, lowers the effort.",
         PLATE,
-        f"Effort, scaled against unscaled: {'; '.join(texts) or 'not measured'}. "
+        f"Effort, scaled against unscaled: {whole}; {'; '.join(texts) or '-'}. "
         f"Largest relative difference of the linear relaxation's bound: {relaxation}.",
-        verdict,
+        verdict_of(whole, -1),
+        (encoding_evidence(methods, ("relu.bigm", "relu.scaled")),),
     )
-
-
-def _pooled(effects):
-    product = 1.0
-    total = sum(e.pairs for e in effects)
-    for e in effects:
-        product *= e.value ** (e.pairs / total)
-    return product
 
 
 def _relaxation_difference(tables):
@@ -142,25 +130,29 @@ def _relaxation_difference(tables):
 def depth(tables):
     """Growth of big-M constants with depth."""
     layers = paper(select(tables.layers, family="plain"))
-    texts, grows = [], []
+    texts, whole = [], {}
     for (hidden, bounds), rows in group(layers, "hidden", "bounds").items():
-        widths = {
-            layer: geometric_mean([r["mean_width"] for r in members])
-            for (layer,), members in group(rows, "layer").items()
-        }
-        factor = growth(widths)
-        if factor is not None:
-            texts.append(f"{hidden} {bounds} {factor:.2f}")
-            if bounds == "interval":
-                grows.append(factor)
-    verdict = MISSING
-    if grows:
-        verdict = AGREES if min(grows) > 1.1 else UNCLEAR
-        if max(grows) < 0.9:
-            verdict = DISAGREES
+        grows = _growth(rows)
+        if grows.value is not None:
+            texts.append(f"{hidden} {bounds} {grows.value:.2f}")
+            whole[bounds] = pooled([whole.get(bounds, Ratio()), grows])
+    interval = whole.get("interval", Ratio())
     return Finding(
         "Under interval arithmetic big-Ms grow exponentially with depth.",
         AICHE,
-        f"Growth of the mean width per layer: {'; '.join(texts) or 'not measured'}.",
-        verdict,
+        f"Growth of the mean width per layer, interval bounds: {interval}; by layers "
+        f"and bounds: {'; '.join(texts) or 'not measured'}.",
+        verdict_of(interval, 1),
+        (width_evidence(["interval"]),),
     )
+
+
+def _growth(rows):
+    """Factor per layer of each network of rows, as a Ratio."""
+    logs, clusters = [], []
+    for members in group(rows, "network").values():
+        factor = growth({r["layer"]: r["mean_width"] for r in members})
+        if factor:
+            logs.append(math.log(factor))
+            clusters.append(tuple(members[0][c] for c in PAIR))
+    return Ratio(tuple(logs), tuple(clusters))

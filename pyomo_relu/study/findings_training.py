@@ -3,9 +3,13 @@
 import itertools
 
 from pyomo_relu.study.aggregate import (
-    dominated_share,
+    LEAST_PAIRS,
+    LEAST_SECONDS,
+    dominated_shares,
     effort_column,
     group,
+    mean_interval,
+    paired_ratio,
     power_law,
     select,
 )
@@ -14,14 +18,18 @@ from pyomo_relu.study.findings_common import (
     AICHE,
     DISAGREES,
     LASTRUCCI,
+    LEAST_POINTS,
     MISSING,
     OPEN,
     PARTLY,
     PLATE,
+    TOO_LITTLE,
     TSAY,
     UNCLEAR,
     Finding,
     by_problem,
+    effort_evidence,
+    encoding_evidence,
     families,
     one_sided,
     paper,
@@ -29,10 +37,13 @@ from pyomo_relu.study.findings_common import (
     tightening_ratio,
     training_effects,
     verdict_of,
+    verdict_of_many,
+    width_evidence,
 )
 from pyomo_relu.study.report_tables import (
     PAIR,
     compared_solves,
+    effort_ratio,
     network_stability,
     ratio_to_plain,
 )
@@ -59,23 +70,32 @@ def regularisation(tables):
     for name, effect in effects.values():
         error = ratio_to_plain(select(networks, training=name), networks, "nrmse")
         texts.append(f"{name} {effect} at an error of x{error.value:.3g}")
-    verdict = MISSING
     penalties = [effects[f][1] for f in ("l1", "l2") if f in effects]
-    if penalties and tightening.value is not None:
-        best, other = min(r.value for r in penalties), min(1.0, tightening.value)
-        verdict = UNCLEAR
-        if best < 0.9 * other:
-            verdict = AGREES
-        elif best > other / 0.9:
-            verdict = DISAGREES
     return Finding(
         "Regularisation in training gives the strongest gain of all levers.",
         PLATE,
         "Effort relative to plain training (lp bounds), setting of least effort of each: "
         f"{'; '.join(texts) or 'not measured'}. For comparison, lp bounds instead of "
         f"interval bounds on plain networks: {tightening}.",
-        verdict,
+        _stronger(penalties, tightening),
+        (
+            effort_evidence(*effects),
+            encoding_evidence(["interval", "lp"]),
+        ),
     )
+
+
+def _stronger(penalties, other):
+    """Whether the best of some levers is beyond doubt stronger than another lever."""
+    measured = [p for p in penalties if p.value is not None]
+    if not measured or other.value is None:
+        return TOO_LITTLE if other.short or penalties else MISSING
+    best = min(measured, key=lambda p: p.value)
+    if None in (best.direction, other.direction):
+        return TOO_LITTLE
+    if best.interval[1] < min(1.0, other.interval[0]):
+        return AGREES
+    return DISAGREES if best.interval[0] > min(1.0, other.interval[1]) else UNCLEAR
 
 
 def regions_and_effort(tables):
@@ -86,69 +106,91 @@ def regions_and_effort(tables):
         r["network"]: r["unstable"] for r in network_stability(tables.layers, "lp")
     }
     column = effort_column(rows)
-    texts, correlations = [], []
+    texts, laws = [], []
     for (name, hidden), members in group(rows, "problem", "hidden").items():
+        members = _long_enough(members)
         effort = [r[column] for r in members]
         for what, figure in (("regions", regions), ("unstable neurons", unstable)):
             law = power_law([figure.get(r["network"]) for r in members], effort)
-            if law is not None and law.points >= 5:
-                correlations.append(law.correlation)
-                texts.append(f"{name} {hidden}, {what} {law.correlation:.2f}")
-    verdict = MISSING
-    if correlations:
-        positive = sum(c > 0.3 for c in correlations)
-        verdict = AGREES if 3 * positive >= 2 * len(correlations) else UNCLEAR
-        if 3 * sum(c < -0.3 for c in correlations) >= 2 * len(correlations):
-            verdict = DISAGREES
+            if law is not None and law.points >= LEAST_POINTS:
+                laws.append(law)
+                low, high = law.correlation_interval
+                texts.append(
+                    f"{name} {hidden}, {what} {law.correlation:.2f} [{low:.2f}, "
+                    f"{high:.2f}] ({law.points} solves)"
+                )
+    verdict = verdict_of_many(
+        [law.correlation_interval[0] > 0 for law in laws],
+        [law.correlation_interval[1] < 0 for law in laws],
+    )
+    if not laws and rows:
+        verdict = TOO_LITTLE
     return Finding(
         "Fewer linear regions and more stable neurons go with less effort.",
         PLATE,
         f"Spearman's rank correlation with effort over trainings and seeds: "
         f"{'; '.join(texts) or 'not measured'}.",
         verdict,
+        (effort_evidence(*sorted({r["family"] for r in rows} - {"plain"})),),
     )
+
+
+def _long_enough(rows):
+    """Solves that are more than start-up and presolve."""
+    return [r for r in rows if (r["solve_cpu_seconds"] or 0.0) >= LEAST_SECONDS]
 
 
 def shrinkage(tables):
     """Stronger penalty, fewer regions, less effort?"""
-    rows, ratio = plain_effort(tables)
+    rows, _ = plain_effort(tables)
     networks = paper(tables.networks)
-    texts, fell, total = [], {"regions": 0, "effort": 0}, 0
+    texts, steps = [], {"regions": [], "effort": []}
     for family in ("l1", "l2"):
-        nets = _with_all_strengths(select(networks, family=family))
-        runs = _with_all_strengths(select(rows, family=family))
-        steps = [{"regions": 1.0, "effort": 1.0}]  # plain
-        for (strength,), members in sorted(group(nets, "strength").items()):
-            regions = ratio_to_plain(members, networks, "regions_lower_bound").value
-            effort = ratio(select(runs, strength=strength)).value
-            if regions is None or effort is None:
-                continue
-            steps.append({"regions": regions, "effort": effort})
+        nets = _with_all_strengths(select(networks, family=(family, "plain")))
+        runs = _with_all_strengths(select(rows, family=(family, "plain")))
+        strengths = sorted(s for (s,) in group(nets, "strength"))
+        for weaker, stronger in itertools.pairwise(strengths):
+            a, b = (select(nets, strength=s) for s in (stronger, weaker))
+            regions = paired_ratio(a, b, "regions_lower_bound", *PAIR)
+            a, b = (select(runs, strength=s) for s in (stronger, weaker))
+            effort = effort_ratio(a, b, *PAIR)
+            steps["regions"].append(regions)
+            steps["effort"].append(effort)
             texts.append(
-                f"{family} {strength:g}: regions x{regions:.3g}, effort x{effort:.3g}"
+                f"{family} {weaker:g} to {stronger:g}: regions {regions}, effort {effort}"
             )
-        for a, b in itertools.pairwise(steps):
-            total += 1
-            for what in fell:
-                fell[what] += b[what] < a[what]
-    verdict = MISSING
-    if total:
-        always = [count == total for count in fell.values()]
-        verdict = AGREES if all(always) else PARTLY if any(always) else UNCLEAR
-        if max(fell.values()) == 0:
-            verdict = DISAGREES
+    verdicts = [_falls(found) for found in steps.values()]
+    if len(set(verdicts)) == 1:
+        verdict = verdicts[0]
+    else:
+        verdict = PARTLY if AGREES in verdicts else UNCLEAR
+        if TOO_LITTLE in verdicts:
+            verdict = TOO_LITTLE
     return Finding(
         "The stronger the shrinkage, the fewer linear regions and the less effort.",
         f"{TSAY}, on {PLATE}",
-        f"Relative to plain: {'; '.join(texts) or 'not measured'}. Of {total} steps to "
-        f"a stronger penalty, beginning at none, regions fall in {fell['regions']} and "
-        f"effort in {fell['effort']}.",
+        "From each strength (0: none) to the next, over problems, layer sizes and seeds "
+        f"that have all strengths: {'; '.join(texts) or 'not measured'}.",
         verdict,
+        (effort_evidence("l1", "l2"),),
     )
 
 
+def _falls(steps):
+    """Verdict on a figure that is claimed to fall at every step."""
+    measured = [s for s in steps if s.value is not None]
+    if not measured:
+        return TOO_LITTLE if any(s.short for s in steps) else MISSING
+    directions = [s.direction for s in measured]
+    if 2 * directions.count(None) > len(directions):
+        return TOO_LITTLE
+    if 1 in directions:
+        return DISAGREES if -1 not in directions else UNCLEAR
+    return AGREES if 2 * directions.count(-1) >= len(directions) else UNCLEAR
+
+
 def _with_all_strengths(rows):
-    """Rows of those problems, sizes and seeds that have every strength."""
+    """Rows of those problems, sizes and seeds that have every strength, 0 included."""
     strengths = {r["strength"] for r in rows}
     complete = {
         key
@@ -169,24 +211,42 @@ def l1_or_l2(tables):
         effort_column(rows),
     )
     return Finding(
-        "l1 regularisation dominates l2.", f"{TSAY}, on {PLATE}", measured, verdict
+        "l1 regularisation dominates l2.",
+        f"{TSAY}, on {PLATE}",
+        measured,
+        verdict,
+        (effort_evidence("l1", "l2"),),
     )
 
 
 def _dominance(ours, theirs, our_name, their_name, column):
-    """Text and verdict on who beats whom in error and effort together."""
+    """Text and verdict on who beats whom in error and effort together.
+
+    Solves that both took too little to be compared take no part.
+    """
+    ours, theirs = _long_enough(ours), _long_enough(theirs)
     pairs = (theirs, ours), (ours, theirs)
-    shares = [dominated_share(a, b, PAIR, ("nrmse", column)) for a, b in pairs]
-    (they_lose, n_theirs), (we_lose, n_ours) = shares
-    if they_lose is None or we_lose is None:
-        return "Not measured.", MISSING
-    verdict = UNCLEAR
-    if abs(they_lose - we_lose) > 0.1:
-        verdict = AGREES if they_lose > we_lose else DISAGREES
+    beaten = [dominated_shares(a, b, PAIR, ("nrmse", column)) for a, b in pairs]
+    (they_lose, n_theirs), (we_lose, n_ours) = (
+        (sum(share for _, share, _ in found), sum(n for *_, n in found))
+        for found in beaten
+    )
+    if not n_theirs or not n_ours:
+        return "Not measured on solves that are long enough.", TOO_LITTLE
+    shares = dict.fromkeys([key for found in beaten for key, *_ in found], 0.0)
+    for sign, found in zip((1.0, -1.0), beaten, strict=True):
+        for key, share, n in found:
+            shares[key] += sign * share / n
+    low, high = mean_interval(list(shares.values()), list(shares))
+    verdict = TOO_LITTLE
+    if len(shares) >= LEAST_PAIRS:
+        verdict = AGREES if low > 0 else DISAGREES if high < 0 else UNCLEAR
     return (
-        f"{they_lose:.0%} of {n_theirs} {their_name} solves are beaten in error and "
-        f"effort by a {our_name} network of the same problem, size and seed; "
-        f"{we_lose:.0%} of {n_ours} {our_name} solves by one with {their_name}."
+        f"{they_lose} of {n_theirs} {their_name} solves are beaten in error and effort "
+        f"by a {our_name} network of the same problem, size and seed; {we_lose} of "
+        f"{n_ours} {our_name} solves by one with {their_name}. Difference of the shares, "
+        f"mean over {len(shares)} problems, sizes and seeds: "
+        f"{sum(shares.values()) / len(shares):.2f} [{low:.2f}, {high:.2f}]."
     ), verdict
 
 
@@ -199,6 +259,7 @@ def dropout(tables):
         PLATE,
         f"Relative to plain: {'; '.join(texts) or 'not measured'}.",
         OPEN if texts else MISSING,
+        (effort_evidence("dropout"),),
     )
 
 
@@ -214,6 +275,7 @@ def clipping_big_m(tables):
         AICHE,
         f"Width of the last hidden layer's interval bounds relative to plain: {text}.",
         verdict_of(effect, -1),
+        (width_evidence(["interval"], "ceiling"),),
     )
 
 
@@ -226,6 +288,7 @@ def clipping_effort(tables):
         "Each clipped neuron takes up to two binaries. Relative to plain: "
         f"{'; '.join(texts) or 'not measured'}.",
         one_sided(effects, -1),
+        (effort_evidence("ceiling"),),
     )
 
 
@@ -245,6 +308,7 @@ def interval_penalties(tables):
         TSAY,
         f"{measured} Relative to plain: {'; '.join(texts) or 'not measured'}.",
         verdict,
+        (effort_evidence("bound_width", "stability", "l1", "l2"),),
     )
 
 
@@ -261,6 +325,7 @@ def pruning(tables):
         f"Width of the last layer's interval bounds relative to plain: {width}. "
         f"{'; '.join(texts) or 'Effort not measured'}.",
         verdict_of(effect, -1),
+        (effort_evidence("prune"), width_evidence(["interval"], "prune")),
     )
 
 
@@ -268,32 +333,37 @@ def redundancy(tables):
     """The trade-off between accuracy and effort, in numbers."""
     rows = paper(compared_solves(tables, "lp"))
     column = effort_column(rows)
-    texts, slopes = [], []
+    texts, laws = [], []
+    penalties = "l1", "l2", "bound_width", "stability"
     for (name, hidden), members in group(rows, "problem", "hidden").items():
-        families = ("plain", "l1", "l2", "bound_width", "stability")
-        members = select(members, family=families)
+        members = _long_enough(select(members, family=("plain", *penalties)))
         errors = [r["nrmse"] for r in members]
+        if len(members) < LEAST_POINTS:
+            texts.append(f"{name} {hidden}: {len(members)} solves are long enough")
+            continue
         if max(errors) < SPREAD * min(errors):
             texts.append(f"{name} {hidden}: errors hardly differ")
             continue
         law = power_law(errors, [r[column] for r in members])
-        if law is not None and law.points >= 5:
-            slopes.append(law.slope)
+        if law is not None:
+            laws.append(law)
+            factors = [2**-s for s in (law.slope, *reversed(law.slope_interval))]
             texts.append(
                 f"{name} {hidden}: halving the error multiplies the effort by "
-                f"{2**-law.slope:.2f} (rank correlation {law.correlation:.2f}, "
-                f"{law.points} networks)"
+                "{:.2f} [{:.2f}, {:.2f}] (".format(*factors)
+                + f"rank correlation {law.correlation:.2f}, {law.points} networks)"
             )
-    verdict = MISSING
-    if slopes:
-        falling = sum(s < -0.1 for s in slopes)
-        verdict = AGREES if 3 * falling >= 2 * len(slopes) else UNCLEAR
-        if 3 * sum(s > 0.1 for s in slopes) >= 2 * len(slopes):
-            verdict = DISAGREES
+    verdict = verdict_of_many(
+        [law.slope_interval[1] < 0 for law in laws],
+        [law.slope_interval[0] > 0 for law in laws],
+    )
+    if not laws and rows:
+        verdict = TOO_LITTLE
     return Finding(
         "There is a trade-off: accuracy (redundancy in the network) costs effort.",
         PLATE,
         f"Least squares of log effort on log error over penalised and plain networks: "
         f"{'; '.join(texts) or 'not measured'}.",
         verdict,
+        (effort_evidence(*penalties),),
     )

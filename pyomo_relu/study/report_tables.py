@@ -1,6 +1,7 @@
 """Rows of the report's tables, computed from the study's tables; no prose, no files."""
 
 from pyomo_relu.study.aggregate import (
+    LEAST_SECONDS,
     SHIFT,
     UNSOLVED,
     effort_column,
@@ -46,9 +47,11 @@ def ratio_to_plain(rows, everything, column, shift=0.0):
 
 
 def effort_ratio(rows, base, *keys):
-    """Paired ratio of the effort of solves."""
+    """Paired ratio of the effort of solves that take long enough to be compared."""
     column = effort_column(rows + base)
-    return paired_ratio(rows, base, column, *keys, shift=SHIFT[column])
+    return paired_ratio(
+        rows, base, column, *keys, shift=SHIFT[column], least=LEAST_SECONDS
+    )
 
 
 def network_stability(layers, method):
@@ -137,7 +140,7 @@ def lever_table(tables):
         "unstable (lp)",
         "effort (IA)",
         "effort (lp)",
-        "less effort in",
+        "95 % interval",
     ]
     rows = []
     for (training,), members in group(networks, "training").items():
@@ -162,7 +165,9 @@ def lever_table(tables):
                 unstable.value,
                 other.value,
                 effort.value,
-                f"{effort.smaller} of {effort.pairs}",
+                "-"
+                if effort.value is None
+                else "{:.3g} to {:.3g}".format(*effort.interval),
             ]
         )
     return header, rows

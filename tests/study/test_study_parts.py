@@ -14,11 +14,13 @@ from pyomo_relu import example_network, load_onnx
 from pyomo_relu.study import oil_data
 from pyomo_relu.study.aggregate import (
     Ratio,
-    dominated_share,
+    dominated_shares,
     geometric_mean,
     group,
+    mean_interval,
     paired_ratio,
     performance_profile,
+    pooled,
     power_law,
     select,
 )
@@ -26,6 +28,14 @@ from pyomo_relu.study.benchmarks import benchmark
 from pyomo_relu.study.config import ConfigError, load_config, parse_config
 from pyomo_relu.study.csv_data import read_table, table_data
 from pyomo_relu.study.document import Document
+from pyomo_relu.study.findings_common import (
+    AGREES,
+    DISAGREES,
+    MISSING,
+    TOO_LITTLE,
+    UNCLEAR,
+    verdict_of_many,
+)
 from pyomo_relu.study.global_search import global_search, onnx_function
 from pyomo_relu.study.problems import STEP, pendulum
 from pyomo_relu.study.tables import family_and_strength
@@ -130,20 +140,71 @@ def test_means_groups_and_ratios():
     a, b = select(rows, kind="a"), select(rows, kind="b")
     ratio = paired_ratio(a, b, "value", "seed")
     assert (ratio.value, ratio.smaller, ratio.pairs) == (pytest.approx(0.5), 2, 2)
-    assert ratio.direction == -1 and paired_ratio(b, a, "value", "seed").direction == 1
-    assert str(ratio) == "x0.5 (smaller in 2 of 2 pairs)"
+    assert ratio.direction is None  # two pairs say nothing
+    assert str(ratio) == "x0.5 [0.5, 0.5] (2 pairs)"
     assert paired_ratio(a, [], "value", "seed").value is None
     rows[0]["status"] = "time limit"
     assert paired_ratio(a, b, "value", "seed").censored == 1
 
 
-def test_a_direction_needs_size_and_agreement():
-    assert Ratio(0.95, 10, 10).direction == 0
-    assert Ratio(0.5, 5, 10).direction == 0
-    assert Ratio(0.5, 7, 10).direction == -1
-    assert Ratio(2.0, 3, 10).direction == 1
-    assert Ratio(2.0, 5, 10).direction == 0
-    assert Ratio(None, 0, 0).direction == 0
+def ratio_of(*values, clusters=None, **more):
+    logs = tuple(math.log(v) for v in values)
+    return Ratio(logs, tuple(clusters or range(len(logs))), **more)
+
+
+def test_a_direction_needs_size_pairs_and_an_interval_on_one_side():
+    assert ratio_of(*[0.5] * 10).direction == -1
+    assert ratio_of(*[2.0] * 10).direction == 1
+    assert ratio_of(*[0.95] * 10).direction == 0
+    assert ratio_of(*[0.5] * 7).direction is None  # too few
+    assert ratio_of(*[0.5] * 20, clusters=[0, 1] * 10).direction is None  # dependent
+    assert ratio_of(*[0.1, 10.0] * 5).direction is None  # too wide
+    assert Ratio().direction is None and Ratio().value is None
+    assert str(Ratio(short=3)) == "not measured (3 pairs of short solves)"
+
+
+def test_short_pairs_are_left_out_unless_a_limit_stopped_one():
+    rows = [
+        {"seed": s, "kind": k, "v": v, "solve_cpu_seconds": t, "status": status}
+        for s, k, v, t, status in [
+            (0, "a", 1, 0.1, "optimal"),
+            (0, "b", 2, 0.2, "optimal"),
+            (1, "a", 1, 0.1, "optimal"),
+            (1, "b", 8, 3.0, "optimal"),
+            (2, "a", 1, 0.1, "optimal"),
+            (2, "b", 9, 0.2, "work limit"),
+        ]
+    ]
+    a, b = select(rows, kind="a"), select(rows, kind="b")
+    ratio = paired_ratio(a, b, "v", "seed", least=0.5)
+    assert (ratio.pairs, ratio.short, ratio.censored) == (2, 1, 1)
+    assert ratio.value == pytest.approx((1 / 72) ** 0.5)
+
+
+def test_pooled_ratios_keep_their_clusters():
+    whole = pooled([ratio_of(0.5, 0.5), ratio_of(2.0, clusters=[0], short=1)])
+    assert (whole.pairs, whole.independent, whole.short) == (3, 2, 1)
+
+
+def test_bootstrap_interval_covers_the_mean_at_its_level():
+    random = np.random.default_rng(3)
+    covered = 0
+    for _ in range(200):
+        effects = random.normal(0.3, 1.0, 25)
+        values = np.repeat(effects, 2) + random.normal(0.0, 0.1, 50)
+        low, high = mean_interval(values, np.repeat(np.arange(25), 2).tolist())
+        covered += low <= 0.3 <= high
+    assert 0.88 <= covered / 200 <= 0.99
+
+
+def test_verdicts_on_groups():
+    yes, no = [True] * 3, [False] * 3
+    assert verdict_of_many(yes, no) == AGREES
+    assert verdict_of_many(no, yes) == DISAGREES
+    assert verdict_of_many(no, no) == TOO_LITTLE
+    assert verdict_of_many([True, False], [False, True]) == TOO_LITTLE
+    assert verdict_of_many([True, False, False], [False, True, False]) == UNCLEAR
+    assert verdict_of_many([], []) == MISSING
 
 
 def test_profiles_count_unsolved_as_never():
@@ -174,8 +235,9 @@ def test_power_laws_and_dominance():
         {"k": 2, "e": 1, "t": 1},
     ]
     theirs = [{"k": 0, "e": 1, "t": 2}, {"k": 1, "e": 0, "t": 5}]
-    assert dominated_share(ours, theirs, ["k"], ["e", "t"]) == (0.5, 2)
-    assert dominated_share(ours, [], ["k"], ["e", "t"]) == (None, 0)
+    found = dominated_shares(ours, theirs, ["k"], ["e", "t"])
+    assert found == [((0,), 1, 1), ((1,), 0, 1)]
+    assert dominated_shares(ours, [], ["k"], ["e", "t"]) == []
 
 
 # -- search and report parts -----------------------------------------------------------

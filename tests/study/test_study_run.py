@@ -12,15 +12,13 @@ pytest.importorskip("torch")
 pytest.importorskip("matplotlib")
 
 from pyomo_relu.study.__main__ import main
+from pyomo_relu.study.aggregate import group, paired_ratio
 from pyomo_relu.study.config import load_config, parse_config
 from pyomo_relu.study.findings import all_findings
 from pyomo_relu.study.findings_common import (
-    AGREES,
-    DISAGREES,
     MISSING,
     OPEN,
-    PARTLY,
-    UNCLEAR,
+    TOO_LITTLE,
 )
 from pyomo_relu.study.records import RunFolder
 from pyomo_relu.study.report import write_report
@@ -94,7 +92,11 @@ def test_report_is_computed_from_the_tables_alone(tiny, tmp_path):
     write_report(tmp_path, tiny / "networks")
     for name in ("report.md", "report.html", "FINDINGS.md"):
         assert (tmp_path / name).read_bytes() == (tiny / name).read_bytes(), name
-    write_report(tmp_path)  # without networks: no picture of the regions
+    picture = tmp_path / "figures" / "regions.png"
+    write_report(tmp_path)  # without networks: the earlier picture of the regions
+    assert "figures/regions.png" in (tmp_path / "report.md").read_text()
+    picture.unlink()
+    write_report(tmp_path)
     assert "figures/regions.png" not in (tmp_path / "report.md").read_text()
 
 
@@ -111,8 +113,9 @@ def test_findings_have_a_verdict_and_numbers(tiny):
     findings = all_findings(Tables.read(tiny))
     assert len(findings) == len({f.claim for f in findings}) > 10
     for finding in findings:
-        assert finding.verdict in (AGREES, DISAGREES, PARTLY, UNCLEAR, OPEN, MISSING)
-        assert finding.source and finding.measured
+        # a handful of pairs and solves of milliseconds carry no verdict
+        assert finding.verdict in (TOO_LITTLE, OPEN, MISSING)
+        assert finding.source and finding.measured and finding.evidence
     by_claim = {f.claim: f for f in findings}
     scaling = by_claim["A posteriori scaling shrinks big-Ms."]
     assert "Unstable neurons (lp): not measured" in scaling.measured
@@ -294,6 +297,29 @@ def test_committed_results_are_those_of_their_tables():
             scale = max(1.0, abs(row["objective"]))
             ahead = found[row["network"]] - row["objective"]
             assert -2e-4 * scale <= ahead <= 5e-3 * scale
+
+
+def test_evidence_names_the_rows_that_give_the_numbers():
+    folder = ROOT / "examples" / "study" / "results"
+    tables, text = Tables.read(folder), (folder / "report.md").read_text()
+    by_claim = {f.claim: f for f in all_findings(tables)}
+    for finding in by_claim.values():
+        for evidence in finding.evidence:
+            assert evidence.rows(tables), finding.claim
+            assert f"## {evidence.section}" in text
+            assert f"figures/{evidence.picture}.png" in text
+            assert str(evidence) in (folder / "FINDINGS.md").read_text()
+    clipped = by_claim["Clipped ReLUs lower the big-M constants."]
+    (layers,) = (evidence.rows(tables) for evidence in clipped.evidence)
+    last = [max(rows, key=lambda r: r["layer"]) for rows in by_network(layers)]
+    plain = [r for r in last if r["family"] == "plain"]
+    ceilings = [r for r in last if r["family"] == "ceiling"]
+    ratio = paired_ratio(ceilings, plain, "mean_width", "problem", "hidden", "seed")
+    assert str(ratio) in clipped.measured
+
+
+def by_network(rows):
+    return group(rows, "network").values()
 
 
 def test_a_folder_with_cases_of_another_grid_reports_only_its_own(tiny, tmp_path):
