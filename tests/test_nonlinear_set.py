@@ -8,9 +8,9 @@ import pytest
 from pyomo.common.collections import ComponentSet
 
 from benchmarks.comparison.run import disagreements, run
+from benchmarks.flowsheets.models import NONLINEAR as FLOWSHEETS
 from benchmarks.nonlinear import command
 from benchmarks.nonlinear.known import KNOWN
-from benchmarks.flowsheets.models import NONLINEAR as FLOWSHEETS
 from benchmarks.nonlinear.models import MODELS, OWN, kind
 from benchmarks.nonlinear.routes import FAMILIES, ROUTES
 from pyomo_relu import ReLUNetworkBlock
