@@ -6,6 +6,9 @@ shows what it adds, how far its linear relaxation is from the optimum, and how l
 encoding and solving take together.  All find the same optimum, if they finish.
 
     python examples/formulations.py [--solver gurobi] [--time-limit 60] [--plot FILE.png]
+
+With ``--relaxations`` the linear relaxations of one surrogate are compared under equal
+bounds: those of interval arithmetic on all neurons, and those that LPs prove.
 """
 
 import argparse
@@ -16,12 +19,14 @@ from typing import NamedTuple
 
 import pyomo.environ as pyo
 
+from pyomo_relu import ReLUNetworkBlock, example_network
 from pyomo_relu.study.surrogates import (
     Outcome,
     root_bound,
     surrogate_model,
     timed_solve,
 )
+from pyomo_relu.transform.table import RELAXATIONS
 
 #: Label and the transformations that are applied one after the other.
 RECIPES = {
@@ -42,6 +47,9 @@ RECIPES = {
 
 #: What HiGHS does not take: special ordered sets, and products of variables.
 NOT_FOR_HIGHS = ("bounds + sos1", "bounds + complementarity")
+
+#: Bound methods under which linear relaxations are compared.
+EQUAL_BOUNDS = (["interval"], ["interval", "crown", "lp"])
 
 
 class Row(NamedTuple):
@@ -79,6 +87,38 @@ def run(label, names, solver, time_limit):
         print(f"{label}: {error}", file=sys.stderr)
         outcome = Outcome(time_limit, False, None, -math.inf, 0)
     return Row(label, binaries, rows, root, encoding, outcome)
+
+
+def relaxation(formulation, methods):
+    """The bound of a formulation's linear relaxation of the quickstart's network.
+
+    Parameters
+    ----------
+    formulation : str
+        Name of a transformation.
+    methods : list of str
+        Methods that bound the neurons.
+    """
+    m = pyo.ConcreteModel()
+    m.x = pyo.Var([1, 2], bounds=(-2, 2))
+    m.nn = ReLUNetworkBlock(network=example_network("peaks_2x20"), inputs=m.x)
+    m.cost = pyo.Objective(expr=m.nn.outputs[0])
+    pyo.TransformationFactory("relu.obbt").apply_to(m, methods=methods)
+    pyo.TransformationFactory(formulation).apply_to(m)
+    if formulation == "relu.gdp":
+        pyo.TransformationFactory("gdp.hull").apply_to(m)
+    return root_bound(m)
+
+
+def relaxations():
+    """The table of ``relaxation`` for all formulations with a linear one, as text."""
+    lines = [
+        f"{'formulation':<24}" + "".join(f"{'+'.join(b):>20}" for b in EQUAL_BOUNDS)
+    ]
+    for formulation in RELAXATIONS:
+        values = [relaxation(formulation, methods) for methods in EQUAL_BOUNDS]
+        lines.append(f"{formulation:<24}" + "".join(f"{v:>20.4f}" for v in values))
+    return "\n".join(lines)
 
 
 def table(rows):
@@ -137,7 +177,11 @@ def main():
     parser.add_argument("--solver", default="highs", choices=["highs", "gurobi"])
     parser.add_argument("--time-limit", type=float, default=60.0)
     parser.add_argument("--plot", metavar="FILE.png")
+    parser.add_argument("--relaxations", action="store_true")
     args = parser.parse_args()
+    if args.relaxations:
+        print(relaxations())
+        return
     labels = args.formulations or [
         label
         for label in RECIPES

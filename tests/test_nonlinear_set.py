@@ -8,9 +8,10 @@ import pytest
 from pyomo.common.collections import ComponentSet
 
 from benchmarks.comparison.run import disagreements, run
+from benchmarks.flowsheets.models import NONLINEAR as FLOWSHEETS
 from benchmarks.nonlinear import command
 from benchmarks.nonlinear.known import KNOWN
-from benchmarks.nonlinear.models import FLOWSHEETS, MODELS, OWN, kind
+from benchmarks.nonlinear.models import MODELS, OWN, kind
 from benchmarks.nonlinear.routes import FAMILIES, ROUTES
 from pyomo_relu import ReLUNetworkBlock
 from pyomo_relu.model.blocks import network_blocks

@@ -33,6 +33,8 @@ class ModelSet:
         Optimal values and how they are known.
     families : dict of str -> list of str
         Routes of which the best counts: a further table, if there are any.
+    default_models : list of str, optional
+        Models that are run unless others are asked for; all if None.
     """
 
     name: str
@@ -45,3 +47,4 @@ class ModelSet:
     limit: float
     known: dict[str, tuple[float, str]] = field(default_factory=dict)
     families: dict[str, list[str]] = field(default_factory=dict)
+    default_models: list[str] | None = None

@@ -65,6 +65,25 @@ def routes_table(runs):
     return format_table(header, rows)
 
 
+def control(runs):
+    """What the first route's second run says of the noise, as a sentence.
+
+    Parameters
+    ----------
+    runs : list of Run
+        The second runs' routes end in " again".
+    """
+    first = {one.model: one for one in runs if one.route == runs[0].route}
+    again = [one for one in runs if one.route == f"{runs[0].route} again"]
+    ratios = np.array([one.seconds / first[one.model].seconds for one in again])
+    spread = np.exp(np.abs(np.log(ratios)))
+    return (
+        f"Noise: {runs[0].route} against itself, geometric mean of the ratios "
+        f"{np.exp(np.log(ratios).mean()):.2f}; a ratio is off by {np.median(spread):.2f} "
+        f"times (median), {spread.max():.2f} at most."
+    )
+
+
 def families_table(runs, families):
     """The best route of each family by model, in CPU seconds, and geometric means.
 

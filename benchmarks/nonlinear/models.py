@@ -1,10 +1,8 @@
 """The nonlinear models: this set's own, the example's, and flowsheets kept elsewhere."""
 
-import importlib.util
-from pathlib import Path
-
 import pyomo.environ as pyo
 
+from benchmarks.flowsheets.models import NONLINEAR, flowsheets
 from benchmarks.regret.surrogates import surrogate
 from examples.optimal_control import build as pendulum
 from examples.reactor_recycle import build as reactor_recycle
@@ -84,25 +82,6 @@ def _ridges(name):
     return m
 
 
-#: Flowsheets that are taken where the folder ``shared/flowsheets`` lies beside the checkout.
-FLOWSHEETS = (
-    *("reformer_bilinear", "reformer_exp", "cstr"),
-    *("mixing_2x25", "mixing_3x25", "mixing_5x25"),
-)
-
-
-def _flowsheets():
-    """name -> function that builds it; none where they are not there."""
-    places = [p / "shared" / "flowsheets" for p in Path(__file__).resolve().parents]
-    folder = next((p for p in places if (p / "models.py").is_file()), None)
-    if folder is None:
-        return {}
-    spec = importlib.util.spec_from_file_location("flowsheets", folder / "models.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return {name: lambda name=name: module.MODELS[name]()[0] for name in FLOWSHEETS}
-
-
 #: Those of this repository: name -> function that builds the model
 OWN = {
     "closest_4": closest_4,
@@ -113,7 +92,7 @@ OWN = {
 }
 
 #: All that are here.
-MODELS = OWN | _flowsheets()
+MODELS = OWN | flowsheets(NONLINEAR)
 
 
 def kind(name):

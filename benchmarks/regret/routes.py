@@ -1,8 +1,7 @@
 """The routes from a linear model with networks in it to a proven optimum."""
 
-from benchmarks.comparison.model_set import GAP
 from benchmarks.comparison.route import Route
-from benchmarks.regret.gurobi_ml import GurobiML
+from benchmarks.other_packages.routes import OTHERS
 
 _BIGM = ("relu.bigm", {})
 
@@ -18,8 +17,8 @@ ROUTES = {
     "relu.branch": Route("relu.branch"),
     "relu": Route("relu", solver="highs"),
     "relu+Gurobi": Route("relu", solver="gurobi"),
-    "gurobi-ml": GurobiML(GAP),
+    **OTHERS,
 }
 
 #: Those that are run unless others are asked for: HiGHS alone.
-DEFAULT = [name for name in ROUTES if name not in ("relu+Gurobi", "gurobi-ml")]
+DEFAULT = [name for name in ROUTES if name not in ("relu+Gurobi", *OTHERS)]

@@ -59,6 +59,11 @@ FEW_INPUTS = 3
 _FEW_WORK, _WORK = 2e9, 4e8
 #: A neuron whose bounds are within this factor of a sampled range is left alone.
 TIGHT = 1.1
+#: Why no LP was solved.
+_NO_LP = (
+    "no LP: the bounds of every neuron were already within "
+    f"{100 * (TIGHT - 1):.0f} % of the range of sampled values"
+)
 
 
 @checked(
@@ -163,6 +168,8 @@ def tighten(
                 bounds = _split(network, bounds, max_cells, left, statistics)
             elif method == "lp":
                 masks = _not_tight(network, bounds)
+                if not any(mask.any() for mask in masks):
+                    statistics.note(_NO_LP)
                 bounds, record = lp_obbt(
                     network, bounds, options, neurons=masks, time_limit=left
                 )

@@ -19,7 +19,7 @@ from pathlib import Path
 import pyomo.environ as pyo
 import pytest
 
-from benchmarks.other_packages import omlt_definition, torch_sequential
+from benchmarks.other_packages.conversion import omlt_definition, torch_sequential
 from pyomo_relu import ReLUNetworkBlock, load_onnx
 from tests.paths import needs_shared_models
 from tests.search.oil_wells import oil_wells

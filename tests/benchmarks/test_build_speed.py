@@ -14,7 +14,7 @@ import pyomo.environ as pyo
 import pytest
 from pyomo.core.expr.numeric_expr import LinearExpression
 
-from benchmarks.other_packages import omlt_definition
+from benchmarks.other_packages.conversion import omlt_definition
 from pyomo_relu import Network, ReLUNetworkBlock
 from pyomo_relu.bounds import interval_bounds
 from pyomo_relu.common.model_building import pause_garbage_collection

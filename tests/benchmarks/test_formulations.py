@@ -11,7 +11,7 @@ import numpy as np
 import pyomo.environ as pyo
 import pytest
 
-from benchmarks.other_packages import omlt_definition, torch_sequential
+from benchmarks.other_packages.conversion import omlt_definition, torch_sequential
 from pyomo_relu import load_onnx
 from pyomo_relu.study.surrogates import (
     NETWORKS,

@@ -11,10 +11,11 @@ import pytest
 from pyomo.gdp import Disjunct, Disjunction
 
 import pyomo_relu.transform
+from examples.formulations import EQUAL_BOUNDS, relaxation
 from pyomo_relu.network import Network
 from pyomo_relu.transform.declaration import AT_CEILING, PROBLEM_CLASSES, UNSTABLE
 from pyomo_relu.transform.parts.solver_paths import PATHS
-from pyomo_relu.transform.table import MEASURED, table
+from pyomo_relu.transform.table import MEASURED, RELAXATIONS, table
 from tests.networks import two_two_one
 from tests.paths import ROOT
 from tests.transform.battery import BY_NAME, box_model
@@ -153,6 +154,12 @@ def test_readme_shows_the_table_of_the_declarations():
     shown, end, _ = rest.partition("\n<!-- formulations: end -->")
     assert begin and end
     assert shown == table(), "run python -m pyomo_relu.transform.table"
+
+
+@pytest.mark.parametrize("name", RELAXATIONS)
+def test_relaxations_of_the_table(name):
+    for shown, methods in zip(RELAXATIONS[name], EQUAL_BOUNDS, strict=True):
+        assert relaxation(name, methods) == pytest.approx(shown, rel=2e-4)
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -484,3 +484,12 @@ def test_rows_that_are_left_out_are_warned_of():
         text = " ".join(out.getvalue().split())
         assert f"{name}: 'circles[1]', 'circles[2]'" in text
         assert "and 2 more are not linear" in text
+
+
+def test_it_says_when_no_lp_was_needed(capsys):
+    m = box_model()
+    with LoggingIntercept(None, "pyomo.relu", level=20) as log:
+        TRANSFORM("relu.obbt").apply_to(m, tee=True)
+    for text in (log.getvalue(), capsys.readouterr().out):
+        assert "no LP: the bounds of every neuron" in text
+    assert "after 0 solves" in log.getvalue()

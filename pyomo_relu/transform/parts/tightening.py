@@ -143,10 +143,12 @@ class BoundTransformation(Transformation):
             saved.tighten_neurons(block, bounds, protected_vars(block), not in_any)
         if config.tee:
             print(f"{self.NAME}: {block.name}\n{statistics}")
+        notes = "".join(f"; {note}" for note in statistics.notes)
         logger.info(
             f"{self.NAME}: {block.name}: {bounds.n_stable} of "
             f"{counted(bounds.network.n_neurons, 'neuron')} stable after "
-            f"{counted(statistics.solves, 'solve')}, {statistics.seconds:.2f} seconds"
+            f"{counted(statistics.solves, 'solve')}, {statistics.seconds:.2f} "
+            f"seconds{notes}"
         )
 
     def _undo(self, model, token):

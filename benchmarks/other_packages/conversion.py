@@ -1,5 +1,12 @@
 """Our networks as other packages take them, to be timed beside us; no timing in here."""
 
+import numpy as np
+
+
+def as_array(weights):
+    """A layer's matrix as a plain array."""
+    return np.asarray(weights.toarray() if hasattr(weights, "toarray") else weights)
+
 
 def omlt_definition(network, lower, upper):
     """OMLT's NetworkDefinition of a chain of dense layers on a box of the inputs."""
@@ -18,7 +25,7 @@ def omlt_definition(network, lower, upper):
             [layer.weights[0].shape[1]],
             [layer.size],
             activation="relu" if layer.activation == "relu" else "linear",
-            weights=layer.weights[0].T.copy(),
+            weights=as_array(layer.weights[0]).T.copy(),
             biases=layer.bias.copy(),
         )
         definition.add_layer(dense)
@@ -34,7 +41,7 @@ def torch_sequential(network):
     modules = []
     for layer in network.layers:
         linear = torch.nn.Linear(layer.weights[0].shape[1], layer.size).double()
-        linear.weight.data = torch.tensor(layer.weights[0])
+        linear.weight.data = torch.tensor(as_array(layer.weights[0]))
         linear.bias.data = torch.tensor(layer.bias)
         modules.append(linear)
         if layer.activation == "relu":

@@ -1,0 +1,62 @@
+"""The command line over all sets."""
+
+import argparse
+from pathlib import Path
+
+from benchmarks.comparison.command import main as compare
+from benchmarks.sets import SETS, model_set
+
+_EPILOG = """Each set also runs by itself, with more options: python -m benchmarks.SET --help.
+Sets that answer other questions: python -m benchmarks.verification, .scenarios, .coupled,
+.distributed."""
+
+
+def main(arguments=None):
+    """Run sets; 0 if all answers agree, else 1."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Compare routes to proven optima on sets of models, one thread each.",
+        epilog=_EPILOG,
+    )
+    parser.add_argument(
+        "--set", nargs="+", choices=SETS, default=list(SETS), dest="sets"
+    )
+    parser.add_argument("--routes", nargs="+", help="default: each set's own")
+    parser.add_argument(
+        "--limit", type=float, help="seconds of a run; default the set's"
+    )
+    parser.add_argument(
+        "--results",
+        metavar="FOLDER",
+        help="where to write SET.json and SET.png (the performance profile)",
+    )
+    parser.add_argument("--own-environments", action="store_true")
+    parser.add_argument("--control", action="store_true")
+    parser.add_argument("--silent", action="store_true")
+    options = parser.parse_args(arguments)
+    status = 0
+    for name in options.sets:
+        models = model_set(name)
+        if not models.models:
+            print(f"{name}: left out, its folder is not beside the checkout.\n")
+            continue
+        print(f"{name}: {models.description}\n")
+        status = max(status, compare(models, list(_passed_on(models, options))))
+        print()
+    return status
+
+
+def _passed_on(models, options):
+    """The options for one set's own command."""
+    if options.routes:
+        yield from ("--routes", *(r for r in options.routes if r in models.routes))
+    if options.limit is not None:
+        yield from ("--limit", str(options.limit))
+    if options.results:
+        folder = Path(options.results)
+        folder.mkdir(parents=True, exist_ok=True)
+        yield from ("--json", str(folder / f"{models.name}.json"))
+        yield from ("--profile", str(folder / f"{models.name}.png"))
+    for flag in ("own_environments", "control", "silent"):
+        if getattr(options, flag):
+            yield f"--{flag.replace('_', '-')}"

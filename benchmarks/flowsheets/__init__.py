@@ -1,0 +1,1 @@
+"""Process flowsheets around trained surrogates, linear and nonlinear."""

@@ -1,0 +1,1 @@
+"""Oil wells and flowlines of Grimstad and Andersson (2019)."""

@@ -1,0 +1,1 @@
+"""SurrogateLIB's "function" instances, made by their recipe."""

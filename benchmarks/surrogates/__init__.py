@@ -1,0 +1,1 @@
+"""The paper's surrogates: one network minimised over its box, and several coupled."""
