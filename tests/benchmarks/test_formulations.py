@@ -4,7 +4,6 @@ Run with ``pytest tests/benchmarks/test_formulations.py -s``; one thread, 1e-4 g
 preprocessing counted.  Where a licence limits Gurobi's model size the case is skipped.
 """
 
-import json
 import time
 
 import numpy as np
@@ -12,9 +11,8 @@ import pyomo.environ as pyo
 import pytest
 
 from benchmarks.other_packages.conversion import omlt_definition, torch_sequential
-from pyomo_relu import load_onnx
+from pyomo_relu import example_networks, load_onnx
 from pyomo_relu.study.surrogates import (
-    NETWORKS,
     Outcome,
     surrogate_model,
     timed_solve,
@@ -105,15 +103,15 @@ def omlt_model(names, formulation):
     from omlt.neuralnet import ReluBigMFormulation, ReluPartitionFormulation
 
     kinds = {"big-M": ReluBigMFormulation, "partition": ReluPartitionFormulation}
-    boxes = json.loads((NETWORKS / "manifest.json").read_text())
+    known = example_networks()
     m = pyo.ConcreteModel()
     m.parts = pyo.RangeSet(0, len(names) - 1)
     m.nn = omlt.OmltBlock(m.parts)
     for n, name in enumerate(names):
-        network, box = load_onnx(NETWORKS / f"{name}.onnx"), boxes[name]
-        definition = omlt_definition(network, box["lower"], box["upper"])
+        network, box = load_onnx(known[name].path), known[name]
+        definition = omlt_definition(network, box.lower, box.upper)
         m.nn[n].build_formulation(kinds[formulation](definition))
-        for j, ends in enumerate(zip(box["lower"], box["upper"], strict=True)):
+        for j, ends in enumerate(zip(box.lower, box.upper, strict=True)):
             m.nn[n].inputs[j].setlb(ends[0])
             m.nn[n].inputs[j].setub(ends[1])
     _add_objective(m, names, boxes)
@@ -146,15 +144,15 @@ def gurobi_ml_run(names, seed):
     gurobipy = pytest.importorskip("gurobipy")
     pytest.importorskip("torch")
     add = pytest.importorskip("gurobi_ml.torch").add_sequential_constr
-    boxes = json.loads((NETWORKS / "manifest.json").read_text())
+    known = example_networks()
     start = time.perf_counter()
     with gurobipy.Env(params={"OutputFlag": 0}) as env, gurobipy.Model(env=env) as g:
         g.Params.Threads, g.Params.MIPGap = 1, 1e-4
         g.Params.Seed, g.Params.TimeLimit = seed, LIMIT
         firsts, outputs = [], []
         for name in names:
-            network, box = load_onnx(NETWORKS / f"{name}.onnx"), boxes[name]
-            x = g.addMVar((1, network.n_inputs), lb=box["lower"], ub=box["upper"])
+            network, box = load_onnx(known[name].path), known[name]
+            x = g.addMVar((1, network.n_inputs), lb=box.lower, ub=box.upper)
             y = g.addMVar((1, network.n_outputs), lb=-gurobipy.GRB.INFINITY)
             add(g, torch_sequential(network), x, y)
             firsts.append(x[0, 0])
