@@ -172,7 +172,7 @@ class Explanation:
             lines.append(f"x_{at} &= {inner}")
         if self.lower is not None and self.upper is not None:
             lower, upper = number_latex(self.lower), number_latex(self.upper)
-            lines.append(rf"{lower} &\le {v} \le {upper}")
+            lines.append(rf"{lower} &\leq {v} \leq {upper}")
         if self.formulation is not None:
             lines += [f"& {row.latex}" for row in self._further_rows()]
             z = [

@@ -114,7 +114,7 @@ def row_text(row, label, symbols):
     return RowText(
         label,
         _between(*ends, sum_text(terms, symbols.text), "<="),
-        _between(*ends, sum_latex(terms, symbols.latex), r"\le"),
+        _between(*ends, sum_latex(terms, symbols.latex), r"\leq"),
     )
 
 
@@ -126,7 +126,7 @@ def _between(lower, upper, body, at_most):
         return f"{number(lower)} {at_most} {body} {at_most} {number(upper)}"
     if upper is not None:
         return f"{body} {at_most} {number(upper)}"
-    at_least = ">=" if at_most == "<=" else r"\ge"
+    at_least = ">=" if at_most == "<=" else r"\geq"
     return body if lower is None else f"{body} {at_least} {number(lower)}"
 
 

@@ -16,6 +16,9 @@ from pyomo_relu.plot.style import colour, line, logarithmic, marker, styled
 if TYPE_CHECKING:
     from pyomo_relu.analysis.arguments import BoundsOrBlock
 
+#: Neurons that each get a tick.
+_MOST_TICKS = 12
+
 
 def bound_widths(
     bounds: Mapping[str, BoundsOrBlock] | BoundsOrBlock, ax: Any = None
@@ -107,7 +110,10 @@ def bound_intervals(
         ax.axhline(0, color="black", linewidth=1)
         ax.use_sticky_edges = False
         ax.autoscale_view()
-        ax.xaxis.get_major_locator().set_params(integer=True)
+        if at.size <= _MOST_TICKS:
+            ax.set_xticks(at)
+        else:
+            ax.xaxis.get_major_locator().set_params(integer=True)
         output = k == last
         ax.set_xlabel("output" if output else f"neuron of layer {k}")
         ax.set_ylabel("output y" if output else "pre-activation v")

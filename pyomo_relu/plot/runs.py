@@ -107,6 +107,7 @@ def accuracy_against_effort(
     group: str = "family",
     instance: Sequence[str] = ("training", "hidden"),
     where: Mapping[str, Any] | None = None,
+    order: Sequence[str] = (),
     ax: Any = None,
 ) -> Any:
     """Held-out error of trained networks against the effort to optimise over them.
@@ -126,6 +127,9 @@ def accuracy_against_effort(
         Columns that tell points of one group apart.
     where : dict, optional
         Only rows with these values, compared as text: ``{"problem": "peaks"}``.
+    order : sequence of str, optional
+        Groups in the order of their colours, so that several pictures share them; the
+        others come after them as they are met.
     ax : matplotlib.axes.Axes, optional
 
     Returns
@@ -152,7 +156,9 @@ def accuracy_against_effort(
     if not points:
         raise ModelError(f"accuracy_against_effort: no row is left of {where or 'it'}.")
     with styled(ax, size=(8.5, 4.8)) as ax:
-        for n, (name, members) in enumerate(points.items()):
+        names = [*order, *(name for name in points if name not in order)]
+        for name in (name for name in names if name in points):
+            n, members = names.index(name), points[name]
             x = [np.mean([p[0] for p in runs]) for runs in members.values()]
             y = [
                 np.exp(np.mean(np.log([p[1] for p in runs])))

@@ -51,6 +51,14 @@ def marker(i: int) -> str:
     return MARKERS[i % len(MARKERS)]
 
 
+def context() -> Any:
+    """A context manager: figures and Axes made within it have these sizes.
+
+    Axes that were made outside keep their own; what is drawn on them is in this style.
+    """
+    return pyplot().rc_context(_STYLE)
+
+
 @contextlib.contextmanager
 def styled(
     ax: Any = None,
@@ -76,7 +84,7 @@ def styled(
         If ``ax`` is no Axes, or not of this projection.
     """
     plt = pyplot()
-    with plt.rc_context(_STYLE):
+    with context():
         if ax is None:
             _, ax = plt.subplots(
                 figsize=size,
