@@ -106,7 +106,7 @@ class Shown:
         **kwds
             What ``Block.pprint`` takes besides.
         """
-        stream = sys.stdout if ostream is None else ostream
+        stream: Any = sys.stdout if ostream is None else ostream
         if verbose or not self._filled:
             super().pprint(stream, prefix=prefix, **kwds)  # type: ignore[misc]
             return

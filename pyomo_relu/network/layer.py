@@ -202,7 +202,7 @@ class Layer:
         ]
         nonzero = sum(
             w.nnz if sparse.issparse(w) else int(np.count_nonzero(w))
-            for w in self.weights
+            for _, w in self.terms
         )
         name = f"{k} {self.name}".strip()
         return name, self.size, self.activation, ", ".join(reads) or "-", nonzero

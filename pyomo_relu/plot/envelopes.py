@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyomo_relu.analysis.arguments import is_block, record_of
+from pyomo_relu.analysis.arguments import record_of
 from pyomo_relu.bounds.crown.crown import crown_bounds, output_lines
 from pyomo_relu.bounds.neuron_bounds import NeuronBounds
 from pyomo_relu.common.arguments import vector, whole
@@ -22,6 +22,7 @@ from pyomo_relu.plot.arguments import (
 from pyomo_relu.plot.linear_ranges import (
     convex_envelope,
     encoded_rows,
+    is_encoded,
     ranges_along,
     relaxed_network,
 )
@@ -184,21 +185,24 @@ def relaxation_slice(
     whole("relaxation_slice: points", points, BoundsError, least=2)
     if j not in box.free:
         raise BoundsError(f"relaxation_slice: input {j} has one value only in the box.")
-    at = (box.lower + box.upper) / 2 if at is None else at
-    at = vector("relaxation_slice: at", at, network.n_inputs, BoundsError)
-    if not first.covers(at, at):
-        raise BoundsError(f"relaxation_slice: at={at.tolist()} lies outside the box.")
-    X = np.repeat(at[None], points, axis=0)
+    centre = (box.lower + box.upper) / 2 if at is None else at
+    where = vector("relaxation_slice: at", centre, network.n_inputs, BoundsError)
+    if not first.covers(where, where):
+        raise BoundsError(
+            f"relaxation_slice: at={where.tolist()} lies outside the box."
+        )
+    X = np.repeat(where[None], points, axis=0)
     X[:, j] = np.linspace(box.lower[j], box.upper[j], points)
-    fine = np.repeat(at[None], _CURVE, axis=0)
+    fine = np.repeat(where[None], _CURVE, axis=0)
     fine[:, j] = np.linspace(box.lower[j], box.upper[j], _CURVE)
     envelope = convex_envelope(network, box, i, X)
     one = next(iter(given.values()))
     with styled(ax) as ax:
         for n, (label, item) in enumerate(given.items()):
-            encoded = is_block(item) and item.record.encoding is not None
             model = (
-                encoded_rows(item, i) if encoded else relaxed_network(records[label], i)
+                encoded_rows(item, i)
+                if is_encoded(item)
+                else relaxed_network(records[label], i)
             )
             ends = ranges_along(model, X)
             ax.fill_between(X[:, j], *ends, color=colour(n), alpha=0.12, linewidth=0)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from scipy import sparse
 
+from pyomo_relu.analysis.arguments import is_block
 from pyomo_relu.analysis.regions.count import count_regions
 from pyomo_relu.bounds.relaxation.network import add_big_m_network
 from pyomo_relu.errors import SolverError
@@ -40,6 +42,11 @@ def relaxed_network(bounds, i):
     outputs = builder.add_columns(bounds.lower[-1], bounds.upper[-1])
     add_big_m_network(builder, bounds, inputs, outputs)
     return RelaxedOutput(builder.build(), inputs, int(outputs[i]))
+
+
+def is_encoded(given):
+    """Whether it is a network block with a formulation in force."""
+    return is_block(given) and given.record.encoding is not None
 
 
 def encoded_rows(block, i):
@@ -118,7 +125,7 @@ def convex_envelope(network, box, i, X):
     matrix = np.vstack([corners[:, box.free].T, np.ones(len(corners))])
     zero, one = np.zeros(len(corners)), np.ones(len(corners))
     start = np.append(corners[0, box.free], 1.0)
-    model = LinearModel(matrix, start, start, zero, one)
+    model = LinearModel(sparse.csr_array(matrix), start, start, zero, one)
     ends, every = np.empty((2, len(X))), np.arange(len(corners))
     with HighsSession(model) as session:
         for side, sign in enumerate((1.0, -1.0)):

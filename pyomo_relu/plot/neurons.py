@@ -148,7 +148,7 @@ def _draw(ax, relaxations, ceiling):
     widest = sorted(relaxations.items(), key=lambda item: item[1][0] - item[1][1])
     for label, ends in widest:
         i = list(relaxations).index(label)
-        corners = hull(*ends, ceiling)
+        corners = hull(ends[0], ends[1], ceiling)
         ax.add_patch(
             Polygon(
                 corners,

@@ -191,7 +191,7 @@ def visited_boxes(block: Any, **options: Any) -> tuple[FloatArray, FloatArray]:
             f"visited_boxes: unknown option '{unknown[0]}'.{meant(unknown[0], known)} "
             f"There are {', '.join(known)}."
         )
-    read = read_model(block.model(), "visited_boxes")
+    read: Any = read_model(block.model(), "visited_boxes")
     columns = ComponentMap((v, n) for n, v in enumerate(read.surrounding.variables))
     place = {int(column): n for n, column in enumerate(read.problem.columns)}
     at = np.array([place.get(columns[var], -1) for var in block.input_vars()])

@@ -2,6 +2,7 @@
 
 import copy
 import io
+import itertools
 import math
 import pickle
 
@@ -35,7 +36,7 @@ def check(results, sense):
     assert history and all(isinstance(entry, HistoryEntry) for entry in history)
     sign = 1 if sense == pyo.minimize else -1
     size = 1e-9 * max(1.0, abs(history[-1].incumbent))
-    for a, b in zip(history, history[1:], strict=False):
+    for a, b in itertools.pairwise(history):
         assert 0 <= a.seconds <= b.seconds + 1e-9
         assert sign * a.bound <= sign * b.bound + size or math.isinf(a.bound)
         assert sign * b.incumbent <= sign * a.incumbent + size
