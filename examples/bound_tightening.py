@@ -74,51 +74,25 @@ def table(found):
     return "\n".join(lines)
 
 
-def plot(found, path):
-    """Bounds of every neuron as bars, one row of bars per layer, and the times."""
+def draw(found, path):
+    """Bounds of every neuron as bars, one row of bars per layer."""
     import matplotlib.pyplot as plt
 
-    n_layers = len(next(iter(found.values()))["bounds"].lower)
-    fig, axes = plt.subplots(
-        1, n_layers + 1, figsize=(4 * n_layers + 3, 3.4), layout="constrained"
-    )
-    colors = plt.cm.viridis([i / max(1, len(found) - 1) for i in range(len(found))])
-    for k, ax in enumerate(axes[:-1]):
-        for (name, r), color, size in zip(
-            found.items(), colors, range(len(found), 0, -1), strict=True
-        ):
-            lower, upper = r["bounds"].lower[k], r["bounds"].upper[k]
-            ax.vlines(
-                range(lower.size),
-                lower,
-                upper,
-                colors=[color],
-                lw=1.5 * size,
-                label=name,
-            )
-        last = k == n_layers - 1
-        ax.axhline(0, color="black", lw=0.6)
-        ax.set_title("output" if last else f"pre-activations, layer {k}")
-        ax.set_xlabel("" if last else "neuron")
-        ax.set_xlim(-1, lower.size)
-    fig.legend(
-        *axes[0].get_legend_handles_labels(),
-        loc="outside lower center",
-        ncols=len(found),
-        fontsize=8,
-    )
-    names = list(found)
-    axes[-1].barh(names, [r["tighten"] for r in found.values()], label="tightening")
-    axes[-1].barh(
-        names,
-        [r["solve"] for r in found.values()],
-        left=[r["tighten"] for r in found.values()],
-        label="HiGHS",
-    )
-    axes[-1].invert_yaxis()
-    axes[-1].set_title("seconds")
-    axes[-1].legend(fontsize=7)
-    fig.savefig(path, dpi=110)
+    from pyomo_relu import plot
+    from pyomo_relu.plot.style import context
+
+    bounds = {name: r["bounds"] for name, r in found.items()}
+    n_layers = len(next(iter(bounds.values())).lower)
+    with context():
+        fig, axes = plt.subplots(
+            n_layers, figsize=(11, 3.6 * n_layers), layout="constrained"
+        )
+        for k, ax in enumerate(axes):
+            plot.bound_intervals(bounds, k, ax)
+            ax.get_legend().remove()
+        handles = axes[0].get_legend_handles_labels()
+        fig.legend(*handles, loc="outside upper center", ncols=3)
+    fig.savefig(path, dpi=80)
 
 
 def main():
@@ -130,7 +104,7 @@ def main():
     found = {name: measure(methods) for name, methods in METHODS.items()}
     print(table(found))
     if arguments.plot:
-        plot(found, arguments.plot)
+        draw(found, arguments.plot)
 
 
 if __name__ == "__main__":

@@ -143,6 +143,8 @@ def plot(rows, names, path):
     """Root gap and time per formulation; hatched bars hit the time limit."""
     import matplotlib.pyplot as plt
 
+    from pyomo_relu.plot.style import BLUE, context, logarithmic
+
     labels = [row.label for row in rows]
     optimum = min(row.outcome.best for row in rows if row.outcome.best is not None)
     panels = (
@@ -152,20 +154,25 @@ def plot(rows, names, path):
         ),
         ("encoding and solving, seconds", [row.seconds for row in rows]),
     )
-    fig, axes = plt.subplots(1, 2, sharey=True, figsize=(9, 3.6), layout="constrained")
-    for ax, (title, values) in zip(axes, panels, strict=True):
-        bars = ax.barh(labels, [max(v, 1e-3) for v in values], color="tab:blue")
-        for bar, row in zip(bars, rows, strict=True):
-            if not row.outcome.proven:
-                bar.set(hatch="//", facecolor="lightgrey", edgecolor="grey")
-        ax.bar_label(bars, [f"{v:.3g}" for v in values], padding=3)
-        ax.set(xscale="log", title=title)
-        ax.xaxis.set_minor_formatter("")
-        ax.margins(x=0.15)
-    axes[0].invert_yaxis()
-    fig.suptitle(
-        " + ".join(names) + "   (grey: not proven within the time limit or the licence)"
-    )
+    with context():
+        fig, axes = plt.subplots(
+            1, 2, sharey=True, figsize=(12, 5), layout="constrained"
+        )
+        for ax, (label, values) in zip(axes, panels, strict=True):
+            bars = ax.barh(labels, [max(v, 1e-3) for v in values], color=BLUE)
+            for bar, row in zip(bars, rows, strict=True):
+                if not row.outcome.proven:
+                    bar.set(hatch="//", facecolor="lightgrey", edgecolor="grey")
+            ax.bar_label(bars, [f"{v:.3g}" for v in values], padding=3)
+            logarithmic(ax, "x")
+            ax.set_xlabel(label)
+            ax.margins(x=0.15)
+        axes[0].invert_yaxis()
+        fig.suptitle(
+            f"{' + '.join(names)}   (grey: not proven within the time limit or the "
+            "licence)",
+            fontsize=14,
+        )
     fig.savefig(path, dpi=150)
     plt.close(fig)
 

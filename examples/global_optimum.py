@@ -13,9 +13,7 @@ import argparse
 import numpy as np
 import pyomo.environ as pyo
 
-from pyomo_relu import ReLUNetworkBlock, example_networks
-from pyomo_relu.branch.branch import branch
-from pyomo_relu.branch.read import read_model
+from pyomo_relu import ReLUNetworkBlock, example_networks, plot
 
 
 def build(name):
@@ -28,45 +26,23 @@ def build(name):
     return m
 
 
-def visited_boxes(m):
-    """All boxes that branching looked at: lower and upper ends, shapes (N, 2)."""
-    boxes = []
-    branch(read_model(m).problem, visited=lambda *ends: boxes.append(ends))
-    return [np.concatenate(ends) for ends in zip(*boxes, strict=True)]
-
-
 def draw(m, path):
     """Contours of the network, the boxes, and the minimiser."""
     import matplotlib
 
     matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-    from matplotlib.collections import PatchCollection
-    from matplotlib.patches import Rectangle
-
-    lower, upper = visited_boxes(m)
-    (x_low, y_low), (x_high, y_high) = m.surrogate.input_box()
-    X, Y = np.meshgrid(np.linspace(x_low, x_high, 301), np.linspace(y_low, y_high, 301))
-    points = np.column_stack([X.ravel(), Y.ravel()])
-    Z = m.surrogate.network.forward(points).reshape(X.shape)
-    figure, axes = plt.subplots(figsize=(6.4, 5.4), layout="constrained")
-    levels = axes.contourf(X, Y, Z, 24, cmap="viridis")
-    figure.colorbar(levels, label="network output")
-    rectangles = [
-        Rectangle(corner, *(end - corner))
-        for corner, end in zip(lower, upper, strict=True)
-    ]
-    axes.add_collection(
-        PatchCollection(rectangles, facecolor="none", edgecolor="white", linewidth=0.6)
+    ax = plot.boxes(m.surrogate, *plot.visited_boxes(m.surrogate))
+    ax.plot(
+        m.x[0].value,
+        m.x[1].value,
+        "*",
+        ms=18,
+        color="#D55E00",
+        mec="white",
+        label="minimum, proven",
     )
-    axes.plot(m.x[0].value, m.x[1].value, "r*", markersize=12, label="minimum, proven")
-    axes.set(
-        xlabel="x[0]",
-        ylabel="x[1]",
-        title=f"{m.name}: {len(lower)} boxes had to be split",
-    )
-    axes.legend(loc="upper left")
-    figure.savefig(path, dpi=150)
+    ax.legend(loc="upper left")
+    ax.figure.savefig(path, dpi=150)
     print(f"picture: {path}")
 
 

@@ -36,25 +36,23 @@ def run_onnx(x):
     return session.run(None, {tensor.name: np.asarray([x], dtype=np.float32)})[0].item()
 
 
-def plot(m, path):
+def draw(m, path):
     """The network's output, its linear regions, the constraint and the optimum."""
-    import matplotlib.pyplot as plt
+    from pyomo_relu import plot
 
-    from pyomo_relu.analysis import count_regions
-
-    axis = np.linspace(-2, 2, 201)
-    X = np.stack(np.meshgrid(axis, axis), -1)
-    Y = m.nn.network.forward(X.reshape(-1, 2)).reshape(201, 201)
-    fig, ax = plt.subplots(figsize=(5.4, 4.4), layout="constrained")
-    levels = ax.contourf(axis, axis, Y, 30, cmap="viridis")
-    fig.colorbar(levels, label="network output y")
-    for region in count_regions(m.nn.network, [-2, -2], [2, 2]).regions:
-        ax.fill(*np.asarray(region.vertices, dtype=float).T, fill=False, lw=0.3)
+    ax = plot.regions(m.nn)
     ax.fill_between([-2, 1], [-2, -2], [1, -2], color="white", alpha=0.6, lw=0)
-    ax.plot(m.x["x1"].value, m.x["x2"].value, "r*", ms=16, label="proven optimum")
-    ax.set(xlabel="x1", ylabel="x2", xlim=(-2, 2), ylim=(-2, 2))
+    ax.plot(
+        m.x["x1"].value,
+        m.x["x2"].value,
+        "*",
+        ms=18,
+        color="#D55E00",
+        mec="white",
+        label="proven optimum",
+    )
     ax.legend(loc="upper right")
-    fig.savefig(path, dpi=110)
+    ax.figure.savefig(path, dpi=110)
 
 
 def main():
@@ -92,7 +90,7 @@ def main():
     if error > 1e-4:
         raise SystemExit(f"The model and onnxruntime differ by {error}.")
     if arguments.plot:
-        plot(m, arguments.plot)
+        draw(m, arguments.plot)
 
 
 def _stable(bounds):

@@ -96,9 +96,9 @@ def draw(m, path):
     """The best profit at given temperatures, each proven to 1e-3, and the optimum."""
     import matplotlib
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
+    from pyomo_relu.plot.style import BLUE, VERMILLION, styled
 
+    matplotlib.use("Agg")
     best = m.temperature.value, pyo.value(m.profit)
     temperatures = np.linspace(*m.temperature.bounds, 9)
     profits = []
@@ -107,12 +107,12 @@ def draw(m, path):
         at.temperature.fix(temperature)
         solve(at, mip_gap=1e-3)
         profits.append(pyo.value(at.profit))
-    figure, axes = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
-    axes.plot(temperatures, profits, label="best at this temperature, proven")
-    axes.plot(*best, "r*", markersize=12, label="optimum, proven")
-    axes.set(xlabel="temperature in K", ylabel="profit", title=m.name)
-    axes.legend()
-    figure.savefig(path, dpi=150)
+    with styled() as axes:
+        axes.plot(temperatures, profits, color=BLUE, label="best here, proven")
+        axes.plot(*best, "*", color=VERMILLION, markersize=18, label="optimum, proven")
+        axes.set(xlabel="temperature in K", ylabel="profit")
+        axes.legend()
+    axes.figure.savefig(path, dpi=150)
     print(f"picture: {path}")
 
 

@@ -9,6 +9,7 @@ __all__ = [
     "BoundsError",
     "BudgetExceededError",
     "InfeasibleError",
+    "MissingPackageError",
     "MissingPartError",
     "ModelError",
     "NetworkError",
@@ -68,6 +69,10 @@ class MissingPartError(ModelError, AttributeError):
 
 class TransformationError(ReLUError, ValueError):
     """A transformation cannot be applied or reversed; the model is unchanged."""
+
+
+class MissingPackageError(ReLUError, ImportError):
+    """An optional package is not installed; the message says how to install it."""
 
 
 class SolverError(ReLUError, RuntimeError):

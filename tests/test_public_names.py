@@ -43,7 +43,8 @@ PUBLIC = {
         ReLU
     """,
     "pyomo_relu.errors": """
-        BoundsError BudgetExceededError InfeasibleError MissingPartError
+        BoundsError BudgetExceededError InfeasibleError MissingPackageError
+        MissingPartError
         ModelError NetworkError NetworkFileError NetworkMismatchError ReLUError
         RuleError SolverError TransformationError UnsupportedOperatorError
     """,
@@ -51,6 +52,11 @@ PUBLIC = {
         ACTIVE AT_CEILING Budget INACTIVE INPUT Layer Network Reduction Source
         Tensor clip_network l1_factors load_onnx max_factors reduce_network
         register_operator rescale_network
+    """,
+    "pyomo_relu.plot": """
+        accuracy_against_effort bound_intervals bound_widths boxes cells
+        crown_lines history neuron regions relaxation relaxation_slice
+        visited_boxes
     """,
     "pyomo_relu.search": """
         SearchResult WarmStart find_point minimise_over_box

@@ -10,7 +10,7 @@ import numpy as np
 
 from pyomo_relu.analysis.arguments import records_of
 from pyomo_relu.analysis.stability import common_network
-from pyomo_relu.common.table import format_table
+from pyomo_relu.common.html import Table, Tabular
 
 if TYPE_CHECKING:
     from pyomo_relu.analysis.arguments import BoundsOrBlock
@@ -39,7 +39,7 @@ class LayerBigM:
 
 
 @dataclass(frozen=True)
-class BigMReport:
+class BigMReport(Tabular):
     """Big-M figures per bound method and layer.
 
     Attributes
@@ -68,7 +68,7 @@ class BigMReport:
             return None
         return float((widths[-1] / widths[0]) ** (1 / (len(widths) - 1)))
 
-    def __str__(self) -> str:
+    def _table(self) -> Table:
         names = ["layer", "size", "unstable", "mean", "max", "mean_width"]
         rows = [
             [method, *(getattr(layer, name) for name in names)]
@@ -76,7 +76,8 @@ class BigMReport:
             for layer in layers
         ]
         header = [name.replace("_", " ") for name in names]
-        return format_table(["bounds", *header], rows)
+        caption = f"Big-M coefficients of {self.network}"
+        return Table(caption, ["bounds", *header], rows)
 
 
 def big_m_statistics(

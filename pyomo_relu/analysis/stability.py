@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pyomo_relu.analysis.arguments import records_of
-from pyomo_relu.common.table import format_table
+from pyomo_relu.common.html import Table, Tabular
 from pyomo_relu.errors import BoundsError
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class LayerStability:
 
 
 @dataclass(frozen=True)
-class StabilityReport:
+class StabilityReport(Tabular):
     """Stable neurons per bound method and layer.
 
     Attributes
@@ -77,7 +77,7 @@ class StabilityReport:
             for method, layers in self.layers.items()
         }
 
-    def __str__(self) -> str:
+    def _table(self) -> Table:
         names = ["size", "active", "inactive", "at_ceiling", "stable", "unstable"]
         rows = []
         for method, layers in self.layers.items():
@@ -88,7 +88,8 @@ class StabilityReport:
             totals = [sum(getattr(la, name) for la in layers) for name in names]
             rows.append([method, "all", *totals, f"{self.share(method):.0%}"])
         header = [name.replace("_", " ") for name in names]
-        return format_table(["bounds", "layer", *header, "share"], rows)
+        header = ["bounds", "layer", *header, "share"]
+        return Table(f"Stable neurons of {self.network}", header, rows)
 
 
 def stability(

@@ -16,8 +16,8 @@ from pyomo_relu.block.containers import block_keywords, complete_containers
 from pyomo_relu.block.given_network import per_index, resolve_network
 from pyomo_relu.block.given_vars import add_ends, match_vars
 from pyomo_relu.block.record import block_record
-from pyomo_relu.block.report import summary_text
 from pyomo_relu.block.rows import add_neurons
+from pyomo_relu.block.shown import Shown
 from pyomo_relu.block.values import assign, point
 from pyomo_relu.common.model_building import pause_garbage_collection
 from pyomo_relu.common.transaction import transaction
@@ -39,7 +39,7 @@ _PARTS = ("inputs", "outputs", "pre", "post", "affine", "activation")
 
 
 @declare_custom_block(name="ReLUNetworkBlock", rule="build")
-class ReLUNetworkBlockData(BlockData):
+class ReLUNetworkBlockData(Shown, BlockData):
     r"""A trained ReLU network between Pyomo variables.
 
     ``ReLUNetworkBlock(network=..., inputs=..., outputs=...)`` holds, with layers l,
@@ -90,9 +90,10 @@ class ReLUNetworkBlockData(BlockData):
 
     Methods (of an indexed block too, for all of its members)
     -------
-    initialize(x=None), forward_error(), summary()
+    initialize(x=None), forward_error(), summary(), pprint()
         Set values by a forward pass; check a solution; print. See
-        ``help(pyomo_relu.block.ReLUNetworkBlockData)`` for these and others.
+        ``help(pyomo_relu.block.ReLUNetworkBlockData)`` for these and others, such as
+        ``explain(layer, neuron)``.
 
     Raises
     ------
@@ -369,12 +370,6 @@ class ReLUNetworkBlockData(BlockData):
         refresh = TransformationFactory("relu.refresh")
         assert refresh is not None  # registered with the package
         return bool(refresh.apply_to(self.model(), targets=self))
-
-    # -- report --------------------------------------------------------------------
-
-    def summary(self) -> str:
-        """One screen of text: network, sizes, bounds in force, formulation."""
-        return summary_text(self)
 
 
 if TYPE_CHECKING:  # declare_custom_block makes them

@@ -2,14 +2,18 @@
 
 import inspect
 import os
+import sys
 from typing import Any
 
 from pyomo.common.config import ConfigDict, ConfigValue
+from pyomo.common.formatting import StreamIndenter
+from pyomo.core.base.block import Block
 from pyomo.core.base.component import Component, ComponentData
 from pyomo.core.base.var import Var
 
 from pyomo_relu import network as network_
 from pyomo_relu.block.expression_inputs import is_one_item
+from pyomo_relu.block.report import members_html
 from pyomo_relu.block.values import point
 from pyomo_relu.errors import ModelError
 
@@ -53,7 +57,7 @@ def complete_containers(block, scalar, indexed, data):
     )
     block.__init__ = __init__
     block.__doc__ = scalar.__doc__ = indexed.__doc__ = data.__doc__
-    for name in ("initialize", "forward_error", "summary"):
+    for name in ("initialize", "forward_error", "summary", "pprint", "_repr_html_"):
         setattr(indexed, name, getattr(_AllMembers, name))
     indexed.refresh = data.refresh
 
@@ -130,3 +134,26 @@ class _AllMembers:
     def summary(self: Any):
         """The members' summaries, one below the other."""
         return "\n\n".join(member.summary() for member in self.values())
+
+    def pprint(self: Any, ostream=None, verbose=False, **kwds):
+        """Print the members as ``pprint`` of each does, one below the other.
+
+        Parameters
+        ----------
+        ostream : file, optional
+            Default: standard output.
+        verbose : bool
+            If True all Vars and rows as Pyomo lists them.
+        **kwds
+            What ``Block.pprint`` takes besides.
+        """
+        if verbose:
+            Block.pprint(self, ostream=ostream, **kwds)
+            return
+        stream = sys.stdout if ostream is None else ostream
+        stream.write(f"{self.local_name} : Size={len(self)}\n")
+        for member in self.values():
+            member.pprint(ostream=StreamIndenter(stream), **kwds)
+
+    def _repr_html_(self: Any):
+        return members_html(self)

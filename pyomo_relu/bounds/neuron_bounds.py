@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pyomo_relu.bounds.layer_table import LAYER_HEADER, layer_rows
 from pyomo_relu.common.arguments import instance
+from pyomo_relu.common.html import table_html
 from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import BoundsError, NetworkError
 from pyomo_relu.network.layer import INPUT
@@ -204,6 +206,13 @@ class NeuronBounds:
             f"NeuronBounds({self.network.name}: {self.n_stable} of "
             f"{counted(self.network.n_neurons, 'neuron')} stable, mean widths {widths})"
         )
+
+    def _repr_html_(self) -> str:
+        stable = (
+            f"{self.n_stable} of {counted(self.network.n_neurons, 'neuron')} stable"
+        )
+        caption = f"Bounds of {self.network.name}: {stable}"
+        return table_html(LAYER_HEADER, layer_rows(self), caption)
 
 
 def _frozen(given: ArrayLike, dtype: DTypeLike = float) -> NDArray[Any]:

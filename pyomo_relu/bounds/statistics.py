@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from pyomo_relu.common.table import format_table
+from pyomo_relu.common.html import Table, Tabular
 from pyomo_relu.common.wording import counted
 
 #: Reasons why a bound of a neuron got no LP or MILP.
@@ -76,7 +76,7 @@ class LayerStatistics:
 
 
 @dataclass
-class TighteningStatistics:
+class TighteningStatistics(Tabular):
     """The record of a tightening run; ``str()`` is a table, ``to_dict()`` a dict.
 
     Parameters
@@ -130,7 +130,7 @@ class TighteningStatistics:
         """Plain dicts, lists, numbers and strings (json-ready)."""
         return asdict(self)
 
-    def __str__(self) -> str:
+    def _table(self) -> Table:
         head = (
             "method",
             "layer",
@@ -159,14 +159,13 @@ class TighteningStatistics:
                     f"{row.seconds:.3f}",
                 )
             )
-        lines = [format_table(head, table, left=len(head))]
-        lines.append(f"{counted(self.solves, 'solve')}, {self.seconds:.3f} seconds")
+        lines = [f"{counted(self.solves, 'solve')}, {self.seconds:.3f} seconds"]
         if self.interrupted:
             lines.append("interrupted: the bounds proven until then are kept")
         if self.time_limit_reached:
             lines.append("time limit reached: the bounds proven until then are kept")
         lines.extend(f"note: {text}" for text in self.notes)
-        return "\n".join(lines)
+        return Table("Bound tightening", head, table, len(head), lines)
 
 
 def _summed(dicts):

@@ -26,6 +26,7 @@ from pyomo_relu.branch.tree import (
 )
 from pyomo_relu.branch.units import Progress, in_unit_range, in_units
 from pyomo_relu.common.deadline import Deadline
+from pyomo_relu.common.html import table_html
 from pyomo_relu.errors import BoundsError
 from pyomo_relu.linear.rounding import relative_gap
 
@@ -124,6 +125,19 @@ class BranchResult:
         if not np.isfinite(self.value):
             return np.inf
         return relative_gap(self.value, min(self.bound, self.value))
+
+    def _repr_html_(self) -> str:
+        rows = [
+            ("status", self.status),
+            ("best value", f"{self.value:.8g}"),
+            ("proven bound", f"{self.bound:.8g}"),
+            ("gap", self.gap),
+            ("boxes bounded", self.nodes),
+            ("boxes left", self.open),
+            ("MILPs", self.milps),
+            ("seconds", self.seconds),
+        ]
+        return table_html(("branch and bound", "value"), rows, "Branch and bound")
 
 
 def branch(problem, options=None, progress=None, visited=None):

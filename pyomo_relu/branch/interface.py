@@ -6,33 +6,22 @@ a ``SolverResults``; each solver adds its own options, search and log.
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 from pyomo.common.collections import Bunch
 from pyomo.common.config import ConfigDict
-from pyomo.core.base import maximize, minimize
 from pyomo.core.base.block import BlockData
-from pyomo.opt import (
-    SolutionStatus,
-    SolverResults,
-    SolverStatus,
-    TerminationCondition,
-)
 from pyomo.opt.base.solvers import OptSolver
-from pyomo.opt.results.solution import Solution
 
-from pyomo_relu.block.pyomo_private import name_symbols
+from pyomo_relu.branch.results import EmbeddedResults, HistoryEntry, results_of
 from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.common.options import read_options
 from pyomo_relu.common.transaction import transaction
 from pyomo_relu.errors import ModelError
 from pyomo_relu.model.options import declare
 from pyomo_relu.version import __version__
-
-logger = logging.getLogger("pyomo.relu")
 
 #: Seconds between two lines of a log.
 LOG_EVERY = 1.0
@@ -123,7 +112,7 @@ class EmbeddedSolver(OptSolver):
         return True
 
     @transaction
-    def solve(self, model: BlockData, **kwds: Any) -> SolverResults:
+    def solve(self, model: BlockData, **kwds: Any) -> EmbeddedResults:
         """Solve the model to proven global optimality.
 
         Parameters
@@ -137,8 +126,9 @@ class EmbeddedSolver(OptSolver):
 
         Returns
         -------
-        pyomo.opt.SolverResults
-            ``problem.lower_bound`` and ``upper_bound`` are proven bound and best value
+        EmbeddedResults
+            A ``pyomo.opt.SolverResults`` whose ``history`` has bound and incumbent over
+            time.  ``problem.lower_bound`` and ``upper_bound`` are proven bound and best value
             in the modeller's sense, also where time or Ctrl-C ended the run.
             Termination conditions: optimal, infeasible, unbounded, maxTimeLimit,
             userInterrupt (Ctrl-C; the best point so far is loaded), other (boxes were
@@ -173,7 +163,11 @@ class EmbeddedSolver(OptSolver):
                 message += f". {read.contradiction(left)}"
         log.summary(result, message)
         message = f"{message.removesuffix('.')}; {work}"
-        return _results(self.NAME, model, read, result, message, config.load_solutions)
+        results = results_of(
+            self.NAME, model, read, result, message, config.load_solutions
+        )
+        results.keep_history(log.history(result))
+        return results
 
     def _configured(self, kwds):
         """All options: the constructor's, ``self.options``, then this call's."""
@@ -198,7 +192,7 @@ class EmbeddedSolver(OptSolver):
 
 
 class Log:
-    """Lines that ``tee`` prints, in the modeller's sense of the objective.
+    """Lines that ``tee`` prints and the history, in the modeller's sense.
 
     Parameters
     ----------
@@ -209,7 +203,24 @@ class Log:
 
     def __init__(self, read, tee):
         self.tee = tee
+        self._noted = []
         self.sign = -1.0 if read.maximise else 1.0
+
+    def note(self, seconds, bound, value):
+        """Keep what is known of the minimisation, if it is more than before."""
+        if self._noted:
+            bound = max(bound, self._noted[-1][1])
+            if (bound, value) == self._noted[-1][1:]:
+                return
+        self._noted.append((seconds, bound, value))
+
+    def history(self, result):
+        """All HistoryEntry, the outcome the last one."""
+        last = result.seconds, result.bound, result.value
+        return tuple(
+            HistoryEntry(seconds, self.sign * bound, self.sign * value)
+            for seconds, bound, value in (*self._noted, last)
+        )
 
     def print(self, text):
         """Print a line."""
@@ -236,85 +247,3 @@ class Log:
     def summary(self, result, message):
         """Print the last line and the outcome."""
         raise NotImplementedError
-
-
-_CONDITIONS = {
-    "optimal": (SolverStatus.ok, TerminationCondition.optimal),
-    "infeasible": (SolverStatus.warning, TerminationCondition.infeasible),
-    "unbounded": (SolverStatus.warning, TerminationCondition.unbounded),
-    "time limit": (SolverStatus.aborted, TerminationCondition.maxTimeLimit),
-    "interrupted": (SolverStatus.aborted, TerminationCondition.userInterrupt),
-    "stalled": (SolverStatus.warning, TerminationCondition.other),
-}
-
-
-def _results(name, model, read, result, message, load):
-    """The SolverResults, with the solution loaded or within."""
-    results = SolverResults()
-    sense = maximize if read.maximise else minimize
-    linear = read.surrounding.linear
-    ends = [result.bound, result.value]
-    if read.maximise:
-        ends = [-end for end in reversed(ends)]
-    problem = results.problem
-    problem.name = model.name
-    problem.sense = sense
-    problem.lower_bound, problem.upper_bound = ends
-    problem.number_of_objectives = int(read.surrounding.objective is not None)
-    problem.number_of_constraints = linear.n_rows
-    problem.number_of_variables = linear.n_columns
-    problem.number_of_integer_variables = int(linear.integer.sum())
-    solver = results.solver
-    solver.name = name
-    solver.status, solver.termination_condition = _CONDITIONS[result.status]
-    solver.message = message
-    solver.termination_message = solver.message
-    solver.time = solver.wallclock_time = result.seconds
-    counts = solver.statistics.branch_and_bound
-    counts.number_of_bounded_subproblems = result.nodes
-    counts.number_of_created_subproblems = result.nodes + result.open
-    if result.full is None or result.status in ("infeasible", "unbounded"):
-        if load:
-            logger.warning(
-                f"{name}: no solution was loaded into '{model.name}': {message}."
-            )
-        return results
-    _store(model, results, read, result, load)
-    return results
-
-
-def _store(model, results, read, result, load):
-    """Load the solution, or put it into the results for ``model.solutions.load_from``.
-
-    Loaded, it is among the model's ``solutions`` too, as ``pyomo solve`` wants it.
-    """
-    from pyomo.core.base.symbol_map import SymbolMap
-
-    symbols = SymbolMap()
-    solution = cast(Any, Solution())  # it makes its attributes at run time
-    solution.status = (
-        SolutionStatus.optimal
-        if result.status == "optimal"
-        else SolutionStatus.feasible
-    )
-    solution.gap = max(0.0, result.value - result.bound)
-    objective = read.surrounding.objective
-    if objective is not None:
-        symbols.addSymbol(objective, "f")
-        value = -result.value if read.maximise else result.value
-        solution.objective["f"] = {"Value": value}
-    solutions = getattr(model.model(), "solutions", None)
-    if not load:
-        for i, (var, value) in enumerate(read.all_values(result.full)):
-            symbols.addSymbol(var, f"x{i}")
-            solution.variable[f"x{i}"] = {"Value": value}
-        if solutions is not None:
-            solutions.add_symbol_map(symbols)
-        name_symbols(results, symbols)
-        results.solution.insert(solution)
-        return
-    read.load(result.full)
-    if solutions is not None:
-        solutions.clear(clear_symbol_maps=False)
-        solutions.add_symbol_map(symbols)
-        solutions.add_solution(solution, id(symbols))

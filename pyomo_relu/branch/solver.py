@@ -99,7 +99,7 @@ class ReLUBranch(EmbeddedSolver):
             start=read.start() if config.warmstart else None,
         )
         log = _TreeLog(read, config.tee)
-        result = branch(read.problem, options, log if config.tee else None)
+        result = branch(read.problem, options, log)
         work = f"{counted(result.nodes, 'box')}, {counted(result.milps, 'MILP')}"
         return result, work, log
 
@@ -128,8 +128,11 @@ class _TreeLog(Log):
         )
 
     def __call__(self, tree):
-        """Print a line each second and for each new incumbent."""
+        """Note what is known; a line each second and for each new incumbent."""
         value = tree.incumbent.value
+        self.note(tree.seconds, tree.bound, value)
+        if not self.tee:
+            return
         if value == self._value and tree.seconds - self._last < LOG_EVERY:
             return
         self._last, better = tree.seconds, value != self._value

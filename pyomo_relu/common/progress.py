@@ -1,6 +1,7 @@
 """Progress bars for long work, shown only when asked for."""
 
 import contextlib
+import warnings
 
 
 @contextlib.contextmanager
@@ -64,6 +65,9 @@ def counting_bar(wanted, label, unit, total=None):
 
 
 def _bar(**options):
-    from tqdm.auto import tqdm
+    with warnings.catch_warnings():
+        # without ipywidgets a notebook gets a bar of text, which is no reason to warn
+        warnings.simplefilter("ignore")
+        from tqdm.auto import tqdm
 
     return tqdm(**options)

@@ -15,7 +15,7 @@ def format_table(header, rows, left=1):
     -------
     str
     """
-    cells = [list(header)] + [[_text(value) for value in row] for row in rows]
+    cells = [list(header)] + [[cell_text(value) for value in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = []
     for row in cells:
@@ -26,7 +26,8 @@ def format_table(header, rows, left=1):
     return "\n".join(lines)
 
 
-def _text(value):
+def cell_text(value):
+    """What a cell shows: floats with four significant digits, None as "-"."""
     if value is None:
         return "-"
     if isinstance(value, float):

@@ -63,7 +63,7 @@ class ReLUDecompose(EmbeddedSolver):
         )
         log = _NodeLog(read, config.tee)
         model = read.problem.original
-        result = decompose(model, options, log if config.tee else None)
+        result = decompose(model, options, log)
         return result, counted(result.nodes, "node"), log
 
 
@@ -86,6 +86,9 @@ class _NodeLog(Log):
 
     def __call__(self, run):
         value = run.incumbent.value
+        self.note(run.seconds, run.bound, value)
+        if not self.tee:
+            return
         if value == self._value and run.seconds - self._last < LOG_EVERY:
             return
         self._last, self._value = run.seconds, value

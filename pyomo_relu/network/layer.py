@@ -188,6 +188,25 @@ class Layer:
         size = counted(self.size, "neuron")
         return f"Layer('{self.name}', {size}, {self.activation})"
 
+    def table_row(self, k: int) -> tuple[str, int, str, str, int]:
+        """A row of a network's table, of the layer at position ``k``.
+
+        Returns
+        -------
+        tuple
+            Position and name, neurons, activation, what it reads, nonzero weights.
+        """
+        reads = [
+            "inputs" if s.layer == INPUT else f"{s.layer}{'' if s.post else ' (pre)'}"
+            for s in self.sources
+        ]
+        nonzero = sum(
+            w.nnz if sparse.issparse(w) else int(np.count_nonzero(w))
+            for _, w in self.terms
+        )
+        name = f"{k} {self.name}".strip()
+        return name, self.size, self.activation, ", ".join(reads) or "-", nonzero
+
     @property
     def size(self) -> int:
         """Number of neurons."""
@@ -254,6 +273,17 @@ class Layer:
         for source, w in self.terms:
             total = total + (abs(w) @ np.abs(source.of(x0, pre, post)).T).T
         return total
+
+
+def weights_of_neuron(
+    layer: Layer, i: int
+) -> Iterator[tuple[Source, list[int], list[float]]]:
+    """The nonzero weights of neuron i: per source, which entries and their weights."""
+    for source, w in layer.terms:
+        row = w[[i]]
+        row = row.toarray().ravel() if sparse.issparse(row) else row.ravel()
+        at = np.flatnonzero(row)
+        yield source, at.tolist(), row[at].tolist()
 
 
 def _source(given) -> Source:

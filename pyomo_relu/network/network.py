@@ -11,6 +11,7 @@ import numpy as np
 from scipy import sparse
 
 from pyomo_relu.common.arguments import each, instance, is_sequence
+from pyomo_relu.common.html import table_html
 from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import NetworkError
 from pyomo_relu.network import pieces
@@ -353,6 +354,11 @@ class Network:
             str(n) for n in (self.n_inputs, *(layer.size for layer in self.layers))
         )
         return f"Network('{self.name}', {sizes})"
+
+    def _repr_html_(self) -> str:
+        header = "layer", "neurons", "activation", "reads", "nonzero weights"
+        rows = [layer.table_row(k) for k, layer in enumerate(self.layers)]
+        return table_html(header, rows, repr(self))
 
 
 def _layer(what, value, error):

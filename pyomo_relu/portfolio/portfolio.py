@@ -120,6 +120,7 @@ class Portfolio:
         self.options, self.deadline = options, deadline
         self.solver, self.log = solver, log
         self.runs, self.plan = [], plan
+        self._begun = []
 
     def _within(self, root):
         """The model in unit range with the bounds that its rows imply."""
@@ -160,6 +161,28 @@ class Portfolio:
             for run, status in zip(self.runs, statuses, strict=True)
         )
 
+    def history(self):
+        """Bounds and values of all parts together, whenever one of them changed.
+
+        Returns
+        -------
+        list of (seconds, bound, value)
+            In the model's units.
+        """
+        events = []
+        for at, run in self._begun:
+            # a part may have a clock of its own
+            began = self.deadline.elapsed() - run.deadline.elapsed()
+            events += [(began + one.seconds, at, one) for one in run.findings.history]
+        n, unit = len(self.parts), self.units.objective
+        bounds, values, found = np.full(n, -np.inf), np.full(n, np.inf), []
+        for seconds, at, one in sorted(events, key=lambda event: event[0]):
+            bounds[at] = max(bounds[at], one.bound)
+            values[at] = min(values[at], one.value)
+            bound, value = float(bounds.sum()), float(values.sum())
+            found.append((seconds, min(bound, value) * unit, value * unit))
+        return found
+
     def work(self):
         """Who proved it and how much was done, for people."""
         if len(self.runs) != 1:
@@ -185,6 +208,7 @@ class Portfolio:
         routes = self.plan(model, options, self.solver)
         run = Run(model, options, deadline, *routes)
         self.runs[at:] = [run]
+        self._begun.append((at, run))
         if self.log is None:
             return run.solve()
         self.log.routes(run, at)

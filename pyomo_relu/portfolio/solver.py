@@ -75,6 +75,8 @@ class ReLU(EmbeddedSolver):
             log if config.tee else None,
         )
         result = portfolio.solve()
+        for entry in portfolio.history():
+            log.note(*entry)
         return result, portfolio.work(), log
 
 

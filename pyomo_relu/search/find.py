@@ -17,6 +17,7 @@ from pyomo_relu.block.bounds_runs import release_void_bounds
 from pyomo_relu.block.values import point
 from pyomo_relu.common.arguments import checked, flag, is_sequence, names, real, whole
 from pyomo_relu.common.deadline import Deadline
+from pyomo_relu.common.html import table_html
 from pyomo_relu.common.progress import counting_bar
 from pyomo_relu.errors import InfeasibleError, ModelError
 from pyomo_relu.linear.solve import solve_linear
@@ -43,6 +44,9 @@ logger = logging.getLogger("pyomo.relu.search")
 
 #: Rounds of all methods without any gain after which a search stops by itself.
 _PATIENCE = 2
+
+#: Inputs of a network that a notebook shows.
+_SHOWN_INPUTS = 6
 
 
 @dataclass
@@ -84,6 +88,20 @@ class SearchResult:
 
     def __str__(self) -> str:
         return self.message
+
+    def _repr_html_(self) -> str:
+        objective = None if self.objective is None else f"{self.objective:.8g}"
+        rows = [
+            ("objective", objective),
+            ("found by", self.method),
+            ("seconds", self.seconds),
+            ("improvements", len(self.trajectory)),
+        ]
+        for block, x in self.inputs.items():
+            shown = ", ".join(f"{entry:.4g}" for entry in x[:_SHOWN_INPUTS])
+            more = ", ..." if len(x) > _SHOWN_INPUTS else ""
+            rows.append((f"inputs of {block.name}", f"({shown}{more})"))
+        return table_html(("search", "value"), rows, "Search", notes=[self.message])
 
 
 @checked(ModelError, progress=flag)

@@ -4,11 +4,12 @@ import io
 
 import numpy as np
 
+from pyomo_relu import plot
+from pyomo_relu.plot.style import COLOURS, colour, logarithmic
 from pyomo_relu.study.aggregate import (
     effort_column,
     geometric_mean,
     group,
-    mean,
     performance_profile,
     select,
 )
@@ -117,7 +118,7 @@ def regions_against_penalty(networks):
         x, y = zip(*points, strict=False)
         axis.plot(x, y, "o-", color=_colour(family))
         axis.axhline(1, color="grey", linewidth=0.8)
-        _logarithmic(axis, "x", "y")
+        logarithmic(axis, "x", "y")
         axis.set_xticks(x)
         axis.set_title(family_label(family), fontsize=9)
         axis.set_xlabel("strength", fontsize=8)
@@ -183,7 +184,7 @@ def profiles(solves):
             style = "--" if formulation != "relu.bigm" else "-"
             label = f"{bounds}, {formulation}"
             axis.step([1, *x], [0, *y], style, where="post", label=label)
-        _logarithmic(axis, "x")
+        logarithmic(axis, "x")
         axis.set_ylim(0, 1.02)
         axis.set_title(title, fontsize=9)
         axis.set_xlabel("factor of the best")
@@ -197,25 +198,18 @@ def accuracy_against_effort(solves):
     plt = _pyplot()
     problems = list(group(solves, "problem"))
     figure, axes = plt.subplots(
-        1, len(problems), figsize=(4.2 * len(problems), 3.8), squeeze=False
+        1, len(problems), figsize=(5 * len(problems), 4.4), squeeze=False
     )
-    column = effort_column(solves)
+    column, shown = effort_column(solves), {}
     for axis, (name,) in zip(axes.flat, problems, strict=False):
         rows = select(solves, problem=name)
-        for family in FAMILIES:
-            runs = group(select(rows, family=family), "training", "hidden").values()
-            if not runs:
-                continue
-            x = [mean([r["nrmse"] for r in members]) for members in runs]
-            y = [geometric_mean([r[column] for r in members], 1e-3) for members in runs]
-            y = [max(value, 1e-3) for value in y]
-            label = family_label(family)
-            axis.scatter(x, y, s=22, color=_colour(family), label=label)
-        _logarithmic(axis, "x", "y")
-        axis.set_title(name, fontsize=9)
-        axis.set_xlabel("held-out error (normalised)")
-    axes.flat[0].set_ylabel(effort_label(column))
-    axes.flat[-1].legend(fontsize=7)
+        plot.accuracy_against_effort(rows, effort=column, order=FAMILIES, ax=axis)
+        axis.set_title(name, fontsize=12)
+        shown |= dict(zip(*axis.get_legend_handles_labels()[::-1], strict=True))
+        axis.get_legend().remove()
+        if axis is not axes.flat[0]:
+            axis.set_ylabel("")
+    axes.flat[-1].legend(shown.values(), shown, loc="upper left", bbox_to_anchor=(1, 1))
     return _png(figure)
 
 
@@ -237,7 +231,7 @@ def growth_with_depth(layers):
             y = [geometric_mean([r["mean_width"] for r in rs]) for _, rs in by_layer]
             style = "o--" if method.startswith("scaled") else "o-"
             axis.plot(x, y, style, label=method)
-        _logarithmic(axis, "y")
+        logarithmic(axis, "y")
         axis.set_xticks(x)
         axis.set_title(hidden, fontsize=9)
         axis.set_xlabel("hidden layer")
@@ -254,20 +248,8 @@ def effort_label(column):
     }.get(column, column)
 
 
-def _logarithmic(axis, *sides):
-    """Logarithmic scales with few, plain tick labels."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    for side in sides:
-        getattr(axis, f"set_{side}scale")("log")
-        ticks = getattr(axis, f"{side}axis")
-        ticks.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=8))
-        ticks.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        ticks.set_minor_formatter(NullFormatter())
-
-
 def _colour(family):
-    return f"C{FAMILIES.index(family) % 10}" if family in FAMILIES else "black"
+    return colour(FAMILIES.index(family)) if family in FAMILIES else "black"
 
 
 def _pyplot():
@@ -276,6 +258,7 @@ def _pyplot():
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
+    plt.rcParams["axes.prop_cycle"] = plt.cycler(color=COLOURS)
     return plt
 
 

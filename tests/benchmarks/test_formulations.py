@@ -114,13 +114,13 @@ def omlt_model(names, formulation):
         for j, ends in enumerate(zip(box.lower, box.upper, strict=True)):
             m.nn[n].inputs[j].setlb(ends[0])
             m.nn[n].inputs[j].setub(ends[1])
-    _add_objective(m, names, boxes)
+    _add_objective(m, names, known)
     return m
 
 
-def _add_objective(m, names, boxes):
+def _add_objective(m, names, known):
     if len(names) > 1:
-        total = sum(boxes[name]["upper"][0] for name in names)
+        total = sum(known[name].upper[0] for name in names)
         firsts = sum(m.nn[n].inputs[0] for n in m.parts)
         m.link = pyo.Constraint(expr=firsts >= 0.4 * total)
     m.cost = pyo.Objective(expr=sum(m.nn[n].outputs[0] for n in m.parts))
@@ -158,7 +158,7 @@ def gurobi_ml_run(names, seed):
             firsts.append(x[0, 0])
             outputs.append(y[0, 0])
         if len(names) > 1:
-            total = sum(boxes[name]["upper"][0] for name in names)
+            total = sum(known[name].upper[0] for name in names)
             g.addConstr(sum(firsts) >= 0.4 * total)
         g.setObjective(sum(outputs), gurobipy.GRB.MINIMIZE)
         try:

@@ -430,6 +430,8 @@ def test_vars_with_units_over_their_units():
 def text(m):
     out = io.StringIO()
     m.pprint(ostream=out)
+    for block in m.block_data_objects():
+        block.pprint(ostream=out, verbose=True)
     return out.getvalue()
 
 

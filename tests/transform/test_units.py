@@ -129,6 +129,8 @@ def text(m):
 
     out = io.StringIO()
     m.pprint(ostream=out)
+    for block in m.block_data_objects():
+        block.pprint(ostream=out, verbose=True)
     return out.getvalue()
 
 

@@ -28,7 +28,7 @@ from pyomo_relu.common.arguments import (
     text,
     whole,
 )
-from pyomo_relu.common.table import format_table
+from pyomo_relu.common.html import Table, Tabular
 from pyomo_relu.errors import ModelError, SolverError
 from pyomo_relu.linear.rounding import relative_gap
 
@@ -41,7 +41,7 @@ INFEASIBLE, UNBOUNDED = "infeasible", "unbounded"
 
 
 @dataclass(frozen=True)
-class Effort:
+class Effort(Tabular):
     """What one solve took.
 
     Objective and bounds are in the model's own sense.  None means that the solver does
@@ -138,10 +138,10 @@ class Effort:
         figures = {name: getattr(self, name) for name in derived}
         return {**vars(self), "preprocessing": dict(self.preprocessing), **figures}
 
-    def __str__(self) -> str:
+    def _table(self) -> Table:
         rows = [[k.replace("_", " "), v] for k, v in self.to_dict().items()]
         rows = [[k, v] for k, v in rows if not isinstance(v, dict)]
-        return format_table(["effort", "value"], rows)
+        return Table("Effort", ["effort", "value"], rows)
 
 
 def _relative_gap(objective, bound):

@@ -47,7 +47,7 @@ from pyomo_relu.common.arguments import (
 )
 from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.common.executor import run_tasks
-from pyomo_relu.common.table import format_table
+from pyomo_relu.common.html import Table, Tabular
 from pyomo_relu.errors import BoundsError, InfeasibleError, SolverError
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class LagrangianBound:
+class LagrangianBound(Tabular):
     """A proven bound on the minimum of an ensemble, and the best point seen.
 
     Attributes
@@ -99,12 +99,11 @@ class LagrangianBound:
         figures["point"] = None if self.point is None else self.point.tolist()
         return {**figures, "bounds": list(self.bounds)}
 
-    def __str__(self) -> str:
+    def _table(self) -> Table:
         names = ("bound", "value", "gap", "unfinished", "seconds")
         rows = [[name, getattr(self, name)] for name in names]
-        return format_table(
-            ["Lagrangian bound", "value"], [*rows, ["iterations", len(self.bounds)]]
-        )
+        rows.append(["iterations", len(self.bounds)])
+        return Table("Lagrangian bound", ["Lagrangian bound", "value"], rows)
 
 
 @checked(

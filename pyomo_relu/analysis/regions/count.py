@@ -29,7 +29,7 @@ from pyomo_relu.analysis.regions.limits import (
 )
 from pyomo_relu.common.arguments import checked, flag, optional, real, whole
 from pyomo_relu.common.deadline import Deadline
-from pyomo_relu.common.table import format_table
+from pyomo_relu.common.html import Table, Tabular
 from pyomo_relu.errors import NetworkError
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ METHODS = ("auto", "geometry", "lp", "sampling")
 
 
 @dataclass(frozen=True)
-class RegionCount:
+class RegionCount(Tabular):
     """How many linear regions a network has in a box.
 
     Attributes
@@ -83,9 +83,10 @@ class RegionCount:
             if name != "regions"
         }
 
-    def __str__(self) -> str:
+    def _table(self) -> Table:
         rows = [[name.replace("_", " "), v] for name, v in self.to_dict().items()]
-        return format_table(["linear regions", "value"], rows)
+        caption = f"Linear regions of {self.network}"
+        return Table(caption, ["linear regions", "value"], rows)
 
 
 @checked(

@@ -120,7 +120,7 @@ def envelope(points, low, high, lower, upper):
     found = []
     for sign, values in ((1.0, low), (-1.0, high)):
         y = sign * np.interp(at, points, values)
-        hull = _lower_hull(at, y)
+        hull = lower_hull(at, y)
         with np.errstate(divide="ignore", invalid="ignore"):
             slopes = np.diff(y[hull]) / np.diff(at[hull])
         slopes = slopes[np.isfinite(slopes)]
@@ -137,7 +137,7 @@ def envelope(points, low, high, lower, upper):
     return tuple(np.concatenate(part) for part in zip(*found, strict=True))
 
 
-def _lower_hull(x, y):
+def lower_hull(x, y):
     """Positions of the lower hull's points (Andrew's monotone chain)."""
     hull = []
     for i in range(x.size):

@@ -1,0 +1,141 @@
+"""How pictures look: colours that all can tell apart, sizes that a hall can read."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from pyomo_relu.errors import MissingPackageError, ModelError
+
+#: The palette of Okabe and Ito (Color Universal Design, 2008), and a grey.
+BLACK, BLUE, VERMILLION, GREEN = "#000000", "#0072B2", "#D55E00", "#009E73"
+ORANGE, PURPLE, SKY, YELLOW = "#E69F00", "#CC79A7", "#56B4E9", "#F0E442"
+GREY = "#999999"
+
+#: Colours of curves, bars and groups in this order; what differs in colour also differs
+#: in its line or marker.
+COLOURS = (BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY, BLACK, GREY, YELLOW)
+LINES = ("-", "--", "-.", (0, (1, 1)), (0, (5, 1, 1, 1, 1, 1)))
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "p")
+
+#: Even in lightness and the same for the colour-blind.
+COLOUR_MAP = "cividis"
+
+_STYLE = {
+    "font.size": 14,
+    "axes.labelsize": 15,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 1.2,
+    "legend.fontsize": 12,
+    "legend.framealpha": 0.9,
+    "lines.linewidth": 2.5,
+    "lines.markersize": 8,
+    "savefig.dpi": 150,
+}
+
+
+def colour(i: int) -> str:
+    """Colour number i; they begin again after the last one."""
+    return COLOURS[i % len(COLOURS)]
+
+
+def line(i: int) -> Any:
+    """Line style number i."""
+    return LINES[i % len(LINES)]
+
+
+def marker(i: int) -> str:
+    """Marker number i."""
+    return MARKERS[i % len(MARKERS)]
+
+
+def context() -> Any:
+    """A context manager: figures and Axes made within it have these sizes.
+
+    Axes that were made outside keep their own; what is drawn on them is in this style.
+    """
+    return pyplot().rc_context(_STYLE)
+
+
+@contextlib.contextmanager
+def styled(
+    ax: Any = None,
+    projection: str | None = None,
+    size: tuple[float, float] = (6.8, 4.8),
+) -> Iterator[Any]:
+    """The Axes to draw on, in this style.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes, optional
+        Default: the only one of a new figure.
+    projection : str, optional
+        "3d" for surfaces.
+    size : (float, float)
+        Of a new figure, in inches.
+
+    Raises
+    ------
+    MissingPackageError
+        Without matplotlib.
+    ModelError
+        If ``ax`` is no Axes, or not of this projection.
+    """
+    plt = pyplot()
+    with context():
+        if ax is None:
+            _, ax = plt.subplots(
+                figsize=size,
+                layout="constrained",
+                subplot_kw={"projection": projection},
+            )
+        elif not hasattr(ax, "plot") or not hasattr(ax, "figure"):
+            raise ModelError(
+                f"ax must be a matplotlib Axes, not {ax!r:.80}. Leave it out for a new "
+                "figure, or take one of plt.subplots()."
+            )
+        elif projection == "3d" and ax.name != "3d":
+            raise ModelError(
+                "this picture has three dimensions: give no ax, or one of "
+                'plt.subplots(subplot_kw={"projection": "3d"}).'
+            )
+        yield ax
+
+
+def logarithmic(ax: Any, *sides: str) -> None:
+    """Logarithmic scales with few, plain tick labels.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+    *sides : {"x", "y"}
+    """
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    for side in sides:
+        getattr(ax, f"set_{side}scale")("log")
+        ticks = getattr(ax, f"{side}axis")
+        ticks.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=8))
+        ticks.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        ticks.set_minor_formatter(NullFormatter())
+
+
+def legend_above(ax: Any, columns: int = 2) -> None:
+    """A legend that covers nothing of what is drawn."""
+    ax.legend(
+        loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=columns, frameon=False
+    )
+
+
+def pyplot() -> Any:
+    """matplotlib.pyplot, loaded on first use."""
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise MissingPackageError(
+            "pyomo_relu.plot needs matplotlib, which is not installed "
+            f'({error}). Run: pip install "pyomo_relu[plot]"'
+        ) from None
+    return plt
