@@ -6,6 +6,7 @@ import pytest
 
 from pyomo_relu.cli.outcome import plain
 from tests.cli.runs import SMALL, as_data, command
+from tests.paths import ROOT
 
 NETWORK = "name inputs outputs n_inputs n_outputs n_neurons layers"
 KEYS = {
@@ -53,6 +54,16 @@ def test_keys(capsys, name):
     for (command_name, key), keys in INNER.items():
         if command_name == name:
             assert list(data[key][0]) == keys.split()
+
+
+def test_the_page_names_every_key():
+    page = (ROOT / "docs" / "command_line.md").read_text(encoding="utf-8")
+    for name, keys in KEYS.items():
+        if name == "examples":
+            continue
+        section = page.split("\n### " + name)[1].split("\n### ")[0]
+        listed = section.split("\nJSON: ")[1]
+        assert [k for k in keys.split() if f"`{k}`" not in listed] == [], name
 
 
 def test_infinite_numbers_are_null_and_json_is_strict(capsys):
