@@ -72,8 +72,9 @@ class Tree:
         self._proven = -np.inf
         self._per_batch = 8
         self._searches = Searches(self)
-        # a MILP knows nothing of atoms
-        self._handover = Handover(0 if problem.atoms else options.milp_neurons)
+        # a MILP knows nothing of atoms, and lists all neurons
+        self._leaves_possible = not (problem.atoms or problem.is_large)
+        self._handover = Handover(options.milp_neurons if self._leaves_possible else 0)
         self._unconfined = bool(self.relaxation.endless.any())
 
     # -- what is proven ------------------------------------------------------------
@@ -280,7 +281,7 @@ class Tree:
         for lower, upper, bound in zip(
             nodes.lower, nodes.upper, nodes.bound, strict=True
         ):
-            if not self.deadline.passed() and not self.problem.atoms:
+            if not self.deadline.passed() and self._leaves_possible:
                 bound = max(bound, self._leaf(lower, upper, 10.0, 10**6).bound)
             self._unresolved = min(self._unresolved, bound)
 

@@ -2,6 +2,7 @@
 
 import threading
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -63,14 +64,17 @@ class Relaxation:
 
     def __init__(self, problem):
         self.problem = p = problem
-        #: of the whole network, for MILPs
-        self.bounder = LineBounder(p.network)
         self._bounder = MixedBounder(p)
         self.function_rows = FunctionRows(p, self._bounder.n_further)
         self.n_rows = self.function_rows.n_rows
         self.has_atoms = bool(p.atoms)
         self._branching = Branching(p, self.function_rows)
         self._local = threading.local()
+
+    @cached_property
+    def bounder(self):
+        """LineBounder of the whole network, for MILPs."""
+        return LineBounder(self.problem.network)
 
     @property
     def splittable(self):
