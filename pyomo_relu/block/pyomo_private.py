@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pyomo.core.base.reference import _ReferenceDict_mapping
+from pyomo.core.base.set_types import Reals
 
 if TYPE_CHECKING:
     from pyomo.core.base.indexed_component import IndexedComponent
@@ -26,6 +27,33 @@ def own_bounds(var: VarData) -> tuple[Any, Any]:
     and cost more than the rest of encoding a neuron.
     """
     return var._lb, var._ub
+
+
+def beyond_defaults(variables: Iterable[VarData], lower: float | None) -> list[VarData]:
+    """Those Vars that are fixed, or have more than the lower bound that all were given.
+
+    A model has as many as neurons, and asking each one's properties takes longer than
+    all else that reading a model of many networks does.
+    """
+    if lower is None:
+        return [
+            v
+            for v in variables
+            if v._fixed
+            or v._ub is not None
+            or v._lb is not None
+            or v._domain is not Reals
+        ]
+    return [
+        v
+        for v in variables
+        if v._fixed
+        or v._ub is not None
+        # comparing an expression makes another one
+        or v._lb.__class__ is not float
+        or v._lb != lower
+        or v._domain is not Reals
+    ]
 
 
 def refers_to_a_mapping(component: IndexedComponent) -> bool:

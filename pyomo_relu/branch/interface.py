@@ -26,6 +26,7 @@ from pyomo.opt.results.solution import Solution
 
 from pyomo_relu.block.pyomo_private import name_symbols
 from pyomo_relu.common.deadline import Deadline
+from pyomo_relu.common.model_building import pause_garbage_collection
 from pyomo_relu.common.options import read_options
 from pyomo_relu.common.transaction import transaction
 from pyomo_relu.errors import ModelError
@@ -163,7 +164,8 @@ class EmbeddedSolver(OptSolver):
         from pyomo_relu.branch.read import read_model
         from pyomo_relu.model.contradiction import SECONDS
 
-        read = read_model(model, self.NAME)
+        with pause_garbage_collection():
+            read = read_model(model, self.NAME)
         result, work, log = self._search(read, config, deadline)
         result.seconds = deadline.elapsed()
         message = result.status
@@ -279,7 +281,8 @@ def _results(name, model, read, result, message, load):
                 f"{name}: no solution was loaded into '{model.name}': {message}."
             )
         return results
-    _store(model, results, read, result, load)
+    with pause_garbage_collection():
+        _store(model, results, read, result, load)
     return results
 
 
