@@ -13,7 +13,7 @@ from pyomo.core.base.component import ModelComponentFactory
 from pyomo_relu.block.bounds_in_force import bounds_in_force, input_box, use_bounds
 from pyomo_relu.block.bounds_runs import check_up_to_date, warn_of_restricted_outputs
 from pyomo_relu.block.containers import block_keywords, complete_containers
-from pyomo_relu.block.given_network import per_index, resolve_network
+from pyomo_relu.block.given_network import per_index, resolve_network, scaled_network
 from pyomo_relu.block.given_vars import add_ends, match_vars
 from pyomo_relu.block.record import block_record
 from pyomo_relu.block.report import summary_text
@@ -132,7 +132,7 @@ class ReLUNetworkBlockData(BlockData):
             for key in ("input_scaling", "output_scaling")
         ]
         network = resolve_network(self, given.network, index, given.output)
-        network = network.with_scaling(*scalings)
+        network = scaled_network(network, *scalings)
         match = {
             side: match_vars(self, side, given[side], index, tensors, keys)
             for side, tensors, keys in (

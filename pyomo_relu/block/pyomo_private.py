@@ -8,14 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from pyomo.core.base.constraint import ConstraintData
 from pyomo.core.base.reference import _ReferenceDict_mapping
 from pyomo.core.base.set_types import Reals
 
 if TYPE_CHECKING:
+    from pyomo.core.base.constraint import IndexedConstraint
     from pyomo.core.base.indexed_component import IndexedComponent
     from pyomo.core.base.set import SetData
     from pyomo.core.base.symbol_map import SymbolMap
     from pyomo.core.base.var import VarData
+    from pyomo.core.expr.base import ExpressionBase
     from pyomo.mpec.complementarity import ComplementarityData
     from pyomo.opt import SolverResults
 
@@ -27,6 +30,21 @@ def own_bounds(var: VarData) -> tuple[Any, Any]:
     and cost more than the rest of encoding a neuron.
     """
     return var._lb, var._ub
+
+
+def add_rows(
+    constraint: IndexedConstraint, rows: Iterable[tuple[Any, ExpressionBase]]
+) -> None:
+    """Add (index, relation) pairs to a Constraint over ``Any``.
+
+    ``constraint[index] = relation`` validates each index, which takes as long as making
+    the row.
+    """
+    data = constraint._data
+    for index, relation in rows:
+        row = data[index] = ConstraintData(component=constraint)
+        row._index = index
+        row.set_value(relation)
 
 
 def beyond_defaults(variables: Iterable[VarData], lower: float | None) -> list[VarData]:

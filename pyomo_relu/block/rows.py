@@ -9,8 +9,10 @@ from pyomo.core.base.constraint import Constraint
 from pyomo.core.base.set_types import Any, Reals
 from pyomo.core.base.var import Var
 from pyomo.core.expr.numeric_expr import LinearExpression
+from pyomo.core.expr.relational_expr import EqualityExpression
 
 from pyomo_relu import network as network_
+from pyomo_relu.block.pyomo_private import add_rows
 
 
 class NetworkColumns:
@@ -140,14 +142,21 @@ def add_neurons(block):
     block.activation = Constraint(Any)
     columns = NetworkColumns(block)
     for k, layer in enumerate(network.layers):
-        results = columns.pre[k]
-        for i, row in enumerate(affine_rows(layer, columns, results)):
-            block.affine[k, i] = row
+        rows = affine_rows(layer, columns, columns.pre[k])
+        add_rows(
+            block.affine,
+            (((k, i), EqualityExpression(row)) for i, row in enumerate(rows)),
+        )
         if layer.activation == "identity":
             continue
-        limits = ceilings(layer)
-        for i, (v, x) in enumerate(zip(columns.pre[k], columns.post[k], strict=True)):
-            x.setlb(0.0)
-            if math.isfinite(limits[i]):
-                x.setub(limits[i])
-            block.activation[k, i] = exact_activation(v, x, limits[i])
+        ends = zip(columns.pre[k], columns.post[k], ceilings(layer), strict=True)
+        add_rows(block.activation, _activation_rows(k, ends))
+
+
+def _activation_rows(k, ends):
+    """((layer, neuron), exact activation row) pairs; sets bounds of post-activations."""
+    for i, (v, x, ceiling) in enumerate(ends):
+        x.setlb(0.0)
+        if math.isfinite(ceiling):
+            x.setub(ceiling)
+        yield (k, i), exact_activation(v, x, ceiling)

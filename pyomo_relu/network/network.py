@@ -324,6 +324,8 @@ class Network:
         input_scaling, output_scaling : (offset, factor), optional
             Scalars or arrays of shape (n_inputs,) or (n_outputs,); factors nonzero.
         """
+        if input_scaling is None and output_scaling is None:
+            return self
         return Network(
             scaled_layers(self, input_scaling, output_scaling),
             self.inputs,
