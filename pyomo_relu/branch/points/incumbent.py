@@ -165,7 +165,8 @@ class Incumbent:
         if self._region is None:
             of_type = TangentLP if self.problem.is_large else RegionLP
             self._region = of_type(self.problem)
-        better = self._region.solve(point, time_limit)
+        cutoff = {"cutoff": self.value} if self.problem.is_large else {}
+        better = self._region.solve(point, time_limit, **cutoff)
         if better is not None:
             self.offer(better[None])
         return self.value < before

@@ -22,6 +22,9 @@ _FIRST, _LEAST = 0.2, 1e-4
 #: Most steps.
 _STEPS = 16
 
+#: Values this close, relative, are one: the best point itself is worth steps.
+_SAME = 1e-9
+
 
 class TangentLP:
     """Successive LPs over tangents; as ``RegionLP``.
@@ -37,13 +40,17 @@ class TangentLP:
         self._session = HighsSession(settings=settings)
         self.problem = problem
 
-    def solve(self, point, time_limit=None):
+    def solve(self, point, time_limit=None, cutoff=np.inf):
         """The best point on the way from ``point``, or None if the rows leave none.
 
         Parameters
         ----------
         point : numpy.ndarray, shape (n,)
             Integer columns stay at their rounded values.
+        time_limit : float, optional
+            Seconds.
+        cutoff : float
+            No step is made from a point where the rows hold, but with more than this.
         """
         p, clock = self.problem, Deadline(time_limit)
         n, whole = p.n_inputs, p.integer
@@ -53,11 +60,13 @@ class TangentLP:
         )
         x = np.clip(point[:n], lower[:n], upper[:n])
         best, value, radius = None, np.inf, _FIRST
+        found = self._at(x, p.network.forward(x), lower, upper, clock)
+        if found is not None:
+            best, value = found
+            if value > cutoff + _SAME * (1.0 + abs(cutoff)):
+                return best
         for _ in range(_STEPS):
             C, u = p.network.tangents(x)
-            found = self._at(x, u, lower, upper, clock) if best is None else None
-            if found is not None:
-                best, value = found
             width = radius * (p.upper[:n] - p.lower[:n])
             near = np.maximum(lower[:n], x - width), np.minimum(upper[:n], x + width)
             step = self._minimum(C, u - C @ x, *near, lower, upper, clock)
