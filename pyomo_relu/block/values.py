@@ -92,9 +92,7 @@ def initialize_blocks(points):
             some = group[first : first + step]
             pre, post = network.propagate(np.stack([values for _, values in some]))
             for at, (block, values) in enumerate(some):
-                _assign_all(
-                    block, values, [v[at] for v in pre], [v[at] for v in post]
-                )
+                _assign_all(block, values, [v[at] for v in pre], [v[at] for v in post])
 
 
 def _assign_all(block, values, pre, post):

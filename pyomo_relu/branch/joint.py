@@ -30,7 +30,11 @@ def build_problem(model):
     """
     members = repeated_members(model)
     if members is not None:
-        return _RepeatedJoint(members).problem(model)
+        joint = RepeatedJoint(members)
+        problem = joint.problem(model)
+        # of few neurons the tighter lines are worth more than the batches
+        if problem.is_large or not joint.summed:
+            return problem
     return _JointNetwork(model.without_fixed_inputs()).problem(model)
 
 
@@ -278,14 +282,21 @@ class _JointNetwork:
         )
 
 
-class _RepeatedJoint(_JointNetwork):
+class RepeatedJoint(_JointNetwork):
     """As ``_JointNetwork`` of networks that stand many times: none is written out.
 
     Parameters
     ----------
     model : EmbeddedModel
         Its networks are ``Member``s.
+
+    Attributes
+    ----------
+    summed : bool
+        See ``repetitions``; known once the network has been made.
     """
+
+    summed = False
 
     def _append(self, function):
         return _Affine({}, np.zeros(function.network.n_outputs))
@@ -293,7 +304,7 @@ class _RepeatedJoint(_JointNetwork):
     def _network(self, directions):
         functions = [self.model.functions[i] for i in self.model.order()]
         members = [f for f in functions if isinstance(f, Member)]
-        found = repetitions(members, self.position, directions)
+        found, self.summed = repetitions(members, self.position, directions)
         n, m = len(self.inputs), directions.shape[0]
         return RepeatedNetworks(found, n, m, "the model's networks")
 

@@ -99,29 +99,35 @@ def repetitions(members, position, directions):
 
     Returns
     -------
-    list of Repetition
+    found : list of Repetition
+    summed : bool
+        Whether combinations of a member's outputs were too many to be bounded as such.
     """
     groups, first = {}, 0
     for member in members:
         groups.setdefault(member.network, []).append((member, first))
         first += member.network.n_outputs
     by_column = sparse.csc_array(directions)
-    found = []
+    found, summed = [], False
     for network, group in groups.items():
         r = network.n_outputs
         starts = np.array([first for _, first in group])
-        matrix = sparse.csr_array(by_column[:, (starts[:, None] + np.arange(r)).ravel()])
+        matrix = sparse.csr_array(
+            by_column[:, (starts[:, None] + np.arange(r)).ravel()]
+        )
         used = np.unique(matrix.indices // r)
         if not used.size:
             continue
         matrix = matrix[:, (used[:, None] * r + np.arange(r)).ravel()]
         some = [group[s][0] for s in used.tolist()]
-        network, matrix = _combined(network, sparse.csr_array(matrix))
+        combined = _combined(network, sparse.csr_array(matrix))
+        summed |= combined is None
+        network, matrix = combined or (network, sparse.csr_array(matrix))
         columns = np.full((len(some), network.n_inputs), -1)
         for s, member in enumerate(some):
             columns[s, member.places] = [position[j] for j in member.inputs.tolist()]
         found.append(Repetition(network, columns, [m.constants for m in some], matrix))
-    return found
+    return found, summed
 
 
 def _combined(network, matrix):
@@ -129,8 +135,7 @@ def _combined(network, matrix):
 
     One line of a combination is tighter than a sum of lines of its terms.  Members'
     combinations are the same only if their quotient is a power of two, so that nothing
-    is rounded; where that leaves more than twice as many of them as outputs, lines of
-    the outputs are summed.
+    is rounded; None where that leaves more than twice as many of them as outputs.
     """
     r = network.n_outputs
     if r == 1:
@@ -147,7 +152,7 @@ def _combined(network, matrix):
         vectors / factor[:, None], axis=0, return_inverse=True
     )
     if len(combinations) > 2 * r:
-        return network, matrix
+        return None
     last = network.layers[-1]
     layer = last.replace(
         weights=[combinations @ w for w in last.weights], bias=combinations @ last.bias

@@ -300,4 +300,3 @@ class RepeatedNetworks(Network):
 
 def _dense(w):
     return w.toarray() if sparse.issparse(w) else np.asarray(w)
-

@@ -195,4 +195,4 @@ def _unstable(network, lower, upper):
         crosses = (lo < 0) | (hi > layer.ceilings)
         each += (crosses & (hi > 0) & (lo < layer.ceilings)).sum(axis=1)
     counted = count[: len(some)]
-    return int(round((each @ counted) * count.sum() / counted.sum()))
+    return int(np.rint((each @ counted) * count.sum() / counted.sum()))

@@ -12,9 +12,10 @@ from scipy import sparse
 from pyomo_relu import ReLUNetworkBlock
 from pyomo_relu.branch.bounding.lines import LineBounder
 from pyomo_relu.branch.bounding.repeated_lines import RepeatedLineBounder
-from pyomo_relu.branch.joint import build_problem
+from pyomo_relu.branch.joint import RepeatedJoint, build_problem
 from pyomo_relu.branch.points.tangents import TangentLP
 from pyomo_relu.branch.read import read_model
+from pyomo_relu.branch.repeated import repeated_members
 from pyomo_relu.linear.embedded import EmbeddedModel, EmbeddedNetwork
 from pyomo_relu.linear.model import LinearModel
 from pyomo_relu.network.gradients import gradient
@@ -24,7 +25,7 @@ from tests.random_networks import random_network
 SEEDS = st.integers(0, 2**32 - 1)
 
 
-def repeated_model(seed, n_outputs=1, members=9, deep=True):
+def repeated_model(seed, n_outputs=1, members=9, deep=True, alike=True):
     """Networks that read two shared columns, fixed ones and one of their own."""
     rng = np.random.default_rng(seed)
     shapes = {"pre": True, "residual": True, "clipped": bool(rng.random() < 0.5)}
@@ -43,6 +44,11 @@ def repeated_model(seed, n_outputs=1, members=9, deep=True):
         functions.append(EmbeddedNetwork(kinds[s % 4 == 0], inputs, outputs, f"f{s}"))
     n = len(lower)
     matrix = rng.normal(size=(3, n)).round(1) * (rng.random((3, n)) < 0.5)
+    costs = rng.normal(size=n).round(1)
+    if n_outputs > 1 and alike:  # combinations that differ by powers of two only
+        for f in functions:
+            matrix[:, f.outputs] = 0.0
+            costs[f.outputs] = [2.0, -3.0] if rng.random() < 0.5 else [-4.0, 6.0]
     linear = LinearModel(
         sparse.csr_array(matrix),
         np.full(3, -np.inf),
@@ -50,7 +56,7 @@ def repeated_model(seed, n_outputs=1, members=9, deep=True):
         np.array(lower),
         np.array(upper),
     )
-    return EmbeddedModel(linear, functions, rng.normal(size=n).round(1), 0.3)
+    return EmbeddedModel(linear, functions, costs, 0.3)
 
 
 def random_boxes(problem, rng, count=5):
@@ -100,10 +106,13 @@ def test_lines_of_one_layer_are_those_of_the_written_out_network(seed, size):
     assert np.array_equal(found.unstable, expected.unstable)
 
 
-@given(SEEDS)
+@given(SEEDS, st.booleans())
 @settings(max_examples=15, deadline=None)
-def test_lines_hold_at_points_and_corners(seed):
-    problem = build_problem(repeated_model(seed, 2))
+def test_lines_hold_at_points_and_corners(seed, alike):
+    model = repeated_model(seed, 2, alike=alike)
+    joint = RepeatedJoint(repeated_members(model))
+    problem = joint.problem(model)
+    assert joint.summed != alike
     network, rng = problem.network, np.random.default_rng(seed)
     lower, upper = random_boxes(problem, rng, 3)
     lines = RepeatedLineBounder(network).lines(lower, upper)
@@ -161,9 +170,11 @@ def scenarios(count, rows=None, integer=False, seed=0, widths=(12, 8)):
         if rows == "tail":  # the mean of the greatest quarter
             mean = np.sort(y, axis=1)[:, -count // 4 :].mean(axis=1)
         total = mean + 0.2 * X[:, 0]
-        return np.where(X.sum(axis=1) <= 0.5 + 1e-9, total, np.inf) if (
-            rows == "budget"
-        ) else total
+        return (
+            np.where(X.sum(axis=1) <= 0.5 + 1e-9, total, np.inf)
+            if (rows == "budget")
+            else total
+        )
 
     return m, value
 
