@@ -43,10 +43,8 @@ def _in_a_process(task, given):
 def _run(task, given):
     kind, count = task
     clock = time.process_time()
-    if kind == "scenarios":
-        model = investment(count)
-    else:
-        model = units(count, given["widths"])
+    of_kind = {"scenarios": investment, "units": lambda n: units(n, given["widths"])}
+    model = of_kind[kind](count)
     built = time.process_time()
     if given["bounds"]:
         pyo.TransformationFactory("relu.bounds").apply_to(model)
