@@ -13,12 +13,12 @@ from pyomo.core.base.component import ModelComponentFactory
 from pyomo_relu.block.bounds_in_force import bounds_in_force, input_box, use_bounds
 from pyomo_relu.block.bounds_runs import check_up_to_date, warn_of_restricted_outputs
 from pyomo_relu.block.containers import block_keywords, complete_containers
-from pyomo_relu.block.given_network import per_index, resolve_network
+from pyomo_relu.block.given_network import per_index, resolve_network, scaled_network
 from pyomo_relu.block.given_vars import add_ends, match_vars
 from pyomo_relu.block.record import block_record
 from pyomo_relu.block.rows import add_neurons
 from pyomo_relu.block.shown import Shown
-from pyomo_relu.block.values import assign, point
+from pyomo_relu.block.values import initialize_blocks, point
 from pyomo_relu.common.model_building import pause_garbage_collection
 from pyomo_relu.common.transaction import transaction
 from pyomo_relu.common.wording import meant
@@ -133,7 +133,7 @@ class ReLUNetworkBlockData(Shown, BlockData):
             for key in ("input_scaling", "output_scaling")
         ]
         network = resolve_network(self, given.network, index, given.output)
-        network = network.with_scaling(*scalings)
+        network = scaled_network(network, *scalings)
         match = {
             side: match_vars(self, side, given[side], index, tensors, keys)
             for side, tensors, keys in (
@@ -309,17 +309,7 @@ class ReLUNetworkBlockData(Shown, BlockData):
         ModelError
             If an input has no value, or ``x`` has the wrong length.
         """
-        values = point(self, x)
-        pre, post = self.encoded_network.propagate(values)
-        assign(self.input_vars(), values, skip_fixed=True)
-        for k, layer in enumerate(self._network.layers[:-1]):
-            keys = [(k, i) for i in range(layer.size)]
-            assign((self.pre[key] for key in keys), pre[k][0])
-            assign((self.post[key] for key in keys), post[k][0])
-        assign(self.output_vars(), post[-1][0], skip_fixed=True)
-        encoding = self.record.encoding
-        if encoding is not None:
-            encoding.set_start(values, [v[0] for v in pre], [v[0] for v in post])
+        initialize_blocks([(self, point(self, x))])
 
     def forward_error(self) -> float:
         """Largest ``|outputs - f(inputs)|`` over the outputs, at the present values.

@@ -14,7 +14,7 @@ from pyomo.core.base.var import Var
 from pyomo_relu import network as network_
 from pyomo_relu.block.expression_inputs import is_one_item
 from pyomo_relu.block.report import members_html
-from pyomo_relu.block.values import point
+from pyomo_relu.block.values import initialize_blocks, point
 from pyomo_relu.errors import ModelError
 
 
@@ -122,9 +122,7 @@ class _AllMembers:
                     f"{list(self)[:5]}."
                 )
         given = {index: None if x is None else x.get(index, None) for index in self}
-        points = [(member, point(member, given[i])) for i, member in self.items()]
-        for member, values in points:
-            member.initialize(values)
+        initialize_blocks([(b, point(b, given[i])) for i, b in self.items()])
 
     def forward_error(self: Any):
         """The largest ``forward_error()`` of the active members; 0 without any."""

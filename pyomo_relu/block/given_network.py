@@ -5,6 +5,8 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from pyomo.common.dependencies import numpy as np
+
 from pyomo_relu import network as network_
 from pyomo_relu.block.rule_argument import call_rule
 from pyomo_relu.errors import ModelError, NetworkError
@@ -93,6 +95,29 @@ def _resolve(block, network, output):
         f"{block.name}: network= must be a path, bytes, an onnx.ModelProto, a "
         "torch.onnx.ONNXProgram or a pyomo_relu Network, not a "
         f"{type(network).__name__}.{advice_for_object(network)}"
+    )
+
+
+def scaled_network(network, input_scaling, output_scaling):
+    """``network.with_scaling(...)``; members with the same scalings share one network."""
+    try:
+        keys = [
+            None if s is None else tuple(np.asarray(part, dtype=float) for part in s)
+            for s in (input_scaling, output_scaling)
+        ]
+    except (TypeError, ValueError):
+        return network.with_scaling(input_scaling, output_scaling)  # says what is wrong
+    keys = [k if k is None else tuple((a.shape, a.tobytes()) for a in k) for k in keys]
+    return _scaled(network, *keys)
+
+
+@functools.lru_cache(maxsize=16)
+def _scaled(network, *keys):
+    return network.with_scaling(
+        *(
+            k and tuple(np.frombuffer(data).reshape(shape) for shape, data in k)
+            for k in keys
+        )
     )
 
 

@@ -8,13 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from pyomo.core.base.constraint import ConstraintData
 from pyomo.core.base.reference import _ReferenceDict_mapping
+from pyomo.core.base.set_types import Reals
 
 if TYPE_CHECKING:
+    from pyomo.core.base.constraint import IndexedConstraint
     from pyomo.core.base.indexed_component import IndexedComponent
     from pyomo.core.base.set import SetData
     from pyomo.core.base.symbol_map import SymbolMap
     from pyomo.core.base.var import VarData
+    from pyomo.core.expr.base import ExpressionBase
     from pyomo.mpec.complementarity import ComplementarityData
     from pyomo.opt import SolverResults
 
@@ -26,6 +30,48 @@ def own_bounds(var: VarData) -> tuple[Any, Any]:
     and cost more than the rest of encoding a neuron.
     """
     return var._lb, var._ub
+
+
+def add_rows(
+    constraint: IndexedConstraint, rows: Iterable[tuple[Any, ExpressionBase]]
+) -> None:
+    """Add (index, relation) pairs to a Constraint over ``Any``.
+
+    ``constraint[index] = relation`` validates each index, which takes as long as making
+    the row.
+    """
+    data = constraint._data
+    for index, relation in rows:
+        row = data[index] = ConstraintData(component=constraint)
+        row._index = index
+        row.set_value(relation)
+
+
+def beyond_defaults(variables: Iterable[VarData], lower: float | None) -> list[VarData]:
+    """Those Vars that are fixed, or have more than the lower bound that all were given.
+
+    A model has as many as neurons, and asking each one's properties takes longer than
+    all else that reading a model of many networks does.
+    """
+    if lower is None:
+        return [
+            v
+            for v in variables
+            if v._fixed
+            or v._ub is not None
+            or v._lb is not None
+            or v._domain is not Reals
+        ]
+    return [
+        v
+        for v in variables
+        if v._fixed
+        or v._ub is not None
+        # comparing an expression makes another one
+        or v._lb.__class__ is not float
+        or v._lb != lower
+        or v._domain is not Reals
+    ]
 
 
 def refers_to_a_mapping(component: IndexedComponent) -> bool:

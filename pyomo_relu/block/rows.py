@@ -1,5 +1,6 @@
 """A network block's Vars and rows before any formulation, straight from the weights."""
 
+import functools
 import itertools
 import math
 
@@ -9,8 +10,13 @@ from pyomo.core.base.constraint import Constraint
 from pyomo.core.base.set_types import Any, Reals
 from pyomo.core.base.var import Var
 from pyomo.core.expr.numeric_expr import LinearExpression
+from pyomo.core.expr.relational_expr import EqualityExpression
 
 from pyomo_relu import network as network_
+from pyomo_relu.block.pyomo_private import add_rows
+
+#: Weights of a network whose rows' numbers are kept for its next block.
+_MOST_KEPT = 1 << 20
 
 
 class NetworkColumns:
@@ -55,8 +61,10 @@ def _by_layer(var, sizes):
     return layers
 
 
-def affine_rows(layer, columns, results):
+def affine_rows(layer, columns, results, entries=None):
     """Rows ``sum_s W_s t_s - result == -b``, one (expression, rhs) pair per neuron.
+
+    ``entries`` are the layer's ``_matrix_rows``, if they are known.
 
     LinearExpression from Python floats is what Pyomo reads fastest; exact zeros are
     left out because Pyomo would carry them into every writer.
@@ -64,14 +72,32 @@ def affine_rows(layer, columns, results):
     variables = [var for source in layer.sources for var in columns.of(source)]
     ids = {id(v) for v in variables}
     repeated = len(ids) < len(variables) or any(id(v) in ids for v in results)
-    matrix = _joined(layer.weights)
+    if entries is None:
+        entries = _matrix_rows(_joined(layer.weights), layer.size)
     rhs = (-layer.bias).tolist()
-    for i, (coefs, at) in enumerate(_matrix_rows(matrix, layer.size)):
+    for i, (coefs, at) in enumerate(entries):
         terms = variables if at is None else [variables[j] for j in at]
         coefs, terms = [*coefs, -1.0], [*terms, results[i]]
         if repeated:
             coefs, terms = _merge(coefs, terms)
         yield LinearExpression(linear_coefs=coefs, linear_vars=terms), rhs[i]
+
+
+# members of an indexed block share Python's numbers, which take more room than numpy's
+@functools.lru_cache(maxsize=2)
+def _entries(network):
+    """``_matrix_rows`` of all layers, or Nones where that would be much to keep."""
+    size = sum(
+        w.nnz if scipy.sparse.issparse(w) else w.size
+        for layer in network.layers
+        for w in layer.weights
+    )
+    if size > _MOST_KEPT:
+        return [None] * len(network.layers)
+    return [
+        list(_matrix_rows(_joined(layer.weights), layer.size))
+        for layer in network.layers
+    ]
 
 
 def _joined(weights):
@@ -138,16 +164,23 @@ def add_neurons(block):
     block.post = Var(neurons, domain=Reals)
     block.affine = Constraint(Any)
     block.activation = Constraint(Any)
-    columns = NetworkColumns(block)
+    columns, entries = NetworkColumns(block), _entries(network)
     for k, layer in enumerate(network.layers):
-        results = columns.pre[k]
-        for i, row in enumerate(affine_rows(layer, columns, results)):
-            block.affine[k, i] = row
+        rows = affine_rows(layer, columns, columns.pre[k], entries[k])
+        add_rows(
+            block.affine,
+            (((k, i), EqualityExpression(row)) for i, row in enumerate(rows)),
+        )
         if layer.activation == "identity":
             continue
-        limits = ceilings(layer)
-        for i, (v, x) in enumerate(zip(columns.pre[k], columns.post[k], strict=True)):
-            x.setlb(0.0)
-            if math.isfinite(limits[i]):
-                x.setub(limits[i])
-            block.activation[k, i] = exact_activation(v, x, limits[i])
+        ends = zip(columns.pre[k], columns.post[k], ceilings(layer), strict=True)
+        add_rows(block.activation, _activation_rows(k, ends))
+
+
+def _activation_rows(k, ends):
+    """((layer, neuron), exact activation row) pairs; sets bounds of post-activations."""
+    for i, (v, x, ceiling) in enumerate(ends):
+        x.setlb(0.0)
+        if math.isfinite(ceiling):
+            x.setub(ceiling)
+        yield (k, i), exact_activation(v, x, ceiling)

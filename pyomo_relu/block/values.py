@@ -5,8 +5,12 @@ from pyomo.core.base import Block, BooleanVar, Var
 from pyomo.gdp import Disjunct
 
 from pyomo_relu.block.expression_inputs import expression_value
+from pyomo_relu.block.rows import NetworkColumns
 from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import ModelError
+
+#: Most entries of an array with a row per block.
+_ENTRIES = 1 << 21
 
 
 def point(block, x):
@@ -67,6 +71,41 @@ def _present_values(block):
             value = value if low is None else max(low, value)
         values.append(value)
     return values
+
+
+def initialize_blocks(points):
+    """Set all variables of blocks to their networks' values; one pass per network.
+
+    The values are those of ``encoded_network``; see ``ReLUNetworkBlock.initialize``.
+
+    Parameters
+    ----------
+    points : list of (ReLUNetworkBlockData, numpy.ndarray of shape (n_inputs,))
+    """
+    groups = {}
+    for block, values in points:
+        groups.setdefault(block.encoded_network, []).append((block, values))
+    for network, group in groups.items():
+        widest = max([network.n_inputs, *(layer.size for layer in network.layers)])
+        step = max(1, _ENTRIES // widest)
+        for first in range(0, len(group), step):
+            some = group[first : first + step]
+            pre, post = network.propagate(np.stack([values for _, values in some]))
+            for at, (block, values) in enumerate(some):
+                _assign_all(block, values, [v[at] for v in pre], [v[at] for v in post])
+
+
+def _assign_all(block, values, pre, post):
+    columns = NetworkColumns(block)
+    assign(columns.inputs, values, skip_fixed=True)
+    hidden = zip(columns.pre[:-1], columns.post, pre, post, strict=False)
+    for of_pre, of_post, v, x in hidden:
+        assign(of_pre, v)
+        assign(of_post, x)
+    assign(columns.pre[-1], post[-1], skip_fixed=True)
+    encoding = block.record.encoding
+    if encoding is not None:
+        encoding.set_start(values, pre, post)
 
 
 def saved_values(blocks, variables=()):

@@ -17,6 +17,7 @@ from pyomo.opt.base.solvers import OptSolver
 
 from pyomo_relu.branch.results import EmbeddedResults, HistoryEntry, results_of
 from pyomo_relu.common.deadline import Deadline
+from pyomo_relu.common.model_building import pause_garbage_collection
 from pyomo_relu.common.options import read_options
 from pyomo_relu.common.transaction import transaction
 from pyomo_relu.errors import ModelError
@@ -153,7 +154,8 @@ class EmbeddedSolver(OptSolver):
         from pyomo_relu.branch.read import read_model
         from pyomo_relu.model.contradiction import SECONDS
 
-        read = read_model(model, self.NAME)
+        with pause_garbage_collection():
+            read = read_model(model, self.NAME)
         result, work, log = self._search(read, config, deadline)
         result.seconds = deadline.elapsed()
         message = result.status

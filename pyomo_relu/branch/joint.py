@@ -10,9 +10,11 @@ import numpy as np
 from scipy import sparse
 
 from pyomo_relu.branch.problem import BranchProblem, clean
+from pyomo_relu.branch.repeated import Member, repeated_members, repetitions
 from pyomo_relu.common.powers import power_of_two
 from pyomo_relu.linear.atoms.atom import Atom
 from pyomo_relu.network.network import INPUT, Layer, Network, Source
+from pyomo_relu.network.repeated import RepeatedNetworks
 
 
 def build_problem(model):
@@ -26,6 +28,13 @@ def build_problem(model):
     -------
     BranchProblem
     """
+    members = repeated_members(model)
+    if members is not None:
+        joint = RepeatedJoint(members)
+        problem = joint.problem(model)
+        # of few neurons the tighter lines are worth more than the batches
+        if problem.is_large or not joint.summed:
+            return problem
     return _JointNetwork(model.without_fixed_inputs()).problem(model)
 
 
@@ -102,7 +111,7 @@ class _JointNetwork:
         self.output_of = {}
         self.all_outputs = []
         for function in functions:
-            outputs = self._append(function.network, function.inputs)
+            outputs = self._append(function)
             self.all_outputs.append(outputs)
             for i, j in enumerate(map(int, function.outputs)):
                 if j in written and j not in self.output_of:
@@ -127,10 +136,10 @@ class _JointNetwork:
         )
         self.columns = np.array(self.inputs + outside, dtype=int)
 
-    def _append(self, network, reads):
+    def _append(self, function):
         """Add a network's hidden layers; returns its outputs as rows."""
-        offset = len(self.layers)
-        x = self._columns_as_rows(reads)
+        network, offset = function.network, len(self.layers)
+        x = self._columns_as_rows(function.inputs)
         for k, layer in enumerate(network.layers):
             rows = _Affine({}, np.array(layer.bias))
             for (source, post), w in zip(layer.sources, layer.weights, strict=True):
@@ -271,6 +280,33 @@ class _JointNetwork:
             [("u", (size,))],
             "the model's networks",
         )
+
+
+class RepeatedJoint(_JointNetwork):
+    """As ``_JointNetwork`` of networks that stand many times: none is written out.
+
+    Parameters
+    ----------
+    model : EmbeddedModel
+        Its networks are ``Member``s.
+
+    Attributes
+    ----------
+    summed : bool
+        See ``repetitions``; known once the network has been made.
+    """
+
+    summed = False
+
+    def _append(self, function):
+        return _Affine({}, np.zeros(function.network.n_outputs))
+
+    def _network(self, directions):
+        functions = [self.model.functions[i] for i in self.model.order()]
+        members = [f for f in functions if isinstance(f, Member)]
+        found, self.summed = repetitions(members, self.position, directions)
+        n, m = len(self.inputs), directions.shape[0]
+        return RepeatedNetworks(found, n, m, "the model's networks")
 
 
 def _directions(outputs):

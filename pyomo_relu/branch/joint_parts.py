@@ -5,6 +5,10 @@ import numpy as np
 from pyomo_relu.common.powers import is_power_of_two
 from pyomo_relu.network.layer import INPUT, Layer
 from pyomo_relu.network.network import Network
+from pyomo_relu.network.repeated import RepeatedNetworks
+
+#: Networks of more members than these stay apart from each other.
+_FEW_MEMBERS = 4
 
 
 def only_outputs(network, outputs):
@@ -21,6 +25,9 @@ def only_outputs(network, outputs):
         Of the same inputs.
     """
     outputs = np.asarray(outputs, dtype=int)
+    if isinstance(network, RepeatedNetworks):
+        part = network.only(outputs)
+        return part if part.n_members > _FEW_MEMBERS else part.whole()
     last = network.layers[-1]
     needed = {len(network.layers) - 1: np.zeros(last.size, dtype=bool)}
     needed[len(network.layers) - 1][outputs] = True
@@ -72,19 +79,6 @@ def only_outputs(network, outputs):
     )
 
 
-def support(network):
-    """Which inputs each output depends on, bool (n_outputs, n_inputs)."""
-    found = []
-    for layer in network.layers:
-        reads = np.zeros((layer.size, network.n_inputs), dtype=bool)
-        for (source, _), w in zip(layer.sources, layer.weights, strict=True):
-            present = abs(w) > 0
-            inner = np.eye(network.n_inputs) if source == INPUT else found[source]
-            reads |= (present.astype(float) @ inner.astype(float)) > 0
-        found.append(reads)
-    return found[-1]
-
-
 class Substitution:
     """Inputs replaced by the sums of other columns that rows make them.
 
@@ -112,7 +106,7 @@ class Substitution:
     def __init__(self, problem, network):
         sums = _defining_rows(problem, network)
         n = network.n_inputs
-        read = np.flatnonzero(support(network).any(axis=0))
+        read = np.flatnonzero(network.support().any(axis=0))
         columns = [j for j in read if j not in sums]
         for k in sums:
             columns += [j for j in sums[k][0] if j not in columns]
@@ -154,7 +148,7 @@ def _defining_rows(problem, network):
     Only where no coefficient is rounded by it: that of the input is a power of two.
     """
     p = problem
-    read = support(network).any(axis=0)
+    read = network.support().any(axis=0)
     found, used = {}, set()
     for r in np.flatnonzero(p.plain_lower == p.plain_upper):
         row = p.plain[[r]]

@@ -18,6 +18,11 @@ from scipy import sparse
 
 from pyomo_relu.linear.embedded import EmbeddedModel
 from pyomo_relu.network.network import Network
+from pyomo_relu.network.repeated import RepeatedNetworks
+
+#: Repeated networks of more neurons than these are only looked at in batches: their
+#: linear regions are too small, and their MILPs too large, to be of use.
+_LARGE = 4_000
 
 
 @dataclass
@@ -80,6 +85,12 @@ class BranchProblem:
     def n_columns(self):
         """Number of columns, x and z."""
         return self.lower.size
+
+    @property
+    def is_large(self):
+        """True for repeated networks of which no method should list all neurons."""
+        repeated = isinstance(self.network, RepeatedNetworks)
+        return repeated and self.network.n_neurons > _LARGE
 
     @property
     def is_box(self):

@@ -9,7 +9,12 @@ from pyomo.gdp import Disjunct
 
 from pyomo_relu.block.block import ReLUNetworkBlockData
 from pyomo_relu.block.bounds_runs import release_void_bounds
-from pyomo_relu.block.values import put_back, saved_values
+from pyomo_relu.block.values import (
+    initialize_blocks,
+    point,
+    put_back,
+    saved_values,
+)
 from pyomo_relu.branch.branch import INFEASIBLE, BranchOptions, branch
 from pyomo_relu.branch.joint import build_problem
 from pyomo_relu.common.transaction import on_rollback, transaction
@@ -78,8 +83,7 @@ class BranchModel:
         on_rollback(put_back, self._saved())
         for var, value in self.values(full):
             var.set_value(value, skip_validation=True)
-        for block in self.blocks:
-            block.initialize()
+        initialize_blocks([(block, point(block, None)) for block in self.blocks])
         for var, value in self.values(full):
             var.set_value(value, skip_validation=True)
 

@@ -17,6 +17,7 @@ from pyomo.opt.results.solution import Solution
 
 from pyomo_relu.block.pyomo_private import name_symbols
 from pyomo_relu.common.html import table_html
+from pyomo_relu.common.model_building import pause_garbage_collection
 from pyomo_relu.common.wording import counted
 
 logger = logging.getLogger("pyomo.relu")
@@ -121,7 +122,8 @@ def results_of(name, model, read, result, message, load):
                 f"{name}: no solution was loaded into '{model.name}': {message}."
             )
         return results
-    _store(model, results, read, result, load)
+    with pause_garbage_collection():
+        _store(model, results, read, result, load)
     return results
 
 

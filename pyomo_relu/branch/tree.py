@@ -8,7 +8,7 @@ import numpy as np
 from pyomo_relu.branch.bounding.leaves import solve_leaf
 from pyomo_relu.branch.bounding.narrowing import narrowed, refuse_endless
 from pyomo_relu.branch.bounding.relaxation import Relaxation, evaluate_part
-from pyomo_relu.branch.boxes import OpenNodes
+from pyomo_relu.branch.boxes import Nodes, OpenNodes
 from pyomo_relu.branch.handover import ROOT_LIMITS, Handover
 from pyomo_relu.branch.points.incumbent import REPAIRS, Incumbent
 from pyomo_relu.branch.points.searches import Searches
@@ -72,9 +72,11 @@ class Tree:
         self._proven = -np.inf
         self._per_batch = 8
         self._searches = Searches(self)
-        # a MILP knows nothing of atoms
-        self._handover = Handover(0 if problem.atoms else options.milp_neurons)
+        # a MILP knows nothing of atoms, and lists all neurons
+        self._leaves_possible = not (problem.atoms or problem.is_large)
+        self._handover = Handover(options.milp_neurons if self._leaves_possible else 0)
         self._unconfined = bool(self.relaxation.endless.any())
+        self._ends = problem.lower, problem.upper
 
     # -- what is proven ------------------------------------------------------------
 
@@ -197,7 +199,8 @@ class Tree:
         self._cut_at(cutoff)
         deadline = self.deadline.share(_CONFINING)
         try:
-            self.open.confine(*self.relaxation.confined(cutoff, deadline))
+            self._ends = self.relaxation.confined(cutoff, deadline)
+            self.open.confine(*self._ends)
         except InfeasibleError:
             self.open = OpenNodes(self.relaxation.root()[:0])
 
@@ -280,9 +283,28 @@ class Tree:
         for lower, upper, bound in zip(
             nodes.lower, nodes.upper, nodes.bound, strict=True
         ):
-            if not self.deadline.passed() and not self.problem.atoms:
+            if not self.deadline.passed() and self._leaves_possible:
                 bound = max(bound, self._leaf(lower, upper, 10.0, 10**6).bound)
+            elif not self.deadline.passed() and self.problem.is_large:
+                bound = max(bound, self._bound_again(lower, upper))
             self._unresolved = min(self._unresolved, bound)
+
+    def _bound_again(self, lower, upper):
+        """A box's bound where columns that are not split have their first ends.
+
+        Shrunk by the cutoff, these may have left an LP so little room that it is found
+        infeasible without a proof.
+        """
+        kept = self.relaxation.splittable
+        ends = [
+            np.where(kept, now, first)
+            for now, first in zip((lower, upper), self._ends, strict=True)
+        ]
+        node = Nodes.root(*ends, self.relaxation.n_rows)
+        done = self.relaxation.evaluate(node, np.inf, self.deadline)
+        self.nodes += done.evaluated
+        self._candidates(done)
+        return done.nodes.bound.min(initial=done.closed)
 
     # -- incumbents ----------------------------------------------------------------
 

@@ -29,8 +29,8 @@ from pyomo_relu.decompose.root import root_box
 from pyomo_relu.errors import InfeasibleError
 from pyomo_relu.linear.box_rows import BoxRows
 from pyomo_relu.linear.column_bounds import bound_free_columns
-from pyomo_relu.linear.embedded import Units
 from pyomo_relu.linear.rounding import up
+from pyomo_relu.linear.unit_range import Units
 
 #: Most seconds for finding ends of columns without any.
 _CONFINING = 10.0

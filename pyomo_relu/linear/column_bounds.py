@@ -10,10 +10,13 @@ largest entry M satisfies ``M <= max |beta| + e M``, hence ``M <= max |beta| / (
 a box for all of them, with which the safe bounds are evaluated again.
 """
 
+from functools import cached_property
+
 import numpy as np
 
 from pyomo_relu.common.deadline import ENDLESS
 from pyomo_relu.errors import InfeasibleError
+from pyomo_relu.linear.box_rows import propagate
 from pyomo_relu.linear.certificate import Certifier
 from pyomo_relu.linear.rounding import NEGLIGIBLE
 from pyomo_relu.linear.sessions.answer import Status
@@ -21,6 +24,13 @@ from pyomo_relu.linear.sessions.choice import open_session
 from pyomo_relu.linear.sessions.session import ask
 
 _ROUNDS = 5
+
+#: Up to so many columns LPs bound each of them, for they may be tighter than what single
+#: rows imply.
+_FEW = 16
+
+#: Residuals of the wrong sign up to this size are a solver's tolerance.
+_TOLERANCE = 1e-6
 
 
 def bound_free_columns(model, columns, solver="highs", deadline=ENDLESS):
@@ -40,6 +50,39 @@ def bound_free_columns(model, columns, solver="highs", deadline=ENDLESS):
     solves : int
     """
     return _FreeColumns(model, solver, deadline).run(columns)
+
+
+def bound_endless_columns(model, columns, deadline=ENDLESS):
+    """As ``bound_free_columns`` for any number of columns, most by propagation.
+
+    Where there are many (an excess over a threshold in each scenario), few are behind
+    them (the threshold): those in the most rows are bounded by LPs first, until the rows
+    imply ends of the others.
+
+    Returns
+    -------
+    lower, upper : numpy.ndarray, shape (n,)
+
+    Raises
+    ------
+    InfeasibleError
+        If the rows and bounds are proven to leave no point.
+    """
+    if len(columns) <= _FEW:
+        return bound_free_columns(model, columns, deadline=deadline)[:2]
+    used = np.bincount(model.matrix.indices, minlength=model.n_columns)
+    left = np.asarray(columns)[np.argsort(-used[columns], kind="stable")]
+    count = 1
+    while True:
+        lower, upper = propagate(model)
+        model = model.replace(lower=lower, upper=upper)
+        left = left[~np.isfinite(upper[left] - lower[left])]
+        if not left.size or deadline.passed():
+            return lower, upper
+        some, left = left[:count], left[count:]
+        lower, upper, _ = bound_free_columns(model, some, deadline=deadline)
+        model = model.replace(lower=lower, upper=upper)
+        count *= 2
 
 
 class _FreeColumns:
@@ -92,7 +135,38 @@ class _FreeColumns:
         usable = answer.status == Status.OPTIMAL and answer.duals is not None
         if not usable or np.shape(answer.duals) != (self.model.n_rows,):
             return None
-        return answer.duals
+        return self._leaning(j, sign, answer.duals)
+
+    @cached_property
+    def _shortest(self):
+        """Per column the entry (row and value) in its shortest row; row -1 for none."""
+        coo = self.model.matrix.tocoo()
+        lengths = np.bincount(coo.row, minlength=self.model.n_rows)
+        order = np.lexsort((lengths[coo.row], coo.col))
+        columns, first = np.unique(coo.col[order], return_index=True)
+        rows = np.full(self.model.n_columns, -1)
+        values = np.zeros(self.model.n_columns)
+        rows[columns], values[columns] = (a[order][first] for a in (coo.row, coo.data))
+        return rows, values
+
+    def _leaning(self, j, sign, duals):
+        """Multipliers with which half-bounded columns have residuals of the right sign.
+
+        A solver leaves some off by its tolerance; each such column's shortest row pays,
+        which for an excess or a slack is its own.
+        """
+        cost = np.zeros((1, self.model.n_columns))
+        cost[0, j] = sign
+        y = self.certifier.project(duals)
+        (low,), (high,) = self.certifier.residuals(cost, y[None] if y.ndim == 1 else y)
+        rows, values = self._shortest
+        ends = np.isfinite(self.model.lower), np.isfinite(self.model.upper)
+        missing = np.where(ends[0] & ~ends[1], np.minimum(low, 0.0), 0.0)
+        missing += np.where(ends[1] & ~ends[0], np.maximum(high, 0.0), 0.0)
+        some = (missing != 0) & (np.abs(missing) < _TOLERANCE) & (rows >= 0)
+        moved = np.array(duals, dtype=float)
+        np.add.at(moved, rows[some], 2.0 * missing[some] / values[some])
+        return moved
 
     def _proven(self, j, sign, duals):
         """beta and e with ``sign x_j >= beta - sum_k e_k |x_k|`` over free columns."""

@@ -7,7 +7,8 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
-from pyomo_relu.linear.embedded import EmbeddedModel, Units
+from pyomo_relu.linear.embedded import EmbeddedModel
+from pyomo_relu.linear.unit_range import Units
 
 
 class Component(NamedTuple):

@@ -21,10 +21,11 @@ from pyomo_relu.common.arguments import instance, numbers
 from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import BoundsError, InfeasibleError, NetworkError
 from pyomo_relu.linear.box_rows import propagate
+from pyomo_relu.linear.evaluation import Evaluation, in_units
 from pyomo_relu.linear.fixed_inputs import with_fixed, without_fixed_inputs
 from pyomo_relu.linear.model import LinearModel
 from pyomo_relu.linear.rounding import FEASIBILITY
-from pyomo_relu.linear.unit_range import BAND, UnitRange, range_sizes
+from pyomo_relu.linear.unit_range import BAND, UnitRange, Units, range_sizes
 from pyomo_relu.network.network import Network
 from pyomo_relu.network.scaling import scaled_layers
 
@@ -71,21 +72,25 @@ class EmbeddedNetwork:
         """Outputs, shape (N, n_outputs), at inputs of shape (N, n_inputs)."""
         return self.network.forward(X)
 
-    def in_units(self, columns):
+    def in_units(self, columns, seen=None):
         """The network between columns divided by powers of two; without rounding.
 
         Parameters
         ----------
         columns : numpy.ndarray, shape (n_columns,)
             The divisors of all columns of the model.
+        seen : dict, optional
+            Networks made before, which is added to: equal ones are one object.
         """
         c, d = columns[self.inputs], columns[self.outputs]
         if np.all(c == 1.0) and np.all(d == 1.0):
             return self
-        given = self.network
-        layers = scaled_layers(given, (0.0, 1.0 / c), (0.0, 1.0 / d))
-        network = Network(layers, given.inputs, given.outputs, given.name)
-        return replace(self, network=network)
+        given, seen = self.network, {} if seen is None else seen
+        key = given, c.tobytes(), d.tobytes()
+        if key not in seen:
+            layers = scaled_layers(given, (0.0, 1.0 / c), (0.0, 1.0 / d))
+            seen[key] = Network(layers, given.inputs, given.outputs, given.name)
+        return replace(self, network=seen[key])
 
     def with_fixed(self, known, seen):
         """The network without known inputs; see ``fixed_inputs.with_fixed``."""
@@ -97,35 +102,6 @@ def _column_numbers(what, value):
     if not np.all((array >= 0) & (array == np.rint(array)) & np.isfinite(array)):
         raise BoundsError(f"EmbeddedNetwork: {what} must be column numbers: {array}.")
     return array.astype(int)
-
-
-@dataclass(frozen=True)
-class Units:
-    """Factors of columns, rows and objective, all powers of two.
-
-    Parameters
-    ----------
-    columns : numpy.ndarray, shape (n,)
-        A column is its factor times the one in unit range.
-    rows : numpy.ndarray, shape (m,)
-        A row is its factor times the one in unit range.
-    objective : float
-    """
-
-    columns: np.ndarray
-    rows: np.ndarray
-    objective: float = 1.0
-
-    @property
-    def identity(self):
-        """True if everything is in unit range already."""
-        factors = (self.columns, self.rows, np.array(self.objective))
-        return all(bool(np.all(factor == 1.0)) for factor in factors)
-
-    @classmethod
-    def ones(cls, linear):
-        """Of a model that is in unit range."""
-        return cls(np.ones(linear.n_columns), np.ones(linear.n_rows))
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,7 +194,8 @@ class EmbeddedModel:
         ------
         BoundsError
         """
-        order, stuck = self._sorted
+        levels, stuck = self._sorted
+        order = [i for level in levels for i in level]
         if strict and stuck:
             names = ", ".join(f"'{self.functions[i].name}'" for i in stuck)
             raise BoundsError(
@@ -234,18 +211,32 @@ class EmbeddedModel:
 
     @cached_property
     def _sorted(self):
-        """The order, and those functions that were waiting where there was none."""
-        left, order, stuck = list(range(len(self.functions))), [], []
+        """Levels of functions that read none of each other or of later ones.
+
+        And those functions that were waiting where there was no order.
+        """
+        left, levels, stuck = list(range(len(self.functions))), [], []
         reads = [set(f.inputs.tolist()) for f in self.functions]
         while left:
             pending = set(_joined(self.functions[i].outputs for i in left).tolist())
-            ready = [i for i in left if not pending & reads[i]]
+            ready = [i for i in left if pending.isdisjoint(reads[i])]
             if not ready:
                 stuck = stuck or left
                 ready = left[:1]
-            order += ready
-            left = [i for i in left if i not in ready]
-        return order, stuck
+            levels.append(ready)
+            done = set(ready)
+            left = [i for i in left if i not in done]
+        return levels, stuck
+
+    @cached_property
+    def _levels(self):
+        """Functions that can be evaluated together, in order."""
+        return [Evaluation([self.functions[i] for i in at]) for at in self._sorted[0]]
+
+    @cached_property
+    def _every(self):
+        """All functions, evaluated together."""
+        return Evaluation(self.functions)
 
     # -- points --------------------------------------------------------------------
 
@@ -263,9 +254,10 @@ class EmbeddedModel:
         X = np.array(X, dtype=float)
         points, free = np.atleast_2d(X), np.ones(self.n_columns, dtype=bool)
         free[np.asarray(keep, dtype=int)] = False
-        for f in (self.functions[i] for i in self.order()):
-            new = free[f.outputs]
-            points[:, f.outputs[new]] = f.values(points[:, f.inputs])[:, new]
+        for level in self._levels:
+            for outputs, values in level(points):
+                new = free[outputs]
+                points[:, outputs[new]] = values[:, new]
         return X
 
     def objective(self, X):
@@ -300,9 +292,9 @@ class EmbeddedModel:
             worst = np.maximum(worst, of_rows)
         whole = points[:, linear.integer]
         off = [np.abs(whole - np.round(whole))]
-        for f in self.functions:
-            error = np.abs(f.values(points[:, f.inputs]) - points[:, f.outputs])
-            off.append(error / (units.columns + far)[:, f.outputs])
+        for outputs, values in self._every(points):
+            error = np.abs(values - points[:, outputs])
+            off.append(error / (units.columns + far)[:, outputs])
         for part in off:
             worst = np.maximum(worst, part.max(axis=1, initial=0.0))
         worst = np.where(finite, worst, np.inf)
@@ -335,7 +327,7 @@ class EmbeddedModel:
         units, linear, costs = self._unit_range
         return EmbeddedModel(
             linear,
-            [f.in_units(units.columns) for f in self.functions],
+            in_units(self.functions, units.columns),
             costs,
             self.constant / units.objective,
             Units.ones(linear),
@@ -364,14 +356,15 @@ class EmbeddedModel:
         ended = np.isfinite(lower) & np.isfinite(upper)
         low, high = np.where(ended, lower, 0.0), np.where(ended, upper, 0.0)
         points = low + rng.random((_SAMPLES, low.size)) * (high - low)
-        for f in (self.functions[i] for i in self.order()):
-            read, written = f.inputs, f.outputs
+        for at in self._sorted[0]:
+            level = [self.functions[i] for i in at]
+            read = np.unique(_joined(f.inputs for f in level))
             box = read[ended[read] & np.isnan(given[read])]
             given[box] = range_sizes(lower[box], upper[box])
-            if not ended[read].all():
-                continue
-            values = f.values(points[:, read])
-            if np.isfinite(values).all():
+            known = [f for f in level if ended[f.inputs].all()]
+            for written, values in Evaluation(known)(points):
+                some = np.isfinite(values).all(axis=0)
+                written, values = written[some], values[:, some]
                 points[:, written] = values
                 ended[written] = True
                 given[written] = range_sizes(values.min(axis=0), values.max(axis=0))

@@ -17,6 +17,8 @@ more than its largest term's counterweight, and the objective is not divided by 
 penalty.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy import sparse
 
@@ -247,3 +249,32 @@ class UnitRange:
         if answer.figures is not None and answer.figures.root_bound is not None:
             answer.figures.root_bound *= unit
         return answer
+
+
+@dataclass(frozen=True)
+class Units:
+    """Factors of columns, rows and objective, all powers of two.
+
+    Parameters
+    ----------
+    columns : numpy.ndarray, shape (n,)
+        A column is its factor times the one in unit range.
+    rows : numpy.ndarray, shape (m,)
+        A row is its factor times the one in unit range.
+    objective : float
+    """
+
+    columns: np.ndarray
+    rows: np.ndarray
+    objective: float = 1.0
+
+    @property
+    def identity(self):
+        """True if everything is in unit range already."""
+        factors = (self.columns, self.rows, np.array(self.objective))
+        return all(bool(np.all(factor == 1.0)) for factor in factors)
+
+    @classmethod
+    def ones(cls, linear):
+        """Of a model that is in unit range."""
+        return cls(np.ones(linear.n_columns), np.ones(linear.n_rows))

@@ -5,6 +5,7 @@ from pyomo.common.collections import ComponentSet
 from pyomo.core.base.var import Var
 from scipy import sparse
 
+from pyomo_relu.block.pyomo_private import beyond_defaults
 from pyomo_relu.block.var_bounds import ends
 from pyomo_relu.errors import ModelError
 from pyomo_relu.linear.embedded import EmbeddedModel, EmbeddedNetwork
@@ -37,14 +38,13 @@ class NeuronsAsOutputs:
         self.blocks = blocks
         self.name = name
         self.extra = [[] for _ in blocks]
-        self._hidden = {}
+        self._containers = {}
         # what bound methods found holds anyway
         self._declared = declared_sides(blocks[0].model()) if blocks else {}
         for at, block in enumerate(blocks):
             self._refuse_encoding_vars(block)
             for post, container in ((False, block.pre), (True, block.post)):
-                for (k, i), var in container.items():
-                    self._hidden[id(var)] = (at, k, i, post, var)
+                self._containers[id(container)] = at, post
         self._find()
 
     def _refuse_encoding_vars(self, block):
@@ -76,19 +76,21 @@ class NeuronsAsOutputs:
         self.lower, self.upper = list(linear.lower), list(linear.upper)
         known = set()
         for column, var in enumerate(self.surrounding.variables):
-            if id(var) in self._hidden:
+            at, post = self._containers.get(id(var.parent_component()), (None, False))
+            if at is not None:
                 known.add(id(var))
-                self._note(var, column)
-        for key, (at, k, i, post, var) in self._hidden.items():
-            bounds = None if key in known else self._own_bounds(at, k, i, post, var)
-            if bounds is not None:
-                self._note(var, len(self.lower))
-                self.lower.append(bounds[0])
-                self.upper.append(bounds[1])
-
-    def _note(self, var, column):
-        at, k, i, post, _ = self._hidden[id(var)]
-        self.extra[at].append((k, i, post, column))
+                self.extra[at].append((*var.index(), post, column))
+        for at, block in enumerate(self.blocks):
+            for post, container in ((False, block.pre), (True, block.post)):
+                for var in beyond_defaults(container.values(), 0.0 if post else None):
+                    if id(var) in known:
+                        continue
+                    k, i = var.index()
+                    bounds = self._own_bounds(at, k, i, post, var)
+                    if bounds is not None:
+                        self.extra[at].append((k, i, post, len(self.lower)))
+                        self.lower.append(bounds[0])
+                        self.upper.append(bounds[1])
 
     def _own_bounds(self, at, k, i, post, var):
         """The bounds that the modeller gave a neuron; None if they say nothing."""

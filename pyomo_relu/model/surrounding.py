@@ -221,12 +221,15 @@ def modellers_rows(model):
 
 
 def _rows(model, own):
-    for row in model.component_data_objects(Constraint, active=True, descend_into=True):
-        block = row.parent_block()
-        if row.parent_component() in own or block in own:
+    for block in model.block_data_objects(active=True, descend_into=True):
+        if block in own or isinstance(block, UnitCopies):
             continue
-        if not isinstance(block, UnitCopies):
-            yield row
+        for component in block.component_objects(
+            Constraint, active=True, descend_into=False
+        ):
+            # a network's rows are many: they are passed over as a whole
+            if component not in own:
+                yield from (row for row in component.values() if row.active)
 
 
 def _as_written(model):

@@ -230,6 +230,19 @@ class Network:
                     read |= np.asarray(abs(w).sum(axis=0)).ravel() > 0
         return read
 
+    def support(self) -> BoolArray:
+        """Which inputs each output may depend on, bool of shape (n_outputs, n_inputs)."""
+        found: list[BoolArray] = []
+        for layer in self.layers:
+            reads = np.zeros((layer.size, self.n_inputs), dtype=bool)
+            for source, w in layer.terms:
+                inner = np.eye(self.n_inputs)
+                if source.layer != INPUT:
+                    inner = found[source.layer].astype(float)
+                reads |= ((abs(w) > 0).astype(float) @ inner) > 0
+            found.append(reads)
+        return found[-1]
+
     # -- evaluation ----------------------------------------------------------------
 
     def propagate(self, X: ArrayLike) -> tuple[list[FloatArray], list[FloatArray]]:
@@ -312,6 +325,8 @@ class Network:
         input_scaling, output_scaling : (offset, factor), optional
             Scalars or arrays of shape (n_inputs,) or (n_outputs,); factors nonzero.
         """
+        if input_scaling is None and output_scaling is None:
+            return self
         return Network(
             scaled_layers(self, input_scaling, output_scaling),
             self.inputs,

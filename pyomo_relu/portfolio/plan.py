@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pyomo_relu.bounds.crown.crown import crown_bounds
+from pyomo_relu.bounds.crown.crown import crown_batch
 from pyomo_relu.common.wording import counted
 from pyomo_relu.linear.embedded import EmbeddedNetwork
 from pyomo_relu.portfolio.routes import DecompositionRoute, MILPRoute, TreeRoute
@@ -27,6 +27,17 @@ _COVERED_INPUTS = 3
 
 #: With more inputs than these in all a tree over all of them has no chance against it.
 _TREE_INPUTS = 20
+
+#: Of more unstable neurons than these no MILP is begun: writing it takes longer than the
+#: other routes do (measured with scenarios of a problem of two inputs).
+_MILP_NEURONS = 4_000
+
+#: Up to so many functions decomposition goes beside a tree over few inputs.
+_BESIDE = 1_000
+
+#: Most boxes of one network on which its unstable neurons are counted; the others count
+#: like these.
+_COUNTED = 64
 
 #: Seconds for which the first route is alone, and its share of the time afterwards.
 _ALONE, _FIRST = 0.8, 3.0
@@ -105,6 +116,8 @@ def plan(model, options, solver):
 
 def _order(found):
     """Names of routes, the most promising one first."""
+    if found.unstable > _MILP_NEURONS:
+        return _of_many_neurons(found)
     few = found.unstable < _NEURONS_PER_INPUT * found.inputs
     few &= found.inputs > _QUICK_INPUTS
     others = ("milp", "branch") if few or not found.wide else ("branch", "milp")
@@ -117,6 +130,18 @@ def _order(found):
     if found.functions == 1:
         return "branch", "decompose", "milp"
     return "decompose", *others
+
+
+def _of_many_neurons(found):
+    """As ``_order``, without a MILP: scenarios on shared inputs, or many units."""
+    if found.inputs <= _QUICK_INPUTS:
+        beside = 1 < found.functions <= _BESIDE and found.widest <= _COVERED_INPUTS
+        return ("branch", "decompose") if beside else ("branch",)
+    if found.widest > _COVERED_INPUTS:
+        return ("branch",)
+    if found.inputs > _TREE_INPUTS:
+        return ("decompose",)
+    return "decompose", "branch"
 
 
 def by_name(model, options, solver):
@@ -136,21 +161,20 @@ def sizes(model):
     model : EmbeddedModel
     """
     linear = model.linear
-    varies, known = linear.lower < linear.upper, {}
+    varies = linear.lower < linear.upper
     free = [int(np.count_nonzero(varies[f.inputs])) for f in model.functions]
     wide, widest = sum(n > 1 for n in free), max(free, default=0)
-    unstable = 0
+    networks = {}
     for f, n in zip(model.functions, free, strict=True):
-        box = linear.lower[f.inputs], linear.upper[f.inputs]
-        if n < 2:
-            continue
-        if widest <= _COVERED_INPUTS or not np.isfinite(box).all():
-            unstable += f.network.n_neurons
-            continue
-        key = f.network, box[0].tobytes(), box[1].tobytes()
-        if key not in known:
-            known[key] = crown_bounds(f.network, *box).n_unstable
-        unstable += known[key]
+        if n > 1:
+            networks.setdefault(f.network, []).append(f.inputs)
+    unstable = 0
+    for network, inputs in networks.items():
+        boxes = linear.lower[inputs], linear.upper[inputs]
+        if widest <= _COVERED_INPUTS or not np.isfinite(boxes).all():
+            unstable += len(inputs) * network.n_neurons
+        else:
+            unstable += _unstable(network, *boxes)
     return Sizes(
         len(model.functions),
         int(np.count_nonzero(varies[model.input_columns()])),
@@ -159,3 +183,16 @@ def sizes(model):
         widest,
         unstable,
     )
+
+
+def _unstable(network, lower, upper):
+    """Neurons that CROWN leaves unstable, summed over boxes."""
+    boxes, count = np.unique(np.stack([lower, upper], 1), axis=0, return_counts=True)
+    some = boxes[:_COUNTED]
+    bounds = crown_batch(network, some[:, 0], some[:, 1], unstable_only=True)
+    each = np.zeros(len(some))
+    for layer, lo, hi in zip(network.activation_layers, *bounds, strict=False):
+        crosses = (lo < 0) | (hi > layer.ceilings)
+        each += (crosses & (hi > 0) & (lo < layer.ceilings)).sum(axis=1)
+    counted = count[: len(some)]
+    return int(np.rint((each @ counted) * count.sum() / counted.sum()))

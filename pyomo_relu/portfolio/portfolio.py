@@ -17,7 +17,7 @@ from pyomo_relu.branch.branch import (
 )
 from pyomo_relu.common.wording import counted
 from pyomo_relu.linear.components import components
-from pyomo_relu.linear.embedded import Units
+from pyomo_relu.linear.unit_range import Units
 from pyomo_relu.portfolio.findings import Findings
 from pyomo_relu.portfolio.plan import plan
 from pyomo_relu.portfolio.sharing import Turn, share

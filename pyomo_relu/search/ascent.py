@@ -21,6 +21,7 @@ from pyomo_relu.errors import NetworkError
 from pyomo_relu.linear.embedded import EmbeddedModel, EmbeddedNetwork
 from pyomo_relu.linear.model import LinearModel
 from pyomo_relu.network.gradients import gradient
+from pyomo_relu.network.repeated import RepeatedNetworks
 from pyomo_relu.search.walk import walk
 
 if TYPE_CHECKING:
@@ -62,14 +63,17 @@ def value_and_gradient(network, X, costs):
     gradient : numpy.ndarray, shape (N, n_inputs)
     """
     X = numbers("X", X, NetworkError)
-    pre, post = network.propagate(X)
-    costs, shape = numbers("costs", costs, NetworkError), post[-1].shape
+    repeated = isinstance(network, RepeatedNetworks)
+    pre, post = ([], []) if repeated else network.propagate(X)
+    costs, shape = numbers("costs", costs, NetworkError), (len(X), network.n_outputs)
     if X.ndim != 2 or costs.shape not in ((), shape[1:], shape):
         raise NetworkError(
             f"value_and_gradient: X must be of shape (N, {network.n_inputs}) and costs "
             f"of shape {shape[1:]} or {shape}, not {X.shape} and {costs.shape}."
         )
     costs = np.broadcast_to(costs, shape)
+    if repeated:
+        return network.value_and_gradient(X, costs)
     values = np.einsum("no,no->n", post[-1], costs)
     return values, gradient(network, pre, costs)
 

@@ -8,6 +8,8 @@ from pyomo.opt import SolverResults
 from pyomo.opt.results.solution import Solution
 
 from pyomo_relu.block.pyomo_private import (
+    add_rows,
+    beyond_defaults,
     complementary_expressions,
     name_symbols,
     own_bounds,
@@ -30,6 +32,40 @@ def test_own_bounds_are_those_set_and_not_the_domains():
     assert own_bounds(m.x) == (-1, 2.5)
     m.x.setub(m.p)
     assert own_bounds(m.x)[1] is m.p
+
+
+def test_added_rows_are_those_of_a_constraint():
+    m = pyo.ConcreteModel()
+    m.x = pyo.Var(range(2))
+    m.added, m.set = pyo.Constraint(pyo.Any), pyo.Constraint(pyo.Any)
+    rows = {(0, i): 2 * m.x[i] == i for i in range(2)}
+    add_rows(m.added, rows.items())
+    for index, row in rows.items():
+        m.set[index] = row
+    assert list(m.added) == list(m.set) == list(rows)
+    for index in rows:
+        assert m.added[index].index() == index
+        assert m.added[index].name == f"added[{index[0]},{index[1]}]"
+        assert m.added[index].active and m.added[index].upper == index[1]
+        assert m.added[index].body.to_string() == m.set[index].body.to_string()
+    assert m.clone().added[0, 1].body.to_string() == m.added[0, 1].body.to_string()
+
+
+def test_vars_beyond_what_all_were_given_are_found():
+    m = pyo.ConcreteModel()
+    m.p = pyo.Param(initialize=0.0, mutable=True)
+    m.x = pyo.Var(range(6), bounds=(0.0, None))
+    assert beyond_defaults(m.x.values(), 0.0) == []
+    assert len(beyond_defaults(m.x.values(), None)) == 6
+    m.x[0].fix(1.0)
+    m.x[1].setub(2.0)
+    m.x[2].setlb(1.0)
+    m.x[3].setlb(m.p)
+    m.x[4].domain = pyo.Integers
+    found = beyond_defaults(m.x.values(), 0.0)
+    assert [v.index() for v in found] == [0, 1, 2, 3, 4]
+    m.y = pyo.Var(range(2))
+    assert beyond_defaults(m.y.values(), None) == []
 
 
 def test_references_to_lists_and_dicts_are_told_from_others():

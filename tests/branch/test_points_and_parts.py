@@ -17,7 +17,7 @@ from pyomo_relu.branch.bounding.relaxation import Relaxation
 from pyomo_relu.branch.bounding.root import tightened_root
 from pyomo_relu.branch.branch import BranchOptions, branch
 from pyomo_relu.branch.joint import build_problem
-from pyomo_relu.branch.joint_parts import Substitution, only_outputs, support
+from pyomo_relu.branch.joint_parts import Substitution, only_outputs
 from pyomo_relu.branch.points.assignment import Assignments
 from pyomo_relu.branch.points.budget import Budget
 from pyomo_relu.branch.points.incumbent import Incumbent
@@ -111,7 +111,7 @@ def test_only_outputs_are_the_same_function_of_fewer_neurons(seed):
     assert part.n_neurons <= network.n_neurons
     X = rng.uniform(-2, 2, (100, 3))
     assert part.forward(X) == pytest.approx(network.forward(X)[:, outputs])
-    reads = support(network)
+    reads = network.support()
     for k in range(3):
         for j in np.flatnonzero(~reads[k]):
             moved = X.copy()

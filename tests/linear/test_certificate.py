@@ -13,7 +13,10 @@ from pyomo_relu.bounds.crown.interval import interval_bounds
 from pyomo_relu.errors import InfeasibleError
 from pyomo_relu.linear.box_rows import BoxRows, propagate
 from pyomo_relu.linear.certificate import Certifier, evaluation_errors
-from pyomo_relu.linear.column_bounds import bound_free_columns
+from pyomo_relu.linear.column_bounds import (
+    bound_endless_columns,
+    bound_free_columns,
+)
 from pyomo_relu.linear.model import LinearModel
 from pyomo_relu.linear.sessions.choice import open_session
 from tests.random_networks import random_network
@@ -130,6 +133,38 @@ def test_unbounded_columns_get_bounds_where_rows_imply_them(solver):
             best = linprog(cost, A, np.ones(30), bounds=(None, None)).fun
             assert end <= best + 1e-12 and end == pytest.approx(best, abs=1e-7)
     assert np.isinf(lower[n]) and np.isinf(upper[n])
+
+
+def test_an_excess_in_each_scenario_gets_an_end_from_the_threshold():
+    # e_s >= a_s - t, and t + 4 mean(e) <= 9 as a cutoff: t is free, each e_s >= 0
+    n = 40
+    a = np.random.default_rng(0).normal(size=n)
+    matrix = sparse.vstack(
+        [
+            sparse.hstack([sparse.csr_array(np.ones((n, 1))), sparse.eye_array(n)]),
+            sparse.csr_array(np.concatenate([[1.0], np.full(n, 4.0 / n)])[None]),
+        ],
+        format="csr",
+    )
+    free = np.full(n + 1, np.inf)
+    lower = np.concatenate([[-np.inf], np.zeros(n)])
+    rows = np.concatenate([a, [-np.inf]]), np.concatenate([np.full(n, np.inf), [9.0]])
+    model = LinearModel(sparse.csr_array(matrix), *rows, lower, free)
+    low, high = bound_endless_columns(model, np.arange(n + 1))
+    assert np.isfinite(low).all() and np.isfinite(high).all()
+    for j in (0, 1, n):
+        for sign, end in ((1.0, low[j]), (-1.0, -high[j])):
+            cost = np.zeros(n + 1)
+            cost[j] = sign
+            best = linprog(
+                cost,
+                np.vstack([-matrix.toarray()[:n], matrix.toarray()[n:]]),
+                np.concatenate([-a, [9.0]]),
+                bounds=list(zip(lower, free, strict=True)),
+            ).fun
+            assert end <= best + 1e-9
+    few = bound_endless_columns(model, [0])
+    assert few[0][0] == pytest.approx(low[0]) and few[1][0] == pytest.approx(high[0])
 
 
 def test_contradicting_rows_without_bounds_are_proven_infeasible():

@@ -13,6 +13,7 @@ from pyomo_relu.linear.embedded import (
     EmbeddedNetwork,
     Units,
 )
+from pyomo_relu.linear.evaluation import Evaluation, in_units
 from pyomo_relu.linear.model import LinearModel
 from pyomo_relu.network import Network
 from tests.random_networks import networks, random_network
@@ -198,3 +199,32 @@ def test_columns_that_do_not_exist_are_refused():
         lines((0, 7))
     with pytest.raises(BoundsError, match="5 columns needs as many costs"):
         EmbeddedModel(free_columns(5), costs=[1.0])
+
+
+def test_functions_of_one_network_are_evaluated_as_each_of_them():
+    rng = np.random.default_rng(0)
+    shared, other = random_network(0, 2, (5,), 2), random_network(1, 2, (4,), 1)
+    functions = [
+        EmbeddedNetwork(shared, [0, 1], [3, 4]),
+        EmbeddedNetwork(other, [1, 2], [5]),
+        EmbeddedNetwork(shared, [2, 0], [6, 7]),
+        EmbeddedNetwork(shared, [3, 6], [8, 9]),
+    ]
+    X = rng.normal(size=(7, 10))
+    found = {}
+    for outputs, values in Evaluation(functions)(X):
+        found.update(zip(outputs.tolist(), values.T, strict=True))
+    for f in functions:
+        expected = f.values(X[:, f.inputs])
+        for j, column in zip(f.outputs.tolist(), expected.T, strict=True):
+            np.testing.assert_allclose(found[j], column, rtol=1e-12, atol=1e-12)
+    free = np.full(10, np.inf)
+    nothing = np.zeros(0)
+    linear = LinearModel(sparse.csr_array((0, 10)), nothing, nothing, -free, free)
+    model = EmbeddedModel(linear, functions[::-1])
+    full = model.complete(X)
+    last = shared.forward(full[:, [3, 6]])
+    np.testing.assert_allclose(full[:, 8:], last, rtol=1e-12, atol=1e-12)
+    scaled = in_units(functions, np.where(np.arange(10) == 2, 4.0, 1.0))
+    assert scaled[0] is functions[0] and scaled[3].network is shared
+    assert scaled[2].network is not shared

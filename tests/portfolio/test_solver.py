@@ -18,6 +18,7 @@ from pyomo_relu.portfolio.routes import DecompositionRoute, MILPRoute, TreeRoute
 from tests.branch.test_solver import absolute, peaky
 from tests.branch.test_truth import MODELS, check_solution, reference
 from tests.networks import chain
+from tests.random_networks import random_network
 
 CONDITION = pyo.TerminationCondition
 SOLVER = pyo.SolverFactory("relu")
@@ -271,6 +272,30 @@ def test_sizes_and_order():
     assert names == ["branch", "decompose", "HiGHS"]
     assert found.inputs == 2 and found.unstable == 40
     assert planned(10, 12)[0] == ["HiGHS", "branch"]
+
+
+def test_no_milp_is_begun_for_thousands_of_neurons():
+    def planned(shared, count):
+        network = random_network(0, 3, (60,), 1)
+        m = pyo.ConcreteModel()
+        m.x = pyo.Var(range(2 * count), bounds=(-1, 1))
+        m.y = pyo.Var(range(count))
+        m.nn = ReLUNetworkBlock(
+            range(count),
+            network=network,
+            inputs=lambda s: [
+                *((m.x[0], m.x[1]) if shared else (m.x[2 * s], m.x[2 * s + 1])),
+                float(s),
+            ],
+            outputs=lambda s: [m.y[s]],
+        )
+        m.o = pyo.Objective(expr=sum(m.y[s] for s in range(count)))
+        model = read_model(m).problem.original.in_unit_range()
+        return [one.route.name for one in plan(model, BranchOptions(), "highs")[0]]
+
+    assert planned(True, 70) == ["branch", "decompose"]
+    assert planned(False, 70) == ["decompose"]
+    assert "HiGHS" in planned(True, 20)
 
 
 def test_an_unbounded_part_counts_only_if_the_others_have_a_point():

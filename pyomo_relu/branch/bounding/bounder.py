@@ -11,9 +11,11 @@ import itertools
 import numpy as np
 
 from pyomo_relu.branch.bounding.lines import FunctionLines, LineBounder, Lines
-from pyomo_relu.branch.joint_parts import Substitution, only_outputs, support
+from pyomo_relu.branch.bounding.repeated_lines import RepeatedLineBounder
+from pyomo_relu.branch.joint_parts import Substitution, only_outputs
 from pyomo_relu.linear.rounding import OF_INTERPOLATING, TINY
 from pyomo_relu.network.pieces import breakpoints
+from pyomo_relu.network.repeated import RepeatedNetworks
 
 #: Lines per side: parallel to the chord, and touching the envelope at both ends.
 LINES = 3
@@ -49,10 +51,12 @@ class MixedBounder:
         self._bounder = self._summed = None
         if self._others.size:
             some = only_outputs(network, self._others) if len(self.curves) else network
-            self._bounder = LineBounder(some)
-            self._substitution = Substitution(problem, some)
-            if self._substitution.useful:
-                self._summed = LineBounder(self._substitution.network)
+            self._bounder = line_bounder(some)
+            if not problem.is_large:
+                self._substitution = Substitution(problem, some)
+                if self._substitution.useful:
+                    self._bounder = LineBounder(some)
+                    self._summed = LineBounder(self._substitution.network)
         self.n_further = np.zeros(network.n_outputs, dtype=int)
         self.n_further[self.curves.outputs] = LINES - 1
 
@@ -97,12 +101,19 @@ class MixedBounder:
         if self._bounder is None:
             return None
         n = self.network.n_inputs
-        known = None
-        if self._summed is not None:
-            at = self._substitution.columns
-            known = self._summed.hidden_bounds(lower[:, at], upper[:, at])
-            known = tuple(side[1:] for side in known)
+        if self._summed is None:
+            return self._bounder.lines(lower[:, :n], upper[:, :n])
+        at = self._substitution.columns
+        known = self._summed.hidden_bounds(lower[:, at], upper[:, at])
+        known = tuple(side[1:] for side in known)
         return self._bounder.lines(lower[:, :n], upper[:, :n], known)
+
+
+def line_bounder(network):
+    """What bounds a network, members of repeated ones in batches."""
+    if isinstance(network, RepeatedNetworks):
+        return RepeatedLineBounder(network)
+    return LineBounder(network)
 
 
 def _no_lines(B, m, n):
@@ -214,7 +225,7 @@ class Curves:
     """
 
     def __init__(self, network, lower, upper):
-        reads = support(network)
+        reads = network.support()
         outputs = np.flatnonzero(reads.sum(axis=1) == 1)
         self.curves, kept = [], []
         for k in outputs:

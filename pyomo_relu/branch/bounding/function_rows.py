@@ -3,7 +3,6 @@
 import numpy as np
 from scipy import sparse
 
-from pyomo_relu.branch.joint_parts import support
 from pyomo_relu.linear.atoms.relaxation import AtomRelaxation
 from pyomo_relu.linear.box_rows import BoxRows, RowPattern
 from pyomo_relu.linear.model import LinearModel
@@ -43,7 +42,7 @@ class FunctionRows:
         m = p.plain.shape[0]
         self.below = 1 + np.flatnonzero(np.isfinite(p.function_upper))
         self.above = 1 + np.flatnonzero(np.isfinite(p.function_lower))
-        reads = support(p.network)
+        reads = p.network.support()
         sides = [(i, True) for i in self.below] + [(i, False) for i in self.above]
         self._parts = [_Part(p, i, below, reads) for i, below in sides]
         self._parts += self._further(sides, reads, n_further)

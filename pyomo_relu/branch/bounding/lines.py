@@ -78,11 +78,14 @@ class LineBounder:
         Whether lines come with further ones, in which every unstable neuron has the
         other one of its extreme lower slopes: where a single neuron is unstable, a
         mixture of both is as good as any slope.
+    chunk : int
+        Boxes bounded together.
     """
 
-    def __init__(self, network, flipped=False):
+    def __init__(self, network, flipped=False, chunk=CHUNK):
         self.network = network
         self.flipped = flipped
+        self._chunk = chunk
         self.kernel = BackwardPass(network)
         self.groups = _groups(network)
 
@@ -97,8 +100,8 @@ class LineBounder:
             Bounds of the hidden layers that are already proven on each box.
         """
         parts = []
-        for at in range(0, len(lower), CHUNK):
-            part = slice(at, at + CHUNK)
+        for at in range(0, len(lower), self._chunk):
+            part = slice(at, at + self._chunk)
             known = None
             if start is not None:
                 known = [[a[part] for a in side] for side in start]
@@ -125,10 +128,9 @@ class LineBounder:
     def hidden_bounds(self, lower, upper):
         """Bounds of the hidden layers only: lists of (B, layer size), low and high."""
         parts = []
-        for at in range(0, len(lower), CHUNK):
-            state = BoxState(
-                self.kernel, lower[at : at + CHUNK], upper[at : at + CHUNK]
-            )
+        for at in range(0, len(lower), self._chunk):
+            part = slice(at, at + self._chunk)
+            state = BoxState(self.kernel, lower[part], upper[part])
             for k, layer in enumerate(self.network.layers[:-1]):
                 self._settle(state, k, layer, None)
             parts.append((state.ranges.lowers, state.ranges.uppers))

@@ -2,6 +2,7 @@
 
 import threading
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from pyomo_relu.branch.bounding.lines import LineBounder
 from pyomo_relu.branch.bounding.lps import LPS_INFEASIBLE, NodeLPs
 from pyomo_relu.branch.boxes import Nodes
 from pyomo_relu.common.deadline import ENDLESS
-from pyomo_relu.linear.column_bounds import bound_free_columns
+from pyomo_relu.linear.column_bounds import bound_endless_columns
 
 #: A box shrunk to less than this fraction of its edges' product is bounded again.
 _AGAIN = 0.6
@@ -63,14 +64,17 @@ class Relaxation:
 
     def __init__(self, problem):
         self.problem = p = problem
-        #: of the whole network, for MILPs
-        self.bounder = LineBounder(p.network)
         self._bounder = MixedBounder(p)
         self.function_rows = FunctionRows(p, self._bounder.n_further)
         self.n_rows = self.function_rows.n_rows
         self.has_atoms = bool(p.atoms)
         self._branching = Branching(p, self.function_rows)
         self._local = threading.local()
+
+    @cached_property
+    def bounder(self):
+        """LineBounder of the whole network, for MILPs."""
+        return LineBounder(self.problem.network)
 
     @property
     def splittable(self):
@@ -299,10 +303,7 @@ class Relaxation:
             self.lines(root), root.lower, root.upper, cutoff
         )
         model = self.function_rows.linear_model(rows, root.lower[0], root.upper[0])
-        lower, upper, _ = bound_free_columns(
-            model, np.flatnonzero(self.endless), deadline=deadline
-        )
-        return lower, upper
+        return bound_endless_columns(model, np.flatnonzero(self.endless), deadline)
 
     @property
     def endless(self):

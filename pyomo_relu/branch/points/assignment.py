@@ -43,7 +43,8 @@ class Assignments:
     Attributes
     ----------
     useful : bool
-        False if there are no integer columns, no rows on networks, or atoms.
+        False if there are no integer columns, no rows on networks, or atoms, or if the
+        networks are many.
     """
 
     def __init__(self, problem, incumbent, seed=0):
@@ -53,7 +54,7 @@ class Assignments:
         self._model = replace(o, constant=0.0, known_units=o.units)
         self._integers = np.flatnonzero(self._model.linear.integer)
         free = p.integer & (p.lower < p.upper)
-        self.useful = bool(free.any()) and not p.is_box and not p.atoms
+        self.useful = bool(free.any()) and not (p.is_box or p.atoms or p.is_large)
         self._moving = p.columns[free]
         self._rng = np.random.default_rng(seed)
         self._tried = set()

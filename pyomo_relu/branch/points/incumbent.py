@@ -6,6 +6,7 @@ import numpy as np
 
 from pyomo_relu.branch.points.budget import Budget
 from pyomo_relu.branch.points.region import RegionLP
+from pyomo_relu.branch.points.tangents import TangentLP
 from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.errors import ReLUError
 from pyomo_relu.linear.rounding import FEASIBILITY
@@ -15,9 +16,13 @@ from pyomo_relu.search.nonlinear import promising
 from pyomo_relu.search.searcher import Searcher
 from pyomo_relu.search.successive import SuccessiveLPs
 
-#: Random points evaluated before branching, and starts and steps of a descent.
-_SAMPLES = 2000
+#: Random points evaluated before branching, the fewest and the most of them, and starts,
+#: steps and walks of a descent.
+_FEWEST, _SAMPLES, _WALKS = 16, 2000, 2
 _STARTS, _STEPS = 64, 40
+
+#: Evaluations of neurons, at most, for the random points and for the descent.
+_EVALUATIONS = 4e6
 
 #: Most linear regions optimised over per batch while nothing feasible is known.
 REPAIRS = 4
@@ -43,8 +48,8 @@ class Incumbent:
         self._best = np.inf, None  # both at once: an interrupt leaves neither alone
         self._region = self._searcher = None
         self._budget, self._clock = Budget(_TANGENTS), Deadline(None)
-        # search moves networks only
-        self._searchable = not problem.atoms
+        # search moves networks only, one by one
+        self._searchable = not problem.atoms and not problem.is_large
 
     @property
     def value(self):
@@ -98,6 +103,7 @@ class Incumbent:
         """
         p = self.problem
         n = p.n_inputs
+        affordable = int(_EVALUATIONS / max(p.network.n_neurons, 1))
         if p.is_box:
             costs = np.zeros(p.network.n_outputs)
             costs[p.direction[0]] = p.factor[0]
@@ -106,15 +112,17 @@ class Incumbent:
                 costs,
                 p.lower,
                 p.upper,
-                n_starts=_STARTS,
+                n_starts=int(np.clip(affordable // _STEPS, 1, _STARTS)),
                 steps=_STEPS,
                 seed=seed,
                 input_costs=p.rest[[0]].toarray()[0],
+                walks=0 if p.is_large else _WALKS,
             )
             self.offer(x[None])
         rng = np.random.default_rng(seed)
-        points = np.zeros((_SAMPLES, p.n_columns))
-        points[:, :n] = rng.uniform(p.lower[:n], p.upper[:n], (_SAMPLES, n))
+        count = int(np.clip(affordable, _FEWEST, _SAMPLES))
+        points = np.zeros((count, p.n_columns))
+        points[:, :n] = rng.uniform(p.lower[:n], p.upper[:n], (count, n))
         points[0, :n] = 0.5 * (p.lower[:n] + p.upper[:n])
         if start is not None:
             points[1] = np.nan_to_num(start[p.columns])
@@ -155,8 +163,10 @@ class Incumbent:
         if self.problem.atoms:
             return self._improve_by_tangents(point, time_limit)
         if self._region is None:
-            self._region = RegionLP(self.problem)
-        better = self._region.solve(point, time_limit)
+            of_type = TangentLP if self.problem.is_large else RegionLP
+            self._region = of_type(self.problem)
+        cutoff = {"cutoff": self.value} if self.problem.is_large else {}
+        better = self._region.solve(point, time_limit, **cutoff)
         if better is not None:
             self.offer(better[None])
         return self.value < before

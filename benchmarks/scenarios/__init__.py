@@ -1,0 +1,1 @@
+"""Many scenarios' networks on shared inputs, and many networks joined by one row."""
