@@ -66,6 +66,10 @@ class OneSided:
             free[self._column[held[sign] & ~follows]] = False
             self.signs[free] = sign
 
+    def followed(self, row):
+        """Whether some column follows where a row's other terms rise, and fall."""
+        return self._followers[1, row] >= 0, self._followers[0, row] >= 0
+
     def _has_room(self, entry, sign):
         """Whether the column's bound holds wherever its row and the others' do."""
         linear, row, column = self.model.linear, self._row[entry], self._column[entry]

@@ -13,6 +13,8 @@ import numpy as np
 from pyomo_relu.bounds.crown.crown import crown_bounds
 from pyomo_relu.common.wording import counted
 from pyomo_relu.linear.embedded import EmbeddedNetwork
+from pyomo_relu.portfolio.outer import OuterApproximation
+from pyomo_relu.portfolio.outer_route import OuterRoute
 from pyomo_relu.portfolio.routes import DecompositionRoute, MILPRoute, TreeRoute
 
 #: Up to so many inputs the tree is as quick as any MILP.
@@ -27,6 +29,9 @@ _COVERED_INPUTS = 3
 
 #: With more inputs than these in all a tree over all of them has no chance against it.
 _TREE_INPUTS = 20
+
+#: With more unstable neurons the tree finds the points of convex models, and comes first.
+_MANY_NEURONS = 100
 
 #: Seconds for which the first route is alone, and its share of the time afterwards.
 _ALONE, _FIRST = 0.8, 3.0
@@ -93,7 +98,7 @@ def plan(model, options, solver):
     reason : str
     """
     if not all(isinstance(f, EmbeddedNetwork) for f in model.functions):
-        return [Planned(TreeRoute(model, options))], "nonlinear"
+        return _nonlinear(model, options, solver)
     found = sizes(model)
     order = [by_name(model, options, solver)[name] for name in _order(found)]
     planned = [Planned(order[0], _FIRST)]
@@ -101,6 +106,20 @@ def plan(model, options, solver):
         Planned(route, 1.0, at * _ALONE) for at, route in enumerate(order[1:], 1)
     ]
     return planned, str(found)
+
+
+def _nonlinear(model, options, solver):
+    """Routes for a model with atoms: tangents first where they say all, and few binaries."""
+    tree = TreeRoute(model, options)
+    outer = OuterApproximation(model)
+    if not outer.convex:
+        return [Planned(tree)], "nonlinear"
+    tangents = OuterRoute(model, options, solver, outer)
+    found = sizes(outer.relaxed.without_fixed_inputs())
+    reason = f"convex, {found}"
+    if found.unstable > _MANY_NEURONS:
+        return [Planned(tree, _FIRST), Planned(tangents, 1.0, _ALONE)], reason
+    return [Planned(tangents, _FIRST), Planned(tree, 1.0, _ALONE)], reason
 
 
 def _order(found):
