@@ -19,8 +19,9 @@ from pyomo_relu.portfolio.one_sided import OneSided
 #: What is left of a row's coefficients, relative to the largest, counts as nothing.
 _NOTHING = 1e-9
 
-#: Random points at which a row is looked at, and how far out they are at most.
-_POINTS, _FAR = 8, 10.0
+#: Random points at which a row is looked at, how far out they are at most, and what a
+#: row that holds with equality may be off there: its side has room for rounding.
+_POINTS, _FAR, _ROOM = 8, 10.0, 1e-6
 
 
 def convex(model, lower, upper):
@@ -101,7 +102,7 @@ def _identities(model, candidates, among):
     sides = linear.row_lower[candidates]
     off = np.abs((rows @ points.T).T - sides).max(axis=0, initial=0.0)
     size = (abs(rows) @ np.abs(points).T).T.max(axis=0, initial=0.0) + np.abs(sides)
-    return np.isin(among, candidates[off <= _NOTHING * size])
+    return np.isin(among, candidates[off <= _ROOM * size])
 
 
 def _covered(row, forms, products):

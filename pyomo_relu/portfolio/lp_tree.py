@@ -103,7 +103,7 @@ class LPTree:
         self._set = [np.array(end) for end in ends]
         self._open = []
         self._closed = self._stuck = np.inf
-        self._at_work = -np.inf
+        self._at_work, self._first = -np.inf, None
         self._gains = np.zeros((2, self.whole.size))
         self._tries = np.zeros((2, self.whole.size))
         self.root = Node(-np.inf, *(np.array(end) for end in ends))
@@ -136,7 +136,7 @@ class LPTree:
         if not self._solve(root, _MANY):
             self._at_work = np.inf
             return False
-        self._at_work = root.bound
+        self._at_work, self._first = root.bound, root
         return True
 
     def run(self, most, known=None):
@@ -148,9 +148,7 @@ class LPTree:
         known : callable, optional
             Called after each node; the run ends if it returns True.
         """
-        node = self.root
-        if self._at_work == np.inf:
-            return
+        node, self._first = self._first, None
         while True:
             while node is not None:
                 self._pause()

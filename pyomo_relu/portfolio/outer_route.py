@@ -40,11 +40,13 @@ class OuterRoute(MILPRoute):
     ----------
     outer : OuterApproximation
         Of the model, which is convex.
+    most : int
+        LPs of the tree, after which MILPs follow.
     """
 
-    def __init__(self, model, options, solver, outer):
+    def __init__(self, model, options, solver, outer, most=_LPS):
         super().__init__(model, options, solver)
-        self.name, self.outer = "tangents", outer
+        self.name, self.outer, self._most = "tangents", outer, most
         self._tree = None
 
     def work(self, turn, findings):
@@ -106,8 +108,8 @@ class OuterRoute(MILPRoute):
         if tree.begin():
             self._tell()
             self._first_points()
-            if tree.whole.size <= _INTEGERS:
-                tree.run(_LPS, self._tell)
+            if self._most and tree.whole.size <= _INTEGERS:
+                tree.run(self._most, self._tell)
         self.nodes = tree.nodes
         if tree.infeasible and not np.isfinite(findings.value):
             findings.conclude(INFEASIBLE, self.name)
