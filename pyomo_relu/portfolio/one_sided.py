@@ -41,7 +41,8 @@ class OneSided:
         #: by sign: entries in whose rows the column cannot move
         held = {sign: np.where(sign * self._data > 0, below, above) for sign in (1, -1)}
         self._alone = np.ones(linear.n_columns, dtype=bool)
-        outputs = np.concatenate([f.outputs for f in model.functions])
+        none = np.zeros(0, dtype=int)
+        outputs = np.concatenate([none, *[f.outputs for f in model.functions]])
         self._alone[np.bincount(outputs, minlength=self._alone.size) > 1] = False
         self._alone[linear.integer] = False
         for f in model.functions:

@@ -75,6 +75,8 @@ class OuterRoute(MILPRoute):
     def _encoded(self):
         """The tangents' model encoded, with bounds that hold at its feasible points."""
         relaxed = self.outer.relaxed.without_fixed_inputs()
+        if not relaxed.functions:  # a part of the model without networks
+            return Encoded(relaxed, self._turn)
         left = self._findings.deadline.left(_SECONDS)
         found = tighten_model(
             relaxed.linear,
