@@ -13,13 +13,12 @@ import heapq
 import itertools
 
 import numpy as np
-from scipy import sparse
 
-from pyomo_relu.linear.certificate import Certifier, dual_bounds, proven_empty
-from pyomo_relu.linear.rounding import INTEGRALITY, down
+from pyomo_relu.linear.rounding import INTEGRALITY
 from pyomo_relu.linear.sessions.answer import Status
 from pyomo_relu.linear.sessions.highs import HighsSession
 from pyomo_relu.linear.sessions.session import Settings
+from pyomo_relu.portfolio.growing import GrowingModel
 
 #: Columns of which both halves are tried, per node; and how often a column is tried
 #: before its past says enough.
@@ -81,8 +80,8 @@ class LPTree:
     ----------
     bound : float
         Proven lower bound of the objective.
-    nodes, rows : int
-        LPs that were solved, rows that were added.
+    nodes : int
+        LPs that were solved.
     infeasible : bool
         Proven; only if nothing was dropped for its bound.
     """
@@ -97,8 +96,8 @@ class LPTree:
         self.whole = np.flatnonzero(linear.integer)
         self._every = np.arange(linear.n_columns)
         self._session = HighsSession(linear, False, Settings("relu"))
-        self._certifier, self._all, self._waiting = None, linear, []
-        self.rows, self.nodes, self._count = 0, 0, itertools.count()
+        self._rows = GrowingModel(linear, costs, constant)
+        self.nodes, self._count = 0, itertools.count()
         ends = linear.lower[self.whole], linear.upper[self.whole]
         self._set = [np.array(end) for end in ends]
         self._open = []
@@ -117,6 +116,16 @@ class LPTree:
         """Proven lower bound of the objective."""
         first = self._open[0][0] if self._open else np.inf
         return min(first, self._closed, self._stuck, self._at_work)
+
+    @property
+    def rows(self):
+        """How many rows were added."""
+        return self._rows.rows
+
+    @property
+    def model(self):
+        """The LinearModel with all rows that were added."""
+        return self._rows.linear
 
     @property
     def infeasible(self):
@@ -154,11 +163,9 @@ class LPTree:
                 self._pause()
                 node = self._split(node)
                 self._at_work = np.inf if node is None else node.bound
-                if known is not None and known():
+                if self.nodes >= most or (known is not None and known()):
                     self._put_back(node)
-                    return
-                if self.nodes >= most:
-                    self._put_back(node)
+                    self._at_work = np.inf
                     return
             while self._open:
                 bound, _, node = heapq.heappop(self._open)
@@ -181,7 +188,6 @@ class LPTree:
     def _put_back(self, node):
         if node is not None:
             heapq.heappush(self._open, (node.bound, next(self._count), node))
-        self._at_work = np.inf
 
     def _split(self, node):
         """Make two of a node; returns the one to go on with, or None."""
@@ -202,20 +208,18 @@ class LPTree:
         if halves is None:
             halves = self._halves(node, k)
         nearer = int(values[k] - np.floor(values[k]) > 0.5)
-        first, second = halves[nearer], halves[1 - nearer]
-        for half in (second, first):
-            if half is not None and half.bound >= self._cutoff():
-                self._closed = min(self._closed, half.bound)
-                first = None if half is first else first
-                second = None if half is second else second
+        first, second = (self._open_half(halves[i]) for i in (nearer, 1 - nearer))
         if first is None:
             return second
-        if second is not None:
-            self._put_back_later(second)
+        self._put_back(second)
         return first
 
-    def _put_back_later(self, node):
-        heapq.heappush(self._open, (node.bound, next(self._count), node))
+    def _open_half(self, half):
+        """A half if it is of interest, else None."""
+        if half is None or half.bound < self._cutoff():
+            return half
+        self._closed = min(self._closed, half.bound)
+        return None
 
     def _at_whole(self, node):
         """A node whose minimiser's integers are whole: rows, then a point."""
@@ -241,7 +245,7 @@ class LPTree:
             if low <= high:
                 other = Node(node.bound, node.lower.copy(), node.upper.copy())
                 other.lower[k], other.upper[k] = low, high
-                self._put_back_later(other)
+                self._put_back(other)
         return fixed
 
     # -- branching -----------------------------------------------------------------
@@ -325,7 +329,8 @@ class LPTree:
                 self._every, self.costs, None, self.constant
             )
             self.nodes += 1
-            if self._is_empty(node, answer):
+            ray = answer.ray if answer.status is Status.INFEASIBLE else None
+            if ray is not None and self._rows.empty(self._box(node), ray):
                 return False
             if answer.primal is None or answer.duals is None:
                 break
@@ -334,7 +339,8 @@ class LPTree:
             if left and answer.objective < cutoff:
                 new = self._violated(answer.primal, least)
             if new is None or not new[1].size:
-                node.bound = max(node.bound, self._proven(node, answer.duals))
+                proven = self._rows.bound(self._box(node), answer.duals)
+                node.bound = max(node.bound, proven)
                 if node.bound >= cutoff:
                     self._closed = min(self._closed, node.bound)
                     return False
@@ -362,53 +368,13 @@ class LPTree:
             self._set = [node.lower.copy(), node.upper.copy()]
 
     def _add(self, new):
-        matrix, lower, upper = new
-        self._session.add_rows(matrix, lower, upper)
-        self._waiting.append(new)
-        self.rows += lower.size
-
-    @property
-    def model(self):
-        """The LinearModel with all rows that were added."""
-        if self._waiting:
-            matrices, *sides = zip(*self._waiting, strict=True)
-            self._all = self._all.with_rows(
-                sparse.vstack(matrices), *map(np.concatenate, sides)
-            )
-            self._waiting, self._certifier = [], None
-        return self._all
+        self._session.add_rows(*new)
+        self._rows.add(*new)
 
     def _box(self, node):
         lower, upper = self.linear.lower.copy(), self.linear.upper.copy()
         lower[self.whole], upper[self.whole] = node.lower, node.upper
         return lower, upper
-
-    def _proven(self, node, duals):
-        """The bound that multipliers prove in a node."""
-        value = self._lower_bound(node, self.costs[None], duals[None])[0]
-        value += self.constant
-        return float(down(value)) if np.isfinite(value) else value
-
-    def _is_empty(self, node, answer):
-        """Whether an answer's multipliers prove that a node has no point."""
-        ray = answer.ray
-        if answer.status is not Status.INFEASIBLE or ray is None:
-            return False
-        if ray.shape != (self.model.n_rows,):
-            return False
-        zero = np.zeros((1, self.linear.n_columns))
-        found = proven_empty(ray[None], lambda y: self._lower_bound(node, zero, y))
-        return bool(found[0])
-
-    def _lower_bound(self, node, costs, duals):
-        rows = self.model.row_lower, self.model.row_upper
-        if self._certifier is None:
-            self._certifier = Certifier(self.model)
-        certifier = self._certifier
-        y = certifier.project(duals)
-        with np.errstate(over="ignore", invalid="ignore"):
-            residuals = certifier.residuals(costs, y)
-            return dual_bounds(residuals, y, rows, self._box(node))
 
 
 def _score(down_gain, up_gain):

@@ -30,7 +30,8 @@ _COVERED_INPUTS = 3
 #: With more inputs than these in all a tree over all of them has no chance against it.
 _TREE_INPUTS = 20
 
-#: With more unstable neurons the tree finds the points of convex models, and comes first.
+#: With more neurons in networks of few inputs the tree is alone with convex models:
+#: measured on 20 networks of three inputs, tightening took longer than its best point.
 _MANY_NEURONS = 100
 
 #: Seconds for which the first route is alone, and its share of the time afterwards.
@@ -109,17 +110,15 @@ def plan(model, options, solver):
 
 
 def _nonlinear(model, options, solver):
-    """Routes for a model with atoms: tangents first where they say all, and few binaries."""
-    tree = TreeRoute(model, options)
-    outer = OuterApproximation(model)
+    """Routes for a model with atoms: tangents where they say all, of few binaries."""
+    tree, outer = TreeRoute(model, options), OuterApproximation(model)
     if not outer.convex:
         return [Planned(tree)], "nonlinear"
-    tangents = OuterRoute(model, options, solver, outer)
     found = sizes(outer.relaxed.without_fixed_inputs())
-    reason = f"convex, {found}"
-    if found.unstable > _MANY_NEURONS:
-        return [Planned(tree, _FIRST), Planned(tangents, 1.0, _ALONE)], reason
-    return [Planned(tangents, _FIRST), Planned(tree, 1.0, _ALONE)], reason
+    if found.widest <= _COVERED_INPUTS and found.unstable > _MANY_NEURONS:
+        return [Planned(tree)], f"convex, {found}"
+    tangents = OuterRoute(model, options, solver, outer)
+    return [Planned(tangents, _FIRST), Planned(tree, 1.0, _ALONE)], f"convex, {found}"
 
 
 def _order(found):
