@@ -133,7 +133,7 @@ class HighsSession(Session):
             np.array_equal(costs[0], columns) and np.array_equal(costs[1], coefficients)
         ):
             h.changeColsCost(columns.size, columns, coefficients)
-            self._costs = columns, coefficients
+            self._costs = columns.copy(), coefficients.copy()
         if constant != self._constant:
             h.changeObjectiveOffset(constant)
             self._constant = constant
