@@ -114,8 +114,12 @@ class LinearModel:
             ),
             shape=(1, self.n_columns),
         )
+        return self.with_rows(row, lower, upper)
+
+    def with_rows(self, matrix, lower, upper):
+        """The model with the rows ``lower <= matrix x <= upper`` behind its own."""
         return self.replace(
-            matrix=sparse.vstack([self.matrix, row], format="csr"),
+            matrix=sparse.vstack([self.matrix, matrix], format="csr"),
             row_lower=np.append(self.row_lower, lower),
             row_upper=np.append(self.row_upper, upper),
         )

@@ -222,6 +222,23 @@ class UnitRange:
         """Count that many further columns, which are as they are."""
         self.columns = np.concatenate([self.columns, np.ones(more)])
 
+    def grow_rows(self, start, data):
+        """Count further rows, given by CSR arrays over the scaled columns.
+
+        Returns
+        -------
+        numpy.ndarray
+            Their factors: powers of two about as large as their largest coefficients;
+            1 in a model that is marked ``in_unit_range``.
+        """
+        found = np.ones(start.size - 1)
+        full = np.flatnonzero(np.diff(start))
+        if full.size and not self.model.in_unit_range:
+            found[full] = factors(np.maximum.reduceat(np.abs(data), start[full]))
+        self.rows = np.concatenate([self.rows, found])
+        self.identity = self.identity and bool(np.all(found == 1.0))
+        return found
+
     def point(self, scaled):
         """A point of the model from one of the scaled model; None stays None."""
         return scaled if scaled is None or self.identity else scaled * self.columns

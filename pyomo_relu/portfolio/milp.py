@@ -36,6 +36,8 @@ class Encoded:
         Pauses between networks.
     cuts : bool
         Whether cuts around binary columns are added.
+    known : sequence of NeuronBounds, optional
+        By function, of the model without fixed inputs.
 
     Attributes
     ----------
@@ -46,7 +48,8 @@ class Encoded:
         NeuronBounds by function, of those that are not curves.
     """
 
-    def __init__(self, model, turn=None, cuts=True):
+    def __init__(self, model, turn=None, cuts=True, known=None):
+        self._known = known
         self.model = model = model.without_fixed_inputs()
         self.linear = None
         self.bounds, self._big_m, self._pieces = {}, {}, {}
@@ -97,9 +100,10 @@ class Encoded:
         for i in model.order():
             f = model.functions[i]
             box = lower[f.inputs], upper[f.inputs]
-            key = f.network, box[0].tobytes(), box[1].tobytes()
+            own = None if self._known is None else self._known[i]
+            key = f.network, box[0].tobytes(), box[1].tobytes(), id(own)
             if key not in known:
-                known[key] = self._network(f.network, *box)
+                known[key] = self._network(f.network, *box, own)
             if turn is not None:
                 turn.pause()
             (curves if known[key][0] else self.bounds)[i], low, high = known[key][1:]
@@ -119,14 +123,15 @@ class Encoded:
         return self._one_sided.settled(full[: self.model.n_columns])
 
     @staticmethod
-    def _network(network, lower, upper):
+    def _network(network, lower, upper, bounds):
         """Whether it is curves; Curves or NeuronBounds; its outputs' ranges."""
         curves = Curves(network, lower, upper)
         if len(curves) == network.n_outputs:
             low, high = curves.ranges(lower[None], upper[None])
             return True, curves, low[0], high[0]
-        cells = part_of_split_budget(network, lower, upper)
-        bounds, _ = tighten(network, lower, upper, max_cells=cells)
+        if bounds is None:
+            cells = part_of_split_budget(network, lower, upper)
+            bounds, _ = tighten(network, lower, upper, max_cells=cells)
         return False, bounds, bounds.lower[-1], bounds.upper[-1]
 
     def complete(self, point):

@@ -41,7 +41,8 @@ class OneSided:
         #: by sign: entries in whose rows the column cannot move
         held = {sign: np.where(sign * self._data > 0, below, above) for sign in (1, -1)}
         self._alone = np.ones(linear.n_columns, dtype=bool)
-        outputs = np.concatenate([f.outputs for f in model.functions])
+        none = np.zeros(0, dtype=int)
+        outputs = np.concatenate([none, *[f.outputs for f in model.functions]])
         self._alone[np.bincount(outputs, minlength=self._alone.size) > 1] = False
         self._alone[linear.integer] = False
         for f in model.functions:
@@ -65,6 +66,10 @@ class OneSided:
             free = self._alone & (sign * model.costs >= 0)
             free[self._column[held[sign] & ~follows]] = False
             self.signs[free] = sign
+
+    def followed(self, row):
+        """Whether some column follows where a row's other terms rise, and fall."""
+        return self._followers[1, row] >= 0, self._followers[0, row] >= 0
 
     def _has_room(self, entry, sign):
         """Whether the column's bound holds wherever its row and the others' do."""

@@ -13,6 +13,8 @@ import numpy as np
 from pyomo_relu.bounds.crown.crown import crown_batch
 from pyomo_relu.common.wording import counted
 from pyomo_relu.linear.embedded import EmbeddedNetwork
+from pyomo_relu.portfolio.outer import OuterApproximation
+from pyomo_relu.portfolio.outer_route import OuterRoute
 from pyomo_relu.portfolio.routes import DecompositionRoute, MILPRoute, TreeRoute
 
 #: Up to so many inputs the tree is as quick as any MILP.
@@ -38,6 +40,10 @@ _BESIDE = 1_000
 #: Most boxes of one network on which its unstable neurons are counted; the others count
 #: like these.
 _COUNTED = 64
+
+#: With more neurons in networks of few inputs the tree is alone with convex models:
+#: measured on 20 networks of three inputs, tightening took longer than its best point.
+_MANY_NEURONS = 100
 
 #: Seconds for which the first route is alone, and its share of the time afterwards.
 _ALONE, _FIRST = 0.8, 3.0
@@ -104,7 +110,7 @@ def plan(model, options, solver):
     reason : str
     """
     if not all(isinstance(f, EmbeddedNetwork) for f in model.functions):
-        return [Planned(TreeRoute(model, options))], "nonlinear"
+        return _nonlinear(model, options, solver)
     found = sizes(model)
     order = [by_name(model, options, solver)[name] for name in _order(found)]
     planned = [Planned(order[0], _FIRST)]
@@ -112,6 +118,18 @@ def plan(model, options, solver):
         Planned(route, 1.0, at * _ALONE) for at, route in enumerate(order[1:], 1)
     ]
     return planned, str(found)
+
+
+def _nonlinear(model, options, solver):
+    """Routes for a model with atoms: tangents where they say all, of few binaries."""
+    tree, outer = TreeRoute(model, options), OuterApproximation(model)
+    if not outer.convex:
+        return [Planned(tree)], "nonlinear"
+    found = sizes(outer.relaxed.without_fixed_inputs())
+    if found.widest <= _COVERED_INPUTS and found.unstable > _MANY_NEURONS:
+        return [Planned(tree)], f"convex, {found}"
+    tangents = OuterRoute(model, options, solver, outer)
+    return [Planned(tangents, _FIRST), Planned(tree, 1.0, _ALONE)], f"convex, {found}"
 
 
 def _order(found):

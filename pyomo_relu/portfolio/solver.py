@@ -37,11 +37,13 @@ class ReLU(EmbeddedSolver):
     The class of models, tolerances and statuses are those of ``relu.branch``.  The model
     is read once, parts that share no Var are solved apart, and each part gets routes by
     its size: branching on inputs (``relu.branch``), decomposition over networks
-    (``relu.decompose``), and a MILP with exact curves and big-M rows.  They take turns
+    (``relu.decompose``), a MILP with exact curves and big-M rows, and tangents of convex
+    functions around the networks.  They take turns
     at working and share points and bounds; the results say which of them found what.
     docs/choosing.md has the rules and what they were measured on.
 
-    A MILP's bound rests on its solver's tolerances (1e-7), that of the others is proven
+    A MILP's bound rests on its solver's tolerances (1e-7), that of the others (of tangents
+    as long as no MILP is needed) is proven
     from multipliers.  ``time_limit`` is kept up to the longest step of a route; a MILP
     solver that does not look up is left to end by itself.
 

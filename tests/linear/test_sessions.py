@@ -57,6 +57,48 @@ def test_unbounded_and_timed_out_are_said(solver):
 
 @pytest.mark.parametrize("solver", ["highs", "gurobi"])
 @pytest.mark.parametrize("size", [1.0, 1e4])
+@pytest.mark.parametrize("integer", [False, True])
+def test_adding_rows_equals_a_new_session(solver, size, integer):
+    """Rows of one side, of two and of one value, in the model's units and far ones."""
+    whole = random_model(7, m=12, n=8)
+    whole = whole.replace(
+        row_lower=np.where(np.arange(12) % 3 == 0, -np.inf, whole.row_lower - 0.5),
+        row_upper=np.where(np.arange(12) % 3 == 1, np.inf, whole.row_upper + 0.5),
+        integer=np.arange(8) < 2,
+    )
+    factors = np.where(np.arange(12) < 8, 1.0, size)
+    whole = whole.replace(
+        matrix=sparse.csr_array(whole.matrix.toarray() * factors[:, None]),
+        row_lower=whole.row_lower * factors,
+        row_upper=whole.row_upper * factors,
+    )
+    columns, costs = np.arange(8), np.random.default_rng(0).normal(size=8)
+
+    def part(last):
+        return whole.replace(
+            matrix=whole.matrix[:last],
+            row_lower=whole.row_lower[:last],
+            row_upper=whole.row_upper[:last],
+        )
+
+    with open_session(solver, part(4), integer) as session:
+        for first, last in ((4, 7), (7, 12)):
+            session.minimize(columns, costs)
+            rows = slice(first, last)
+            session.add_rows(
+                whole.matrix[rows], whole.row_lower[rows], whole.row_upper[rows]
+            )
+            answer = session.minimize(columns, costs)
+            with open_session(solver, part(last), integer) as new:
+                fresh = new.minimize(columns, costs)
+            assert answer.status == fresh.status == "optimal"
+            assert answer.objective == pytest.approx(fresh.objective, abs=1e-6)
+            if not integer:
+                assert answer.duals == pytest.approx(fresh.duals, abs=1e-6)
+
+
+@pytest.mark.parametrize("solver", ["highs", "gurobi"])
+@pytest.mark.parametrize("size", [1.0, 1e4])
 def test_changing_anything_equals_a_new_session(solver, size):
     """Bounds, sides (also of rows that were one-sided) and coefficients."""
     model = random_model(5, m=8, n=8)

@@ -17,6 +17,11 @@ _ASSIGNED = 8
 #: Share of the time that may go into diving.
 _DIVING = 0.1
 
+#: Seconds of that share without which no dive begins where atoms are, and a point is known
+#: already: before branching, successive programmes have found good ones.  Measured on ten
+#: models: half of the seconds of those that take less than one, and no better point.
+_FOR_A_DIVE = 0.1
+
 #: Share of the time that may go into searching while nothing feasible is known.
 _SEARCHING = 0.3
 
@@ -63,11 +68,17 @@ class Searches:
             return
         if not np.isfinite(tree.incumbent.value):
             self._diving.renew()
-        if self._diving.seconds(tree.seconds) <= 0:
+        if self._diving.seconds(tree.seconds) <= self._least_for_diving(tree):
             return
         node = tree.open.best(1)
         dive = Dive(tree.relaxation, tree.incumbent, tree.deadline)
         self._diving.run(lambda: dive.run(node, tree.cutoff))
+
+    @staticmethod
+    def _least_for_diving(tree):
+        """Seconds that must be there for a dive: it is none for what it has."""
+        known = np.isfinite(tree.incumbent.value)
+        return _FOR_A_DIVE if known and tree.problem.atoms else 0.0
 
     def _search(self, tree):
         """Rounds of search: many until something feasible is known, few after that."""

@@ -17,6 +17,9 @@ from pyomo_relu.linear.atoms.groups import ShapeGroup, mixed_error
 from pyomo_relu.linear.atoms.intervals import divided, times
 from pyomo_relu.linear.rounding import TINY, rounding
 
+#: Another round of propagation follows if some edge came to less than this share of it.
+_WORTHWHILE = 0.99
+
 #: Lines of a product: two below and two above.
 _OF_PRODUCT = 4
 
@@ -133,12 +136,15 @@ class AtomRelaxation:
         numpy.ndarray of bool, shape (B,)
             Boxes that are proven to hold no point.
         """
-        for _ in range(rounds):
+        for left in reversed(range(rounds)):
             with np.errstate(all="ignore"):
+                before = upper - lower
                 if len(self._products):
                     self._tighten_products(lower, upper)
                 for group in self._groups:
                     group.tighten(lower, upper)
+                if left and not (upper - lower < _WORTHWHILE * before).any():
+                    break
         return (lower > upper).any(axis=1)
 
     def _tighten_products(self, lower, upper):

@@ -112,6 +112,20 @@ class GurobiSession(Session):
                 self._x.append(self._model.addVar(lb=low, ub=high, column=column))
             self._model.update()
 
+    def _add_rows(self, start, columns, data, lower, upper):
+        shape = lower.size, len(self._x)
+        matrix = sparse.csr_array((data, columns, start), shape=shape)
+        sense, rhs, ranged = self._sides(lower, upper)
+        first = len(self._constraints)
+        with self._errors():
+            x = self._gp.MVar.fromlist(self._x)
+            self._model.addMConstr(matrix, x, sense, rhs)
+            self._model.update()
+            self._constraints = self._model.getConstrs()
+            for i in np.flatnonzero(ranged):
+                self._add_slack(first + i, lower[i], upper[i])
+            self._model.update()
+
     def _minimize(self, columns, coefficients, time_limit, constant, unit):
         gp, m = self._gp, self._model
         limit = gp.GRB.INFINITY if time_limit is None else max(time_limit, 0.0)

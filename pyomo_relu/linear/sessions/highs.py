@@ -75,7 +75,7 @@ class HighsSession(Session):
 
     def _load(self, model):
         self._set_options()
-        self._constant = 0.0
+        self._constant, self._costs = 0.0, (None, None)
         if pass_model(self._highs, model, self.integer) == self._error:
             raise SolverError(
                 f"HiGHS refuses a model of {model.n_rows} rows and {model.n_columns} "
@@ -111,13 +111,29 @@ class HighsSession(Session):
             data,
         )
 
+    def _add_rows(self, start, columns, data, lower, upper):
+        self._highs.addRows(
+            lower.size,
+            np.asarray(lower, dtype=float),
+            np.asarray(upper, dtype=float),
+            data.size,
+            start[:-1].astype(np.int32),
+            columns.astype(np.int32),
+            data,
+        )
+
     def go_on_primal(self, primal):
         """See Session.go_on_primal."""
         self._highs.setOptionValue("simplex_strategy", _PRIMAL if primal else _DUAL)
 
     def _minimize(self, columns, coefficients, time_limit, constant, unit):
         h = self._highs
-        h.changeColsCost(columns.size, columns, coefficients)
+        costs = self._costs
+        if not (
+            np.array_equal(costs[0], columns) and np.array_equal(costs[1], coefficients)
+        ):
+            h.changeColsCost(columns.size, columns, coefficients)
+            self._costs = columns.copy(), coefficients.copy()
         if constant != self._constant:
             h.changeObjectiveOffset(constant)
             self._constant = constant

@@ -181,6 +181,21 @@ class Session:
         self._range.grow(matrix.shape[1])
         self._add_columns(matrix.indptr, matrix.indices, data, lower, upper)
 
+    def add_rows(self, matrix, lower, upper):
+        """Append rows; ``model`` stays as it was loaded.
+
+        Parameters
+        ----------
+        matrix : scipy.sparse.csr_array, shape (q, n_columns)
+        lower, upper : numpy.ndarray, shape (q,)
+        """
+        data = matrix.data * self._range.columns[matrix.indices]
+        factors = self._range.grow_rows(matrix.indptr, data)
+        data = data / np.repeat(factors, np.diff(matrix.indptr))
+        self._add_rows(
+            matrix.indptr, matrix.indices, data, lower / factors, upper / factors
+        )
+
     def go_on_primal(self, primal):
         """Whether the next solves of an LP go on by the primal simplex method.
 
@@ -281,6 +296,9 @@ class Session:
         raise NotImplementedError
 
     def _add_columns(self, start, rows, data, lower, upper):
+        raise NotImplementedError
+
+    def _add_rows(self, start, columns, data, lower, upper):
         raise NotImplementedError
 
     def _minimize(self, columns, coefficients, time_limit, constant, unit):
