@@ -28,7 +28,7 @@ STEADY = {"batch": 8, "milp_neurons": 0}
 
 
 def hat():
-    """A network of one input: two hidden layers, four linear pieces in [-2, 2]."""
+    """A network of one input and two hidden layers, with six linear pieces in [-2, 2]."""
     return Network.sequential(
         [[[1.0], [-1.0], [1.0]], [[1.0, 0.6, -1.5], [0.4, 1.0, 0.5]], [[1.0, -0.8]]],
         [[0.5, 0.8, -0.7], [-0.4, -0.9], [0.3]],

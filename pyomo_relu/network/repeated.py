@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import sparse
@@ -61,7 +61,7 @@ class Repetition:
     @cached_property
     def ends(self) -> tuple[FloatArray, FloatArray]:
         """Floats around the constants, shapes (S, d); zero where there are none."""
-        lower, upper = np.zeros((2, *self.columns.shape))
+        lower, upper = np.zeros(self.columns.shape), np.zeros(self.columns.shape)
         for s, known in enumerate(self.constants):
             for i, exact in known.items():
                 near = float(exact)
@@ -170,7 +170,7 @@ class RepeatedNetworks(Network):
 
     def inputs_read(self) -> BoolArray:
         """Which inputs some output depends on, bool (n_inputs,)."""
-        return self.support().any(axis=0)
+        return np.asarray(self.support().any(axis=0))
 
     def only(self, outputs: ArrayLike) -> RepeatedNetworks:
         """Some outputs only, and the members that these need."""
@@ -205,8 +205,8 @@ class RepeatedNetworks(Network):
                 count = len(weights)
                 values[at] += (post[-1].reshape(count, -1) * weights).sum(axis=1)
                 slopes = gradient(one.network, pre, weights.reshape(-1, r))
-                found = (select @ slopes.reshape(count, -1).T).T
-                slope[at, : select.shape[0]] += found
+                found = np.asarray((select @ slopes.reshape(count, -1).T).T)
+                slope[at, : found.shape[1]] += found
         return values, slope
 
     def tangents(self, x: FloatArray) -> tuple[sparse.csr_array, FloatArray]:
@@ -252,7 +252,7 @@ class RepeatedNetworks(Network):
     def layers(self) -> tuple[Layer, ...]:
         """The layers of all members, then their combinations."""
         layers: list[Layer] = []
-        last: dict[Source, object] = {}
+        last: dict[Source, Any] = {}
         bias = np.zeros(self.n_outputs)
         for one in self.repetitions:
             r = one.network.n_outputs

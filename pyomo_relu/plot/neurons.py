@@ -11,7 +11,7 @@ import numpy as np
 from pyomo_relu.analysis.arguments import records_of
 from pyomo_relu.analysis.stability import common_network
 from pyomo_relu.bounds.relaxation.curve_rows import lower_hull
-from pyomo_relu.common.arguments import real, whole
+from pyomo_relu.common.arguments import real, text, whole
 from pyomo_relu.errors import BoundsError
 from pyomo_relu.plot.style import BLACK, colour, line, styled
 
@@ -58,7 +58,7 @@ def relaxation(
     top = math.inf if ceiling is None else real("ceiling", ceiling, BoundsError)
     if not top > 0:
         raise BoundsError(f"relaxation: the ceiling must be positive, not {top}.")
-    ends = _ends("relaxation", lower, upper)
+    ends, label = _ends("relaxation", lower, upper), text("label", label, BoundsError)
     with styled(ax) as ax:
         _draw(ax, {label: ends}, top)
         _mark_ends(ax, *ends)

@@ -9,6 +9,7 @@ import numpy as np
 
 from pyomo_relu.analysis.arguments import is_block
 from pyomo_relu.analysis.regions.count import count_regions
+from pyomo_relu.common.arguments import numbers
 from pyomo_relu.common.wording import meant
 from pyomo_relu.errors import BoundsError, ModelError
 from pyomo_relu.plot.arguments import (
@@ -140,8 +141,8 @@ def boxes(
     given = network
     network, box = network_and_box("boxes", given, lower, upper)
     check_dimension("boxes", network, box)
-    ends = [np.asarray(end, dtype=float) for end in (box_lower, box_upper)]
-    if any(end.ndim != 2 or end.shape[1] != network.n_inputs for end in ends):
+    ends = [numbers("boxes: ends", end, BoundsError) for end in (box_lower, box_upper)]
+    if ends[0].shape != ends[1].shape or ends[0].shape[1:] != (network.n_inputs,):
         raise BoundsError(
             f"boxes: the ends of the boxes must have shape (B, {network.n_inputs}), not "
             f"{ends[0].shape} and {ends[1].shape}."

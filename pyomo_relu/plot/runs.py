@@ -9,12 +9,18 @@ from typing import Any
 
 import numpy as np
 
+from pyomo_relu.common.arguments import checked, each, optional, text
+from pyomo_relu.common.arguments import instance as instance_of
 from pyomo_relu.common.wording import meant
 from pyomo_relu.errors import ModelError
 from pyomo_relu.plot.style import BLUE, VERMILLION, colour, logarithmic, marker, styled
 
 #: What a figure below this counts as on a logarithmic axis.
 _LEAST = 1e-3
+
+
+def _mapping(what, value, error):
+    return instance_of(what, value, Mapping, error)
 
 
 def history(results: Any, ax: Any = None) -> Any:
@@ -100,6 +106,15 @@ def _entries(results):
     return found
 
 
+@checked(
+    ModelError,
+    effort=text,
+    accuracy=text,
+    group=text,
+    instance=each(text),
+    where=optional(_mapping),
+    order=each(text),
+)
 def accuracy_against_effort(
     rows: str | PathLike[str] | Sequence[Mapping[str, Any]],
     effort: str = "work",
@@ -193,13 +208,13 @@ _AXES = {
 
 def _table(rows):
     if not isinstance(rows, (str, PathLike)):
-        return list(rows)
+        return each(_mapping)("accuracy_against_effort: rows", rows, ModelError)
     try:
         with open(rows, newline="", encoding="utf-8") as stream:
             return list(csv.DictReader(stream))
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise ModelError(
-            f"accuracy_against_effort: cannot read '{rows}' ({error.strerror})."
+            f"accuracy_against_effort: cannot read '{rows}' ({error})."
         ) from None
 
 

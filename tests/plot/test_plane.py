@@ -115,3 +115,5 @@ def test_refusals():
         plot.visited_boxes(model().nn, mipgap=1)
     with pytest.raises(BoundsError, match=r"must have shape \(B, 2\)"):
         plot.boxes(NETWORK, [[0.0]], [[1.0]], -1, 1)
+    with pytest.raises(BoundsError, match="boxes: ends must be numbers"):
+        plot.boxes(NETWORK, "all", [[1.0, 1.0]], -1, 1)

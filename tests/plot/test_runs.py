@@ -106,5 +106,7 @@ def test_wrong_tables_are_refused(tmp_path):
         plot.accuracy_against_effort(rows, where={"family": "b"})
     with pytest.raises(ModelError, match="cannot read"):
         plot.accuracy_against_effort(tmp_path / "none.csv")
+    with pytest.raises(ModelError, match=r"where must be a Mapping"):
+        plot.accuracy_against_effort(rows, where=7)
     with pytest.raises(ModelError, match="There are none"):
         plot.accuracy_against_effort([])
