@@ -97,8 +97,12 @@ def _draw(options, network, lower, upper):
 
     from pyomo_relu import plot
 
-    axes = plot.linear_regions(
-        network, lower, upper, output=read_output(options, network)
+    axes = plot.regions(
+        network,
+        lower,
+        upper,
+        output=read_output(options, network),
+        max_regions=options.max_regions,
     )
     try:
         axes.figure.savefig(options.plot, dpi=150)

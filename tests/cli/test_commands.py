@@ -69,6 +69,15 @@ def test_ranges_of_outputs_are_kept_or_proven_impossible(capsys):
     assert code == 3 and text.startswith("infeasible: no point of the box")
 
 
+def test_regions_are_drawn(capsys, tmp_path):
+    file = tmp_path / "regions.png"
+    code, text, _ = command(capsys, "regions", SMALL, "--plot", file)
+    assert code == 0 and text.rstrip().endswith(f"picture: {file}")
+    assert file.read_bytes()[:4] == b"\x89PNG"
+    code, _, err = command(capsys, "regions", SMALL, "--plot", tmp_path / "r.xyz")
+    assert code == 2 and "xyz" in err
+
+
 def test_a_limit_ends_with_another_exit_code(capsys):
     slow = ["minimise", "example:random_10_3x50", "--time-limit", 1e-3]
     code, data = as_data(capsys, *slow, "--no-progress")
