@@ -25,6 +25,7 @@ extensions = [
     "options",
     "public_names",
     "repository_links",
+    "slides",
     "versions",
 ]
 exclude_patterns = ["_build", "_ext"]
