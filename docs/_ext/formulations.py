@@ -4,15 +4,18 @@ All of them are made when the site is built, from what the formulations declare 
 the rows that they write for one neuron, ``y = max(0, x0 + 2 x1 + 1)`` on [-1, 1]^2.
 """
 
+import ast
 import contextlib
 import io
 import os
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pyomo.environ as pyo
 from docutils import nodes
 from docutils.parsers.rst import directives
+from pyomo.common.log import LoggingIntercept
 from sphinx.util.docutils import SphinxDirective
 
 from pyomo_relu.transform.declaration import PROBLEM_CLASSES, UNSTABLE, added
@@ -53,8 +56,11 @@ def relaxed(name, options):
     """
     m = one_neuron()
     m.cost.sense = pyo.maximize
-    pyo.TransformationFactory(name).apply_to(m, **options)
-    for row in m.component_data_objects((pyo.Constraint, pyo.SOSConstraint), active=True):
+    with LoggingIntercept(module="pyomo.relu"):
+        pyo.TransformationFactory(name).apply_to(m, **options)
+    for row in m.component_data_objects(
+        (pyo.Constraint, pyo.SOSConstraint), active=True
+    ):
         if row.ctype is pyo.SOSConstraint or row.body.polynomial_degree() != 1:
             row.deactivate()
     pyo.TransformationFactory("core.relax_integer_vars").apply_to(m)
@@ -108,12 +114,16 @@ class WithOptions(SphinxDirective):
     """A formulation's name; its options are given as Python keywords."""
 
     required_arguments = 1
-    option_spec = {"with": directives.unchanged, "inputs": directives.positive_int}
+    option_spec: ClassVar = {
+        "with": directives.unchanged,
+        "inputs": directives.positive_int,
+    }
 
     @property
     def keywords(self):
         """The options of the transformation."""
-        return eval(f"dict({self.options.get('with', '')})", {"__builtins__": {"dict": dict, "None": None, "True": True}})
+        call = ast.parse(f"f({self.options.get('with', '')})", mode="eval").body
+        return {k.arg: ast.literal_eval(k.value) for k in call.keywords}
 
     @property
     def call(self):
@@ -137,10 +147,9 @@ class Rows(WithOptions):
     def run(self):
         """The call, and what it writes."""
         text = io.StringIO()
-        with contextlib.redirect_stdout(text):
-            show_rows(
-                self.arguments[0], self.options.get("inputs", 2), **self.keywords
-            )
+        quiet = LoggingIntercept(module="pyomo.relu")
+        with contextlib.redirect_stdout(text), quiet:
+            show_rows(self.arguments[0], self.options.get("inputs", 2), **self.keywords)
         shown = nodes.literal_block(text.getvalue(), text.getvalue().rstrip())
         shown["language"] = "text"
         call = nodes.literal_block(self.call, self.call)
@@ -161,12 +170,13 @@ class Picture(WithOptions):
         alt = f"Relaxation of one neuron by {self.arguments[0]}"
         image = nodes.image(uri=os.path.relpath(path, page), alt=alt)
         self.set_source_info(image)
-        caption = nodes.caption(
-            "",
-            f"Outputs that the relaxation of {self.call.split('(', 1)[1].split(')')[0]} "
-            "allows along a line of inputs, all with -2 <= v <= 4.",
+        more = self.options.get("with", "")
+        caption = (
+            f"Outputs that the relaxation of {self.arguments[0]}"
+            f"{f' with {more}' if more else ''} allows along a line of inputs. All "
+            "formulations get the same bounds, -2 <= v <= 4."
         )
-        return [nodes.figure("", image, caption)]
+        return [nodes.figure("", image, nodes.caption("", caption))]
 
 
 class Table(SphinxDirective):

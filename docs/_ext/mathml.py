@@ -29,7 +29,5 @@ def _visit_math_block(writer, node):
 
 def setup(app):
     """Register the renderer under the name "mathml"."""
-    app.add_html_math_renderer(
-        "mathml", (_visit_math, None), (_visit_math_block, None)
-    )
+    app.add_html_math_renderer("mathml", (_visit_math, None), (_visit_math_block, None))
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -19,7 +19,9 @@ def registered():
 def config(name):
     """The ConfigDict of a registered name."""
     transformations, _ = registered()
-    factory = pyo.TransformationFactory if name in transformations else pyo.SolverFactory
+    factory = (
+        pyo.TransformationFactory if name in transformations else pyo.SolverFactory
+    )
     return factory.get_class(name).CONFIG
 
 
