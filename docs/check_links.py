@@ -34,9 +34,14 @@ class Page(HTMLParser):
                 self.links.append((tag, attribute, given[attribute]))
 
 
+def html_files(folder):
+    """The pages, without templates that the theme keeps beside its scripts."""
+    return [p for p in sorted(folder.rglob("*.html")) if "_static" not in p.parts]
+
+
 def faults(folder):
     """What is wrong with the site in a folder, one line each."""
-    pages = {path.resolve(): Page(path) for path in sorted(folder.rglob("*.html"))}
+    pages = {path.resolve(): Page(path) for path in html_files(folder)}
     for path, page in pages.items():
         where = path.relative_to(folder.resolve())
         for tag, attribute, link in page.links:
@@ -62,7 +67,7 @@ def main():
     """Print the faults; 1 if there are any or no pages at all."""
     folder = Path(sys.argv[1])
     found = list(faults(folder))
-    count = sum(1 for _ in folder.rglob("*.html"))
+    count = len(html_files(folder))
     print(*found, f"{count} pages, {len(found)} faults", sep="\n")
     return 1 if found or not count else 0
 

@@ -1,5 +1,6 @@
 """The documentation site's configuration; `.ci/docs` builds it with warnings as errors."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -29,6 +30,8 @@ extensions = [
     "versions",
 ]
 exclude_patterns = ["_build", "_ext"]
+# napoleon makes references of attributes' names, of which several classes have the same
+suppress_warnings = ["ref.python"]
 root_doc = "index"
 
 # -- pages --------------------------------------------------------------------------
@@ -43,7 +46,13 @@ nb_execution_timeout = 120
 nb_execution_raise_on_error = True
 nb_merge_streams = True
 nb_kernel_rgx_aliases = {".*": "python3"}
-nb_custom_formats = {}
+# errors that a page shows are their last line, not a walk through installed packages
+profile = HERE / "_build" / "ipython" / "profile_default"
+profile.mkdir(parents=True, exist_ok=True)
+(profile / "ipython_kernel_config.py").write_text(
+    "c.InteractiveShell.xmode = 'Minimal'\nc.IPKernelApp.log_level = 'ERROR'\n"
+)
+os.environ["IPYTHONDIR"] = str(profile.parent)
 
 # -- the API from its docstrings -----------------------------------------------------
 autodoc_member_order = "bysource"

@@ -20,19 +20,12 @@ from sphinx.util.docutils import SphinxDirective
 
 from pyomo_relu.transform.declaration import PROBLEM_CLASSES, UNSTABLE, added
 from pyomo_relu.transform.parts.one_neuron import one_neuron, show_rows
-from pyomo_relu.transform.table import table
+from pyomo_relu.transform.table import MEASURED
 
-#: From the corner where the neuron is 2 to the one where it is 0.
-ENDS = np.array([[-1.0, 1.0], [1.0, -1.0]])
+#: From a corner with v = 2 to the middle of the side on which v <= 0.
+ENDS = np.array([[-1.0, 1.0], [0.0, -1.0]])
 #: Colours that remain apart without red and green.
 NEURON, SHOWN, OTHER = "#000000", "#0072B2", "#E69F00"
-
-
-def formulation_names():
-    """The transformations that replace activation rows, in the table's order."""
-    from pyomo_relu.transform.table import MEASURED
-
-    return list(MEASURED)
 
 
 def declaration(name):
@@ -99,12 +92,12 @@ def draw(name, options, path):
         axes.plot(t, bigm, "--", color=OTHER, label="relu.bigm, upper side")
     axes.plot(t, true, color=NEURON, lw=2, label="the neuron")
     axes.set(
-        xlabel="inputs, from (-1, 1) to (1, -1)",
+        xlabel="inputs, from (-1, 1) to (0, -1)",
         ylabel="output",
         xlim=(0, 1),
         ylim=(-0.1, 3),
     )
-    axes.set_xticks([0, 0.5, 1], ["(-1, 1)", "(0, 0)", "(1, -1)"])
+    axes.set_xticks([0, 0.5, 1], ["(-1, 1)", "(-0.5, 0)", "(0, -1)"])
     axes.legend(loc="upper right")
     figure.savefig(path, dpi=110)
     plt.close(figure)
@@ -180,11 +173,20 @@ class Picture(WithOptions):
 
 
 class Table(SphinxDirective):
-    """README's table of formulations."""
+    """The formulations beside each other; what each adds is on its page."""
 
     def run(self):
-        """As ``python -m pyomo_relu.transform.table`` prints it."""
-        return self.parse_text_to_nodes(table())
+        """From what they declare and from what ``pyomo_relu.transform.table`` measured."""
+        lines = [
+            "| formulation | when to use it | solver | exact | root gap, seconds |",
+            "| --- | --- | --- | --- | --- |",
+        ]
+        for name, measured in MEASURED.items():
+            cls = pyo.TransformationFactory.get_class(name)
+            link = f"[`{name}`]({name.removeprefix('relu.')}.md)"
+            takes = PROBLEM_CLASSES[cls.TAKES]
+            lines.append(f"| {link} | {cls.USE} | {takes} | {cls.EXACT} | {measured} |")
+        return self.parse_text_to_nodes("\n".join(lines))
 
 
 def setup(app):
