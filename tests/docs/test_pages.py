@@ -33,7 +33,7 @@ def test_the_sections_of_the_site():
     begin = [child.split("/")[0] for child in children("index")]
     assert begin == [
         *("start", "learn", "howto", "explain", "reference"),
-        *("troubleshooting", "performance", "study", "changelog"),
+        *("troubleshooting", "measured", "study", "changelog"),
     ]
     assert sum(page.startswith("learn/") for page in NOTEBOOKS) >= 10
 
