@@ -8,6 +8,7 @@ import pyomo.environ as pyo
 import pytest
 
 import pyomo_relu  # noqa: F401  (registers)
+from pyomo_relu.search.warmstart import HOW_TO_START
 from pyomo_relu.transform.table import MEASURED
 from tests.docs.site import (
     DOCS,
@@ -122,3 +123,14 @@ def test_every_public_module_is_in_the_reference():
             shown.update(re.findall(r"(?:public-names|autoclass)+:: ([\w.]+)", text))
     for module in PUBLIC:
         assert any(name == module or name.startswith(f"{module}.") for name in shown)
+
+
+def test_every_solver_that_takes_starts_is_on_the_page_of_starts():
+    """With what it says of how, as ``relu.warmstart`` logs it."""
+    lines = PAGES["howto/mip_starts"].read_text(encoding="utf-8").splitlines()
+    for solver, how in HOW_TO_START.items():
+        (line,) = (line for line in lines if line[:2] == "| " and f"`{solver}`" in line)
+        if how is None:
+            assert "cannot" in line or solver.startswith("relu")
+        else:
+            assert how.partition(" (")[0].split(":")[0] in line
