@@ -24,6 +24,7 @@ extensions = [
     "formulations",
     "mathml",
     "options",
+    "outputs",
     "public_names",
     "repository_links",
     "slides",
