@@ -75,7 +75,8 @@ html_theme_options = {
     "navbar_align": "left",
     "header_links_before_dropdown": 8,
     "show_prev_next": True,
-    "secondary_sidebar_items": ["page-toc"],
+    # wide tables get the width
+    "secondary_sidebar_items": {"**": ["page-toc"], "explain/formulations/index": []},
     "footer_start": ["copyright"],
     "footer_end": [],
     "show_nav_level": 1,
