@@ -71,6 +71,8 @@ def _outputs(cell):
             data = output.data["image/png"].replace("\n", "")
             base64.b64decode(data, validate=True)
             yield f'<img alt="figure" src="data:image/png;base64,{data}">'
+        elif "text/html" in output.data:
+            yield output.data["text/html"]
         elif "text/plain" in output.data:
             yield f'<pre class="out">{html.escape(output.data["text/plain"])}</pre>'
 
