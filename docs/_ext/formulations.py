@@ -20,7 +20,7 @@ from sphinx.util.docutils import SphinxDirective
 
 from pyomo_relu.transform.declaration import PROBLEM_CLASSES, UNSTABLE, added
 from pyomo_relu.transform.parts.one_neuron import one_neuron, show_rows
-from pyomo_relu.transform.table import MEASURED
+from pyomo_relu.transform.table import table
 
 #: From a corner with v = 2 to the middle of the side on which v <= 0.
 ENDS = np.array([[-1.0, 1.0], [0.0, -1.0]])
@@ -173,20 +173,24 @@ class Picture(WithOptions):
 
 
 class Table(SphinxDirective):
-    """The formulations beside each other; what each adds is on its page."""
+    """README's table of formulations, without what is on each one's page."""
 
     def run(self):
-        """From what they declare and from what ``pyomo_relu.transform.table`` measured."""
-        lines = [
-            "| formulation | when to use it | solver | exact | root gap, seconds |",
-            "| --- | --- | --- | --- | --- |",
+        """The columns that ``pyomo_relu.transform.table`` has, each name a link."""
+        head, rule, *lines = (
+            line.strip("| ").split(" | ") for line in table().splitlines()
+        )
+        kept = [
+            j
+            for j, title in enumerate(head)
+            if title != "source" and not title.startswith("adds")
         ]
-        for name, measured in MEASURED.items():
-            cls = pyo.TransformationFactory.get_class(name)
-            link = f"[`{name}`]({name.removeprefix('relu.')}.md)"
-            takes = PROBLEM_CLASSES[cls.TAKES]
-            lines.append(f"| {link} | {cls.USE} | {takes} | {cls.EXACT} | {measured} |")
-        return self.parse_text_to_nodes("\n".join(lines))
+        for line in lines:
+            line[0] = f"[{line[0]}]({line[0].strip('`').removeprefix('relu.')}.md)"
+        text = "\n".join(
+            f"| {' | '.join(line[j] for j in kept)} |" for line in (head, rule, *lines)
+        )
+        return self.parse_text_to_nodes(text)
 
 
 def setup(app):
