@@ -12,8 +12,8 @@ solver                                       how to pass the values on
 ===========================================  =======================================
 appsi_highs                                  ``solve(m, warmstart=True)``
 gurobi, gurobi_direct, gurobi_persistent     ``solve(m, warmstart=True)``
-gurobi_direct_v2, gurobi_persistent_v2,      ``opt.config.warmstart_discrete_vars =
-gurobi_direct_minlp                          True``; integer Vars only
+gurobi_direct_v2, gurobi_persistent_v2,      ``opt.config.warmstart_discrete_vars``
+gurobi_direct_minlp                          set to True; integer Vars only
 scip_direct, scip_persistent                 the same; integer Vars only
 ipopt                                        by itself: it begins at the Vars' values
 highs                                        cannot: ``warmstart=`` is a TypeError
