@@ -1,0 +1,72 @@
+"""What each task of a run took, as a record that can be written down and simulated."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class TaskRecord:
+    """One task, as its coordinator saw it.
+
+    Attributes
+    ----------
+    number : int
+        From 1 on.
+    start, end : float
+        Seconds from the start of the run to its submission and its return.
+    worker : str
+        Machine, process and thread; empty if it was lost.
+    seconds, cpu : float
+        Wall and processor time of the work itself.
+    evaluated : int
+        Boxes bounded.
+    boxes, left : int
+        Boxes that it was given and that it gave back.
+    after : tuple of int
+        The tasks that gave back the boxes which this one was given; 0 stands for the
+        coordinator's own work.
+    lost : bool
+        Its worker died or failed, and the boxes were given to others.
+    """
+
+    number: int
+    start: float
+    end: float
+    worker: str
+    seconds: float
+    cpu: float
+    evaluated: int
+    boxes: int
+    left: int
+    after: tuple
+    lost: bool = False
+
+
+@dataclass
+class TaskReport:
+    """What a run on workers did.
+
+    Attributes
+    ----------
+    workers : int
+        Tasks that could run at the same time.
+    tasks, lost : int
+        Tasks that came back, and tasks whose worker died or failed.
+    own_seconds : float
+        Seconds in which the coordinator worked on boxes itself.
+    notes : list of str
+        What did not go as planned.
+    trace : list of TaskRecord
+    """
+
+    workers: int
+    tasks: int
+    lost: int
+    own_seconds: float
+    notes: list
+    trace: list
+
+    def write(self, path):
+        """Write everything as JSON."""
+        Path(path).write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
