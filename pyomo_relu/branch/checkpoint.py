@@ -159,14 +159,14 @@ def load_state(path, problem, options):
             arrays = {name: file[name] for name in file.files}
         about = json.loads(str(arrays["about"]))
         if about["format"] != _FORMAT:
-            raise ValueError(f"its format is {about['format']!r}")
+            raise ValueError
         size, saved, same = about["size"], about["gaps"], about["problem"]
     except FileNotFoundError:
         raise ModelError(f"{what} does not exist; leave resume out to begin.") from None
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
         raise ModelError(
-            f"{what} is no file that save= has written, or is damaged ({error}); leave "
-            "resume out to begin again."
+            f"{what} is no file that save= of this version has written, or is damaged; "
+            "leave resume out to begin again."
         ) from None
     if same != fingerprint(problem):
         here = _size(problem)

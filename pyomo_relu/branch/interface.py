@@ -141,7 +141,7 @@ class EmbeddedSolver(OptSolver):
             ``problem.lower_bound`` and ``upper_bound`` are proven bound and best value
             in the modeller's sense, also where time or Ctrl-C ended the run.
             Termination conditions: optimal, infeasible, unbounded, maxTimeLimit,
-            userInterrupt (Ctrl-C; the best point so far is loaded), other (boxes were
+            maxEvaluations (of ``node_limit``), userInterrupt (Ctrl-C; the best point so far is loaded), other (boxes were
             left that are too small to be split).  Ctrl-C while the model is read or the
             solution loaded is a KeyboardInterrupt, and the model stays as it was.
 
@@ -243,6 +243,7 @@ _CONDITIONS = {
     "infeasible": (SolverStatus.warning, TerminationCondition.infeasible),
     "unbounded": (SolverStatus.warning, TerminationCondition.unbounded),
     "time limit": (SolverStatus.aborted, TerminationCondition.maxTimeLimit),
+    "node limit": (SolverStatus.aborted, TerminationCondition.maxEvaluations),
     "interrupted": (SolverStatus.aborted, TerminationCondition.userInterrupt),
     "stalled": (SolverStatus.warning, TerminationCondition.other),
 }
@@ -270,6 +271,9 @@ def _results(name, model, read, result, message, load):
     solver.message = message
     solver.termination_message = solver.message
     solver.time = solver.wallclock_time = result.seconds
+    if result.tasks is not None:
+        solver.tasks, solver.workers = result.tasks.tasks, result.tasks.workers
+        solver.lost_tasks, solver.notes = result.tasks.lost, result.tasks.notes
     counts = solver.statistics.branch_and_bound
     counts.number_of_bounded_subproblems = result.nodes
     counts.number_of_created_subproblems = result.nodes + result.open

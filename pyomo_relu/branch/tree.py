@@ -257,7 +257,9 @@ class Tree:
 
     def _root(self):
         """Bound the whole box, whatever the time and the gap."""
-        cutoff = self.limits.shrink_to(self.incumbent.value if self._wide else self.cutoff)
+        cutoff = self.limits.shrink_to(
+            self.incumbent.value if self._wide else self.cutoff
+        )
         self._at_work = -np.inf
         done = self.relaxation.evaluate(self.open.pop(1), cutoff)
         if done.unbounded and not (

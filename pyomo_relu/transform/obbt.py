@@ -306,4 +306,3 @@ def _executor(config):
     context = multiprocessing.get_context(config.process_start_method or start_method())
     with ProcessPoolExecutor(config.threads, mp_context=context) as pool:
         yield pool
-

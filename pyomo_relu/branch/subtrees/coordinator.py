@@ -100,7 +100,7 @@ class Coordinator(Alone):
 
     def report(self):
         """See Alone.report."""
-        done = sum(not record.lost for record in self.trace)
+        done = len(self.trace) - self.workers.lost
         workers = self.workers
         return TaskReport(
             workers.count,
@@ -321,4 +321,3 @@ def _packed(tree):
         node_limit=np.inf,
     )
     return pack(tree.problem, options, tree.small_boxes.handover)
-

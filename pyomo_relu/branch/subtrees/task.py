@@ -6,9 +6,11 @@ one if it has none (a worker that was started later, say), which is then sent ag
 it.  So nothing is asked of an executor but ``submit``.
 """
 
+import multiprocessing.connection
 import os
 import pickle
 import platform
+import signal
 import threading
 import time
 from collections import OrderedDict
@@ -202,15 +204,23 @@ def _worker(task):
 
 
 def prepare_worker(stop):
-    """Initialise a process of a pool of our own: Ctrl-C is its coordinator's business.
+    """Initialise a process of a pool of our own.
+
+    Ctrl-C is its coordinator's business, and it does not outlive its coordinator.
 
     Parameters
     ----------
     stop : multiprocessing.Event
         Ends all tasks after their present batch.
     """
-    import signal
-
     global _stop
     _stop = stop
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent():
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)

@@ -4,6 +4,8 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from pyomo_relu.common.wording import counted
+
 
 @dataclass(frozen=True)
 class TaskRecord:
@@ -67,6 +69,35 @@ class TaskReport:
     notes: list
     trace: list
 
+    @property
+    def done(self):
+        """How much was done, for people."""
+        text = f"{counted(self.tasks, 'task')} on {counted(self.workers, 'worker')}"
+        return f"{text} ({self.lost} lost)" if self.lost else text
+
     def write(self, path):
         """Write everything as JSON."""
         Path(path).write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
+
+    @classmethod
+    def read(cls, path):
+        """What ``write`` has written."""
+        report = cls(**json.loads(Path(path).read_text(encoding="utf-8")))
+        report.trace = [
+            TaskRecord(**{**one, "after": tuple(one["after"])}) for one in report.trace
+        ]
+        return report
+
+
+def joined(reports):
+    """Several TaskReports in a row as one; None of none."""
+    if not reports:
+        return None
+    return TaskReport(
+        max(report.workers for report in reports),
+        sum(report.tasks for report in reports),
+        sum(report.lost for report in reports),
+        sum(report.own_seconds for report in reports),
+        [note for report in reports for note in report.notes],
+        [record for report in reports for record in report.trace],
+    )

@@ -91,7 +91,10 @@ class Workers:
 
     def _local(self):
         if self._pool is None:
-            context = multiprocessing.get_context(start_method())
+            method = start_method()
+            context = multiprocessing.get_context(method)
+            if method == "forkserver":  # imported once, for all workers
+                context.set_forkserver_preload(["__main__", prepare_worker.__module__])
             self._stop = context.Event()
             self._pool = concurrent.futures.ProcessPoolExecutor(
                 self.count, context, prepare_worker, (self._stop,)
