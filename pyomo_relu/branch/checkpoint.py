@@ -11,7 +11,6 @@ import hashlib
 import json
 import logging
 import os
-import zipfile
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 
@@ -161,9 +160,12 @@ def load_state(path, problem, options):
         if about["format"] != _FORMAT:
             raise ValueError
         size, saved, same = about["size"], about["gaps"], about["problem"]
+        state = _state(arrays, about)
+        if same == fingerprint(problem):
+            _check(state, problem)
     except FileNotFoundError:
         raise ModelError(f"{what} does not exist; leave resume out to begin.") from None
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
+    except Exception:  # noqa: BLE001  (it may hold anything)
         raise ModelError(
             f"{what} is no file that save= of this version has written, or is damaged; "
             "leave resume out to begin again."
@@ -184,7 +186,7 @@ def load_state(path, problem, options):
                 f"gap are no longer in it; {name}={gap:g} cannot be reached from there. "
                 f"Give at least {saved[name]:g}, or leave resume out to begin again."
             )
-    return _state(arrays, about)
+    return state
 
 
 def _arrays(state, about):
@@ -216,6 +218,24 @@ def _state(arrays, about):
         about["evaluated"],
         about["milps"],
     )
+
+
+def _check(state, problem):
+    """A ValueError if arrays of this problem have other shapes, or hold no numbers."""
+    (nodes,), n, m = state.nodes, problem.n_columns, problem.original.n_columns
+    whole = [getattr(nodes, name) for name in ("lower", "upper", "minimiser")]
+    single = [getattr(nodes, f.name) for f in fields(Nodes)]
+    single = [a for a in single if all(a is not w for w in (*whole, nodes.duals))]
+    right = all(a.shape == (len(nodes), n) for a in whole)
+    right &= all(a.shape == (len(nodes),) for a in single)
+    right &= nodes.duals.ndim == 2 and len(nodes.duals) == len(nodes)
+    right &= state.full is None or state.full.shape == (m,)
+    numbers = all(
+        np.isreal(a).all() and not np.isnan(a).any() for a in (*whole, *single)
+    )
+    known = bool(((nodes.column >= -1) & (nodes.column < n)).all()) if right else False
+    if not (right and numbers and known):
+        raise ValueError
 
 
 def _gaps(options):
@@ -271,7 +291,7 @@ def _add(digest, value):
         digest.update(str(len(value)).encode())
         for part in value:
             _add(digest, part)
-    elif isinstance(value, (str, int, float, type(None))):
+    elif isinstance(value, (str, int, float, np.generic, type(None))):
         digest.update(repr(value).encode())
     else:
         parts = vars(value)

@@ -451,7 +451,9 @@ def test_twins_that_cancel_are_left_to_milps():
 def test_bounds_below_the_cutoff_are_not_called_optimal_or_infeasible():
     problem = tightened_root(read_model(two_networks()).problem)
     tree = Tree(problem, BranchOptions(), Deadline())
-    tree.limits.closed = 0.5  # a MILP was solved, but its solution is no point of the model
+    tree.limits.closed = (
+        0.5  # a MILP was solved, but its solution is no point of the model
+    )
     assert tree._conclusion() == "stalled"
     found = branch(problem)
     assert found.status == "optimal"

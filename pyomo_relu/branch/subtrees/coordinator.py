@@ -130,14 +130,15 @@ class Coordinator(Alone):
         self._hand_out(tree)
         if not self._under_way:
             return
-        done = self.workers.done(list(self._under_way), tree.deadline.left(_TICK))
+        silent = time.perf_counter() - self._heard >= self.plan.patience
+        seconds = 0.0 if silent else tree.deadline.left(_TICK)
+        done = self.workers.done(list(self._under_way), seconds)
         for future in done:
             self._collect(tree, future)
-        now = time.perf_counter()
         if done:
-            self._heard = now
-        elif now - self._heard > self.plan.patience:
-            self._work_too(tree, now)
+            self._heard = time.perf_counter()
+        elif silent:
+            self._work_too(tree)
 
     def prune(self, cutoff):
         """See Alone.prune: what workers find there is of no interest."""
@@ -279,14 +280,15 @@ class Coordinator(Alone):
             del self._under_way[future]
             tree.open.add(task.nodes)
 
-    def _work_too(self, tree, now):
+    def _work_too(self, tree):
         """Nobody answers: work on what waits, or on what the eldest task was given."""
+        began = time.perf_counter()
         if not len(tree.open):
             eldest = min(self._under_way, key=lambda f: self._under_way[f].number)
             eldest.cancel()
             self._back(tree, eldest)
         tree.batch()
-        self.own_seconds += time.perf_counter() - now
+        self.own_seconds += time.perf_counter() - began
 
     def _record(self, tree, task, answer):
         nodes = task.nodes
