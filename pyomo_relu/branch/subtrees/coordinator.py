@@ -88,10 +88,11 @@ class Coordinator(Alone):
     def __init__(self, executor, count=None, plan=None):
         self.plan = plan or Plan()
         self.workers = Workers(executor, count)
-        self.trace, self.own_seconds = [], 0.0
+        self.trace, self._began, self._first = [], time.process_time(), None
         self._key, self._packed, self._sent = uuid.uuid4().hex, None, 0
         self._under_way, self._number = {}, 0
-        self._transport, self._rate, self._heard = 0.01, None, 0.0
+        self._transport, self._rate, self._heard = None, None, 0.0
+        self._known = set()
 
     @property
     def out(self):
@@ -101,12 +102,13 @@ class Coordinator(Alone):
     def report(self):
         """See Alone.report."""
         done = len(self.trace) - self.workers.lost
-        workers = self.workers
+        workers, now = self.workers, time.process_time()
         return TaskReport(
             workers.count,
             done,
             workers.lost,
-            self.own_seconds,
+            (now if self._first is None else self._first) - self._began,
+            0.0 if self._first is None else now - self._first,
             workers.notes,
             self.trace,
         )
@@ -189,12 +191,11 @@ class Coordinator(Alone):
 
     def _budget(self, tree, plenty):
         least, most = self.plan.seconds
-        least = max(least, self.plan.overhead * self._transport)
-        seconds = least
-        if plenty:
-            seconds = float(np.clip(self.plan.share * tree.seconds, least, most))
+        least = min(most, max(least, self.plan.overhead * (self._transport or 0.0)))
+        seconds = float(np.clip(self.plan.share * tree.seconds, least, most))
         left = tree.options.node_limit - tree.nodes
-        return Budget(max(seconds, least), max(1.0, min(self.plan.nodes, left)))
+        nodes = max(1.0, min(self.plan.nodes, left))
+        return Budget(seconds if plenty else least, nodes)
 
     def _most(self, budget):
         """Boxes that a task can just split once within its budget."""
@@ -206,7 +207,7 @@ class Coordinator(Alone):
     def _submit(self, tree, nodes, budget, problem=None):
         """Give boxes away; they wait again if nobody takes them."""
         if self._packed is None:
-            self._packed = _packed(tree)
+            self._packed, self._first = _packed(tree), time.process_time()
         if self._sent < self.workers.count:
             problem = self._packed
         self._sent += problem is not None
@@ -266,9 +267,11 @@ class Coordinator(Alone):
         tree.incumbent.adopt(answer.value, answer.full)
         for box in answer.visited:
             tree.visited(*box)
-        took = time.perf_counter() - task.submitted - answer.seconds
-        # the least of late: others have waited for a worker
-        self._transport = min(max(took, 0.0), 1.2 * self._transport + 1e-4)
+        took = max(0.0, time.perf_counter() - task.submitted - answer.seconds)
+        # of the least: others have waited for a worker, or for one to begin
+        if answer.worker in self._known:
+            self._transport = min(took, self._transport or took)
+        self._known.add(answer.worker)
         if answer.seconds > 0:
             rate = answer.evaluated / answer.seconds
             self._rate = rate if self._rate is None else 0.8 * self._rate + 0.2 * rate
@@ -282,13 +285,11 @@ class Coordinator(Alone):
 
     def _work_too(self, tree):
         """Nobody answers: work on what waits, or on what the eldest task was given."""
-        began = time.perf_counter()
         if not len(tree.open):
             eldest = min(self._under_way, key=lambda f: self._under_way[f].number)
             eldest.cancel()
             self._back(tree, eldest)
         tree.batch()
-        self.own_seconds += time.perf_counter() - began
 
     def _record(self, tree, task, answer):
         nodes = task.nodes

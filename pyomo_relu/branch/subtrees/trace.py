@@ -55,8 +55,9 @@ class TaskReport:
         Tasks that could run at the same time.
     tasks, lost : int
         Tasks that came back, and tasks whose worker died or failed.
-    own_seconds : float
-        Seconds in which the coordinator worked on boxes itself.
+    before, during : float
+        Processor seconds of the coordinator's process before the first task and from
+        then on.
     notes : list of str
         What did not go as planned.
     trace : list of TaskRecord
@@ -65,7 +66,8 @@ class TaskReport:
     workers: int
     tasks: int
     lost: int
-    own_seconds: float
+    before: float
+    during: float
     notes: list
     trace: list
 
@@ -97,7 +99,8 @@ def joined(reports):
         max(report.workers for report in reports),
         sum(report.tasks for report in reports),
         sum(report.lost for report in reports),
-        sum(report.own_seconds for report in reports),
+        sum(report.before for report in reports),
+        sum(report.during for report in reports),
         [note for report in reports for note in report.notes],
         [record for report in reports for record in report.trace],
     )
