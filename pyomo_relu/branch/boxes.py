@@ -71,6 +71,10 @@ class Nodes:
     def __getitem__(self, which):
         return Nodes(*(getattr(self, f.name)[which] for f in fields(self)))
 
+    def copy(self):
+        """The same nodes in arrays of their own."""
+        return Nodes.joined([self])
+
     @staticmethod
     def joined(parts):
         """All nodes of several Nodes."""

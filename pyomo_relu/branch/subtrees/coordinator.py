@@ -182,7 +182,8 @@ class Coordinator(Alone):
         if free <= 0 or not self.workers.usable:
             return
         budget = self._budget(tree, plenty)
-        each = max(1, min(waiting // (2 * count), self._most(budget)))
+        share = waiting // (count if plenty else 2 * count)
+        each = max(1, min(share, self._most(budget)))
         with tree.moving(tree.open.bound):
             batch = tree.open.pop(free * each)
             batch = batch[np.argsort(batch.bound, kind="stable")]
@@ -259,7 +260,8 @@ class Coordinator(Alone):
     def _take(self, tree, task, answer):
         """Book what a task found."""
         self._record(tree, task, answer)
-        answer.nodes.origin[:] = task.number
+        # executors with shared memory return arrays that cannot be written to
+        answer.nodes.origin = np.full(len(answer.nodes), task.number)
         tree.limits.merge(answer.limits)
         tree.open.add(answer.nodes)
         tree.nodes += answer.evaluated

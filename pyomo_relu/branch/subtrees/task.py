@@ -148,7 +148,8 @@ def work_on(task):
     tree = worker.tree
     visited = []
     tree.visited = (lambda *box: visited.append(box)) if task.visited else None
-    tree.take_up(task.nodes[:], task.value, task.full)
+    # the given ones may be others', and in memory that cannot be written to
+    tree.take_up(task.nodes.copy(), task.value, task.full)
     tree.deadline = task.deadline
     # elapsed time is that of this worker, not of the run
     tree.paused = task.deadline.elapsed() - worker.seconds

@@ -128,10 +128,11 @@ def n_workers(executor):
     -------
     int
     """
-    count = getattr(executor, "_max_workers", None)  # of concurrent.futures
-    if not isinstance(count, int):
-        count = getattr(executor, "num_workers", None)  # of mpi4py.futures
-    if not isinstance(count, int):
-        threads = getattr(getattr(executor, "_client", None), "nthreads", None)
-        count = sum(threads().values()) if callable(threads) else None  # of Dask
-    return count if isinstance(count, int) and count > 0 else _UNKNOWN
+    # of concurrent.futures, executorlib and mpi4py.futures
+    for name in ("_max_workers", "max_workers", "num_workers"):
+        count = getattr(executor, name, None)
+        if isinstance(count, int) and count > 0:
+            return count
+    threads = getattr(getattr(executor, "_client", None), "nthreads", None)
+    count = sum(threads().values()) if callable(threads) else 0  # of Dask
+    return count or _UNKNOWN

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import random
 import signal
+from dataclasses import fields, replace
 
 import pytest
 
@@ -92,6 +93,34 @@ def test_an_executor_that_stops_accepting(tmp_path):
     assert "took no more tasks: RuntimeError" in result.tasks.notes[0]
     run(executor=executor, **ALL_BELOW, node_limit=150, save=path)
     assert_nothing_is_lost(path)
+
+
+class Sharing(concurrent.futures.ThreadPoolExecutor):
+    """Hands arrays over in shared memory, which cannot be written to."""
+
+    def submit(self, fn, /, *args, **kwargs):
+        return super().submit(_frozen, fn, *args)
+
+
+def _frozen(function, task):
+    result = function(replace(task, nodes=_read_only(task.nodes)))
+    if hasattr(result, "nodes"):
+        result.nodes = _read_only(result.nodes)
+    return result
+
+
+def _read_only(nodes):
+    copy = nodes.copy()
+    for one in fields(copy):
+        getattr(copy, one.name).flags.writeable = False
+    return copy
+
+
+def test_arrays_that_cannot_be_written_to():
+    with Sharing(2) as executor:
+        result = run(executor=executor, milp_neurons=5)
+    assert_optimal(result)
+    assert result.tasks.tasks and result.tasks.lost == 0
 
 
 class Deaf(concurrent.futures.Executor):
