@@ -48,7 +48,7 @@ def test_a_run_in_pieces_does_the_work_of_one(tmp_path):
         assert result.nodes > nodes and pieces < 100
         nodes, pieces = result.nodes, pieces + 1
         result = run(save=path, resume=path, node_limit=nodes + 50)
-    assert pieces >= 3
+    assert pieces >= 2
     assert_optimal(result)
     assert result.nodes <= 1.5 * nodes_in_one_go()
     again = run(resume=path)
@@ -92,12 +92,10 @@ def test_saving_now_and_then(tmp_path):
 def test_a_finished_run_is_finished_when_it_goes_on(tmp_path, status):
     m = model()
     if status == "infeasible":
-        m.row.set_value(m.nn.outputs[0] <= optimum() - 0.5)
-    path = tmp_path / "a.npz"
-    first = SOLVER.solve(m, save=path, load_solutions=False)
-    results = SOLVER.solve(m, resume=path, load_solutions=False)
-    ended = results.solver.termination_condition
-    assert ended == first.solver.termination_condition == status
+        m.less = pyo.Constraint(expr=m.nn.outputs[0] <= optimum() - 0.5)
+    p, path = read_model(m).problem, tmp_path / "a.npz"
+    assert run(p=p, save=path).status == status
+    assert run(p=p, resume=path).status == status
 
 
 def test_a_model_with_products_goes_on_too(tmp_path):
@@ -128,7 +126,7 @@ CHANGES = {
     "row": ("other numbers", lambda m: m.row.set_value(m.nn.outputs[0] >= -1)),
     "bound": ("other numbers", lambda m: m.x[0].setub(1.9)),
     "cost": ("other numbers", lambda m: m.obj.set_value(2 * m.nn.outputs[0])),
-    "column": ("6 columns here, 5 there", lambda m: m.add_component("z", free(m))),
+    "column": ("5 columns here, 4 there", lambda m: m.add_component("z", free(m))),
 }
 
 
@@ -255,7 +253,9 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("kind", ["alone", "workers"])
+@pytest.mark.parametrize(
+    "kind", [pytest.param("alone", marks=pytest.mark.dense), "workers"]
+)
 def test_a_killed_run_loses_only_what_came_after_the_last_save(kind, tmp_path):
     """And its workers end with it: they would keep the output open."""
     script, path = tmp_path / "script.py", tmp_path / "state.npz"

@@ -25,12 +25,12 @@ SMALL_TASKS = Plan(ramp_seconds=0.0, ramp_boxes=1.0, nodes=24, boxes=4)
 _ROUNDING = 1e-9
 
 
-def model(seed=8, n=4):
+def model(seed=8, n=3):
     """A random network of some depth over a box, with a row through all columns."""
     m = pyo.ConcreteModel(name="random")
     m.x = pyo.Var(range(n), bounds=(-2, 2))
     m.nn = ReLUNetworkBlock(
-        network=random_network(seed, n, (12, 12), 1, scale=2.0), inputs=m.x
+        network=random_network(seed, n, (10, 10), 1, scale=2.0), inputs=m.x
     )
     m.row = pyo.Constraint(expr=sum(m.x.values()) + m.nn.outputs[0] >= -1)
     m.obj = pyo.Objective(expr=m.nn.outputs[0])
@@ -38,13 +38,13 @@ def model(seed=8, n=4):
 
 
 @cache
-def problem(seed=8, n=4):
+def problem(seed=8, n=3):
     """That model as a BranchProblem."""
     return read_model(model(seed, n)).problem
 
 
 @cache
-def optimum(seed=8, n=4):
+def optimum(seed=8, n=3):
     """Its optimum to 1e-6 by one process."""
     options = BranchOptions(**OPTIONS, mip_gap=1e-6)
     result = branch(problem(seed, n), options)
@@ -53,11 +53,11 @@ def optimum(seed=8, n=4):
 
 
 @cache
-def values(seed=8, n=4):
+def values(seed=8, n=3):
     """Random feasible points (N, n) and their objectives, best ones among them."""
     p = problem(seed, n)
     rng = np.random.default_rng(seed)
-    points = rng.uniform(p.lower, p.upper, (20_000, p.n_columns))
+    points = rng.uniform(p.lower, p.upper, (10_000, p.n_columns))
     best = branch(p, BranchOptions(**OPTIONS)).full[p.columns]
     near = best + rng.normal(size=(2000, p.n_columns)) * 0.05
     points = np.clip(np.concatenate([points, near, best[None]]), p.lower, p.upper)
@@ -66,7 +66,7 @@ def values(seed=8, n=4):
     return points[feasible], p.original.objective(full[feasible])
 
 
-def assert_covered(given, limits, nodes, seed=8, n=4):
+def assert_covered(given, limits, nodes, seed=8, n=3):
     """No point of ``given`` below the limits is outside ``nodes``, nor below its box."""
     points, objective = values(seed, n)
     inside = in_boxes(points, given).any(axis=1)
@@ -85,7 +85,7 @@ def in_boxes(points, nodes):
     return (above & (points[:, None] <= nodes.upper + 1e-12)).all(axis=2)
 
 
-def assert_honest(result, seed=8, n=4):
+def assert_honest(result, seed=8, n=3):
     """Bound and value of any result are on their sides of the optimum."""
     best = optimum(seed, n)
     margin = 1e-6 * abs(best)
@@ -96,7 +96,7 @@ def assert_honest(result, seed=8, n=4):
         assert original.objective(result.full) == result.value
 
 
-def assert_optimal(result, seed=8, n=4):
+def assert_optimal(result, seed=8, n=3):
     """The optimum, proven to the default gap."""
     assert_honest(result, seed, n)
     assert result.status == "optimal"

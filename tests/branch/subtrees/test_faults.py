@@ -23,6 +23,7 @@ from tests.branch.subtrees.problems import (
 )
 from tests.branch.subtrees.test_coordinator import run
 
+#: Odd ones on a given pool; the first three always.
 RUNS = [pytest.param(i, marks=[pytest.mark.dense] if i > 2 else []) for i in range(20)]
 
 
