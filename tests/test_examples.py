@@ -16,6 +16,11 @@ RUNS = [
     ("bound_tightening.py", ["--plot", "bounds.png"], "exact (MILP)"),
     ("global_optimum.py", [], "proven"),
     ("distributed_bounds.py", [], "the same bounds"),
+    (
+        "cluster.py",
+        ["--plants", "2", "--save", "plants.npz"],
+        "workers, 0 lost: -2.015",
+    ),
     ("ensemble.py", [], "optimum (optimal)"),
     ("optimal_control.py", [], "under the true law"),
     ("reactor_recycle.py", ["--plot", "profit.png"], "proven: no profit above 26.3"),
@@ -40,8 +45,9 @@ def test_example(name, arguments, text, tmp_path):
     if arguments:
         pytest.importorskip("matplotlib")
     assert text in run_example(name, arguments, tmp_path)
-    for option in arguments[1:]:
-        assert (tmp_path / option).stat().st_size > 10_000
+    for option in arguments:
+        if "." in option:
+            assert (tmp_path / option).stat().st_size > 3000
 
 
 @needs_shared_models

@@ -48,8 +48,7 @@ class Outcome:
         return (serial or self.work) / (self.workers * self.seconds)
 
 
-#: Seconds that a task is on its way to a worker and back: measured 4 to 8 ms by Dask on
-#: one machine, 1 to 2 ms by pipes.
+#: Seconds that a task is assumed to be on its way to a worker and back.
 TRANSPORT = 0.01
 
 
