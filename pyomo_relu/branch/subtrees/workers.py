@@ -11,6 +11,7 @@ import multiprocessing
 
 from pyomo_relu.branch.subtrees.task import prepare_worker, work_on
 from pyomo_relu.common.executor import start_method
+from pyomo_relu.errors import SolverError
 
 logger = logging.getLogger("pyomo.relu")
 
@@ -103,6 +104,14 @@ class Workers:
 
     def _refused(self, error):
         broken = isinstance(error, concurrent.futures.BrokenExecutor)
+        # what multiprocessing itself looks at when it refuses to start processes
+        reads = getattr(multiprocessing.current_process(), "_inheriting", False)
+        if self._given is None and reads:
+            # a worker that reads an unguarded script would solve it all over again
+            raise SolverError(
+                "relu.branch: threads= starts processes, and each reads the script that "
+                'is run; put what it does below `if __name__ == "__main__":`.'
+            ) from error
         if self._given is None and broken:
             self.close()  # and made again for the next task
         else:

@@ -5,6 +5,8 @@ import multiprocessing
 import os
 import random
 import signal
+import subprocess
+import sys
 from dataclasses import fields, replace
 
 import pytest
@@ -22,6 +24,7 @@ from tests.branch.subtrees.problems import (
     problem,
 )
 from tests.branch.subtrees.test_coordinator import run
+from tests.paths import ROOT
 
 #: Odd ones on a given pool; the first three always.
 RUNS = [pytest.param(i, marks=[pytest.mark.dense] if i > 2 else []) for i in range(20)]
@@ -163,6 +166,33 @@ def test_tasks_that_fail_in_any_way(error):
 def test_errors_about_the_problem_come_through():
     with pytest.raises(SolverError, match="for everyone"):
         run(executor=Failing(SolverError("for everyone")))
+
+
+UNGUARDED = """
+import threading
+from pyomo_relu.branch.branch import BranchOptions, branch
+from tests.branch.subtrees.problems import OPTIONS, SMALL_TASKS, problem
+
+threading.Thread(target=threading.Event().wait, daemon=True).start()  # so no fork
+result = branch(problem(), BranchOptions(**OPTIONS, plan=SMALL_TASKS, threads=2))
+print("ended", result.status)
+"""
+
+
+@pytest.mark.dense
+def test_a_script_without_a_guard_is_solved_once(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(UNGUARDED)
+    answer = subprocess.run(
+        [sys.executable, str(script)],
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=300,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert answer.stdout.count("ended optimal") == 1, answer.stderr
+    assert 'put what it does below `if __name__ == "__main__":`' in answer.stderr
 
 
 @pytest.mark.parametrize("how", ["time", "Ctrl-C", "worker"])
