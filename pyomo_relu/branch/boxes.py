@@ -30,6 +30,8 @@ class Nodes:
         What the column to branch on was chosen for.
     parent : numpy.ndarray, shape (N,)
         Bound of the box that it was split from.
+    origin : numpy.ndarray of int, shape (N,)
+        Number of the task that gave it back; 0 for none.
     """
 
     lower: np.ndarray
@@ -43,6 +45,7 @@ class Nodes:
     minimiser: np.ndarray
     score: np.ndarray
     parent: np.ndarray
+    origin: np.ndarray
 
     @classmethod
     def root(cls, lower, upper, n_rows):
@@ -59,6 +62,7 @@ class Nodes:
             np.clip(0.0, lower, upper)[None],
             np.zeros(1),
             np.array([-np.inf]),
+            np.zeros(1, dtype=int),
         )
 
     def __len__(self):
@@ -66,6 +70,10 @@ class Nodes:
 
     def __getitem__(self, which):
         return Nodes(*(getattr(self, f.name)[which] for f in fields(self)))
+
+    def copy(self):
+        """The same nodes in arrays of their own."""
+        return Nodes.joined([self])
 
     @staticmethod
     def joined(parts):
@@ -97,6 +105,12 @@ class OpenNodes:
 
     def __len__(self):
         return len(self._nodes) + sum(map(len, self._new))
+
+    @property
+    def nodes(self):
+        """All of them."""
+        self._merge()
+        return self._nodes
 
     @property
     def bound(self):

@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pyomo_relu.branch.bounding.root import tightened_root
+from pyomo_relu.branch.checkpoint import NO_CHECKPOINT, Checkpoint, load_state
+from pyomo_relu.branch.helpers import ALONE
 from pyomo_relu.branch.joint import build_problem
 from pyomo_relu.branch.tree import (
     INFEASIBLE,
     INTERRUPTED,
+    NODE_LIMIT,
     OPTIMAL,
     STALLED,
     TIME_LIMIT,
@@ -31,6 +34,10 @@ from pyomo_relu.errors import BoundsError
 from pyomo_relu.linear.rounding import relative_gap
 
 if TYPE_CHECKING:
+    from os import PathLike
+
+    from pyomo_relu.branch.subtrees.coordinator import Plan
+    from pyomo_relu.branch.subtrees.trace import TaskReport
     from pyomo_relu.common.types import FloatArray
 
 
@@ -51,9 +58,10 @@ class BranchOptions:
     abs_gap : float, optional
         Absolute gap at which to stop; 1e-6 in unit range by default.
     threads : int
-        Parts of a batch worked on at the same time.
+        Subtrees worked on at the same time; with an executor 1 means as many as it says
+        that it has workers.
     executor : concurrent.futures.Executor, optional
-        Where they are worked on; threads of this process by default.
+        Where they are worked on; with ``threads`` alone in processes of this machine.
     seed : int
         Of random points.
     batch : int
@@ -64,6 +72,16 @@ class BranchOptions:
         Whether the whole box may with more, where inputs are many.
     start : numpy.ndarray, shape (n_columns,), optional
         Values of the modeller's columns to try first.
+    node_limit : float
+        Boxes after which to stop.
+    save, resume : path-like, optional
+        Files that the state is saved in and taken from.
+    save_every : float
+        Seconds between two saves.
+    save_nodes : int, optional
+        Boxes after which it is saved as well.
+    plan : Plan, optional
+        How work is cut into tasks.
     """
 
     time_limit: float | None = None
@@ -76,6 +94,12 @@ class BranchOptions:
     milp_neurons: int = 30
     root_milp: bool = True
     start: FloatArray | None = None
+    node_limit: float = np.inf
+    save: str | PathLike[str] | None = None
+    resume: str | PathLike[str] | None = None
+    save_every: float = 30.0
+    save_nodes: int | None = None
+    plan: Plan | None = None
 
     def tolerance(self, value: float) -> float:
         """Absolute gap at which an incumbent of this value counts as optimal."""
@@ -93,8 +117,8 @@ class BranchResult:
     Attributes
     ----------
     status : str
-        "optimal", "infeasible", "unbounded", "time limit", "interrupted" or "stalled"
-        (boxes were left that are too small to be split).
+        "optimal", "infeasible", "unbounded", "time limit", "node limit", "interrupted"
+        or "stalled" (boxes were left that are too small to be split).
     bound : float
         Proven lower bound of the objective.
     value : float
@@ -108,6 +132,8 @@ class BranchResult:
     open : int
         Boxes left.
     seconds : float
+    tasks : TaskReport or None
+        What workers did, if there were any.
     """
 
     status: str
@@ -118,6 +144,7 @@ class BranchResult:
     milps: int = 0
     open: int = 0
     seconds: float = 0.0
+    tasks: TaskReport | None = None
 
     @property
     def gap(self) -> float:
@@ -155,6 +182,10 @@ def branch(problem, options=None, progress=None, visited=None):
     Points come from relaxations, dives, and successive linear programmes with all
     integer columns fixed, next to the best point's values.
 
+    With ``threads`` or an executor, subtrees are worked on elsewhere
+    (``branch.subtrees``): the optimum and the proven gap are the same, nodes and, of
+    several optimal points, the one returned are not.
+
     Parameters
     ----------
     problem : BranchProblem
@@ -173,6 +204,8 @@ def branch(problem, options=None, progress=None, visited=None):
     ------
     BoundsError
         If a network's input cannot be bounded.
+    ModelError
+        If ``save`` or ``resume`` is no file for this problem.
     """
     options = options or BranchOptions()
     units = problem.original.units
@@ -199,7 +232,12 @@ def _branch(problem, options, progress=None, visited=None):
         root = tightened_root(problem)
         if root is None:
             return BranchResult(INFEASIBLE, np.inf, np.inf, None)
-        tree = Tree(root, options, deadline, progress, visited)
+        helpers, checkpoint = _helpers(options), NO_CHECKPOINT
+        if options.save is not None:
+            checkpoint = Checkpoint(options.save, problem, options)
+        tree = Tree(root, options, deadline, progress, visited, helpers, checkpoint)
+        if options.resume is not None:
+            tree.restore(load_state(options.resume, problem, options))
     except KeyboardInterrupt:
         return BranchResult(INTERRUPTED, -np.inf, np.inf, None)
     status = tree.run()
@@ -214,9 +252,20 @@ def _branch(problem, options, progress=None, visited=None):
         full,
         tree.nodes,
         tree.milps,
-        len(tree.open),
+        tree.n_open,
         deadline.elapsed(),
+        helpers.report(),
     )
+
+
+def _helpers(options):
+    """Who works on subtrees besides this process."""
+    if options.executor is None and options.threads == 1:
+        return ALONE
+    from pyomo_relu.branch.subtrees.coordinator import Coordinator
+
+    count = options.threads if options.threads > 1 else None
+    return Coordinator(options.executor, count, options.plan)
 
 
 def _confirm_unbounded(problem, options, deadline):
@@ -225,7 +274,7 @@ def _confirm_unbounded(problem, options, deadline):
     Inputs are bounded, so the ray moves only columns outside the networks, along which
     the model and its relaxation have the same rows.
     """
-    options = replace(options, time_limit=deadline.left())
+    options = replace(options, time_limit=deadline.left(), save=None, resume=None)
     found = _branch(problem.without_objective(), options)
     if found.status == OPTIMAL:
         value = float(problem.original.objective(found.full))
@@ -241,6 +290,7 @@ def _confirm_unbounded(problem, options, deadline):
 __all__ = [
     "INFEASIBLE",
     "INTERRUPTED",
+    "NODE_LIMIT",
     "OPTIMAL",
     "STALLED",
     "TIME_LIMIT",

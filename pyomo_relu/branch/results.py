@@ -86,6 +86,7 @@ _CONDITIONS = {
     "infeasible": (SolverStatus.warning, TerminationCondition.infeasible),
     "unbounded": (SolverStatus.warning, TerminationCondition.unbounded),
     "time limit": (SolverStatus.aborted, TerminationCondition.maxTimeLimit),
+    "node limit": (SolverStatus.aborted, TerminationCondition.maxEvaluations),
     "interrupted": (SolverStatus.aborted, TerminationCondition.userInterrupt),
     "stalled": (SolverStatus.warning, TerminationCondition.other),
 }
@@ -113,6 +114,9 @@ def results_of(name, model, read, result, message, load):
     solver.message = message
     solver.termination_message = solver.message
     solver.time = solver.wallclock_time = result.seconds
+    if result.tasks is not None:
+        solver.tasks, solver.workers = result.tasks.tasks, result.tasks.workers
+        solver.lost_tasks, solver.notes = result.tasks.lost, result.tasks.notes
     counts = solver.statistics.branch_and_bound
     counts.number_of_bounded_subproblems = result.nodes
     counts.number_of_created_subproblems = result.nodes + result.open

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from pyomo.common.config import (
     ConfigDict,
     ConfigValue,
@@ -17,6 +19,7 @@ from pyomo_relu.branch.interface import (
     Log,
     common_options,
 )
+from pyomo_relu.common.options import file_path, non_negative
 from pyomo_relu.common.wording import counted
 from pyomo_relu.model.options import declare
 from pyomo_relu.version import __version__
@@ -32,12 +35,29 @@ def _config() -> ConfigDict:
             NonNegativeInt,
             "most unstable neurons for a MILP; 0: none",
         ),
+        ("node_limit", None, NonNegativeInt, "boxes after which to stop"),
+        (
+            "save",
+            None,
+            file_path(".npz"),
+            "file in which the state is kept, from which a later run can resume",
+        ),
+        ("resume", None, file_path(".npz"), "file of an earlier run to go on from"),
+        ("save_every", 30.0, non_negative, "seconds between two times of saving"),
+        ("save_nodes", None, PositiveInt, "boxes after which to save as well"),
+        ("trace", None, file_path(".json"), "file for what each task took"),
     ):
         config.declare(
             name, ConfigValue(default=default, domain=domain, description=description)
         )
-    declare(config, "threads", doc="Threads of this process, for parts of a batch.")
-    declare(config, "executor")
+    declare(
+        config,
+        "threads",
+        doc="""
+        Here subtrees: on so many processes of this machine, or, with an executor, so
+        many tasks at the same time, where 1 means as many as it has workers.""",
+    )
+    declare(config, "executor", doc="Here of subtrees; docs/distributed.md has more.")
     declare(config, "tee", doc="The log of the tree.")
     return config
 
@@ -72,6 +92,13 @@ class ReLUBranch(EmbeddedSolver):
     the number of inputs that must be split: for shallow networks in ten or more inputs
     use ``relu.bigm`` with a MILP solver.
 
+    With ``threads`` or ``executor`` subtrees are tasks for workers: the optimum and the
+    proven gap are the same whatever their number, while boxes and, of several optimal
+    points, the one returned may differ from run to run.  Nothing that was proven is
+    lost with a worker, and with ``save`` nothing older than ``save_every`` seconds with
+    all of them.  ``results.solver`` then has ``tasks``, ``workers``, ``lost_tasks`` and
+    ``notes`` on what did not go as planned.
+
     An infeasible model's ``results.solver.message`` names rows and bounds that
     contradict each other.  No duals, reduced costs or slacks are computed.
 
@@ -97,10 +124,19 @@ class ReLUBranch(EmbeddedSolver):
             batch=config.batch,
             milp_neurons=config.milp_neurons,
             start=read.start() if config.warmstart else None,
+            node_limit=inf if config.node_limit is None else config.node_limit,
+            save=config.save,
+            resume=config.resume,
+            save_every=config.save_every,
+            save_nodes=config.save_nodes,
         )
         log = _TreeLog(read, config.tee)
         result = branch(read.problem, options, log)
         work = f"{counted(result.nodes, 'box')}, {counted(result.milps, 'MILP')}"
+        if result.tasks is not None:
+            work += f", {result.tasks.done}"
+            if config.trace is not None:
+                result.tasks.write(config.trace)
         return result, work, log
 
 
@@ -139,7 +175,7 @@ class _TreeLog(Log):
         self._value = value
         self._line(
             tree.nodes,
-            len(tree.open),
+            tree.n_open,
             tree.milps,
             tree.bound,
             value,

@@ -1,24 +1,27 @@
 """The tree of a branch and bound: which boxes are worked on, pruned and handed over."""
 
-import concurrent.futures
+import contextlib
 import time
+from dataclasses import replace
 
 import numpy as np
 
-from pyomo_relu.branch.bounding.leaves import solve_leaf
 from pyomo_relu.branch.bounding.narrowing import narrowed, refuse_endless
-from pyomo_relu.branch.bounding.relaxation import Relaxation, evaluate_part
+from pyomo_relu.branch.bounding.relaxation import Relaxation
 from pyomo_relu.branch.boxes import Nodes, OpenNodes
-from pyomo_relu.branch.handover import ROOT_LIMITS, Handover
+from pyomo_relu.branch.checkpoint import NO_CHECKPOINT, State
+from pyomo_relu.branch.helpers import ALONE
+from pyomo_relu.branch.limits import Limits
 from pyomo_relu.branch.points.incumbent import REPAIRS, Incumbent
 from pyomo_relu.branch.points.searches import Searches
-from pyomo_relu.common.executor import run_tasks
+from pyomo_relu.branch.small_boxes import SmallBoxes
 from pyomo_relu.errors import InfeasibleError
 
 OPTIMAL = "optimal"
 INFEASIBLE = "infeasible"
 UNBOUNDED = "unbounded"
 TIME_LIMIT = "time limit"
+NODE_LIMIT = "node limit"
 INTERRUPTED = "interrupted"
 STALLED = "stalled"
 
@@ -34,7 +37,7 @@ _REACHED = 1e-8
 
 
 class Tree:
-    """State of one run; see ``branch.branch``.
+    """State of one run, or of the work on a subtree; see ``branch.branch``.
 
     Parameters
     ----------
@@ -44,38 +47,50 @@ class Tree:
     deadline : Deadline
         Of the whole run.
     progress, visited : callable, optional
+    helpers : Alone, optional
+        Who works on boxes besides the tree.
+    checkpoint : Checkpoint, optional
+        What saves the state now and then.
 
     Attributes
     ----------
     incumbent : Incumbent
     open : OpenNodes
+        Those that wait here; ``helpers.out`` has others.
     nodes, milps : int
     paused : float
         Seconds of the run in which others were at work.
     """
 
-    def __init__(self, problem, options, deadline, progress=None, visited=None):
+    def __init__(
+        self,
+        problem,
+        options,
+        deadline,
+        progress=None,
+        visited=None,
+        helpers=ALONE,
+        checkpoint=NO_CHECKPOINT,
+    ):
         self.problem = problem
         self.options = options
         self.deadline = deadline
         self.progress = progress
         self.visited = visited
+        self.helpers, self.checkpoint = helpers, checkpoint
         self.incumbent = Incumbent(problem)
         self.relaxation = Relaxation(problem)
         self.open = OpenNodes(self.relaxation.root())
         self.nodes = self.milps = 0
         self.paused = 0.0
-        self._closed = np.inf
-        self._unresolved = np.inf
+        self.limits = Limits()
         self._at_work = np.inf
-        self._shrunk_to = np.inf
         self._proven = -np.inf
         self._per_batch = 8
         self._searches = Searches(self)
-        # a MILP knows nothing of atoms, and lists all neurons
-        self._leaves_possible = not (problem.atoms or problem.is_large)
-        self._handover = Handover(options.milp_neurons if self._leaves_possible else 0)
+        self.small_boxes = SmallBoxes(self)
         self._unconfined = bool(self.relaxation.endless.any())
+        self._begun = False
         self._ends = problem.lower, problem.upper
 
     # -- what is proven ------------------------------------------------------------
@@ -99,14 +114,18 @@ class Tree:
     def bound(self):
         """Proven lower bound of the objective."""
         least = min(
-            self._closed,
-            self._unresolved,
+            self.limits.least,
             self._at_work,
-            self._shrunk_to,
             self.open.bound,
+            self.helpers.bound,
             self.incumbent.value,
         )
         return max(least, self._proven)
+
+    @property
+    def n_open(self):
+        """Boxes that wait or are being worked on."""
+        return len(self.open) + sum(map(len, self.helpers.out))
 
     @property
     def seconds(self):
@@ -125,46 +144,123 @@ class Tree:
         if full is not None:
             self.incumbent.offer(full[None, self.problem.columns])
 
+    # -- the state as a whole ------------------------------------------------------
+
+    def state(self):
+        """A ``State`` from which the run could go on; later work does not change it."""
+        return State(
+            [self.open.nodes[:], *(nodes[:] for nodes in self.helpers.out)],
+            replace(self.limits),
+            self._proven,
+            self.incumbent.value,
+            self.incumbent.full,
+            self.nodes,
+            self.milps,
+        )
+
+    def restore(self, state):
+        """Go on from a ``State`` of the same problem instead of beginning."""
+        nodes = Nodes.joined(state.nodes)
+        # a root that was tightened better meanwhile is what the relaxation is made for
+        nodes.lower = np.maximum(nodes.lower, self.problem.lower)
+        nodes.upper = np.minimum(nodes.upper, self.problem.upper)
+        if nodes.duals.shape[1] != self.relaxation.n_rows:
+            nodes.duals = np.zeros((len(nodes), self.relaxation.n_rows))
+        self.take_up(nodes, np.inf, None)
+        if state.full is not None:
+            self.incumbent.offer(state.full[None, self.problem.columns])
+        self.limits, self._proven = replace(state.limits), state.proven
+        self.nodes, self.milps = state.evaluated, state.milps
+        self._begun = True
+
+    def take_up(self, nodes, value, full):
+        """Have these boxes and nothing else to do; ``full`` is a point known before."""
+        self.open, self.nodes, self.milps = OpenNodes(nodes), 0, 0
+        self.limits, self._at_work, self._proven = Limits(), np.inf, -np.inf
+        self.incumbent.adopt(value, full)
+
+    @contextlib.contextmanager
+    def moving(self, bound):
+        """While boxes of this bound are in no list: an interrupt loses no bound."""
+        self._at_work = bound
+        yield
+        self._at_work = np.inf
+
     # -- the run -------------------------------------------------------------------
 
     def run(self):
         """Work until a status is reached; returns it."""
-        pool = None
         try:
-            if self.options.executor is None and self.options.threads > 1:
-                pool = concurrent.futures.ThreadPoolExecutor(self.options.threads)
-            return self._run(self.options.executor or pool)
+            return self._run()
         except KeyboardInterrupt:
             return INTERRUPTED
         finally:
-            if pool is not None:
-                pool.shutdown(cancel_futures=True)
+            self.helpers.close()
+            self.checkpoint.write()
 
-    def _run(self, executor):
+    def run_subtree(self, spent):
+        """Work on what was taken up until ``spent()``; None, or INTERRUPTED."""
+        try:
+            while len(self.open):
+                self.batch()
+                self._confine()
+                self._prune()
+                if spent() or self.deadline.passed():
+                    break
+                self._searches.run()
+                self._prune()
+        except KeyboardInterrupt:
+            return INTERRUPTED
+        return None
+
+    def _begin(self):
+        """Points, and the whole box bounded; UNBOUNDED where it has no bound."""
         self._repair(self.incumbent.begin(self.options.seed, self.options.start))
         if self.problem.atoms:
             self._narrow()
         self._confine()
-        if len(self.open) and self._root() == UNBOUNDED:
+        return self._root() if len(self.open) else None
+
+    def _run(self):
+        if not self._begun and self._begin() == UNBOUNDED:
             return UNBOUNDED
         while True:
             self._confine()
             self._prune()
-            self._searches.run()
+            if not self.helpers.out:
+                self._searches.run()
             if self.progress is not None:
                 self.progress(self)
             self._prune()
-            if not len(self.open):
+            self.checkpoint.note(self)
+            if not self.n_open:
                 return self._conclusion()
-            if self.deadline.passed():
-                return TIME_LIMIT
-            self._at_work = self.open.bound
-            self._work(self.open.pop(self._per_batch), executor)
-            self._at_work = np.inf
+            ended = self._ended()
+            if ended is not None and not self.helpers.out:
+                return ended
+            if ended is not None:
+                self.helpers.finish(self)
+            elif self.helpers.take(self):
+                self.helpers.step(self)
+            else:
+                self.batch()
+
+    def _ended(self):
+        """The limit that was reached, or None."""
+        if self.deadline.passed():
+            return TIME_LIMIT
+        return NODE_LIMIT if self.nodes >= self.options.node_limit else None
+
+    def batch(self):
+        """Work on some boxes of least bound."""
+        with self.moving(self.open.bound):
+            self._work(self.open.pop(self._per_batch))
 
     def _root(self):
         """Bound the whole box, whatever the time and the gap."""
-        cutoff = self._cut_at(self.incumbent.value if self._wide else self.cutoff)
+        cutoff = self.limits.shrink_to(
+            self.incumbent.value if self._wide else self.cutoff
+        )
         self._at_work = -np.inf
         done = self.relaxation.evaluate(self.open.pop(1), cutoff)
         if done.unbounded and not (
@@ -179,16 +275,11 @@ class Tree:
         """Drop open nodes that are of no interest; an interrupt loses no bound."""
         if self._wide:
             self._proven = max(self._proven, self.bound)
-        self._at_work, cutoff = self.open.bound, self.cutoff
-        pruned = self.open.prune(cutoff)
-        if np.isfinite(pruned):
-            self._closed = min(self._closed, pruned, cutoff)
-        self._at_work = np.inf
-
-    def _cut_at(self, cutoff):
-        """``cutoff``, noted: below it boxes may be shrunk, so it is a bound too."""
-        self._shrunk_to = min(self._shrunk_to, cutoff)
-        return cutoff
+        cutoff = self.cutoff
+        with self.moving(min(self.open.bound, self.helpers.bound)):
+            pruned = min(self.open.prune(cutoff), self.helpers.prune(cutoff))
+            if np.isfinite(pruned):
+                self.limits.close(min(pruned, cutoff))
 
     def _confine(self):
         """Ends for columns without any, once points of interest have a cutoff."""
@@ -196,7 +287,7 @@ class Tree:
         if not (self._unconfined and np.isfinite(cutoff)):
             return
         self._unconfined = False
-        self._cut_at(cutoff)
+        self.limits.shrink_to(cutoff)
         deadline = self.deadline.share(_CONFINING)
         try:
             self._ends = self.relaxation.confined(cutoff, deadline)
@@ -207,59 +298,44 @@ class Tree:
     def _narrow(self):
         """LPs for the ends of what atoms read, before the first box is split."""
         deadline = self.deadline.share(_CONFINING)
-        root = narrowed(self.relaxation, self._cut_at(self.cutoff), deadline)
+        root = narrowed(self.relaxation, self.limits.shrink_to(self.cutoff), deadline)
         self.open = OpenNodes(root)
         self._unconfined = not np.isfinite(root.upper - root.lower).all()
         self._confine()
         refuse_endless(self.relaxation, self.open.best(1))
 
     def _conclusion(self):
-        if not self._reaches_cutoff(min(self._unresolved, self._closed)):
+        if not self.reaches_cutoff(min(self.limits.unresolved, self.limits.closed)):
             return STALLED
         if np.isfinite(self.incumbent.value):
             return OPTIMAL
         return INFEASIBLE
 
-    def _reaches_cutoff(self, bound):
+    def reaches_cutoff(self, bound):
         """Whether nothing in a box of this bound is of interest."""
         cutoff = self.cutoff
         if not np.isfinite(cutoff):
             return bound >= cutoff
         return bound >= cutoff - _REACHED * (1.0 + abs(cutoff))
 
-    def _work(self, batch, executor):
+    def _work(self, batch):
         """Solve the small ones by MILPs, split and bound the others."""
-        if self.nodes == 1 and self.options.root_milp:
-            small = batch.unstable <= self._handover.at_root(self.problem.n_inputs)
-        else:
-            small = batch.unstable <= self._handover.neurons
+        small = self.small_boxes.among(batch)
         if small.any():
-            batch = self._leaves(batch, np.flatnonzero(small))
+            batch = self.small_boxes.solve(batch, small)
         stuck = batch.column < 0
         if stuck.any():
-            self._unresolve(batch[stuck])
+            self.small_boxes.leave(batch[stuck])
             batch = batch[~stuck]
         if not len(batch):
             return
         started = time.perf_counter()
-        parts = self.options.threads
-        if self.options.executor is not None and parts == 1:
-            parts = getattr(executor, "_max_workers", None) or 2
-        cutoff = self._cut_at(self.cutoff)
-        chunks = [batch[i::parts] for i in range(min(parts, len(batch)))]
-        split = [c.split(self.problem.integer) for c in chunks]
-        tasks = [(self.relaxation, s, cutoff, self.deadline) for s in split]
-        run = run_tasks(evaluate_part, tasks, executor if len(tasks) > 1 else None)
-        for chunk, done in zip(chunks, run.results, strict=True):
-            if done is None:
-                self.open.add(chunk)
-            else:
-                self._take(done)
-        if run.interrupted:
-            raise KeyboardInterrupt
+        cutoff = self.limits.shrink_to(self.cutoff)
+        halves = batch.split(self.problem.integer)
+        self._take(self.relaxation.evaluate(halves, cutoff, self.deadline))
         seconds = time.perf_counter() - started
         counted = 2 * int(batch.counted.sum())
-        self._handover.book_boxes(seconds, 2 * len(batch), counted)
+        self.small_boxes.handover.book_boxes(seconds, 2 * len(batch), counted)
         self._adapt(seconds)
 
     def _adapt(self, seconds):
@@ -272,35 +348,22 @@ class Tree:
     def _take(self, done):
         """Book what evaluating some boxes gave."""
         self.nodes += done.evaluated
-        self._closed = min(self._closed, done.closed)
+        self.limits.close(done.closed)
         if self.visited is not None:
             self.visited(done.nodes.lower, done.nodes.upper)
         self._candidates(done)
         self.open.add(done.nodes)
 
-    def _unresolve(self, nodes):
-        """Boxes that cannot be split: one last try, then they limit the bound."""
-        for lower, upper, bound in zip(
-            nodes.lower, nodes.upper, nodes.bound, strict=True
-        ):
-            if not self.deadline.passed() and self._leaves_possible:
-                bound = max(bound, self._leaf(lower, upper, 10.0, 10**6).bound)
-            elif not self.deadline.passed() and self.problem.is_large:
-                bound = max(bound, self._bound_again(lower, upper))
-            self._unresolved = min(self._unresolved, bound)
-
-    def _bound_again(self, lower, upper):
+    def bound_again(self, lower, upper):
         """A box's bound where columns that are not split have their first ends.
 
         Shrunk by the cutoff, these may have left an LP so little room that it is found
         infeasible without a proof.
         """
-        kept = self.relaxation.splittable
-        ends = [
-            np.where(kept, now, first)
-            for now, first in zip((lower, upper), self._ends, strict=True)
-        ]
-        node = Nodes.root(*ends, self.relaxation.n_rows)
+        kept, (first_lower, first_upper) = self.relaxation.splittable, self._ends
+        lower = np.where(kept, lower, first_lower)
+        upper = np.where(kept, upper, first_upper)
+        node = Nodes.root(lower, upper, self.relaxation.n_rows)
         done = self.relaxation.evaluate(node, np.inf, self.deadline)
         self.nodes += done.evaluated
         self._candidates(done)
@@ -322,58 +385,15 @@ class Tree:
             count = REPAIRS if not np.isfinite(self.incumbent.value) else 1
             self._repair(done.points[promising[order[:count]]])
 
+    def try_point(self, point):
+        """Take a point, or one of its linear region, as an incumbent."""
+        feasible, _ = self.incumbent.offer(point[None])
+        if not feasible[0]:
+            self._repair([point])
+
     def _repair(self, points):
         for point in points:
             if self.deadline.passed():
                 break
             if self.incumbent.improve(point, self.deadline.left()):
                 self.incumbent.walk(self.incumbent.full[self.problem.columns])
-
-    # -- leaves --------------------------------------------------------------------
-
-    def _leaves(self, batch, small):
-        """MILPs for some of the small boxes; returns those left to be split."""
-        settled, root = np.zeros(len(batch), dtype=bool), self.nodes == 1
-        still_open = self.open.counted + int(batch.counted.sum())
-        for i in small:
-            # fewer may go after one that did not end within its limits
-            fewer = not root and batch.unstable[i] > self._handover.neurons
-            if self.deadline.passed() or fewer:
-                continue
-            if not self._handover.prefers_milp(batch.counted[i], still_open, root):
-                batch.counted[i] = True
-                continue
-            if batch.bound[i] >= self.cutoff:
-                self._closed = min(self._closed, batch.bound[i])
-                settled[i] = True
-                continue
-            started = time.perf_counter()
-            limits = ROOT_LIMITS if root else (1.0, 500)
-            answer = self._leaf(batch.lower[i], batch.upper[i], *limits)
-            self._handover.book_milp(time.perf_counter() - started, answer.finished)
-            batch.bound[i] = max(batch.bound[i], answer.bound)
-            # a solution of the MILP may be no point of the model, to its tolerance
-            if answer.finished and self._reaches_cutoff(answer.bound):
-                self._closed = min(self._closed, answer.bound)
-                settled[i] = True
-        return batch[~settled]
-
-    def _leaf(self, lower, upper, seconds, mip_nodes):
-        self.milps += 1
-        cutoff = self._cut_at(self.cutoff)
-        answer = solve_leaf(
-            self.problem,
-            self.relaxation.bounder,
-            lower,
-            upper,
-            cutoff,
-            0.1 * self.tolerance,
-            self.deadline.left(seconds),
-            mip_nodes,
-        )
-        answer.bound = min(answer.bound, cutoff)
-        if answer.point is not None:
-            feasible, _ = self.incumbent.offer(answer.point[None])
-            if not feasible[0]:
-                self._repair([answer.point])
-        return answer

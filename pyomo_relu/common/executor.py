@@ -7,6 +7,8 @@ of workers.  A worker that dies costs its tasks, not the run.
 
 import concurrent.futures
 import logging
+import multiprocessing
+import threading
 from dataclasses import dataclass, field
 
 from pyomo_relu.common.deadline import ENDLESS
@@ -89,6 +91,13 @@ def run_tasks(
             "neurons keep the bounds they had"
         )
     return run
+
+
+def start_method():
+    """How new processes begin: as gdp.mbigm would choose."""
+    if "fork" not in multiprocessing.get_all_start_methods():
+        return "spawn"
+    return "fork" if threading.active_count() == 1 else "forkserver"
 
 
 def _run_here(function, tasks, which, run, deadline, done):

@@ -1,6 +1,7 @@
 """How the options of one call are read."""
 
 import math
+import os
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -48,6 +49,17 @@ def relaxation_solver(value):
     if value in ("highs", "gurobi", "auto"):
         return value
     raise ValueError("choose 'highs', 'gurobi' or 'auto'")
+
+
+def file_path(suffix):
+    """Domain of an option that takes the path of a file with this suffix."""
+
+    def domain(value):
+        if isinstance(value, (str, os.PathLike)) and str(value).endswith(suffix):
+            return str(value)
+        raise ValueError(f"give the path of a file whose name ends in '{suffix}'")
+
+    return domain
 
 
 def executor(value):

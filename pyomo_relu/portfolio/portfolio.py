@@ -15,6 +15,7 @@ from pyomo_relu.branch.branch import (
     UNBOUNDED,
     BranchResult,
 )
+from pyomo_relu.branch.subtrees.trace import joined
 from pyomo_relu.common.wording import counted
 from pyomo_relu.linear.components import components
 from pyomo_relu.linear.unit_range import Units
@@ -50,7 +51,13 @@ class Run:
         self.findings, self.reason = Findings(model, options, deadline), reason
         self.routes = [one.route for one in planned]
         self.turns = [
-            Turn(one.route.name, self._work(one.route), one.weight, one.delay)
+            Turn(
+                one.route.name,
+                self._work(one.route),
+                one.weight,
+                one.delay,
+                one.route.elsewhere,
+            )
             for one in planned
         ]
 
@@ -267,6 +274,7 @@ class Portfolio:
             bound = -np.inf
         nodes = sum(route.nodes for run in runs for route in run.routes)
         milps = sum(route.milps for run in runs for route in run.routes)
+        reports = [route.tasks for run in runs for route in run.routes if route.tasks]
         return BranchResult(
             status,
             min(bound, value) * unit if status != INFEASIBLE else np.inf,
@@ -275,6 +283,7 @@ class Portfolio:
             nodes,
             milps,
             seconds=self.deadline.elapsed(),
+            tasks=joined(reports),
         )
 
 

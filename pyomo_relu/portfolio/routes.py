@@ -39,6 +39,9 @@ class SearchRoute:
     options : BranchOptions
     """
 
+    #: whether others do the work, and what they have done
+    elsewhere, tasks = False, None
+
     def __init__(self, model, options):
         self.model, self.options = model, options
         self.nodes = self.milps = 0
@@ -71,11 +74,17 @@ class TreeRoute(SearchRoute):
 
     name = "branch"
 
+    @property
+    def elsewhere(self):
+        """Whether an executor works on the tree."""
+        return self.options.executor is not None
+
     def work(self, turn, findings):
         """Run until an end is proven; see ``sharing.Turn``."""
 
         def progress(tree):
             self.nodes, self.milps = tree.nodes, tree.milps
+            self.tasks = tree.helpers.report()
             self._report(tree, findings)
             tree.paused += turn.pause()
             known = tree.incumbent.value
@@ -89,12 +98,14 @@ class TreeRoute(SearchRoute):
             root_milp=False,  # that is another route
         )
         result = branch(build_problem(self.model), options, progress)
+        self.tasks = result.tasks
         self._conclude(result, findings)
 
     @property
     def done(self):
         """How much was done, for people."""
-        return f"{counted(self.nodes, 'box')}, {counted(self.milps, 'MILP')}"
+        text = f"{counted(self.nodes, 'box')}, {counted(self.milps, 'MILP')}"
+        return text if self.tasks is None else f"{text}, {self.tasks.done}"
 
 
 class DecompositionRoute(SearchRoute):
@@ -133,6 +144,8 @@ class MILPRoute(Watcher):
         "highs", "gurobi" or "auto": Gurobi where it is installed and licensed for the
         size, else HiGHS.
     """
+
+    elsewhere, tasks = False, None
 
     def __init__(self, model, options, solver="highs"):
         self.model, self.options, self.solver = model, options, solver

@@ -36,6 +36,9 @@ class Turn:
         How long its slices are, relative to other routes'.
     delay : float
         Seconds of the run before its first slice.
+    elsewhere : bool
+        Whether its work is done by others, so that it takes no time from the rest and
+        needs no slices.
 
     Attributes
     ----------
@@ -45,8 +48,9 @@ class Turn:
         What its work raised.
     """
 
-    def __init__(self, name, work, weight=1.0, delay=0.0):
+    def __init__(self, name, work, weight=1.0, delay=0.0, elsewhere=False):
         self.name, self.weight, self.delay = name, weight, delay
+        self.elsewhere = elsewhere
         self.seconds, self.error = 0.0, None
         self.alive, self.working = True, False
         self._work = work
@@ -152,17 +156,21 @@ def share(turns, deadline, done, threads=1, watch=None, soon=None):
         while not done() and (first or not deadline.passed()):
             alive, elapsed = [t for t in turns if t.alive], time.monotonic() - began
             waiting = [t for t in alive if not t.working]
-            working = len(alive) - len(waiting)
             if not alive:
                 break
+            here = [t for t in alive if not t.elsewhere]
+            working = sum(t.working for t in here)
             ready = [t for t in waiting if elapsed >= t.delay]
             if soon is not None and turns[0].alive and soon():
                 ready = [t for t in ready if t is turns[0]]
-            if not working and not ready:
+            if len(waiting) == len(alive) and not ready:
                 ready = waiting[:1]  # nobody else has anything to do
-            for turn in sorted(ready, key=spent.get)[: threads - working]:
+            free = [t for t in ready if not t.elsewhere]
+            free = sorted(free, key=spent.get)[: threads - working]
+            for turn in [t for t in ready if t.elsewhere] + free:
                 length = turn.weight * max(_FIRST, _GROWTH * elapsed)
-                turn.grant(length if len(alive) > threads else math.inf, changed)
+                sliced = len(here) > threads and not turn.elsewhere
+                turn.grant(length if sliced else math.inf, changed)
                 first = False
             changed.wait(deadline.left(_TICK))
             changed.clear()

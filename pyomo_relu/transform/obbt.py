@@ -301,16 +301,8 @@ def _executor(config):
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
 
-    context = multiprocessing.get_context(config.process_start_method or _start())
+    from pyomo_relu.common.executor import start_method
+
+    context = multiprocessing.get_context(config.process_start_method or start_method())
     with ProcessPoolExecutor(config.threads, mp_context=context) as pool:
         yield pool
-
-
-def _start():
-    """The start method that gdp.mbigm would choose."""
-    import multiprocessing
-    import threading
-
-    if "fork" not in multiprocessing.get_all_start_methods():
-        return "spawn"
-    return "fork" if threading.active_count() == 1 else "forkserver"

@@ -451,7 +451,9 @@ def test_twins_that_cancel_are_left_to_milps():
 def test_bounds_below_the_cutoff_are_not_called_optimal_or_infeasible():
     problem = tightened_root(read_model(two_networks()).problem)
     tree = Tree(problem, BranchOptions(), Deadline())
-    tree._closed = 0.5  # a MILP was solved, but its solution is no point of the model
+    tree.limits.closed = (
+        0.5  # a MILP was solved, but its solution is no point of the model
+    )
     assert tree._conclusion() == "stalled"
     found = branch(problem)
     assert found.status == "optimal"
@@ -459,7 +461,7 @@ def test_bounds_below_the_cutoff_are_not_called_optimal_or_infeasible():
     value = tree.incumbent.value
     assert value == pytest.approx(found.value)
     for below, status in ((1e-6, "stalled"), (1e-10, "optimal"), (0.0, "optimal")):
-        tree._closed = tree.cutoff - below
+        tree.limits.closed = tree.cutoff - below
         assert tree._conclusion() == status
-    tree._unresolved = -np.inf
+    tree.limits.unresolved = -np.inf
     assert tree._conclusion() == "stalled"

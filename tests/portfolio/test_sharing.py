@@ -143,3 +143,11 @@ def test_what_is_concluded_first_stays():
     found.conclude("infeasible", "one")
     found.conclude("unbounded", "two")
     assert found.done and found.status == "infeasible"
+
+
+def test_a_route_whose_work_is_done_elsewhere_takes_no_turns():
+    notes = []
+    workers = [Worker("a", 200, notes), Worker("b", 50, notes), Worker("c", 50, notes)]
+    turns = [Turn(w.name, w, elsewhere=w.name == "a") for w in workers]
+    share(turns, Deadline(), lambda: not any(t.alive for t in turns))
+    assert len(notes) == 300 and all(t.error is None for t in turns)

@@ -318,9 +318,3 @@ class Relaxation:
 def _size(nodes, n):
     """Mean edge of each box, relative to nothing; for comparing a box with itself."""
     return (nodes.upper - nodes.lower)[:, :n].sum(axis=1)
-
-
-def evaluate_part(task):
-    """Bound a part of a batch; a task for any executor."""
-    relaxation, nodes, cutoff, deadline = task
-    return relaxation.evaluate(nodes, cutoff, deadline)

@@ -87,6 +87,11 @@ class Incumbent:
             self._best = float(best[at]), full[at]
         return feasible, values
 
+    def adopt(self, value, full):
+        """Take a point that was verified elsewhere, if it is better."""
+        if value < self.value:
+            self._best = value, full
+
     def begin(self, seed, start=None):
         """Random points, descended along gradients or from region to region.
 

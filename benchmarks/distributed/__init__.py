@@ -1,0 +1,1 @@
+"""What more workers would gain: tasks recorded, and the coordinator played on them."""

@@ -1,0 +1,227 @@
+"""A subtree as a task: pure, picklable, and worked on by the ordinary tree.
+
+The problem does not travel with every task.  The first tasks carry it; a worker keeps
+what it made of it, under the run's key, and answers ``NeedsProblem`` to a task without
+one if it has none (a worker that was started later, say), which is then sent again with
+it.  So nothing is asked of an executor but ``submit``.
+"""
+
+import multiprocessing.connection
+import os
+import pickle
+import platform
+import signal
+import threading
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pyomo_relu.branch.boxes import Nodes
+from pyomo_relu.branch.limits import Limits
+from pyomo_relu.branch.tree import INTERRUPTED, Tree
+from pyomo_relu.common.deadline import Deadline
+
+#: Runs whose problem a worker's thread keeps.
+_KEPT = 2
+
+_kept = threading.local()
+
+#: Set in workers of a pool of our own: an event that ends all tasks early.
+_stop = None
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a task may take: it ends after the batch that exceeds one of these.
+
+    Attributes
+    ----------
+    seconds : float
+    nodes : float
+        Boxes bounded.
+    """
+
+    seconds: float
+    nodes: float = np.inf
+
+
+@dataclass(frozen=True)
+class Subtree:
+    """A list of boxes to be branched on.
+
+    Attributes
+    ----------
+    key : str
+        Of the run.
+    number : int
+        Of the task; no two of a run are the same, however similar they are.
+    problem : bytes or None
+        The pickled ``(problem, options, handover)``, or None if the worker should have
+        it.
+    nodes : Nodes
+        The boxes.
+    value : float
+        Objective of ``full``, infinite without one.
+    full : numpy.ndarray, shape (n_columns,), or None
+        The best point known, which the cutoff is made of.
+    deadline : Deadline
+        Of the whole run.
+    budget : Budget
+    visited : bool
+        Whether the boxes that were bounded are to be returned.
+    """
+
+    key: str
+    number: int
+    problem: bytes | None
+    nodes: Nodes
+    value: float
+    full: np.ndarray | None
+    deadline: Deadline
+    budget: Budget
+    visited: bool = False
+
+
+@dataclass
+class SubtreeResult:
+    """What a task found.
+
+    Attributes
+    ----------
+    nodes : Nodes
+        The boxes that are open still.
+    limits : Limits
+        Of what is no longer open.
+    value : float
+    full : numpy.ndarray or None
+        The best point, where it is better than the one given.
+    evaluated, milps : int
+        Boxes bounded and handed to a MILP.
+    seconds, cpu : float
+        Wall and the process' processor time of the work, without transport.
+    worker : str
+        Machine, process and thread.
+    visited : list of (lower, upper)
+    interrupted : bool
+        By the keyboard.
+    """
+
+    nodes: Nodes
+    limits: Limits
+    value: float
+    full: np.ndarray | None
+    evaluated: int
+    milps: int
+    seconds: float
+    cpu: float
+    worker: str
+    visited: list = field(default_factory=list)
+    interrupted: bool = False
+
+
+class NeedsProblem:
+    """The answer of a worker that has no problem under the task's key."""
+
+
+def pack(problem, options, handover):
+    """What ``Subtree.problem`` holds."""
+    return pickle.dumps((problem, options, handover), pickle.HIGHEST_PROTOCOL)
+
+
+def work_on(task):
+    """Branch on a subtree until its budget is spent; a task for any executor.
+
+    Parameters
+    ----------
+    task : Subtree
+
+    Returns
+    -------
+    SubtreeResult or NeedsProblem
+    """
+    began, cpu = time.perf_counter(), time.process_time()
+    worker = _worker(task)
+    if worker is None:
+        return NeedsProblem()
+    tree = worker.tree
+    visited = []
+    tree.visited = (lambda *box: visited.append(box)) if task.visited else None
+    # the given ones may be others', and in memory that cannot be written to
+    tree.take_up(task.nodes.copy(), task.value, task.full)
+    tree.deadline = task.deadline
+    # elapsed time is that of this worker, not of the run
+    tree.paused = task.deadline.elapsed() - worker.seconds
+    limit = Deadline(task.budget.seconds)
+
+    def spent():
+        stopped = _stop is not None and _stop.is_set()
+        return limit.passed() or tree.nodes >= task.budget.nodes or stopped
+
+    status = tree.run_subtree(spent)
+    seconds = time.perf_counter() - began
+    worker.seconds += seconds
+    better = tree.incumbent.value < task.value
+    return SubtreeResult(
+        tree.open.nodes,
+        tree.limits,
+        tree.incumbent.value if better else np.inf,
+        tree.incumbent.full if better else None,
+        tree.nodes,
+        tree.milps,
+        seconds,
+        time.process_time() - cpu,
+        f"{platform.node()}/{os.getpid()}/{threading.get_ident()}",
+        visited,
+        status == INTERRUPTED,
+    )
+
+
+@dataclass
+class _Worker:
+    """What a worker's thread keeps of a run: it saves work and changes no bound."""
+
+    tree: Tree
+    seconds: float = 0.0
+
+
+def _worker(task):
+    """This thread's ``_Worker`` of the task's run, or None if it needs the problem."""
+    if not hasattr(_kept, "workers"):
+        _kept.workers = OrderedDict()
+    workers = _kept.workers
+    if task.key not in workers:
+        if task.problem is None:
+            return None
+        problem, options, handover = pickle.loads(task.problem)
+        tree = Tree(problem, options, task.deadline)
+        tree.small_boxes.handover = handover
+        workers[task.key] = _Worker(tree)
+        while len(workers) > _KEPT:
+            workers.popitem(last=False)
+    workers.move_to_end(task.key)
+    return workers[task.key]
+
+
+def prepare_worker(stop):
+    """Initialise a process of a pool of our own.
+
+    Ctrl-C is its coordinator's business, and it does not outlive its coordinator.
+
+    Parameters
+    ----------
+    stop : multiprocessing.Event
+        Ends all tasks after their present batch.
+    """
+    global _stop
+    _stop = stop
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent():
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
