@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-#: The relative gap to which every route proves its answer.
+#: The relative gap to which every route proves its answer, unless a set says otherwise.
 GAP = 1e-4
 
 
@@ -33,6 +33,8 @@ class ModelSet:
         Optimal values and how they are known.
     families : dict of str -> list of str
         Routes of which the best counts: a further table, if there are any.
+    gap : float
+        The relative gap that its routes are asked for.
     """
 
     name: str
@@ -45,3 +47,4 @@ class ModelSet:
     limit: float
     known: dict[str, tuple[float, str]] = field(default_factory=dict)
     families: dict[str, list[str]] = field(default_factory=dict)
+    gap: float = GAP

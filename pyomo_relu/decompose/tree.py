@@ -1,5 +1,7 @@
 """The tree over nodes, best bound first."""
 
+import concurrent.futures
+import contextlib
 import heapq
 import itertools
 from collections import deque
@@ -18,14 +20,16 @@ from pyomo_relu.branch.tree import (
     TIME_LIMIT,
     UNBOUNDED,
 )
-from pyomo_relu.decompose.branching import choose_split
+from pyomo_relu.decompose.branching import choose_split, mixture_errors
 from pyomo_relu.decompose.family import families
 from pyomo_relu.decompose.lagrangian import Lagrangian
 from pyomo_relu.decompose.master import Master
 from pyomo_relu.decompose.node import Evaluator, Node
 from pyomo_relu.decompose.parts import take_apart
 from pyomo_relu.decompose.points import Points
+from pyomo_relu.decompose.pricing import Pricing
 from pyomo_relu.decompose.root import root_box
+from pyomo_relu.decompose.separable import Separable
 from pyomo_relu.errors import InfeasibleError
 from pyomo_relu.linear.box_rows import BoxRows
 from pyomo_relu.linear.column_bounds import bound_free_columns
@@ -41,6 +45,10 @@ _FEW, _SAMPLES = 12, 100
 
 #: A node is bounded once more where the gap has come down to this share by a point.
 _NEARER = 0.5
+
+#: Parts that the root mixes from which on curves come before the tree, and their share
+#: of the time.
+_MIXED, _CURVES = 8, 0.8
 
 #: Boxes of all nodes that wait, about half a gigabyte; beyond, covers are merged.
 _MOST_BOXES = 2_000_000
@@ -77,6 +85,7 @@ class Decomposition:
         self._at_work = -np.inf
         self._offered = deque()
         self._boxes = 0
+        self._curves_tried, self._executor = False, options.executor
         self._round, self._spent_searching = 0.5, 0.0
 
     # -- what is proven ------------------------------------------------------------
@@ -159,6 +168,7 @@ class Decomposition:
             self.master,
             lagrangian,
             BoxRows.of_model(split.linear),
+            Pricing(self._executor),
             self.deadline,
         )
         self.points = Points(self.incumbent, self.evaluator, self.deadline)
@@ -174,8 +184,13 @@ class Decomposition:
 
     def run(self):
         """Work until a status is reached; returns it."""
+        o, pool = self.options, contextlib.nullcontext()
+        if o.executor is None and o.threads > 1:
+            pool = concurrent.futures.ThreadPoolExecutor(o.threads)
         try:
-            return self._run()
+            with pool as own:
+                self._executor = o.executor or own
+                return self._run()
         except KeyboardInterrupt:
             return INTERRUPTED
         finally:
@@ -274,6 +289,10 @@ class Decomposition:
         ):
             # bounded as coarsely as a worse point asked for
             return [replace(node, again=True)]
+        node = self._by_curves(node, mixture)
+        if node.bound >= self.cutoff:
+            self._closed = min(self._closed, node.bound)
+            return []
         pi = None
         if mixture is not None:
             _, pi = self.master.split(mixture.duals)
@@ -284,6 +303,25 @@ class Decomposition:
             self._unresolved = min(self._unresolved, self._by_branching(node))
             return []
         return node.split(*split)
+
+    def _by_curves(self, node, mixture):
+        """The node with a bound by curves in place of parts, if it is the root.
+
+        Where many parts are mixed, each alone would have to be split in the tree.
+        """
+        if self._curves_tried or mixture is None or not np.isfinite(self.cutoff):
+            return node
+        _, by_family = self.master.split(mixture.duals)
+        pairs = zip(self.families, by_family, strict=True)
+        mixed = sum(1 for f, pi in pairs for _ in mixture_errors(f, mixture, pi))
+        if mixed < _MIXED:
+            return node
+        self._curves_tried = True
+        clock = self.deadline.share(_CURVES * (self.deadline.left() or np.inf))
+        tick = self.progress or (lambda _: None)
+        run = Separable(self.evaluator, self.points, self.options.seed)
+        bound = run.run(node, node.duals, self, clock, lambda: tick(self))
+        return replace(node, bound=max(node.bound, bound))
 
     def _by_branching(self, node):
         """A bound of a node whose boxes are too small to be split, by ``relu.branch``."""
