@@ -101,7 +101,9 @@ def _add(builder, columns, along, costs, curve):
     slabs = builder.add_columns(np.zeros(len(sizes)), np.ones(len(sizes)), True)
     _row(builder, [(slabs, np.ones(len(sizes)))], 1.0, 1.0)
     which = np.repeat(np.arange(len(sizes)), sizes)
-    member = sparse.csr_array((np.ones(z.size), (which, np.arange(z.size))))
+    member = sparse.csr_array(
+        (np.ones(z.size), (which, np.arange(z.size))), shape=(len(sizes), z.size)
+    )
     none = np.zeros(len(sizes))
     builder.add_rows([(shares, member), (slabs, -1.0)], none, none)
 

@@ -19,7 +19,7 @@ from pyomo_relu.decompose.cover import Cover
 from pyomo_relu.linear.rounding import rounding
 
 #: Points along a curve of which the least is kept, and random ones per round for them.
-_BINS, _SAMPLES, _ROUNDS = 160, 1200, 5
+_BINS, _SAMPLES, _ROUNDS = 160, 3200, 7
 
 #: About the most lines of a slab, and most slabs of a curve to begin with.
 _LINES, _SLABS = 16, 24
@@ -101,7 +101,7 @@ class Curve:
 
     def refine(self, error):
         """Split slabs until known points lie close to their hulls."""
-        waiting = [0]
+        waiting = list(range(len(self.lines)))
         while waiting and len(self.lines) < _SLABS:
             at = waiting.pop(0)
             mine = self.within(at)
@@ -139,9 +139,23 @@ class Curve:
             chosen |= beside
         return slopes[sorted(chosen)]
 
+    def improvable(self, i, error):
+        """Whether known points allow for higher lines on a slab than those proven."""
+        mine = self.within(i)
+        if self.lines[i] is None or mine.size < 2 or not self.vertices(i)[0].size:
+            return False
+        hull = mine[lower_hull(self.z[mine], self.g[mine])]
+        proven = np.interp(self.z[hull], *self.vertices(i))
+        return bool((self.g[hull] - proven).max() > error)
+
     def vertices(self, i):
-        """Corners of what is proven on a slab: values of z, increasing, and of h."""
+        """Corners of what is proven on a slab: values of z, increasing, and of h.
+
+        Empty if no point of the part is in the slab.
+        """
         slopes, constants = self.lines[i]
+        if (constants == np.inf).any():
+            return np.zeros(0), np.zeros(0)
         first, last = self.ends[i], self.ends[i + 1]
         j, k = np.triu_indices(slopes.size, 1)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -195,7 +209,14 @@ def sample_curves(family, members, directions, costs, lower, upper, rng):
         mine = np.flatnonzero(family.valid & (family.owner == k))
         width = upper[k] - lower[k]
         X = rng.uniform(lower[k], upper[k], (_SAMPLES, family.n))
+        one = directions[k] != 0
+        one = one[: family.n] if one.sum() == 1 else np.zeros(family.n, dtype=bool)
+        # along an input the others are searched at fixed values of it
+        X[:, one] = np.linspace(lower[k, one], upper[k, one], _BINS)[
+            np.arange(_SAMPLES) % _BINS
+        ]
         X = np.concatenate([family.points[mine, : family.n], X])
+        width[one] = 0.0
         best = None
         for turn in range(_ROUNDS):
             X = np.clip(X, lower[k], upper[k])
@@ -203,8 +224,8 @@ def sample_curves(family, members, directions, costs, lower, upper, rng):
             V = np.concatenate([X, family.network.forward(X)], axis=1)
             more = V @ directions[k], V @ costs[k], X
             best = _lowest(best, more)
-            spread = width * 0.15 * 0.4**turn
-            steps = rng.standard_normal((4, *best[2].shape)) * spread
+            spread = width * 0.2 * 0.5**turn
+            steps = rng.standard_normal((8, *best[2].shape)) * spread
             X = (best[2][None] + steps).reshape(-1, family.n)
         found.append(best)
     return found
@@ -324,7 +345,12 @@ def _bounded(cover, directions, lines):
         low = np.maximum(first[repeated], lines.low[line])
         high = np.minimum(last[repeated], lines.high[line])
         meets = low <= high
-        repeated, line, low, high = repeated[meets], line[meets], low[meets], high[meets]
+        repeated, line, low, high = (
+            repeated[meets],
+            line[meets],
+            low[meets],
+            high[meets],
+        )
         if not line.size:
             continue
         some = cover[repeated]

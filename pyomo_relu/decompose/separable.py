@@ -17,6 +17,9 @@ _MILP = 0.4
 #: Share of the time left that one MILP may take.
 _MILP_TIME = 0.4
 
+#: Times that lines are made anew from better points.
+_PASSES = 3
+
 #: Most times that curves are refined.
 _ROUNDS = 25
 
@@ -68,18 +71,13 @@ class Separable:
         float
             A bound of the node.
         """
-        self.node, self.clock, self.goal, self.tick = node, clock, goal, tick
-        if not self._begin(duals):
+        self.tick = tick
+        if not self.start(node, duals, goal, clock):
             return node.bound
         bound = node.bound
-        self._eps = _EXACT * goal.tolerance / self.e.master.n_parts
-        for f, mine in zip(self.families, self.curves, strict=True):
-            for curve in filter(None, mine):
-                curve.refine(_COARSE * self._eps)
-        self._finer = _COARSE
         for _ in range(_ROUNDS):
             tick()
-            self._prove()
+            self.prove()
             if clock.passed() or not self._proven():
                 break
             answer = self._solve(_MILP * goal.tolerance)
@@ -96,12 +94,18 @@ class Separable:
 
     # -- curves --------------------------------------------------------------------
 
-    def _begin(self, duals):
-        """Curves of all parts that have one; False if none has."""
-        node, e = self.node, self.e
+    def start(self, node, duals, goal, clock):
+        """Curves of all parts that have one, nothing proven yet; False if none has.
+
+        Parameters are those of ``run``.
+        """
+        self.node, self.clock, self.goal, e = node, clock, goal, self.e
+        self._eps, self._finer = _EXACT * goal.tolerance / e.master.n_parts, _COARSE
         self.linear = e.linear.replace(lower=node.lower, upper=node.upper)
         self.covers = list(node.covers)
-        hulls = [c.hull(len(f)) for c, f in zip(self.covers, self.families, strict=True)]
+        hulls = [
+            c.hull(len(f)) for c, f in zip(self.covers, self.families, strict=True)
+        ]
         self.directions = coupling_directions(
             e.linear, self.families, *map(list, zip(*hulls, strict=True))
         )
@@ -114,7 +118,10 @@ class Separable:
             np.minimum.at(least, self.covers[i].owner, bounds)
             self.values.append((by_family[i], least))
             self.curves.append(self._curves(i, f))
-        return any(curve is not None for mine in self.curves for curve in mine)
+        every = [curve for mine in self.curves for curve in mine if curve is not None]
+        for curve in every:
+            curve.refine(self._finer * self._eps)
+        return bool(every)
 
     def _curves(self, i, f):
         along, cover = self.directions[i], self.covers[i]
@@ -148,8 +155,24 @@ class Separable:
             for lines in curve.lines
         )
 
-    def _prove(self):
-        """Lines on all slabs that have none."""
+    def prove(self):
+        """Lines on all slabs that have none, better ones where better points appear."""
+        for _ in range(_PASSES):
+            open_ = self._prove_open()
+            for i, k, s in open_:
+                # before slabs are numbered anew
+                curve = self.curves[i][k]
+                if curve.improvable(s, 2.0 * self._finer * self._eps):
+                    curve.lines[s] = None
+            for i, k in {(i, k) for i, k, _ in open_}:
+                self.curves[i][k].refine(self._finer * self._eps)
+            if self.clock.passed() or not open_:
+                break
+        self._prove_open()
+
+    def _prove_open(self):
+        """Lines on all slabs that have none; returns which."""
+        done = []
         for i, f in enumerate(self.families):
             open_ = [
                 (k, s)
@@ -160,6 +183,8 @@ class Separable:
             ]
             if open_:
                 self._prove_slabs(i, f, open_)
+                done += [(i, k, s) for k, s in open_]
+        return done
 
     def _prove_slabs(self, i, f, open_):
         owner, slopes, low, high, best, counts = [], [], [], [], [], []

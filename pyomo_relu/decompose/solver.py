@@ -18,7 +18,9 @@ from pyomo_relu.version import __version__
 
 def _config() -> ConfigDict:
     config = common_options("relu.decompose")
-    declare(config, "threads", doc="Threads of this process, for batches of subproblems.")
+    declare(
+        config, "threads", doc="Threads of this process, for batches of subproblems."
+    )
     declare(config, "executor", doc="Here: of the subproblems, in batches of networks.")
     return declare(config, "tee", doc="The log of the tree.")
 
