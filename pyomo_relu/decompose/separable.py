@@ -3,7 +3,8 @@
 import numpy as np
 
 from pyomo_relu.decompose.curve_milp import solve_curves
-from pyomo_relu.decompose.curves import Curve, Lines, prove_lines, sample_curves
+from pyomo_relu.decompose.curve_proofs import Lines, prove_lines
+from pyomo_relu.decompose.curves import Curve, sample_curves
 from pyomo_relu.decompose.directions import coupling_directions
 from pyomo_relu.linear.sessions.watcher import Watcher
 

@@ -81,11 +81,13 @@ def test_what_is_proven_lies_below_the_network(coupled_by, seed):
     curves.start(done.node, done.node.duals, run, ENDLESS)
     curves.prove()
     rng = np.random.default_rng(seed)
-    for f, along, mine in zip(
-        run.families, curves.directions, curves.curves, strict=True
+    for f, along, mine, cover in zip(
+        run.families, curves.directions, curves.curves, done.node.covers, strict=True
     ):
         box = done.node.lower[f.columns[0, :2]], done.node.upper[f.columns[0, :2]]
         X = rng.uniform(*box, (3000, 2))
+        # elsewhere nothing is below the cutoff
+        X = X[cover.contains(np.zeros(len(X), dtype=int), X)]
         V = np.concatenate([X, f.network.forward(X)], axis=1)
         z, g = V @ along[0], V @ run.evaluator.costs[f.columns[0]]
         (curve,) = mine
