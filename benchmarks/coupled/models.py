@@ -72,6 +72,11 @@ def storage(size):
     Cooler water costs what the towers take.  Plant k stands for one in hour k modulo 24.
     With integers, cold can be bought in lots.
     """
+    if size.networks < _HOURS:
+        raise ValueError(
+            f"storage: {size.networks} networks leave hours without one; take at least "
+            f"{_HOURS}."
+        )
     chillers = plants(_CHILLERS, size.networks, size.identical)
     m = pyo.ConcreteModel(size.name)
     _networks(m, chillers)

@@ -97,7 +97,7 @@ class Evaluator:
         self.rows, self.pricing, self.deadline = rows, pricing, deadline
         self.penalty = 100.0 * max(1.0, np.abs(costs).max(initial=0.0))
         self._rng = np.random.default_rng(0)
-        self.statistics = {"lps": 0, "proofs": 0, "milps": 0}
+        self.statistics = {"lps": 0, "proofs": 0}
 
     # -- shrinking -----------------------------------------------------------------
 

@@ -47,15 +47,6 @@ class Points:
         if whole and (not known or self._diving.seconds(seconds) > 0):
             self._diving.run(lambda: self._dive(node, mixture, tolerance))
 
-    def near(self, x):
-        """Try values of the master's columns, and the best point of their region."""
-        columns = self.incumbent.problem.columns
-        point = x[columns]
-        before = self.incumbent.value
-        self.incumbent.offer(point[None].copy())
-        self.improve(point)
-        return self.incumbent.value < before
-
     def improve(self, point):
         """Optimise over the linear region of a point and walk on from there."""
         if self.incumbent.improve(point, self.deadline.left()):

@@ -191,11 +191,14 @@ class Round:
     ----------
     since : float
         Seconds of processor time here since the round before.
+    here : float
+        Seconds of processor time here for handing out batches and taking them back.
     batches : list of float
         Seconds of processor time of each batch.
     """
 
     since: float
+    here: float = 0.0
     batches: list = field(default_factory=list)
 
 
@@ -246,7 +249,8 @@ class Pricing:
             Batch([whole[i].members(first, last) for i, first, last in g], deadline)
             for g in groups
         ]
-        this = Round(time.process_time() - self._last)
+        began = time.process_time()
+        this = Round(began - self._last)
         executor = self.executor if len(batches) > 1 else None
         run = run_tasks(prove_batch, batches, executor, deadline)
         if run.executor_broken:
@@ -274,8 +278,11 @@ class Pricing:
             values.append(np.concatenate([p.least for _, p in parts]))
             for first, p in parts:
                 f.keep(first + p.owner, p.points)
-        self.rounds.append(this)
         self._last = time.process_time()
+        this.here = self._last - began
+        if executor is None:
+            this.here -= sum(this.batches)
+        self.rounds.append(this)
         return covers, values
 
     def _groups(self, whole):

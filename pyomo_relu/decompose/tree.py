@@ -20,7 +20,7 @@ from pyomo_relu.branch.tree import (
     TIME_LIMIT,
     UNBOUNDED,
 )
-from pyomo_relu.decompose.branching import choose_split, mixture_errors
+from pyomo_relu.decompose.branching import choose_split
 from pyomo_relu.decompose.family import families
 from pyomo_relu.decompose.lagrangian import Lagrangian
 from pyomo_relu.decompose.master import Master
@@ -29,7 +29,6 @@ from pyomo_relu.decompose.parts import take_apart
 from pyomo_relu.decompose.points import Points
 from pyomo_relu.decompose.pricing import Pricing
 from pyomo_relu.decompose.root import root_box
-from pyomo_relu.decompose.separable import Separable
 from pyomo_relu.errors import InfeasibleError
 from pyomo_relu.linear.box_rows import BoxRows
 from pyomo_relu.linear.column_bounds import bound_free_columns
@@ -46,11 +45,7 @@ _FEW, _SAMPLES = 12, 100
 #: A node is bounded once more where the gap has come down to this share by a point.
 _NEARER = 0.5
 
-#: Parts that the root mixes from which on curves come before the tree, and their share
-#: of the time.
-_MIXED, _CURVES = 8, 0.8
-
-#: Boxes of all nodes that wait, about half a gigabyte; beyond, covers are merged.
+#: Boxes of all nodes that wait: about half a gigabyte.
 _MOST_BOXES = 2_000_000
 
 #: Share of the time that may go into searching while nothing feasible is known.
@@ -67,6 +62,8 @@ class Decomposition:
     options : BranchOptions
     deadline : Deadline
     progress : callable, optional
+    most_boxes : int
+        Of all nodes that wait; beyond, covers are merged.
 
     Attributes
     ----------
@@ -75,9 +72,9 @@ class Decomposition:
         Nodes evaluated.
     """
 
-    def __init__(self, model, options, deadline, progress=None):
+    def __init__(self, model, options, deadline, progress=None, most_boxes=_MOST_BOXES):
         self.model, self.options, self.deadline = model, options, deadline
-        self.progress = progress
+        self.progress, self._most_boxes = progress, most_boxes
         self.nodes = 0
         self.incumbent = Incumbent(build_problem(model))
         self._heap, self._count = [], itertools.count()
@@ -85,7 +82,7 @@ class Decomposition:
         self._at_work = -np.inf
         self._offered = deque()
         self._boxes = 0
-        self._curves_tried, self._executor = False, options.executor
+        self._executor = options.executor
         self._round, self._spent_searching = 0.5, 0.0
 
     # -- what is proven ------------------------------------------------------------
@@ -220,7 +217,7 @@ class Decomposition:
 
     def _push(self, node):
         self._boxes += node.size
-        if self._boxes > _MOST_BOXES:
+        if self._boxes > self._most_boxes:
             self._boxes -= node.size
             pairs = zip(node.covers, self.families, strict=True)
             covers = tuple(c.merged(f.bounder, len(f)) for c, f in pairs)
@@ -289,10 +286,6 @@ class Decomposition:
         ):
             # bounded as coarsely as a worse point asked for
             return [replace(node, again=True)]
-        node = self._by_curves(node, mixture)
-        if node.bound >= self.cutoff:
-            self._closed = min(self._closed, node.bound)
-            return []
         pi = None
         if mixture is not None:
             _, pi = self.master.split(mixture.duals)
@@ -303,25 +296,6 @@ class Decomposition:
             self._unresolved = min(self._unresolved, self._by_branching(node))
             return []
         return node.split(*split)
-
-    def _by_curves(self, node, mixture):
-        """The node with a bound by curves in place of parts, if it is the root.
-
-        Where many parts are mixed, each alone would have to be split in the tree.
-        """
-        if self._curves_tried or mixture is None or not np.isfinite(self.cutoff):
-            return node
-        _, by_family = self.master.split(mixture.duals)
-        pairs = zip(self.families, by_family, strict=True)
-        mixed = sum(1 for f, pi in pairs for _ in mixture_errors(f, mixture, pi))
-        if mixed < _MIXED:
-            return node
-        self._curves_tried = True
-        clock = self.deadline.share(_CURVES * (self.deadline.left() or np.inf))
-        tick = self.progress or (lambda _: None)
-        run = Separable(self.evaluator, self.points, self.options.seed)
-        bound = run.run(node, node.duals, self, clock, lambda: tick(self))
-        return replace(node, bound=max(node.bound, bound))
 
     def _by_branching(self, node):
         """A bound of a node whose boxes are too small to be split, by ``relu.branch``."""
