@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-#: The relative gap to which every route proves its answer.
+#: The relative gap to which every route proves its answer, unless a set says otherwise.
 GAP = 1e-4
 
 
@@ -35,6 +35,8 @@ class ModelSet:
         Routes of which the best counts: a further table, if there are any.
     default_models : list of str, optional
         Models that are run unless others are asked for; all if None.
+    gap : float
+        The relative gap that its routes are asked for.
     """
 
     name: str
@@ -48,3 +50,4 @@ class ModelSet:
     known: dict[str, tuple[float, str]] = field(default_factory=dict)
     families: dict[str, list[str]] = field(default_factory=dict)
     default_models: list[str] | None = None
+    gap: float = GAP

@@ -9,22 +9,22 @@ from benchmarks.comparison.model_set import GAP
 
 #: What a solver of Pyomo's is told: one thread, the time, the gap; ours take keywords.
 _OPTIONS = {
-    "appsi_highs": lambda seconds: {
+    "appsi_highs": lambda seconds, gap: {
         "threads": 1,
         "time_limit": seconds,
-        "mip_rel_gap": GAP,
+        "mip_rel_gap": gap,
     },
-    "scip_direct": lambda seconds: {
+    "scip_direct": lambda seconds, gap: {
         # Pyomo reads the log from a pipe, which a long one fills: SCIP then waits forever
         "display/verblevel": 0,
         "limits/time": seconds,
-        "limits/gap": GAP,
+        "limits/gap": gap,
         "parallel/maxnthreads": 1,
     },
-    "gurobi_direct_minlp": lambda seconds: {
+    "gurobi_direct_minlp": lambda seconds, gap: {
         "Threads": 1,
         "TimeLimit": seconds,
-        "MIPGap": GAP,
+        "MIPGap": gap,
         "NonConvex": 2,
     },
 }
@@ -40,13 +40,16 @@ class Route:
     steps : sequence of (str, dict)
         Transformations and their options.  Those that take a time limit get ``limit``
         as the option that "seconds" names.
+    gap : float
+        Relative, at which the solver may stop.
     options : dict
         Further ones of the solver.
     """
 
-    def __init__(self, name, *steps, **options):
+    def __init__(self, name, *steps, gap=GAP, **options):
         self.solver = name
         self.steps = steps
+        self.gap = gap
         self.options = options
 
     @property
@@ -97,11 +100,11 @@ class Route:
     def _solve(self, model, seconds):
         solver = pyo.SolverFactory(self.solver)
         if self.solver in _OPTIONS:
-            options = {**self.options, **_OPTIONS[self.solver](seconds)}
+            options = {**self.options, **_OPTIONS[self.solver](seconds, self.gap)}
             more = {"options": options}
             if self.solver != "appsi_highs":
                 more["raise_exception_on_nonoptimal_result"] = False
         else:
-            own = {"time_limit": seconds, "mip_gap": GAP, "threads": 1}
+            own = {"time_limit": seconds, "mip_gap": self.gap, "threads": 1}
             more = {**own, **self.options}
         return solver.solve(model, load_solutions=False, **more)

@@ -39,6 +39,7 @@ class Run:
     error: float | None = None
     violation: float | None = None
     known: float | None = None
+    gap: float = GAP
 
     def complaints(self):
         """What is wrong with the answer by itself, as sentences."""
@@ -52,7 +53,7 @@ class Run:
             if size is not None and not size <= TOLERANCE:
                 found.append(f"{where}: {what} are violated by {size:.3g} at its point")
         if self.proven and not abs(self.value - self.bound) <= _room(
-            self.value, self.bound
+            self.gap, self.value, self.bound
         ):
             found.append(
                 f"{where}: says {self.status}, but bound {self.bound:.8g} and value "
@@ -88,7 +89,7 @@ def disagreements(runs):
             excess = one.bound - other.value
             if one.maximise:
                 excess = -excess
-            if excess > _room(one.bound, other.value):
+            if excess > _room(GAP, one.bound, other.value):
                 found.append(
                     f"{one.model}: {one.route} proves {one.bound:.8g}, "
                     f"but {other.route} has a point of value {other.value:.8g}"
@@ -96,10 +97,10 @@ def disagreements(runs):
     return found
 
 
-def _room(*values):
+def _room(gap, *values):
     """The gap, and what solvers' tolerances of 1e-6 make of a nonlinear objective."""
     size = max(abs(v) for v in values)
-    return GAP * size + 1e-6 * max(1.0, size)
+    return gap * size + 1e-6 * max(1.0, size)
 
 
 def run(models, name, route, limit):
@@ -134,6 +135,7 @@ def run(models, name, route, limit):
         sense == pyo.maximize,
         bound,
         known=models.known.get(name, (None,))[0],
+        gap=models.gap,
     )
     if loaded:
         point = models.models[name]()

@@ -25,7 +25,7 @@ def runs_table(runs):
     """A line per model and route."""
     header = [
         *("model", "route", "seconds", "regret", "CPU"),
-        *("status", "bound", "value", "error"),
+        *("status", "bound", "value", "gap %", "error"),
     ]
     rows = [
         (
@@ -37,6 +37,7 @@ def runs_table(runs):
             one.status,
             _number(one.bound),
             _number(one.value),
+            _gap(one),
             "-" if one.error is None else f"{one.error:.0e}",
         )
         for one, regret in zip(runs, regrets(runs), strict=True)
@@ -147,3 +148,10 @@ def write_csv(path, runs):
 
 def _number(value):
     return "-" if value is None else f"{value:.6g}"
+
+
+def _gap(one):
+    """Between bound and value, in per cent of the value."""
+    if one.bound is None or one.value is None:
+        return "-"
+    return f"{100 * abs(one.value - one.bound) / max(1e-9, abs(one.value)):.3f}"

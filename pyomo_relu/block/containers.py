@@ -3,7 +3,7 @@
 import inspect
 import os
 import sys
-from typing import Any
+from typing import Any, cast
 
 from pyomo.common.config import ConfigDict, ConfigValue
 from pyomo.common.formatting import StreamIndenter
@@ -151,7 +151,7 @@ class _AllMembers:
         stream = sys.stdout if ostream is None else ostream
         stream.write(f"{self.local_name} : Size={len(self)}\n")
         for member in self.values():
-            member.pprint(ostream=StreamIndenter(stream), **kwds)
+            member.pprint(ostream=StreamIndenter(cast(Any, stream)), **kwds)
 
     def _repr_html_(self: Any):
         return members_html(self)

@@ -4,7 +4,7 @@ Parts with one network are a *family*: their boxes stand in the same arrays, so 
 expression bounds all of them, whatever linear function is asked for.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -51,9 +51,26 @@ class Cover:
             self.owner[boxes], self.lower[boxes], self.upper[boxes], self.lines[boxes]
         )
 
+    def of_owners(self, first, last):
+        """The boxes of some parts, which are counted from 0 on."""
+        some = self[(self.owner >= first) & (self.owner < last)]
+        return replace(some, owner=some.owner - first)
+
+    def with_owners_from(self, first):
+        """The boxes as those of parts that are counted from ``first`` on."""
+        return replace(self, owner=self.owner + first) if first else self
+
+    def least(self, bounds, n_parts):
+        """The least of the boxes' values of each part, shape (n_parts,)."""
+        least = np.full(n_parts, np.inf)
+        np.minimum.at(least, self.owner, bounds)
+        return least
+
     @staticmethod
     def joined(covers):
         """The boxes of several covers."""
+        if len(covers) == 1:
+            return covers[0]
         names = ("low", "low_const", "high", "high_const", "unstable", "errors")
         lines = [
             np.concatenate([getattr(c.lines, name) for c in covers]) for name in names

@@ -35,7 +35,8 @@ def decompose(model, options=None, progress=None):
     model : EmbeddedModel
         Functions are networks.
     options : BranchOptions, optional
-        ``time_limit``, ``mip_gap``, ``abs_gap``, ``seed`` and ``start`` count.
+        ``time_limit``, ``mip_gap``, ``abs_gap``, ``threads``, ``executor``, ``seed``
+        and ``start`` count.
     progress : callable, optional
         Called before every node with an object that has ``bound``, ``incumbent`` (with
         ``value`` and ``full``), ``nodes``, ``open``, ``seconds`` and ``offer(full)``,

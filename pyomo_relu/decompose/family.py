@@ -13,6 +13,7 @@ import numpy as np
 from pyomo_relu.branch.bounding.lines import LineBounder
 from pyomo_relu.branch.joint_parts import only_outputs
 from pyomo_relu.decompose.cover import Cover
+from pyomo_relu.decompose.pricing import Subproblems
 from pyomo_relu.network.pieces import breakpoints
 
 #: Random points of a part at first: per input, and at most.
@@ -21,17 +22,8 @@ _SAMPLES, _MOST_SAMPLES = 200, 800
 #: Inputs up to which all corners are among the first points.
 _CORNERS = 6
 
-#: Boxes of a family halved together.
-_BATCH = 64
-
-#: Boxes that a subproblem may be given before it is left at what is proven.
-_MOST_BOXES = 20000
-
 #: Points from which on some are dropped.
 _MOST_POINTS = 30000
-
-#: Points kept of each batch of halves.
-_KEPT = 16
 
 #: Most pieces of a network of one input that are all boxes of its first cover.
 _PIECES = 300
@@ -76,9 +68,10 @@ class Family:
 
     def add(self, owner, X):
         """Evaluate and keep points of members, as valid ones; their numbers."""
-        return self._keep(owner, np.concatenate([X, self.network.forward(X)], axis=1))
+        return self.keep(owner, np.concatenate([X, self.network.forward(X)], axis=1))
 
-    def _keep(self, owner, V):
+    def keep(self, owner, V):
+        """Keep points of members' graphs, as valid ones; their numbers."""
         first, N = self.owner.size, len(V)
         self.points = np.concatenate([self.points, V])
         self.owner = np.concatenate([self.owner, owner])
@@ -157,73 +150,17 @@ class Family:
 
     # -- subproblems ---------------------------------------------------------------
 
-    def prove(self, cover, costs, tolerance, deadline):
-        """Proven least values of linear functions over each member's boxes.
+    def subproblems(self, cover, costs, tolerance):
+        """Subproblems of all members; see ``pricing``.
 
         Parameters
         ----------
         cover : Cover
         costs : numpy.ndarray, shape (K, n + m)
         tolerance : float
-            What proven values may be below the best ones known, on average.
-        deadline : Deadline
-
-        Returns
-        -------
-        cover : Cover
-            Perhaps of smaller boxes.
-        bounds : numpy.ndarray, shape (K,)
-            Infinite for a member without boxes.
         """
         best, _ = self.least(costs)
-        bounds, _ = cover.bounds(costs)
-        done = np.zeros(len(cover), dtype=bool)
-        least = self._least_of(cover, bounds)
-        while not deadline.passed() and len(cover) < _MOST_BOXES:
-            gaps = np.where(np.isfinite(least), best - least, 0.0)
-            if gaps.sum() <= tolerance * len(self):
-                break
-            target = best - 0.5 * tolerance
-            open_ = np.flatnonzero(~done & (bounds < target[cover.owner]))
-            if not open_.size:
-                break
-            some = max(_BATCH, open_.size // 3)
-            if open_.size > some:
-                below = (bounds - best[cover.owner])[open_]
-                open_ = open_[np.argpartition(below, some)[:some]]
-            parents = cover[open_]
-            halves, stuck = parents.halves(self.bounder, self.integer, costs)
-            done[open_[stuck]] = True
-            if halves is None:
-                continue
-            new_bounds, at = halves.bounds(costs)
-            best = self._visit(halves.owner, at, costs, best, tolerance)
-            keep = np.ones(len(cover), dtype=bool)
-            keep[open_[~stuck]] = False
-            cover = Cover.joined([cover[keep], halves])
-            # a half is no worse than the whole
-            whole = np.tile(bounds[open_[~stuck]], 2)
-            bounds = np.concatenate([bounds[keep], np.maximum(new_bounds, whole)])
-            done = np.concatenate([done[keep], np.zeros(len(halves), dtype=bool)])
-            least = self._least_of(cover, bounds)
-        return cover, least
-
-    def _least_of(self, cover, bounds):
-        least = np.full(len(self), np.inf)
-        np.minimum.at(least, cover.owner, bounds)
-        return least
-
-    def _visit(self, owner, X, costs, best, tolerance):
-        """Evaluate points, keep good ones; the least values known then, (K,)."""
-        X = np.where(self.integer[owner], np.round(X), X)
-        V = np.concatenate([X, self.network.forward(X)], axis=1)
-        values = np.einsum("nd,nd->n", V, costs[owner])
-        keep = np.flatnonzero(values < best[owner] + tolerance)
-        best = best.copy()
-        np.minimum.at(best, owner, values)
-        keep = keep[np.argsort(values[keep] - best[owner[keep]])][:_KEPT]
-        self._keep(owner[keep], V[keep])
-        return best
+        return Subproblems(self.bounder, self.integer, cover, costs, best, tolerance)
 
 
 def families(parts, integer):

@@ -157,12 +157,9 @@ class Generation:
     def _values(self, duals, accuracy):
         """Proven values of all subproblems, by family."""
         _, by_family = self.master.split(duals)
-        values = []
-        for i, (f, pi) in enumerate(zip(self.families, by_family, strict=True)):
-            self.covers[i], least = f.prove(
-                self.covers[i], pi, accuracy, self.e.deadline
-            )
-            values.append(least)
+        self.covers, values = self.e.pricing.prove(
+            self.families, self.covers, by_family, accuracy, self.e.deadline
+        )
         return values
 
     def _rows_prove_empty(self, ray):
@@ -236,9 +233,7 @@ class Generation:
         ]
         values = []
         for f, cover, bounds in zip(self.families, self.covers, on_boxes, strict=True):
-            least = np.full(len(f), np.inf)
-            np.minimum.at(least, cover.owner, bounds)
-            values.append(least)
+            values.append(cover.least(bounds, len(f)))
         bound = self._bound(self.best_duals, values)
         if bound >= self.cutoff:
             return None

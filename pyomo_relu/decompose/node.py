@@ -76,15 +76,25 @@ class Evaluator:
     lagrangian : Lagrangian
     rows : BoxRows
         Of the model's rows.
+    pricing : Pricing
     deadline : Deadline
     """
 
     def __init__(
-        self, linear, costs, constant, families, master, lagrangian, rows, deadline
+        self,
+        linear,
+        costs,
+        constant,
+        families,
+        master,
+        lagrangian,
+        rows,
+        pricing,
+        deadline,
     ):
         self.linear, self.costs, self.constant = linear, costs, constant
         self.families, self.master, self.lagrangian = families, master, lagrangian
-        self.rows, self.deadline = rows, deadline
+        self.rows, self.pricing, self.deadline = rows, pricing, deadline
         self.penalty = 100.0 * max(1.0, np.abs(costs).max(initial=0.0))
         self._rng = np.random.default_rng(0)
         self.statistics = {"lps": 0, "proofs": 0}

@@ -18,6 +18,10 @@ from pyomo_relu.version import __version__
 
 def _config() -> ConfigDict:
     config = common_options("relu.decompose")
+    declare(
+        config, "threads", doc="Threads of this process, for batches of subproblems."
+    )
+    declare(config, "executor", doc="Here: of the subproblems, in batches of networks.")
     return declare(config, "tee", doc="The log of the tree.")
 
 
@@ -58,6 +62,8 @@ class ReLUDecompose(EmbeddedSolver):
             time_limit=deadline.left(),
             mip_gap=config.mip_gap,
             abs_gap=config.abs_gap,
+            threads=config.threads,
+            executor=config.executor,
             seed=config.seed,
             start=read.start() if config.warmstart else None,
         )

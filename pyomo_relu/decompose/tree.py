@@ -1,5 +1,7 @@
 """The tree over nodes, best bound first."""
 
+import concurrent.futures
+import contextlib
 import heapq
 import itertools
 from collections import deque
@@ -25,6 +27,7 @@ from pyomo_relu.decompose.master import Master
 from pyomo_relu.decompose.node import Evaluator, Node
 from pyomo_relu.decompose.parts import take_apart
 from pyomo_relu.decompose.points import Points
+from pyomo_relu.decompose.pricing import Pricing
 from pyomo_relu.decompose.root import root_box
 from pyomo_relu.errors import InfeasibleError
 from pyomo_relu.linear.box_rows import BoxRows
@@ -42,7 +45,7 @@ _FEW, _SAMPLES = 12, 100
 #: A node is bounded once more where the gap has come down to this share by a point.
 _NEARER = 0.5
 
-#: Boxes of all nodes that wait, about half a gigabyte; beyond, covers are merged.
+#: Boxes of all nodes that wait: about half a gigabyte.
 _MOST_BOXES = 2_000_000
 
 #: Share of the time that may go into searching while nothing feasible is known.
@@ -59,6 +62,8 @@ class Decomposition:
     options : BranchOptions
     deadline : Deadline
     progress : callable, optional
+    most_boxes : int
+        Of all nodes that wait; beyond, covers are merged.
 
     Attributes
     ----------
@@ -67,9 +72,9 @@ class Decomposition:
         Nodes evaluated.
     """
 
-    def __init__(self, model, options, deadline, progress=None):
+    def __init__(self, model, options, deadline, progress=None, most_boxes=_MOST_BOXES):
         self.model, self.options, self.deadline = model, options, deadline
-        self.progress = progress
+        self.progress, self._most_boxes = progress, most_boxes
         self.nodes = 0
         self.incumbent = Incumbent(build_problem(model))
         self._heap, self._count = [], itertools.count()
@@ -77,6 +82,7 @@ class Decomposition:
         self._at_work = -np.inf
         self._offered = deque()
         self._boxes = 0
+        self._executor = options.executor
         self._round, self._spent_searching = 0.5, 0.0
 
     # -- what is proven ------------------------------------------------------------
@@ -159,6 +165,7 @@ class Decomposition:
             self.master,
             lagrangian,
             BoxRows.of_model(split.linear),
+            Pricing(self._executor),
             self.deadline,
         )
         self.points = Points(self.incumbent, self.evaluator, self.deadline)
@@ -174,8 +181,13 @@ class Decomposition:
 
     def run(self):
         """Work until a status is reached; returns it."""
+        o, pool = self.options, contextlib.nullcontext()
+        if o.executor is None and o.threads > 1:
+            pool = concurrent.futures.ThreadPoolExecutor(o.threads)
         try:
-            return self._run()
+            with pool as own:
+                self._executor = o.executor or own
+                return self._run()
         except KeyboardInterrupt:
             return INTERRUPTED
         finally:
@@ -205,7 +217,7 @@ class Decomposition:
 
     def _push(self, node):
         self._boxes += node.size
-        if self._boxes > _MOST_BOXES:
+        if self._boxes > self._most_boxes:
             self._boxes -= node.size
             pairs = zip(node.covers, self.families, strict=True)
             covers = tuple(c.merged(f.bounder, len(f)) for c, f in pairs)

@@ -22,7 +22,11 @@ def _config() -> ConfigDict:
         installed and licensed for the size, else HiGHS.""",
     )
     declare(config, "threads", doc="Routes that work side by side.")
-    declare(config, "executor", doc="Here: of the subtrees of the branching route.")
+    declare(
+        config,
+        "executor",
+        doc="Here: of the branching route's subtrees and the decomposition's batches.",
+    )
     declare(config, "tee", doc="The log: which route holds bound and incumbent.")
     return config
 

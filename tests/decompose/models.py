@@ -149,3 +149,36 @@ def units(seed):
         np.array(integer),
     )
     return EmbeddedModel(linear, functions, np.array(costs), 1.0)
+
+
+def many(seed, count, periods=1, identical=False, widths=(5,)):
+    """Networks of two inputs; in each period first inputs meet a demand, with a store.
+
+    Columns: two inputs and an output of each network, then levels, the first one fixed.
+    With an integer column of bought lots per period.
+    """
+    rng = np.random.default_rng(seed)
+    network = random_network(rng, 2, widths, 1, scale=1.5)
+    functions, n = [], 3 * count + periods + 1 + periods
+    costs = np.zeros(n)
+    lower, upper = np.full(n, -np.inf), np.full(n, np.inf)
+    integer = np.zeros(n, dtype=bool)
+    rows = np.zeros((periods, n))
+    for k in range(count):
+        if k and not identical:
+            network = random_network(rng, 2, widths, 1, scale=1.5)
+        x = 3 * k + np.arange(2)
+        functions.append(EmbeddedNetwork(network, x, [3 * k + 2], f"f{k}"))
+        lower[x], upper[x] = -1.0, 1.0
+        costs[3 * k + 2] = rng.uniform(0.5, 1.5)
+        rows[k % periods, 3 * k] = 1.0
+    level, lots = 3 * count, 3 * count + periods + 1
+    lower[level:lots], upper[level:lots] = 0.0, 1.5
+    upper[level] = lower[level] = 0.5
+    lower[lots:], upper[lots:], integer[lots:] = 0.0, 2.0, True
+    costs[lots:] = rng.uniform(0.1, 0.5, periods)
+    for t in range(periods):
+        rows[t, [level + t, level + t + 1, lots + t]] = 1.0, -1.0, 0.4
+    demand = rng.uniform(0.1, 0.4, periods) * count / periods
+    linear = LinearModel(sparse.csr_array(rows), demand, demand, lower, upper, integer)
+    return EmbeddedModel(linear, functions, costs)

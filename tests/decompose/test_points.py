@@ -1,12 +1,14 @@
 """Points near mixtures, and merged covers."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import sparse
 
 from pyomo_relu.branch.branch import OPTIMAL, BranchOptions
 from pyomo_relu.common.deadline import Deadline
-from pyomo_relu.decompose import tree
+from pyomo_relu.decompose.branching import choose_split
 from pyomo_relu.decompose.decompose import decompose
 from pyomo_relu.decompose.tree import Decomposition
 from pyomo_relu.linear.embedded import FEASIBILITY, EmbeddedModel, EmbeddedNetwork
@@ -77,20 +79,25 @@ def test_a_dive_settles_integers(seed):
     assert np.array_equal(full[integer], np.round(full[integer]))
 
 
-def test_without_memory_covers_are_merged(monkeypatch):
+def test_without_memory_covers_are_merged():
     model = coupled(2)
     expected = decompose(model)
-    monkeypatch.setattr(tree, "_MOST_BOXES", 5)
-    found = decompose(model)
-    assert found.status == expected.status == OPTIMAL
-    assert found.value == pytest.approx(expected.value, rel=2e-4)
+    args = model.in_unit_range(), BranchOptions(), Deadline(None)
+    run = Decomposition(*args, most_boxes=5)
+    assert run.run() == expected.status == OPTIMAL
+    value = model.objective(run.incumbent.full * model.units.columns)
+    assert value == pytest.approx(expected.value, rel=2e-4)
 
 
-def test_nodes_too_small_to_be_split_go_to_branching(monkeypatch):
-    monkeypatch.setattr(tree, "choose_split", lambda *_: None)
-    for seed in (0, 2):
-        model = coupled(seed)
-        found = decompose(model)
-        assert found.status == OPTIMAL
-        assert model.violation(found.full) <= FEASIBILITY
-        assert found.value - found.bound <= 1.01e-4 * abs(found.value)
+@pytest.mark.parametrize("seed", [0, 2])
+def test_nodes_too_small_to_be_split_go_to_branching(seed):
+    run = run_of(coupled(seed))
+    _, _, node = run._heap[0]
+    point = replace(node, lower=node.lower, upper=node.lower)
+    whole, widths = run.split.linear.integer, node.upper - node.lower
+    assert choose_split(point, None, run.families, None, whole, widths) is None
+    assert choose_split(node, None, run.families, None, whole, widths) is not None
+    bound = run._by_branching(node)
+    best = run.incumbent
+    assert run.model.violation(best.full) <= FEASIBILITY
+    assert 0 <= best.value - bound <= 1.01e-4 * abs(best.value)

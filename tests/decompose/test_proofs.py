@@ -14,6 +14,7 @@ from pyomo_relu.decompose.decompose import decompose
 from pyomo_relu.decompose.family import families
 from pyomo_relu.decompose.lagrangian import Lagrangian, improvable
 from pyomo_relu.decompose.parts import take_apart
+from pyomo_relu.decompose.pricing import Pricing
 from pyomo_relu.decompose.root import root_box
 from pyomo_relu.decompose.tree import Decomposition
 from pyomo_relu.errors import BoundsError, InfeasibleError
@@ -50,6 +51,13 @@ def two_members(rng, n=2, m=2, **kinds):
     return family, family.begin(lower, upper, rng), lower, upper
 
 
+def prove(family, cover, costs, tolerance, deadline=ENDLESS):
+    """The cover and the least values afterwards; the family has the points."""
+    pricing = Pricing()
+    (cover,), (least,) = pricing.prove([family], [cover], [costs], tolerance, deadline)
+    return cover, least
+
+
 def graph(family, rng, lower, upper, k, N=2000):
     X = rng.uniform(lower[k], upper[k], (N, lower.shape[1]))
     return np.concatenate([X, family.network.forward(X)], axis=1)
@@ -62,7 +70,7 @@ def test_subproblems_are_proven_and_as_close_as_asked(seed):
     family, cover, lower, upper = two_members(rng, n, clipped=seed % 2 == 1, pre=True)
     for _ in range(4):
         costs = rng.normal(size=family.columns.shape) * (rng.random(n + 2) < 0.8)
-        cover, least = family.prove(cover, costs, 1e-2, ENDLESS)
+        cover, least = prove(family, cover, costs, 1e-2)
         best, _ = family.least(costs)
         for k in (0, 1):
             values = graph(family, rng, lower, upper, k) @ costs[k]
@@ -78,7 +86,7 @@ def test_a_proof_without_time_is_still_one():
     rng = np.random.default_rng(1)
     family, cover, lower, upper = two_members(rng)
     costs = rng.normal(size=family.columns.shape)
-    same, least = family.prove(cover, costs, 1e-6, Deadline(0))
+    same, least = prove(family, cover, costs, 1e-6, Deadline(0))
     assert len(same) == len(cover)
     for k in (0, 1):
         assert least[k] <= (graph(family, rng, lower, upper, k) @ costs[k]).min()
@@ -89,7 +97,7 @@ def test_covers_within_boxes_keep_all_points_there(seed):
     rng = np.random.default_rng(seed)
     family, cover, lower, upper = two_members(rng)
     costs = rng.normal(size=family.columns.shape)
-    cover, _ = family.prove(cover, costs, 1e-1, ENDLESS)
+    cover, _ = prove(family, cover, costs, 1e-1)
     low, high = cover.hull(2)
     assert (low[:, :2] <= lower).all() and (high[:, :2] >= upper).all()
     inner_low = low + rng.uniform(0, 0.4, low.shape) * (high - low)
@@ -156,7 +164,7 @@ def test_any_multipliers_prove_a_bound(seed):
             at += f.columns.size
             low, high = lower[f.columns], upper[f.columns]
             cover = f.begin(low[:, : f.n], high[:, : f.n], rng)
-            least.append(f.prove(cover, pi, 0.1, ENDLESS)[1])
+            least.append(prove(f, cover, pi, 0.1)[1])
         bound = lagrangian.bound(
             split.costs, split.constant, duals, np.concatenate(least), lower, upper
         )
