@@ -34,6 +34,9 @@ _ROWS = 32
 #: Up to this many columns, products avoid temporaries of the coefficients' size.
 _FEW = 12
 
+#: Neurons are chosen box by box where that are fewer than this share of all chosen ones.
+_EACH = 0.7
+
 #: Sparse coefficients denser than this are made dense.
 _DENSE = 0.15
 
@@ -136,6 +139,40 @@ class BackwardPass:
             high[boxes, some] = -value[:, half:]
         return low, high
 
+    def bounds_where(self, state, k, scale, wanted):
+        """As ``bounds``, of other neurons on every box; infinite for all others.
+
+        Parameters
+        ----------
+        wanted : numpy.ndarray of bool, shape (B, size)
+            Neurons to bound on each box; some others may be bounded with them.
+
+        Returns
+        -------
+        low, high : numpy.ndarray, shapes (B, size)
+        """
+        low = np.full(wanted.shape, -np.inf)
+        high = np.full(wanted.shape, np.inf)
+        counts = wanted.sum(axis=1)
+        union = np.flatnonzero(wanted.any(axis=0))
+        if self.sparse or len(state) == 1 or counts.mean() > _EACH * union.size:
+            if union.size:
+                low[:, union], high[:, union] = self.bounds(state, k, scale, union)
+            return low, high
+        widest = max([m.size for m in self.maps[:k]] + [self.network.n_inputs])
+        order, at = np.argsort(-counts, kind="stable"), 0
+        while at < order.size and counts[order[at]]:
+            most = int(counts[order[at]])
+            boxes = order[at : at + max(1, _CACHED // (2 * most * widest))]
+            at += boxes.size
+            rows = np.argsort(~wanted[boxes], axis=1, kind="stable")[:, :most]
+            A, c = self.lines(state, k, scale, rows, boxes)
+            value = self.least(state, A, c, boxes)
+            value[~np.isfinite(value)] = -np.inf
+            low[boxes[:, None], rows] = value[:, :most]
+            high[boxes[:, None], rows] = -value[:, most:]
+        return low, high
+
     def line_pairs(self, state, k, scale):
         """Lines below and above layer k, errors absorbed in the constants.
 
@@ -159,27 +196,40 @@ class BackwardPass:
             -constants[:, m:],
         )
 
-    def lines(self, state, k, scale, rows, boxes, slopes=None, trace=None):
+    def lines(
+        self, state, k, scale, rows, boxes, slopes=None, trace=None, below_only=False
+    ):
         """Lines below [v; -v] of layer k in the inputs: (B, 2 rows, n) and (B, 2 rows).
 
         Parameters
         ----------
+        rows : numpy.ndarray of int, shape (rows,) or (B, rows)
+            Neurons, the same on all boxes or others on each.
+        boxes : slice or numpy.ndarray of int
         slopes : dict of int to numpy.ndarray, shapes (B, 2 rows, size), optional
             Lower slopes per target row, for the layers that have them.
         trace : list, optional
             Receives ``(layer, A)`` at each activation layer passed.
+        below_only : bool
+            Lines below v alone: every 2 above is a 1 then.
         """
         amap = self.maps[k]
         coefficients = {}
         for source, w in zip(amap.sources, amap.weights, strict=True):
             first = self._first(w, rows)
+            if below_only:
+                first = first[: rows.size] if sparse.issparse(first) else first[:, : rows.size]
             # these rows may not read the source at all
             if first.nnz if sparse.issparse(first) else first.any():
                 _add(coefficients, source, first)
         b = amap.bias[rows]
-        error = slack(amap.terms + 2 * k) * scale[boxes][:, rows] + TINY
+        scale = scale[boxes]
+        scale = scale[:, rows] if rows.ndim == 1 else np.take_along_axis(scale, rows, 1)
+        error = slack(amap.terms + 2 * k) * scale + TINY
         error += UNDERFLOW * (1.0 + state.magnitude[boxes, None])
-        c = np.concatenate([b - error, -b - error], axis=1)
+        c = b - error
+        if not below_only:
+            c = np.concatenate([c, -b - error], axis=1)
         for j in range(k - 1, -1, -1):
             post = coefficients.pop(Source(j, True), None)
             pre = coefficients.pop(Source(j, False), None)
@@ -191,10 +241,13 @@ class BackwardPass:
             c = c + self._through(state, j, post, pre, boxes, coefficients, slope)
         A = coefficients.get(Source(INPUT))
         if A is None:
-            A = np.zeros((1, 2 * rows.size, self.network.n_inputs))
+            A = np.zeros((1, c.shape[1], self.network.n_inputs))
         return A, c
 
     def _first(self, w, rows):
+        if rows.ndim == 2:
+            w = (w.toarray() if sparse.issparse(w) else w)[rows]
+            return np.concatenate([w, -w], axis=1)
         w = w if rows.size == w.shape[0] else w[rows]
         if not sparse.issparse(w):
             return np.concatenate([w, -w])[None]
