@@ -12,12 +12,20 @@ import numpy as np
 from scipy import sparse
 
 from pyomo_relu.bounds.crown.backward import BoxState
+from pyomo_relu.bounds.crown.forward import ForwardLines, ForwardPass
 from pyomo_relu.bounds.crown.lines import times
-from pyomo_relu.branch.bounding.lines import CHUNK, LineBounder
+from pyomo_relu.branch.bounding.lines import CHUNK, LineBounder, unstable_neurons
 from pyomo_relu.network.layer import INPUT, Source
 
 #: First step of the ascent on slopes, and what each further one is multiplied by.
 _STEP, _DECAY = 0.5, 0.7
+
+#: Share of boxes that the ascent must close, how fast that share forgets, and how often
+#: it is tried below it.
+_RARE, _MEMORY, _AGAIN = 0.05, 0.3, 8
+
+#: Up to so many inputs, lines are carried forwards where weights are sparse.
+_FEW_INPUTS = 8
 
 #: Entries of the largest array of hidden bounds or coefficients of a chunk.
 _LARGEST = 1 << 20
@@ -58,10 +66,14 @@ class RowBounder:
     def __init__(self, network, steps=4):
         self.network = network
         self.steps = steps
+        self._tries, self._success = 0, 2 * _RARE
         self._bounder = LineBounder(network)
         self.kernel = self._bounder.kernel
         widest = max(network.n_inputs, *(layer.size for layer in network.layers))
         rows, n = network.n_outputs, network.n_inputs
+        # the backward pass is one per neuron, and of large sparse weights a slow one
+        few = network.n_inputs <= _FEW_INPUTS
+        self._forward = ForwardPass(self.kernel) if self.kernel.sparse and few else None
         self.chunk = max(1, min(CHUNK, _LARGEST // (widest * max(rows, n))))
 
     def lines(self, lower, upper, is_open):
@@ -83,9 +95,7 @@ class RowBounder:
 
     def _lines(self, lower, upper, part, is_open):
         state = BoxState(self.kernel, lower, upper)
-        unstable = np.zeros(len(lower), dtype=int)
-        for k, layer in enumerate(self.network.layers[:-1]):
-            unstable += self._bounder.settle(state, k, layer, None).sum(axis=1)
+        unstable = self._settle(state, lower, upper)
         every = np.arange(len(lower))
         scale = state.interval()[2]
         trace = []
@@ -93,9 +103,32 @@ class RowBounder:
         shares = self._bounder.shares(state, upper - lower)
         errors = self._bounder.errors(state, trace, shares, self.network.n_outputs)
         some = np.flatnonzero(is_open(part, least) & (unstable > 0))
-        if some.size and self.steps:
+        if some.size and self.steps and self._worthwhile():
             self._ascend(state, scale, some, trace, (A, c, least))
+            closed = some.size - np.count_nonzero(is_open(part, least)[some])
+            self._success += _MEMORY * (closed / some.size - self._success)
         return RowLines(A, c, least, errors, unstable)
+
+    def _worthwhile(self):
+        """Whether the ascent closes boxes; now and then it is tried all the same."""
+        self._tries += 1
+        return self._success > _RARE or self._tries % _AGAIN == 1
+
+    def _settle(self, state, lower, upper):
+        """Bound the hidden layers; returns the numbers of unstable neurons."""
+        unstable = np.zeros(len(lower), dtype=int)
+        forward = self._forward and ForwardLines(self._forward, lower, upper)
+        for k, layer in enumerate(self.network.layers[:-1]):
+            if forward is None:
+                unstable += self._bounder.settle(state, k, layer, None).sum(axis=1)
+                continue
+            lo, hi, scale = state.interval()
+            new_lo, new_hi = forward.bounds(k)
+            lo, hi = np.maximum(lo, new_lo), np.minimum(hi, new_hi)
+            state.append(lo, hi, scale)
+            forward.activate(k, state.lines[k])
+            unstable += unstable_neurons(layer, lo, hi).sum(axis=1)
+        return unstable
 
     def _pass(self, state, scale, boxes, slopes, trace):
         """Lines and their least values for some of the state's boxes."""

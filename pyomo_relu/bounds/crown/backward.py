@@ -213,17 +213,18 @@ class BackwardPass:
         below_only : bool
             Lines below v alone: every 2 above is a 1 then.
         """
-        amap = self.maps[k]
+        amap, scale = self.maps[k], scale[boxes]
         coefficients = {}
         for source, w in zip(amap.sources, amap.weights, strict=True):
             first = self._first(w, rows)
+            if sparse.issparse(first) and len(scale) > 1:  # sparse ones are one box's
+                first = first.toarray()[None]
             if below_only:
                 first = first[: rows.size] if sparse.issparse(first) else first[:, : rows.size]
             # these rows may not read the source at all
             if first.nnz if sparse.issparse(first) else first.any():
                 _add(coefficients, source, first)
         b = amap.bias[rows]
-        scale = scale[boxes]
         scale = scale[:, rows] if rows.ndim == 1 else np.take_along_axis(scale, rows, 1)
         error = slack(amap.terms + 2 * k) * scale + TINY
         error += UNDERFLOW * (1.0 + state.magnitude[boxes, None])
@@ -246,8 +247,10 @@ class BackwardPass:
 
     def _first(self, w, rows):
         if rows.ndim == 2:
-            w = (w.toarray() if sparse.issparse(w) else w)[rows]
-            return np.concatenate([w, -w], axis=1)
+            some = w[rows.ravel()]
+            some = some.toarray() if sparse.issparse(some) else some
+            some = some.reshape(*rows.shape, -1)
+            return np.concatenate([some, -some], axis=1)
         w = w if rows.size == w.shape[0] else w[rows]
         if not sparse.issparse(w):
             return np.concatenate([w, -w])[None]

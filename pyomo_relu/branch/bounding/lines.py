@@ -199,13 +199,13 @@ class LineBounder:
         if known is not None:
             lo, hi = np.maximum(lo, known[0][k]), np.minimum(hi, known[1][k])
         if not all(source == INPUT for source, _ in layer.sources):
-            wanted = _unstable(layer, lo, hi)
+            wanted = unstable_neurons(layer, lo, hi)
             if wanted.any():
                 with np.errstate(invalid="ignore", over="ignore"):
                     new_lo, new_hi = self.kernel.bounds_where(state, k, scale, wanted)
                 lo, hi = np.maximum(lo, new_lo), np.minimum(hi, new_hi)
         state.append(lo, hi, scale)
-        return _unstable(layer, lo, hi)
+        return unstable_neurons(layer, lo, hi)
 
     def errors(self, state, trace, shares, n_lines):
         """Error of each line by input, (B, n_lines, n).
@@ -264,7 +264,8 @@ def _groups(network):
     return [np.array(rows) for rows in groups.values()]
 
 
-def _unstable(layer, lo, hi):
+def unstable_neurons(layer, lo, hi):
+    """Which neurons have a kink between their bounds, bool as the bounds."""
     unstable = (lo < 0) & (hi > 0)
     if layer.ceiling is not None:
         unstable |= (lo < layer.ceiling) & (hi > layer.ceiling)
