@@ -14,12 +14,14 @@ from pyomo_relu.version import __version__
 if TYPE_CHECKING:
     from pyomo_relu.bounds import NeuronBounds
     from pyomo_relu.network import Layer, Network, load_onnx, register_operator
+    from pyomo_relu.properties import VerificationResult, read_vnnlib, verify
 else:
     __getattr__, __dir__ = lazy_exports(
         __name__,
         {
             "bounds": ["NeuronBounds"],
             "network": ["Layer", "Network", "load_onnx", "register_operator"],
+            "properties": ["VerificationResult", "read_vnnlib", "verify"],
         },
     )
 
@@ -28,7 +30,10 @@ __all__ = [
     "Network",
     "NeuronBounds",
     "ReLUNetworkBlock",
+    "VerificationResult",
     "__version__",
     "load_onnx",
+    "read_vnnlib",
     "register_operator",
+    "verify",
 ]

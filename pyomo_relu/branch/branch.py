@@ -16,9 +16,11 @@ import numpy as np
 from pyomo_relu.branch.bounding.root import tightened_root
 from pyomo_relu.branch.joint import build_problem
 from pyomo_relu.branch.tree import (
+    BOUND_REACHED,
     INFEASIBLE,
     INTERRUPTED,
     OPTIMAL,
+    POINT_REACHED,
     STALLED,
     TIME_LIMIT,
     UNBOUNDED,
@@ -63,6 +65,10 @@ class BranchOptions:
         Whether the whole box may with more, where inputs are many.
     start : numpy.ndarray, shape (n_columns,), optional
         Values of the modeller's columns to try first.
+    stop_at : float
+        End as soon as a point's objective is at most this.
+    prove_above : float
+        End as soon as the bound is at least this; boxes are not worked on beyond it.
     """
 
     time_limit: float | None = None
@@ -75,6 +81,8 @@ class BranchOptions:
     milp_neurons: int = 30
     root_milp: bool = True
     start: FloatArray | None = None
+    stop_at: float = -np.inf
+    prove_above: float = np.inf
 
     def tolerance(self, value: float) -> float:
         """Absolute gap at which an incumbent of this value counts as optimal."""
@@ -93,7 +101,8 @@ class BranchResult:
     ----------
     status : str
         "optimal", "infeasible", "unbounded", "time limit", "interrupted" or "stalled"
-        (boxes were left that are too small to be split).
+        (boxes were left that are too small to be split), "stop_at is reached" or
+        "prove_above is proven".
     bound : float
         Proven lower bound of the objective.
     value : float
@@ -211,7 +220,9 @@ def _confirm_unbounded(problem, options, deadline):
     Inputs are bounded, so the ray moves only columns outside the networks, along which
     the model and its relaxation have the same rows.
     """
-    options = replace(options, time_limit=deadline.left())
+    options = replace(
+        options, time_limit=deadline.left(), stop_at=-np.inf, prove_above=np.inf
+    )
     found = _branch(problem.without_objective(), options)
     if found.status == OPTIMAL:
         value = float(problem.original.objective(found.full))
@@ -225,9 +236,11 @@ def _confirm_unbounded(problem, options, deadline):
 
 
 __all__ = [
+    "BOUND_REACHED",
     "INFEASIBLE",
     "INTERRUPTED",
     "OPTIMAL",
+    "POINT_REACHED",
     "STALLED",
     "TIME_LIMIT",
     "UNBOUNDED",

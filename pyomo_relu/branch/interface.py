@@ -141,8 +141,9 @@ class EmbeddedSolver(OptSolver):
             ``problem.lower_bound`` and ``upper_bound`` are proven bound and best value
             in the modeller's sense, also where time or Ctrl-C ended the run.
             Termination conditions: optimal, infeasible, unbounded, maxTimeLimit,
-            userInterrupt (Ctrl-C; the best point so far is loaded), other (boxes were
-            left that are too small to be split).  Ctrl-C while the model is read or the
+            userInterrupt (Ctrl-C; the best point so far is loaded), minFunctionValue
+            (``stop_at``), other (``prove_above``; or boxes were left that are too small
+            to be split: the message says which).  Ctrl-C while the model is read or the
             solution loaded is a KeyboardInterrupt, and the model stays as it was.
 
         Raises
@@ -245,6 +246,8 @@ _CONDITIONS = {
     "time limit": (SolverStatus.aborted, TerminationCondition.maxTimeLimit),
     "interrupted": (SolverStatus.aborted, TerminationCondition.userInterrupt),
     "stalled": (SolverStatus.warning, TerminationCondition.other),
+    "stop_at is reached": (SolverStatus.ok, TerminationCondition.minFunctionValue),
+    "prove_above is proven": (SolverStatus.ok, TerminationCondition.other),
 }
 
 

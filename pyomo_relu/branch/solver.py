@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from pyomo.common.config import (
     ConfigDict,
     ConfigValue,
@@ -17,6 +19,7 @@ from pyomo_relu.branch.interface import (
     Log,
     common_options,
 )
+from pyomo_relu.common.options import number
 from pyomo_relu.common.wording import counted
 from pyomo_relu.model.options import declare
 from pyomo_relu.version import __version__
@@ -31,6 +34,18 @@ def _config() -> ConfigDict:
             30,
             NonNegativeInt,
             "most unstable neurons for a MILP; 0: none",
+        ),
+        (
+            "stop_at",
+            None,
+            number,
+            "objective value that is good enough: end at a point at least as good",
+        ),
+        (
+            "prove_above",
+            None,
+            number,
+            "objective value that no point is to beat: end once that is proven",
         ),
     ):
         config.declare(
@@ -72,6 +87,13 @@ class ReLUBranch(EmbeddedSolver):
     the number of inputs that must be split: for shallow networks in ten or more inputs
     use ``relu.bigm`` with a MILP solver.
 
+    ``stop_at`` and ``prove_above`` ask for a decision in place of an optimum, in the
+    sense of the model's objective.  Minimising, the search ends as soon as a point's
+    objective is at most ``stop_at`` (termination condition minFunctionValue) or the
+    proven bound is at least ``prove_above`` (other; boxes beyond it are dropped).
+    Maximising, as soon as a point's objective is at least ``stop_at`` or the bound, an
+    upper one, at most ``prove_above``.  ``results.solver.message`` says which it was.
+
     An infeasible model's ``results.solver.message`` names rows and bounds that
     contradict each other.  No duals, reduced costs or slacks are computed.
 
@@ -97,11 +119,20 @@ class ReLUBranch(EmbeddedSolver):
             batch=config.batch,
             milp_neurons=config.milp_neurons,
             start=read.start() if config.warmstart else None,
+            stop_at=_threshold(config.stop_at, read, -inf),
+            prove_above=_threshold(config.prove_above, read, inf),
         )
         log = _TreeLog(read, config.tee)
         result = branch(read.problem, options, log if config.tee else None)
         work = f"{counted(result.nodes, 'box')}, {counted(result.milps, 'MILP')}"
         return result, work, log
+
+
+def _threshold(value, read, default):
+    """An objective value of the model as one of the minimisation."""
+    if value is None:
+        return default
+    return -value if read.maximise else value
 
 
 class _TreeLog(Log):

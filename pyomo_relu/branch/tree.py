@@ -21,6 +21,8 @@ UNBOUNDED = "unbounded"
 TIME_LIMIT = "time limit"
 INTERRUPTED = "interrupted"
 STALLED = "stalled"
+POINT_REACHED = "stop_at is reached"
+BOUND_REACHED = "prove_above is proven"
 
 #: Seconds that one batch should take: short against a time limit, long against Python.
 _BATCH_SECONDS = 0.4
@@ -86,7 +88,7 @@ class Tree:
     @property
     def cutoff(self):
         """Boxes whose bound reaches this are dropped."""
-        return self.incumbent.value - self.tolerance
+        return min(self.incumbent.value - self.tolerance, self.options.prove_above)
 
     @property
     def _wide(self):
@@ -152,6 +154,8 @@ class Tree:
             if self.progress is not None:
                 self.progress(self)
             self._prune()
+            if (decided := self._decided()) is not None:
+                return decided
             if not len(self.open):
                 return self._conclusion()
             if self.deadline.passed():
@@ -210,7 +214,15 @@ class Tree:
         self._confine()
         refuse_endless(self.relaxation, self.open.best(1))
 
+    def _decided(self):
+        """The status if ``stop_at`` or ``prove_above`` is reached, else None."""
+        if self.incumbent.value <= self.options.stop_at:
+            return POINT_REACHED
+        return BOUND_REACHED if self.bound >= self.options.prove_above else None
+
     def _conclusion(self):
+        if self.cutoff == self.options.prove_above < np.inf:
+            return STALLED  # by a rounding below it: neither proven nor optimal
         if not self._reaches_cutoff(min(self._unresolved, self._closed)):
             return STALLED
         if np.isfinite(self.incumbent.value):
