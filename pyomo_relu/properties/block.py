@@ -58,7 +58,9 @@ def read_vnnlib(
             f"read_vnnlib: {getattr(block, 'name', block)!r:.80} holds no network. Give "
             "a ReLUNetworkBlock: read_vnnlib(m, m.net, path)."
         )
-    taken = [c for c in ("property_rows", "property_case") if m.component(c) is not None]
+    taken = [
+        c for c in ("property_rows", "property_case") if m.component(c) is not None
+    ]
     if taken:
         raise ModelError(
             f"read_vnnlib: '{m.name}' has a component '{taken[0]}' already. Give another "

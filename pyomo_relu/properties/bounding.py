@@ -152,13 +152,9 @@ class RowBounder:
         A_ji) v_ji(x*)``.
         """
         R = self.network.n_outputs
-        lines = [
-            one and type(one)(*(a[some] for a in one)) for one in state.lines
-        ]
+        lines = [one and type(one)(*(a[some] for a in one)) for one in state.lines]
         free = {j: a.free_slope[:, None] for j, a in enumerate(lines) if a}
-        slopes = {
-            j: np.repeat(lines[j].low_slope[:, None], R, axis=1) for j in free
-        }
+        slopes = {j: np.repeat(lines[j].low_slope[:, None], R, axis=1) for j in free}
         A, trace = best[0][some], [_of_some(step, some) for step in trace]
         for step in range(self.steps):
             gradient = self._gradient(state, lines, slopes, trace, A, some)

@@ -267,4 +267,3 @@ def _check_sizes(network, prop):
                 f"{prop.name}: it declares {counted(theirs, what)}, but the network "
                 f"{network.name} has {ours}. Give the files that belong together."
             )
-

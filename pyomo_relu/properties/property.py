@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from pyomo_relu.common.types import FloatArray
 
 
@@ -24,7 +26,7 @@ class Case:
 
     lower: FloatArray
     upper: FloatArray
-    rows: FloatArray
+    rows: NDArray[np.intp]
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,10 @@ def row_network(network, prop):
         Of the same inputs; output i is ``inputs[i] x + outputs[i] y + constants[i]``.
     """
     last = network.layers[-1]
-    sources, weights = list(last.sources), [_product(prop.outputs, w) for w in last.weights]
+    sources, weights = (
+        list(last.sources),
+        [_product(prop.outputs, w) for w in last.weights],
+    )
     if prop.inputs.any():
         if Source(INPUT) in sources:
             at = sources.index(Source(INPUT))
@@ -59,9 +62,13 @@ def composition_error(network, prop, lower, upper, lowers, uppers):
     last = network.layers[-1]
     size, terms = np.abs(last.bias), network.n_outputs + network.n_inputs
     for source, w in zip(last.sources, last.weights, strict=True):
-        lo, hi = (lower, upper) if source.layer == INPUT else (
-            lowers[source.layer],
-            uppers[source.layer],
+        lo, hi = (
+            (lower, upper)
+            if source.layer == INPUT
+            else (
+                lowers[source.layer],
+                uppers[source.layer],
+            )
         )
         if source.layer != INPUT and source.post:
             lo, hi = (network.layers[source.layer].activate(a) for a in (lo, hi))

@@ -109,8 +109,11 @@ class Splitting:
         self._refuted = min(self._refuted, 0.0) if not keep.all() else self._refuted
         bound = np.where(alive, margin, np.inf).min(axis=1)
         self._split(
-            lower[keep], upper[keep], bound[keep], alive[keep],
-            self._error(lines, alive)[keep], 
+            lower[keep],
+            upper[keep],
+            bound[keep],
+            alive[keep],
+            self._error(lines, alive)[keep],
         )
         return False
 

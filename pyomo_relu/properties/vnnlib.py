@@ -13,7 +13,7 @@ from fractions import Fraction
 import numpy as np
 
 from pyomo_relu.errors import PropertyError
-from pyomo_relu.properties.expressions import Expression, expressions
+from pyomo_relu.properties.expressions import expressions
 from pyomo_relu.properties.property import Case, Property
 
 #: Most disjuncts after 'and' and 'or' are multiplied out.

@@ -38,10 +38,7 @@ class Witnesses:
         margin = self.prop.margin(X, self.network.forward(X))
         self.least = min(self.least, float(margin.min(initial=np.inf)))
         order = np.argsort(margin, kind="stable")[:_TRIED]
-        for x in X[order[margin[order] <= 0]]:
-            if self._confirm(x):
-                return True
-        return False
+        return any(self._confirm(x) for x in X[order[margin[order] <= 0]])
 
     def _confirm(self, x):
         for case in self.prop.cases:

@@ -15,11 +15,21 @@ not depend on the box, or, for a single box and sparse weights, sparse (R, n).
 import numpy as np
 from scipy import sparse
 
+from pyomo_relu.bounds.crown.coefficients import (
+    add,
+    dot,
+    product,
+    relax,
+    relax_rows,
+    relax_sparse,
+    thin,
+    total,
+    weighted_sum,
+)
 from pyomo_relu.bounds.crown.lines import (
     TensorRanges,
     activation_lines,
     affine_maps,
-    times,
 )
 from pyomo_relu.linear.rounding import TINY, UNDERFLOW, slack
 from pyomo_relu.network.layer import INPUT, Source
@@ -36,9 +46,6 @@ _FEW = 12
 
 #: Neurons are chosen box by box where that are fewer than this share of all chosen ones.
 _EACH = 0.7
-
-#: Sparse coefficients denser than this are made dense.
-_DENSE = 0.15
 
 
 class BoxState:
@@ -130,7 +137,7 @@ class BackwardPass:
             A, c = self.lines(state, k, scale, rows[some], boxes)
             if importance is not None:
                 weight = importance[:, rows[some]].ravel()
-                state.influence[boxes] += _weighted_sum(A, weight)
+                state.influence[boxes] += weighted_sum(A, weight)
             value = self.least(state, A, c, boxes)
             # Overflow proves nothing.
             value[~np.isfinite(value)] = -np.inf
@@ -188,7 +195,7 @@ class BackwardPass:
             eps = self.input_slack(*(a[boxes] for a in state.ranges.box))
             both = np.concatenate([rows, rows + m])
             coefficients[boxes, both] = A
-            constants[boxes, both] = c - _dot(np.abs(A), eps)
+            constants[boxes, both] = c - dot(np.abs(A), eps)
         return (
             coefficients[:, :m],
             constants[:, :m],
@@ -220,10 +227,14 @@ class BackwardPass:
             if sparse.issparse(first) and len(scale) > 1:  # sparse ones are one box's
                 first = first.toarray()[None]
             if below_only:
-                first = first[: rows.size] if sparse.issparse(first) else first[:, : rows.size]
+                first = (
+                    first[: rows.size]
+                    if sparse.issparse(first)
+                    else first[:, : rows.size]
+                )
             # these rows may not read the source at all
             if first.nnz if sparse.issparse(first) else first.any():
-                _add(coefficients, source, first)
+                add(coefficients, source, first)
         b = amap.bias[rows]
         scale = scale[:, rows] if rows.ndim == 1 else np.take_along_axis(scale, rows, 1)
         error = slack(amap.terms + 2 * k) * scale + TINY
@@ -255,7 +266,7 @@ class BackwardPass:
         if not sparse.issparse(w):
             return np.concatenate([w, -w])[None]
         if self.sparse:
-            return _thin(sparse.vstack([w, -w], format="csr"))
+            return thin(sparse.vstack([w, -w], format="csr"))
         return np.concatenate([w.toarray(), -w.toarray()])[None]
 
     def _parts(self, state, k, n_rows):
@@ -288,7 +299,7 @@ class BackwardPass:
         weights = amap.weights
         c = 0.0
         if pre is not None:
-            c = _dot(pre, b[None]) - _dot(abs(pre), eps)
+            c = dot(pre, b[None]) - dot(abs(pre), eps)
         if post is None:
             through = pre
         else:
@@ -303,19 +314,19 @@ class BackwardPass:
                 weights = [w[alive] for w in weights]
             if slope is not None:
                 post = post.toarray()[None] if sparse.issparse(post) else post
-                c_post, through = _relax_rows(post, slope, tl, su, tu, b, eps)
+                c_post, through = relax_rows(post, slope, tl, su, tu, b, eps)
             elif sparse.issparse(post):
-                c_post, through = _relax_sparse(post, sl, tl, su, tu, b, eps)
+                c_post, through = relax_sparse(post, sl, tl, su, tu, b, eps)
             elif self._skinny(amap, pre, eps):
                 return self._through_few(
                     amap, post, weights, (sl, tl, su, tu, b, eps), coefficients
                 )
             else:
-                c_post, through = _relax(post, sl, tl, su, tu, b, eps)
+                c_post, through = relax(post, sl, tl, su, tu, b, eps)
             c = c + c_post
-            through = through if pre is None else _sum(through, pre)
+            through = through if pre is None else total(through, pre)
         for source, w in zip(amap.sources, weights, strict=True):
-            _add(coefficients, source, _product(through, w))
+            add(coefficients, source, product(through, w))
         return c
 
     def _skinny(self, amap, pre, eps):
@@ -326,7 +337,7 @@ class BackwardPass:
         )
 
     def _through_few(self, amap, post, weights, parts, coefficients):
-        """As ``_relax`` and the product with W, by two products with few columns."""
+        """As ``relax`` and the product with W, by two products with few columns."""
         sl, tl, su, tu, b, eps = parts
         gap = su - sl
         negative = np.minimum(post, 0.0)
@@ -347,7 +358,7 @@ class BackwardPass:
             out += negative @ np.moveaxis(second, 0, 2)
         at = 0
         for source, w in zip(amap.sources, weights, strict=True):
-            _add(coefficients, source, out[..., at : at + w.shape[1]])
+            add(coefficients, source, out[..., at : at + w.shape[1]])
             at += w.shape[1]
         return out[..., -1]
 
@@ -359,7 +370,7 @@ class BackwardPass:
         radius = radius + self.input_slack(lower, upper)
         n = A.shape[-1]
         if sparse.issparse(A) or n > _FEW:
-            return c + _dot(A, centre) - _dot(abs(A), radius)
+            return c + dot(A, centre) - dot(abs(A), radius)
         value = 0.0
         for i in range(n):
             value = value + A[..., i] * centre[:, i, None]
@@ -370,84 +381,3 @@ class BackwardPass:
         """Per input, what a coefficient of 1 may lose by rounding, shape (B, n)."""
         size = np.maximum(np.abs(lower), np.abs(upper))
         return slack(2 * self.network.n_inputs) * size + TINY
-
-
-def _dot(A, vectors):
-    """``A @ vector`` per box: A (1 or B, R, n) or sparse (R, n), vectors (B, n)."""
-    if sparse.issparse(A):
-        return times(vectors, A)
-    if len(A) == 1:
-        return vectors @ A[0].T
-    return np.matmul(A, vectors[:, :, None])[:, :, 0]
-
-
-def _weighted_sum(A, weight):
-    """Sum of the rows of |A|, shape (B, n)."""
-    if sparse.issparse(A):
-        return (abs(A).T @ weight)[None]
-    return np.einsum("brn,r->bn", np.abs(A), weight)
-
-
-def _relax(post, sl, tl, su, tu, b, eps):
-    """Constants (B, R) and coefficients of v (B, R, n); errors charged at eps."""
-    gap = su - sl
-    negative = np.minimum(post, 0.0)
-    c = _dot(post, sl * b + tl - eps)
-    c += _dot(negative, gap * b + (tu - tl) + 2.0 * eps)
-    through = post * sl[:, None, :]
-    into = negative if len(post) == len(sl) else None  # saves a large array
-    through += np.multiply(negative, gap[:, None, :], out=into)
-    return c, through
-
-
-def _relax_rows(post, slope, tl, su, tu, b, eps):
-    """As ``_relax`` for dense coefficients with a lower slope per row of its own."""
-    positive, negative = np.maximum(post, 0.0), np.minimum(post, 0.0)
-    through = positive * slope + negative * su[:, None, :]
-    c = _dot(through, np.broadcast_to(b, su.shape))
-    c += _dot(positive, tl - eps) + _dot(negative, tu + eps)
-    return c, through
-
-
-def _relax_sparse(post, sl, tl, su, tu, b, eps):
-    """As ``_relax`` for the sparse coefficients of a single box."""
-    at, data = post.indices, post.data
-    negative = data < 0
-    slopes = data * np.where(negative, su[0, at], sl[0, at])
-    consts = data * np.where(negative, tu[0, at], tl[0, at])
-    consts += slopes * b[at] - np.abs(data) * eps[0, at]
-    rows = sparse.csr_array((consts, at, post.indptr), shape=post.shape)
-    c = (rows @ np.ones(post.shape[1]))[None]
-    through = sparse.csr_array((slopes, at, post.indptr), shape=post.shape)
-    through.eliminate_zeros()
-    return c, through
-
-
-def _product(A, w):
-    """``A @ w`` for coefficients A and dense or sparse weights w (n, q)."""
-    if sparse.issparse(A):
-        out = A @ w
-        return _thin(out) if sparse.issparse(out) else out[None]
-    flat = A.reshape(-1, A.shape[-1])
-    out = times(flat, w.T) if sparse.issparse(w) else flat @ w
-    return np.ascontiguousarray(out).reshape(*A.shape[:-1], w.shape[1])
-
-
-def _thin(A):
-    """Sparse coefficients, dense with a leading axis once that is cheaper."""
-    if A.nnz > _DENSE * A.shape[0] * A.shape[1]:
-        return A.toarray()[None]
-    return sparse.csr_array(A)
-
-
-def _sum(a, b):
-    if sparse.issparse(a) and sparse.issparse(b):
-        return _thin(a + b)
-    a, b = (m.toarray()[None] if sparse.issparse(m) else m for m in (a, b))
-    return a + b
-
-
-def _add(coefficients, source, A):
-    if source in coefficients:
-        A = _sum(coefficients[source], A)
-    coefficients[source] = A
