@@ -17,8 +17,8 @@ from pyomo_relu import ReLUNetworkBlock
 #: What users may import: a name here stays, and a change here is in the change log.
 PUBLIC = {
     "pyomo_relu": """
-        Layer Network NeuronBounds ReLUNetworkBlock __version__ load_onnx
-        register_operator
+        Layer Network NeuronBounds ReLUNetworkBlock VerificationResult __version__
+        load_onnx read_vnnlib register_operator verify
     """,
     "pyomo_relu.analysis": """
         BigMReport Effort LagrangianBound LayerBigM LayerStability Region
@@ -35,6 +35,9 @@ PUBLIC = {
     """,
     "pyomo_relu.branch": """
         BranchOptions BranchResult ReLUBranch
+    """,
+    "pyomo_relu.properties": """
+        Case Property VerificationResult load_vnnlib parse_vnnlib read_vnnlib verify
     """,
     "pyomo_relu.decompose": """
         ReLUDecompose

@@ -21,9 +21,10 @@ def read_vnnlib(
 
     The network block's inputs get the bounds of the hull of all boxes.  A single
     disjunct becomes constraints ``m.property_rows``; several become disjuncts
-    ``m.property_case[k]`` of which ``m.property_cases`` (a Pyomo ``Disjunction``, not
-    exclusive) takes at least one.  Apply any of Pyomo's gdp transformations for a MILP:
-    ``gdp.hull`` needs no big-M.
+    ``m.property_case[k]`` of which ``m.property_cases`` (a Pyomo ``Disjunction``) takes
+    one; points that lie in several may take any.  Apply one of Pyomo's gdp
+    transformations for a MILP: ``gdp.hull`` needs no big-M, but bounds of the outputs,
+    which ``relu.bounds`` gives.
 
     Parameters
     ----------
@@ -109,7 +110,7 @@ def read_vnnlib(
     m.property_case = Disjunct(range(len(prop.cases)))
     for k, case in enumerate(prop.cases):
         add(m.property_case[k], case, (case.lower > lower) | (case.upper < upper))
-    m.property_cases = Disjunction(expr=list(m.property_case.values()), xor=False)
+    m.property_cases = Disjunction(expr=list(m.property_case.values()), xor=True)
     return prop
 
 
