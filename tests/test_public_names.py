@@ -47,7 +47,7 @@ PUBLIC = {
     """,
     "pyomo_relu.errors": """
         BoundsError BudgetExceededError InfeasibleError MissingPartError
-        ModelError NetworkError NetworkFileError NetworkMismatchError ReLUError
+        ModelError NetworkError NetworkFileError NetworkMismatchError PropertyError ReLUError
         RuleError SolverError TransformationError UnsupportedOperatorError
     """,
     "pyomo_relu.network": """

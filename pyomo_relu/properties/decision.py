@@ -54,7 +54,7 @@ class VerificationResult:
         What onnxruntime computes at the witness.
     bound : float
         Proven lower bound of the property's margin, the least over its disjuncts of
-        the largest ``left-hand side - right-hand side``; positive for "unsat".
+        the largest ``left-hand side - right-hand side``; at least 0 for "unsat".
     seconds : float
         Wall time, loading included.
     nodes : int

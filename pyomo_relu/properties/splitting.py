@@ -59,7 +59,7 @@ class Splitting:
     def bound(self):
         """Proven lower bound of the property's margin over all cases.
 
-        Of closed boxes it counts what refuted them.
+        Of closed boxes it counts what refuted them, and 0 of what was cut off.
         """
         least = self._open[2].min(initial=np.inf)
         return float(min(least, self._stuck, self._refuted))
@@ -104,9 +104,11 @@ class Splitting:
         if self.offer(_points(lower, upper, lines, self._rows, alive)):
             self._put((lower, upper, margin.min(axis=1), alive))
             return True
+        ends = lower, upper
         lower, upper, alive = self._shrunk(lower, upper, lines, alive)
         keep = alive.any(axis=1)
-        self._refuted = min(self._refuted, 0.0) if not keep.all() else self._refuted
+        if (lower > ends[0]).any() or (upper < ends[1]).any():
+            self._refuted = min(self._refuted, 0.0)  # all that is known of what went
         bound = np.where(alive, margin, np.inf).min(axis=1)
         self._split(
             lower[keep],
