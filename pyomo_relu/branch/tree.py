@@ -218,7 +218,8 @@ class Tree:
         """The status if ``stop_at`` or ``prove_above`` is reached, else None."""
         if self.incumbent.value <= self.options.stop_at:
             return POINT_REACHED
-        return BOUND_REACHED if self.bound >= self.options.prove_above else None
+        reached = self.bound >= self.options.prove_above < np.inf
+        return BOUND_REACHED if reached else None
 
     def _conclusion(self):
         if self.cutoff == self.options.prove_above < np.inf:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import ModelError, PropertyError
@@ -53,6 +53,7 @@ def read_vnnlib(
     from pyomo_relu.properties.property import Property
     from pyomo_relu.properties.vnnlib import load_vnnlib
 
+    parts: Any = block  # Pyomo makes its components' types at run time
     network = getattr(block, "network", None)
     if network is None:
         raise ModelError(
@@ -68,7 +69,7 @@ def read_vnnlib(
             "block for a further property: m.second = pyo.Block()."
         )
     prop = path if isinstance(path, Property) else load_vnnlib(path)
-    inputs, outputs = list(block.inputs.values()), list(block.outputs.values())
+    inputs, outputs = list(parts.inputs.values()), list(parts.outputs.values())
     if (len(inputs), len(outputs)) != (prop.n_inputs, prop.n_outputs):
         raise PropertyError(
             f"{prop.name}: it declares {counted(prop.n_inputs, 'input')} and "
@@ -95,14 +96,14 @@ def read_vnnlib(
         ]
         return sum(float(c) * v for c, v in terms) <= -float(prop.constants[i])
 
-    def add(target, case, boxes):
-        target.property_rows = pyo.ConstraintList()
+    def add(target: Any, case, boxes):
+        rows = target.property_rows = pyo.ConstraintList()
         for i in case.rows:
-            target.property_rows.add(row(i))
+            rows.add(expr=row(i))
         for k in np.flatnonzero(boxes):
             var = inputs[k]
             ends = float(case.lower[k]), float(case.upper[k])
-            target.property_rows.add((ends[0], var, ends[1]))
+            rows.add(expr=(ends[0], var, ends[1]))
 
     if len(prop.cases) == 1:
         add(m, prop.cases[0], [])
