@@ -97,7 +97,8 @@ def read_vnnlib(
         return sum(float(c) * v for c, v in terms) <= -float(prop.constants[i])
 
     def add(target: Any, case, boxes):
-        rows = target.property_rows = pyo.ConstraintList()
+        rows: Any = pyo.ConstraintList()
+        target.property_rows = rows
         for i in case.rows:
             rows.add(expr=row(i))
         for k in np.flatnonzero(boxes):
