@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pyomo_relu.bounds import NeuronBounds
     from pyomo_relu.network import Layer, Network, load_onnx, register_operator
     from pyomo_relu.network.examples import example_network, example_networks
+    from pyomo_relu.properties import VerificationResult, read_vnnlib, verify
 else:
     __getattr__, __dir__ = lazy_exports(
         __name__,
@@ -22,6 +23,7 @@ else:
             "bounds": ["NeuronBounds"],
             "network": ["Layer", "Network", "load_onnx", "register_operator"],
             "network.examples": ["example_network", "example_networks"],
+            "properties": ["VerificationResult", "read_vnnlib", "verify"],
         },
     )
 
@@ -30,9 +32,12 @@ __all__ = [
     "Network",
     "NeuronBounds",
     "ReLUNetworkBlock",
+    "VerificationResult",
     "__version__",
     "example_network",
     "example_networks",
     "load_onnx",
+    "read_vnnlib",
     "register_operator",
+    "verify",
 ]

@@ -15,6 +15,7 @@ __all__ = [
     "NetworkError",
     "NetworkFileError",
     "NetworkMismatchError",
+    "PropertyError",
     "ReLUError",
     "RuleError",
     "SolverError",
@@ -45,6 +46,10 @@ class NetworkMismatchError(NetworkError):
 
 class BudgetExceededError(NetworkError):
     """Loading a network would take more elements, nodes or seconds than allowed."""
+
+
+class PropertyError(ReLUError, ValueError):
+    """A property of a network cannot be read, or does not fit the network."""
 
 
 class BoundsError(ReLUError, ValueError):

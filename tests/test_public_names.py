@@ -17,8 +17,8 @@ from pyomo_relu import ReLUNetworkBlock
 #: What users may import: a name here stays, and a change here is in the change log.
 PUBLIC = {
     "pyomo_relu": """
-        Layer Network NeuronBounds ReLUNetworkBlock __version__ example_network
-        example_networks load_onnx register_operator
+        Layer Network NeuronBounds ReLUNetworkBlock VerificationResult __version__
+        example_network example_networks load_onnx read_vnnlib register_operator verify
     """,
     "pyomo_relu.analysis": """
         BigMReport Effort LagrangianBound LayerBigM LayerStability Region
@@ -36,6 +36,9 @@ PUBLIC = {
     "pyomo_relu.branch": """
         BranchOptions BranchResult ReLUBranch
     """,
+    "pyomo_relu.properties": """
+        Case Property VerificationResult load_vnnlib parse_vnnlib read_vnnlib verify
+    """,
     "pyomo_relu.decompose": """
         ReLUDecompose
     """,
@@ -44,8 +47,8 @@ PUBLIC = {
     """,
     "pyomo_relu.errors": """
         BoundsError BudgetExceededError InfeasibleError MissingPackageError
-        MissingPartError
-        ModelError NetworkError NetworkFileError NetworkMismatchError ReLUError
+        MissingPartError ModelError NetworkError NetworkFileError NetworkMismatchError
+        PropertyError ReLUError
         RuleError SolverError TransformationError UnsupportedOperatorError
     """,
     "pyomo_relu.network": """

@@ -18,10 +18,12 @@ from pyomo_relu.branch.checkpoint import NO_CHECKPOINT, Checkpoint, load_state
 from pyomo_relu.branch.helpers import ALONE
 from pyomo_relu.branch.joint import build_problem
 from pyomo_relu.branch.tree import (
+    BOUND_REACHED,
     INFEASIBLE,
     INTERRUPTED,
     NODE_LIMIT,
     OPTIMAL,
+    POINT_REACHED,
     STALLED,
     TIME_LIMIT,
     UNBOUNDED,
@@ -82,6 +84,10 @@ class BranchOptions:
         Boxes after which it is saved as well.
     plan : Plan, optional
         How work is cut into tasks.
+    stop_at : float
+        End as soon as a point's objective is at most this.
+    prove_above : float
+        End as soon as the bound is at least this; boxes are not worked on beyond it.
     """
 
     time_limit: float | None = None
@@ -100,6 +106,8 @@ class BranchOptions:
     save_every: float = 30.0
     save_nodes: int | None = None
     plan: Plan | None = None
+    stop_at: float = -np.inf
+    prove_above: float = np.inf
 
     def tolerance(self, value: float) -> float:
         """Absolute gap at which an incumbent of this value counts as optimal."""
@@ -117,8 +125,9 @@ class BranchResult:
     Attributes
     ----------
     status : str
-        "optimal", "infeasible", "unbounded", "time limit", "node limit", "interrupted"
-        or "stalled" (boxes were left that are too small to be split).
+        "optimal", "infeasible", "unbounded", "time limit", "node limit", "interrupted",
+        "stalled" (boxes were left that are too small to be split), "stop_at is reached"
+        or "prove_above is proven".
     bound : float
         Proven lower bound of the objective.
     value : float
@@ -274,7 +283,14 @@ def _confirm_unbounded(problem, options, deadline):
     Inputs are bounded, so the ray moves only columns outside the networks, along which
     the model and its relaxation have the same rows.
     """
-    options = replace(options, time_limit=deadline.left(), save=None, resume=None)
+    options = replace(
+        options,
+        time_limit=deadline.left(),
+        save=None,
+        resume=None,
+        stop_at=-np.inf,
+        prove_above=np.inf,
+    )
     found = _branch(problem.without_objective(), options)
     if found.status == OPTIMAL:
         value = float(problem.original.objective(found.full))
@@ -288,10 +304,12 @@ def _confirm_unbounded(problem, options, deadline):
 
 
 __all__ = [
+    "BOUND_REACHED",
     "INFEASIBLE",
     "INTERRUPTED",
     "NODE_LIMIT",
     "OPTIMAL",
+    "POINT_REACHED",
     "STALLED",
     "TIME_LIMIT",
     "UNBOUNDED",

@@ -88,6 +88,9 @@ class Checkpoint:
             "problem": fingerprint(problem),
             "size": _size(problem),
             "gaps": _gaps(options),
+            "prove_above": None
+            if np.isinf(options.prove_above)
+            else float(options.prove_above),
         }
         self._state = self._written = None
         self._clock = Deadline()
@@ -186,6 +189,12 @@ def load_state(path, problem, options):
                 f"gap are no longer in it; {name}={gap:g} cannot be reached from there. "
                 f"Give at least {saved[name]:g}, or leave resume out to begin again."
             )
+    least = about["prove_above"]
+    if least is not None and options.prove_above > least:
+        raise ModelError(
+            f"{what} was saved with a prove_above, and boxes beyond it are no longer in "
+            "it. Give that prove_above again, or leave resume out to begin again."
+        )
     return state
 
 

@@ -132,8 +132,9 @@ class EmbeddedSolver(OptSolver):
             time.  ``problem.lower_bound`` and ``upper_bound`` are proven bound and best value
             in the modeller's sense, also where time or Ctrl-C ended the run.
             Termination conditions: optimal, infeasible, unbounded, maxTimeLimit,
-            maxEvaluations (of ``node_limit``), userInterrupt (Ctrl-C; the best point so far is loaded), other (boxes were
-            left that are too small to be split).  Ctrl-C while the model is read or the
+            maxEvaluations (``node_limit``), userInterrupt (Ctrl-C; the best point so far is
+            loaded), minFunctionValue (``stop_at``), other (``prove_above``; or boxes were
+            left that are too small to be split: the message says which).  Ctrl-C while the model is read or the
             solution loaded is a KeyboardInterrupt, and the model stays as it was.
 
         Raises

@@ -89,6 +89,8 @@ _CONDITIONS = {
     "node limit": (SolverStatus.aborted, TerminationCondition.maxEvaluations),
     "interrupted": (SolverStatus.aborted, TerminationCondition.userInterrupt),
     "stalled": (SolverStatus.warning, TerminationCondition.other),
+    "stop_at is reached": (SolverStatus.ok, TerminationCondition.minFunctionValue),
+    "prove_above is proven": (SolverStatus.ok, TerminationCondition.other),
 }
 
 

@@ -5,6 +5,7 @@ import time
 import numpy as np
 
 from pyomo_relu.branch.bounding.leaves import solve_leaf
+from pyomo_relu.branch.boxes import Nodes
 from pyomo_relu.branch.handover import ROOT_LIMITS, Handover
 
 #: Seconds and nodes of a MILP below the root, and of one for a box that cannot be split.
@@ -75,8 +76,24 @@ class SmallBoxes:
             if not tree.deadline.passed() and self._possible:
                 bound = max(bound, self._milp(lower, upper, *_LAST).bound)
             elif not tree.deadline.passed() and tree.problem.is_large:
-                bound = max(bound, tree.bound_again(lower, upper))
+                bound = max(bound, self._bound_again(lower, upper))
             tree.limits.leave(bound)
+
+    def _bound_again(self, lower, upper):
+        """A box's bound where columns that are not split have their first ends.
+
+        Shrunk by the cutoff, these may have left an LP so little room that it is found
+        infeasible without a proof.
+        """
+        tree = self._tree
+        kept, (first_lower, first_upper) = tree.relaxation.splittable, tree.ends
+        lower = np.where(kept, lower, first_lower)
+        upper = np.where(kept, upper, first_upper)
+        node = Nodes.root(lower, upper, tree.relaxation.n_rows)
+        done = tree.relaxation.evaluate(node, np.inf, tree.deadline)
+        tree.nodes += done.evaluated
+        tree.candidates(done)
+        return done.nodes.bound.min(initial=done.closed)
 
     def _milp(self, lower, upper, seconds, mip_nodes):
         tree = self._tree

@@ -19,7 +19,7 @@ from pyomo_relu.branch.interface import (
     Log,
     common_options,
 )
-from pyomo_relu.common.options import file_path, non_negative
+from pyomo_relu.common.options import file_path, non_negative, number
 from pyomo_relu.common.wording import counted
 from pyomo_relu.model.options import declare
 from pyomo_relu.version import __version__
@@ -46,6 +46,18 @@ def _config() -> ConfigDict:
         ("save_every", 30.0, non_negative, "seconds between two times of saving"),
         ("save_nodes", None, PositiveInt, "boxes after which to save as well"),
         ("trace", None, file_path(".json"), "file for what each task took"),
+        (
+            "stop_at",
+            None,
+            number,
+            "objective value that is good enough: end at a point at least as good",
+        ),
+        (
+            "prove_above",
+            None,
+            number,
+            "objective value that no point is to beat: end once that is proven",
+        ),
     ):
         config.declare(
             name, ConfigValue(default=default, domain=domain, description=description)
@@ -99,6 +111,13 @@ class ReLUBranch(EmbeddedSolver):
     all of them.  ``results.solver`` then has ``tasks``, ``workers``, ``lost_tasks`` and
     ``notes`` on what did not go as planned.
 
+    ``stop_at`` and ``prove_above`` ask for a decision in place of an optimum, in the
+    sense of the model's objective.  Minimising, the search ends as soon as a point's
+    objective is at most ``stop_at`` (termination condition minFunctionValue) or the
+    proven bound is at least ``prove_above`` (other; boxes beyond it are dropped).
+    Maximising, as soon as a point's objective is at least ``stop_at`` or the bound, an
+    upper one, at most ``prove_above``.  ``results.solver.message`` says which it was.
+
     An infeasible model's ``results.solver.message`` names rows and bounds that
     contradict each other.  No duals, reduced costs or slacks are computed.
 
@@ -129,6 +148,8 @@ class ReLUBranch(EmbeddedSolver):
             resume=config.resume,
             save_every=config.save_every,
             save_nodes=config.save_nodes,
+            stop_at=_threshold(config.stop_at, read, -inf),
+            prove_above=_threshold(config.prove_above, read, inf),
         )
         log = _TreeLog(read, config.tee)
         result = branch(read.problem, options, log)
@@ -138,6 +159,13 @@ class ReLUBranch(EmbeddedSolver):
             if config.trace is not None:
                 result.tasks.write(config.trace)
         return result, work, log
+
+
+def _threshold(value, read, default):
+    """An objective value of the model as one of the minimisation."""
+    if value is None:
+        return default
+    return -value if read.maximise else value
 
 
 class _TreeLog(Log):

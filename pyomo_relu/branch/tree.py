@@ -24,6 +24,8 @@ TIME_LIMIT = "time limit"
 NODE_LIMIT = "node limit"
 INTERRUPTED = "interrupted"
 STALLED = "stalled"
+POINT_REACHED = "stop_at is reached"
+BOUND_REACHED = "prove_above is proven"
 
 #: Seconds that one batch should take: short against a time limit, long against Python.
 _BATCH_SECONDS = 0.4
@@ -91,7 +93,7 @@ class Tree:
         self.small_boxes = SmallBoxes(self)
         self._unconfined = bool(self.relaxation.endless.any())
         self._begun = False
-        self._ends = problem.lower, problem.upper
+        self.ends = problem.lower, problem.upper
 
     # -- what is proven ------------------------------------------------------------
 
@@ -103,7 +105,7 @@ class Tree:
     @property
     def cutoff(self):
         """Boxes whose bound reaches this are dropped."""
-        return self.incumbent.value - self.tolerance
+        return min(self.incumbent.value - self.tolerance, self.options.prove_above)
 
     @property
     def _wide(self):
@@ -205,7 +207,7 @@ class Tree:
                 self.batch()
                 self._confine()
                 self._prune()
-                if spent() or self.deadline.passed():
+                if spent() or self.deadline.passed() or self._decided():
                     break
                 self._searches.run()
                 self._prune()
@@ -233,6 +235,8 @@ class Tree:
                 self.progress(self)
             self._prune()
             self.checkpoint.note(self)
+            if (decided := self._decided()) is not None:
+                return decided
             if not self.n_open:
                 return self._conclusion()
             ended = self._ended()
@@ -290,8 +294,8 @@ class Tree:
         self.limits.shrink_to(cutoff)
         deadline = self.deadline.share(_CONFINING)
         try:
-            self._ends = self.relaxation.confined(cutoff, deadline)
-            self.open.confine(*self._ends)
+            self.ends = self.relaxation.confined(cutoff, deadline)
+            self.open.confine(*self.ends)
         except InfeasibleError:
             self.open = OpenNodes(self.relaxation.root()[:0])
 
@@ -304,7 +308,16 @@ class Tree:
         self._confine()
         refuse_endless(self.relaxation, self.open.best(1))
 
+    def _decided(self):
+        """The status if ``stop_at`` or ``prove_above`` is reached, else None."""
+        if self.incumbent.value <= self.options.stop_at:
+            return POINT_REACHED
+        reached = self.bound >= self.options.prove_above < np.inf
+        return BOUND_REACHED if reached else None
+
     def _conclusion(self):
+        if self.cutoff == self.options.prove_above < np.inf:
+            return STALLED  # by a rounding below it: neither proven nor optimal
         if not self.reaches_cutoff(min(self.limits.unresolved, self.limits.closed)):
             return STALLED
         if np.isfinite(self.incumbent.value):
@@ -351,27 +364,12 @@ class Tree:
         self.limits.close(done.closed)
         if self.visited is not None:
             self.visited(done.nodes.lower, done.nodes.upper)
-        self._candidates(done)
+        self.candidates(done)
         self.open.add(done.nodes)
-
-    def bound_again(self, lower, upper):
-        """A box's bound where columns that are not split have their first ends.
-
-        Shrunk by the cutoff, these may have left an LP so little room that it is found
-        infeasible without a proof.
-        """
-        kept, (first_lower, first_upper) = self.relaxation.splittable, self._ends
-        lower = np.where(kept, lower, first_lower)
-        upper = np.where(kept, upper, first_upper)
-        node = Nodes.root(lower, upper, self.relaxation.n_rows)
-        done = self.relaxation.evaluate(node, np.inf, self.deadline)
-        self.nodes += done.evaluated
-        self._candidates(done)
-        return done.nodes.bound.min(initial=done.closed)
 
     # -- incumbents ----------------------------------------------------------------
 
-    def _candidates(self, done):
+    def candidates(self, done):
         """Minimisers of relaxations as incumbents."""
         if not len(done.nodes):
             return

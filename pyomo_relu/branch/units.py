@@ -19,6 +19,8 @@ def in_unit_range(options, units):
         options,
         start=None if start is None else start / units.columns[: start.size],
         abs_gap=None if gap is None else gap / units.objective,
+        stop_at=options.stop_at / units.objective,
+        prove_above=options.prove_above / units.objective,
     )
 
 

@@ -156,6 +156,15 @@ def test_a_smaller_gap_cannot_be_reached(saved, gap):
         SOLVER.solve(model(), resume=saved, **{gap: 1e-9})
 
 
+def test_boxes_beyond_prove_above_are_missed(tmp_path):
+    path, m = tmp_path / "state.npz", model()
+    SOLVER.solve(m, save=path, prove_above=optimum() - 1.0, node_limit=60, **OPTIONS)
+    with pytest.raises(ModelError, match="saved with a prove_above"):
+        SOLVER.solve(m, resume=path)
+    results = SOLVER.solve(m, resume=path, prove_above=optimum() - 1.0)
+    assert "prove_above is proven" in results.solver.message
+
+
 def test_a_larger_gap_can(saved):
     m = model()
     results = SOLVER.solve(m, resume=saved, mip_gap=0.05)

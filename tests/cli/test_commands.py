@@ -78,6 +78,18 @@ def test_regions_are_drawn(capsys, tmp_path):
     assert code == 2 and "xyz" in err
 
 
+@pytest.mark.parametrize("level, code, verdict", [(-100, 0, "unsat"), (100, 4, "sat")])
+def test_properties_are_decided(capsys, tmp_path, level, code, verdict):
+    lines = [f"(declare-const {name} Real)" for name in ("X_0", "X_1", "Y_0")]
+    lines += [f"(assert (>= X_{j} -2))\n(assert (<= X_{j} 2))" for j in (0, 1)]
+    file = tmp_path / "low.vnnlib"
+    file.write_text("\n".join([*lines, f"(assert (<= Y_0 {level}))"]))
+    found, data = as_data(capsys, "verify", SMALL, file)
+    assert (found, data["verdict"]) == (code, verdict)
+    if verdict == "sat":
+        assert by_onnxruntime(PEAKS.path, np.array([data["witness"]]))[0] <= level
+
+
 def test_a_limit_ends_with_another_exit_code(capsys):
     slow = ["minimise", "example:random_10_3x50", "--time-limit", 1e-3]
     code, data = as_data(capsys, *slow, "--no-progress")

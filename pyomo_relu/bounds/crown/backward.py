@@ -15,11 +15,21 @@ not depend on the box, or, for a single box and sparse weights, sparse (R, n).
 import numpy as np
 from scipy import sparse
 
+from pyomo_relu.bounds.crown.coefficients import (
+    add,
+    dot,
+    product,
+    relax,
+    relax_rows,
+    relax_sparse,
+    thin,
+    total,
+    weighted_sum,
+)
 from pyomo_relu.bounds.crown.lines import (
     TensorRanges,
     activation_lines,
     affine_maps,
-    times,
 )
 from pyomo_relu.linear.rounding import TINY, UNDERFLOW, slack
 from pyomo_relu.network.layer import INPUT, Source
@@ -34,8 +44,8 @@ _ROWS = 32
 #: Up to this many columns, products avoid temporaries of the coefficients' size.
 _FEW = 12
 
-#: Sparse coefficients denser than this are made dense.
-_DENSE = 0.15
+#: Neurons are chosen box by box where that are fewer than this share of all chosen ones.
+_EACH = 0.7
 
 
 class BoxState:
@@ -127,13 +137,47 @@ class BackwardPass:
             A, c = self.lines(state, k, scale, rows[some], boxes)
             if importance is not None:
                 weight = importance[:, rows[some]].ravel()
-                state.influence[boxes] += _weighted_sum(A, weight)
+                state.influence[boxes] += weighted_sum(A, weight)
             value = self.least(state, A, c, boxes)
             # Overflow proves nothing.
             value[~np.isfinite(value)] = -np.inf
             half = value.shape[1] // 2
             low[boxes, some] = value[:, :half]
             high[boxes, some] = -value[:, half:]
+        return low, high
+
+    def bounds_where(self, state, k, scale, wanted):
+        """As ``bounds``, of other neurons on every box; infinite for all others.
+
+        Parameters
+        ----------
+        wanted : numpy.ndarray of bool, shape (B, size)
+            Neurons to bound on each box; some others may be bounded with them.
+
+        Returns
+        -------
+        low, high : numpy.ndarray, shapes (B, size)
+        """
+        low = np.full(wanted.shape, -np.inf)
+        high = np.full(wanted.shape, np.inf)
+        counts = wanted.sum(axis=1)
+        union = np.flatnonzero(wanted.any(axis=0))
+        if self.sparse or len(state) == 1 or counts.mean() > _EACH * union.size:
+            if union.size:
+                low[:, union], high[:, union] = self.bounds(state, k, scale, union)
+            return low, high
+        widest = max([m.size for m in self.maps[:k]] + [self.network.n_inputs])
+        order, at = np.argsort(-counts, kind="stable"), 0
+        while at < order.size and counts[order[at]]:
+            most = int(counts[order[at]])
+            boxes = order[at : at + max(1, _CACHED // (2 * most * widest))]
+            at += boxes.size
+            rows = np.argsort(~wanted[boxes], axis=1, kind="stable")[:, :most]
+            A, c = self.lines(state, k, scale, rows, boxes)
+            value = self.least(state, A, c, boxes)
+            value[~np.isfinite(value)] = -np.inf
+            low[boxes[:, None], rows] = value[:, :most]
+            high[boxes[:, None], rows] = -value[:, most:]
         return low, high
 
     def line_pairs(self, state, k, scale):
@@ -151,7 +195,7 @@ class BackwardPass:
             eps = self.input_slack(*(a[boxes] for a in state.ranges.box))
             both = np.concatenate([rows, rows + m])
             coefficients[boxes, both] = A
-            constants[boxes, both] = c - _dot(np.abs(A), eps)
+            constants[boxes, both] = c - dot(np.abs(A), eps)
         return (
             coefficients[:, :m],
             constants[:, :m],
@@ -159,27 +203,45 @@ class BackwardPass:
             -constants[:, m:],
         )
 
-    def lines(self, state, k, scale, rows, boxes, slopes=None, trace=None):
+    def lines(
+        self, state, k, scale, rows, boxes, slopes=None, trace=None, below_only=False
+    ):
         """Lines below [v; -v] of layer k in the inputs: (B, 2 rows, n) and (B, 2 rows).
 
         Parameters
         ----------
+        rows : numpy.ndarray of int, shape (rows,) or (B, rows)
+            Neurons, the same on all boxes or others on each.
+        boxes : slice or numpy.ndarray of int
         slopes : dict of int to numpy.ndarray, shapes (B, 2 rows, size), optional
             Lower slopes per target row, for the layers that have them.
         trace : list, optional
             Receives ``(layer, A)`` at each activation layer passed.
+        below_only : bool
+            Lines below v alone: every 2 above is a 1 then.
         """
-        amap = self.maps[k]
+        amap, scale = self.maps[k], scale[boxes]
         coefficients = {}
         for source, w in zip(amap.sources, amap.weights, strict=True):
             first = self._first(w, rows)
+            if sparse.issparse(first) and len(scale) > 1:  # sparse ones are one box's
+                first = first.toarray()[None]
+            if below_only:
+                first = (
+                    first[: rows.size]
+                    if sparse.issparse(first)
+                    else first[:, : rows.size]
+                )
             # these rows may not read the source at all
             if first.nnz if sparse.issparse(first) else first.any():
-                _add(coefficients, source, first)
+                add(coefficients, source, first)
         b = amap.bias[rows]
-        error = slack(amap.terms + 2 * k) * scale[boxes][:, rows] + TINY
+        scale = scale[:, rows] if rows.ndim == 1 else np.take_along_axis(scale, rows, 1)
+        error = slack(amap.terms + 2 * k) * scale + TINY
         error += UNDERFLOW * (1.0 + state.magnitude[boxes, None])
-        c = np.concatenate([b - error, -b - error], axis=1)
+        c = b - error
+        if not below_only:
+            c = np.concatenate([c, -b - error], axis=1)
         for j in range(k - 1, -1, -1):
             post = coefficients.pop(Source(j, True), None)
             pre = coefficients.pop(Source(j, False), None)
@@ -191,15 +253,20 @@ class BackwardPass:
             c = c + self._through(state, j, post, pre, boxes, coefficients, slope)
         A = coefficients.get(Source(INPUT))
         if A is None:
-            A = np.zeros((1, 2 * rows.size, self.network.n_inputs))
+            A = np.zeros((1, c.shape[1], self.network.n_inputs))
         return A, c
 
     def _first(self, w, rows):
+        if rows.ndim == 2:
+            some = w[rows.ravel()]
+            some = some.toarray() if sparse.issparse(some) else some
+            some = some.reshape(*rows.shape, -1)
+            return np.concatenate([some, -some], axis=1)
         w = w if rows.size == w.shape[0] else w[rows]
         if not sparse.issparse(w):
             return np.concatenate([w, -w])[None]
         if self.sparse:
-            return _thin(sparse.vstack([w, -w], format="csr"))
+            return thin(sparse.vstack([w, -w], format="csr"))
         return np.concatenate([w.toarray(), -w.toarray()])[None]
 
     def _parts(self, state, k, n_rows):
@@ -232,7 +299,7 @@ class BackwardPass:
         weights = amap.weights
         c = 0.0
         if pre is not None:
-            c = _dot(pre, b[None]) - _dot(abs(pre), eps)
+            c = dot(pre, b[None]) - dot(abs(pre), eps)
         if post is None:
             through = pre
         else:
@@ -247,19 +314,19 @@ class BackwardPass:
                 weights = [w[alive] for w in weights]
             if slope is not None:
                 post = post.toarray()[None] if sparse.issparse(post) else post
-                c_post, through = _relax_rows(post, slope, tl, su, tu, b, eps)
+                c_post, through = relax_rows(post, slope, tl, su, tu, b, eps)
             elif sparse.issparse(post):
-                c_post, through = _relax_sparse(post, sl, tl, su, tu, b, eps)
+                c_post, through = relax_sparse(post, sl, tl, su, tu, b, eps)
             elif self._skinny(amap, pre, eps):
                 return self._through_few(
                     amap, post, weights, (sl, tl, su, tu, b, eps), coefficients
                 )
             else:
-                c_post, through = _relax(post, sl, tl, su, tu, b, eps)
+                c_post, through = relax(post, sl, tl, su, tu, b, eps)
             c = c + c_post
-            through = through if pre is None else _sum(through, pre)
+            through = through if pre is None else total(through, pre)
         for source, w in zip(amap.sources, weights, strict=True):
-            _add(coefficients, source, _product(through, w))
+            add(coefficients, source, product(through, w))
         return c
 
     def _skinny(self, amap, pre, eps):
@@ -270,7 +337,7 @@ class BackwardPass:
         )
 
     def _through_few(self, amap, post, weights, parts, coefficients):
-        """As ``_relax`` and the product with W, by two products with few columns."""
+        """As ``relax`` and the product with W, by two products with few columns."""
         sl, tl, su, tu, b, eps = parts
         gap = su - sl
         negative = np.minimum(post, 0.0)
@@ -291,7 +358,7 @@ class BackwardPass:
             out += negative @ np.moveaxis(second, 0, 2)
         at = 0
         for source, w in zip(amap.sources, weights, strict=True):
-            _add(coefficients, source, out[..., at : at + w.shape[1]])
+            add(coefficients, source, out[..., at : at + w.shape[1]])
             at += w.shape[1]
         return out[..., -1]
 
@@ -303,7 +370,7 @@ class BackwardPass:
         radius = radius + self.input_slack(lower, upper)
         n = A.shape[-1]
         if sparse.issparse(A) or n > _FEW:
-            return c + _dot(A, centre) - _dot(abs(A), radius)
+            return c + dot(A, centre) - dot(abs(A), radius)
         value = 0.0
         for i in range(n):
             value = value + A[..., i] * centre[:, i, None]
@@ -314,84 +381,3 @@ class BackwardPass:
         """Per input, what a coefficient of 1 may lose by rounding, shape (B, n)."""
         size = np.maximum(np.abs(lower), np.abs(upper))
         return slack(2 * self.network.n_inputs) * size + TINY
-
-
-def _dot(A, vectors):
-    """``A @ vector`` per box: A (1 or B, R, n) or sparse (R, n), vectors (B, n)."""
-    if sparse.issparse(A):
-        return times(vectors, A)
-    if len(A) == 1:
-        return vectors @ A[0].T
-    return np.matmul(A, vectors[:, :, None])[:, :, 0]
-
-
-def _weighted_sum(A, weight):
-    """Sum of the rows of |A|, shape (B, n)."""
-    if sparse.issparse(A):
-        return (abs(A).T @ weight)[None]
-    return np.einsum("brn,r->bn", np.abs(A), weight)
-
-
-def _relax(post, sl, tl, su, tu, b, eps):
-    """Constants (B, R) and coefficients of v (B, R, n); errors charged at eps."""
-    gap = su - sl
-    negative = np.minimum(post, 0.0)
-    c = _dot(post, sl * b + tl - eps)
-    c += _dot(negative, gap * b + (tu - tl) + 2.0 * eps)
-    through = post * sl[:, None, :]
-    into = negative if len(post) == len(sl) else None  # saves a large array
-    through += np.multiply(negative, gap[:, None, :], out=into)
-    return c, through
-
-
-def _relax_rows(post, slope, tl, su, tu, b, eps):
-    """As ``_relax`` for dense coefficients with a lower slope per row of its own."""
-    positive, negative = np.maximum(post, 0.0), np.minimum(post, 0.0)
-    through = positive * slope + negative * su[:, None, :]
-    c = _dot(through, np.broadcast_to(b, su.shape))
-    c += _dot(positive, tl - eps) + _dot(negative, tu + eps)
-    return c, through
-
-
-def _relax_sparse(post, sl, tl, su, tu, b, eps):
-    """As ``_relax`` for the sparse coefficients of a single box."""
-    at, data = post.indices, post.data
-    negative = data < 0
-    slopes = data * np.where(negative, su[0, at], sl[0, at])
-    consts = data * np.where(negative, tu[0, at], tl[0, at])
-    consts += slopes * b[at] - np.abs(data) * eps[0, at]
-    rows = sparse.csr_array((consts, at, post.indptr), shape=post.shape)
-    c = (rows @ np.ones(post.shape[1]))[None]
-    through = sparse.csr_array((slopes, at, post.indptr), shape=post.shape)
-    through.eliminate_zeros()
-    return c, through
-
-
-def _product(A, w):
-    """``A @ w`` for coefficients A and dense or sparse weights w (n, q)."""
-    if sparse.issparse(A):
-        out = A @ w
-        return _thin(out) if sparse.issparse(out) else out[None]
-    flat = A.reshape(-1, A.shape[-1])
-    out = times(flat, w.T) if sparse.issparse(w) else flat @ w
-    return np.ascontiguousarray(out).reshape(*A.shape[:-1], w.shape[1])
-
-
-def _thin(A):
-    """Sparse coefficients, dense with a leading axis once that is cheaper."""
-    if A.nnz > _DENSE * A.shape[0] * A.shape[1]:
-        return A.toarray()[None]
-    return sparse.csr_array(A)
-
-
-def _sum(a, b):
-    if sparse.issparse(a) and sparse.issparse(b):
-        return _thin(a + b)
-    a, b = (m.toarray()[None] if sparse.issparse(m) else m for m in (a, b))
-    return a + b
-
-
-def _add(coefficients, source, A):
-    if source in coefficients:
-        A = _sum(coefficients[source], A)
-    coefficients[source] = A

@@ -132,7 +132,7 @@ class LineBounder:
             part = slice(at, at + self._chunk)
             state = BoxState(self.kernel, lower[part], upper[part])
             for k, layer in enumerate(self.network.layers[:-1]):
-                self._settle(state, k, layer, None)
+                self.settle(state, k, layer, None)
             parts.append((state.ranges.lowers, state.ranges.uppers))
         return tuple(
             [
@@ -147,13 +147,13 @@ class LineBounder:
         state = BoxState(kernel, lower, upper)
         unstable = np.zeros(len(lower), dtype=int)
         for k, layer in enumerate(network.layers[:-1]):
-            unstable += self._settle(state, k, layer, known).sum(axis=1)
+            unstable += self.settle(state, k, layer, known).sum(axis=1)
         scale = state.interval()[2]
         last = len(network.layers) - 1
         B, m, n = len(lower), network.n_outputs, network.n_inputs
         A, c = np.empty((B, 2 * m, n)), np.empty((B, 2 * m))
         errors = np.empty((B, 2 * m, n))
-        shares = self._shares(state, upper - lower)
+        shares = self.shares(state, upper - lower)
         eps = kernel.input_slack(lower, upper)
         slopes, further = {}, ()
         if self.flipped:
@@ -180,7 +180,7 @@ class LineBounder:
                     )
                     further[0][:, both] = some = _full(some, B)
                     further[1][:, both] = constants - _along(np.abs(some), eps)
-            errors[:, both] = self._errors(state, trace, shares, both.size)
+            errors[:, both] = self.errors(state, trace, shares, both.size)
         if self.flipped:
             low, c_low = further
             further = (Lines(low[:, :m], c_low[:, :m], -low[:, m:], -c_low[:, m:]),)
@@ -195,22 +195,21 @@ class LineBounder:
             further,
         )
 
-    def _settle(self, state, k, layer, known):
+    def settle(self, state, k, layer, known):
         """Bound hidden layer k; returns which neurons are unstable."""
         lo, hi, scale = state.interval()
         if known is not None:
             lo, hi = np.maximum(lo, known[0][k]), np.minimum(hi, known[1][k])
         if not all(source == INPUT for source, _ in layer.sources):
-            rows = np.flatnonzero(_unstable(layer, lo, hi).any(axis=0))
-            if rows.size:
+            wanted = unstable_neurons(layer, lo, hi)
+            if wanted.any():
                 with np.errstate(invalid="ignore", over="ignore"):
-                    new_lo, new_hi = self.kernel.bounds(state, k, scale, rows)
-                lo[:, rows] = np.maximum(lo[:, rows], new_lo)
-                hi[:, rows] = np.minimum(hi[:, rows], new_hi)
+                    new_lo, new_hi = self.kernel.bounds_where(state, k, scale, wanted)
+                lo, hi = np.maximum(lo, new_lo), np.minimum(hi, new_hi)
         state.append(lo, hi, scale)
-        return _unstable(layer, lo, hi)
+        return unstable_neurons(layer, lo, hi)
 
-    def _errors(self, state, trace, shares, n_lines):
+    def errors(self, state, trace, shares, n_lines):
         """Error of each line by input, (B, n_lines, n).
 
         A neuron's relaxation is off by at most its own gap times its coefficient in
@@ -229,7 +228,7 @@ class LineBounder:
             errors += weighted @ shares[j]
         return errors
 
-    def _shares(self, state, width):
+    def shares(self, state, width):
         """Each neuron's dependence on each input, (B, size, n), rows summing to 1."""
         jacobians, shares = [], []
         wide = (width > 0).astype(float)
@@ -267,7 +266,8 @@ def _groups(network):
     return [np.array(rows) for rows in groups.values()]
 
 
-def _unstable(layer, lo, hi):
+def unstable_neurons(layer, lo, hi):
+    """Which neurons have a kink between their bounds, bool as the bounds."""
     unstable = (lo < 0) & (hi > 0)
     if layer.ceiling is not None:
         unstable |= (lo < layer.ceiling) & (hi > layer.ceiling)

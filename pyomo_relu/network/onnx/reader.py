@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pyomo_relu.errors import NetworkError, ReLUError
 from pyomo_relu.network.onnx.budget import Budget, spending
 from pyomo_relu.network.onnx.file import open_model
+from pyomo_relu.network.onnx.file_outputs import FileOutputs
 from pyomo_relu.network.onnx.graph import GraphReader
 from pyomo_relu.network.onnx.operators import (  # noqa: F401  (each enters its operators)
     affine,
@@ -86,6 +87,24 @@ def load_onnx(
     NetworkError
         The model is not valid, or its inputs, batch or weights are not acceptable.
     """
+    return _load(source, output, input_shapes, check, budget)[0]
+
+
+def load_with_file(
+    source: str | os.PathLike[str] | bytes | ModelProto, budget: Budget | None = None
+) -> tuple[Network, FileOutputs]:
+    """As ``load_onnx``, with what evaluates the file itself.
+
+    Returns
+    -------
+    network : Network
+    outputs : FileOutputs
+    """
+    network, file, reader = _load(source, None, None, True, budget)
+    return network, FileOutputs(file, reader, network)
+
+
+def _load(source, output, input_shapes, check, budget):
     name = getattr(source, "__fspath__", lambda: "ONNX model")()
     try:
         with spending(budget):
@@ -102,4 +121,4 @@ def load_onnx(
             f"{name}: the model is malformed ({type(error).__name__}: {error}). Export "
             "the network again."
         ) from error
-    return network
+    return network, file, reader

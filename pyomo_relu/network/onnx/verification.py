@@ -47,14 +47,14 @@ def verify(file, reader, network):
     """
     watched = _watched(reader)
     precision = _precision(reader)
-    points = _representable(reader, network, probing_points(network))
+    points = representable(reader, network, probing_points(network))
     comparison = _Comparison(network, points, precision, reader.name)
     comparison.require_range()
-    some = _feeds(reader, points[comparison.usable[0]])
+    some = feeds(reader, points[comparison.usable[0]])
     run = runner(file, reader, [name for name, *_ in watched], some)
     for p in comparison.usable:
         budget.check_time(what=f"{reader.name}: the comparison with onnxruntime")
-        values = run(_feeds(reader, points[p]))
+        values = run(feeds(reader, points[p]))
         for (name, layer, part), value in zip(watched, values, strict=True):
             comparison.require(name, layer, part, p, np.ravel(value))
 
@@ -95,7 +95,7 @@ def _input_dtype(reader, name):
     )
 
 
-def _representable(reader, network, points):
+def representable(reader, network, points):
     """Points rounded to the types of the inputs, within their range."""
     parts, start = [], 0
     for tensor in network.inputs:
@@ -118,7 +118,7 @@ def _integer_range(dtype):
     return max(info.min, -exact), min(info.max, exact)
 
 
-def _feeds(reader, point):
+def feeds(reader, point):
     feeds, start = {}, 0
     for tensor in reader.inputs:
         shape = static_shape(reader.input_types[tensor.name])

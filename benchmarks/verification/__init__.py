@@ -1,0 +1,1 @@
+"""Published verification instances: verdicts, and seconds beside published ones."""

@@ -1,0 +1,92 @@
+"""Coefficients of CROWN's backward pass: arrays (B, R, n), or sparse for a single box."""
+
+import numpy as np
+from scipy import sparse
+
+from pyomo_relu.bounds.crown.lines import times
+
+#: Sparse coefficients denser than this are made dense.
+_DENSE = 0.15
+
+
+def dot(A, vectors):
+    """``A @ vector`` per box: A (1 or B, R, n) or sparse (R, n), vectors (B, n)."""
+    if sparse.issparse(A):
+        return times(vectors, A)
+    if len(A) == 1:
+        return vectors @ A[0].T
+    return np.matmul(A, vectors[:, :, None])[:, :, 0]
+
+
+def weighted_sum(A, weight):
+    """Sum of the rows of |A|, shape (B, n)."""
+    if sparse.issparse(A):
+        return (abs(A).T @ weight)[None]
+    return np.einsum("brn,r->bn", np.abs(A), weight)
+
+
+def relax(post, sl, tl, su, tu, b, eps):
+    """Constants (B, R) and coefficients of v (B, R, n); errors charged at eps."""
+    gap = su - sl
+    negative = np.minimum(post, 0.0)
+    c = dot(post, sl * b + tl - eps)
+    c += dot(negative, gap * b + (tu - tl) + 2.0 * eps)
+    through = post * sl[:, None, :]
+    into = negative if len(post) == len(sl) else None  # saves a large array
+    through += np.multiply(negative, gap[:, None, :], out=into)
+    return c, through
+
+
+def relax_rows(post, slope, tl, su, tu, b, eps):
+    """As ``relax`` for dense coefficients with a lower slope per row of its own."""
+    positive, negative = np.maximum(post, 0.0), np.minimum(post, 0.0)
+    through = positive * slope + negative * su[:, None, :]
+    c = dot(through, np.broadcast_to(b, su.shape))
+    c += dot(positive, tl - eps) + dot(negative, tu + eps)
+    return c, through
+
+
+def relax_sparse(post, sl, tl, su, tu, b, eps):
+    """As ``relax`` for the sparse coefficients of a single box."""
+    at, data = post.indices, post.data
+    negative = data < 0
+    slopes = data * np.where(negative, su[0, at], sl[0, at])
+    consts = data * np.where(negative, tu[0, at], tl[0, at])
+    consts += slopes * b[at] - np.abs(data) * eps[0, at]
+    rows = sparse.csr_array((consts, at, post.indptr), shape=post.shape)
+    c = (rows @ np.ones(post.shape[1]))[None]
+    through = sparse.csr_array((slopes, at, post.indptr), shape=post.shape)
+    through.eliminate_zeros()
+    return c, through
+
+
+def product(A, w):
+    """``A @ w`` for coefficients A and dense or sparse weights w (n, q)."""
+    if sparse.issparse(A):
+        out = A @ w
+        return thin(out) if sparse.issparse(out) else out[None]
+    flat = A.reshape(-1, A.shape[-1])
+    out = times(flat, w.T) if sparse.issparse(w) else flat @ w
+    return np.ascontiguousarray(out).reshape(*A.shape[:-1], w.shape[1])
+
+
+def thin(A):
+    """Sparse coefficients, dense with a leading axis once that is cheaper."""
+    if A.nnz > _DENSE * A.shape[0] * A.shape[1]:
+        return A.toarray()[None]
+    return sparse.csr_array(A)
+
+
+def total(a, b):
+    """The sum of two."""
+    if sparse.issparse(a) and sparse.issparse(b):
+        return thin(a + b)
+    a, b = (m.toarray()[None] if sparse.issparse(m) else m for m in (a, b))
+    return a + b
+
+
+def add(coefficients, source, A):
+    """Add A to what a dict of coefficients has for a source."""
+    if source in coefficients:
+        A = total(coefficients[source], A)
+    coefficients[source] = A

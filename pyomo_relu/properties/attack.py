@@ -1,0 +1,88 @@
+"""Looking for a point that has a property: samples, corners and gradient steps."""
+
+import itertools
+
+import numpy as np
+
+from pyomo_relu.network.gradients import gradient
+from pyomo_relu.search.ascent import latin_hypercube
+
+#: Sampled points, those that are descended from, and steps of these.
+_SAMPLES, _STARTS, _STEPS = 1000, 32, 40
+
+#: All corners are tried up to this many varying inputs.
+_CORNERS = 8
+
+#: First and last step, in widths of the box.
+_FIRST, _LAST = 0.1, 1e-3
+
+#: Most cases that are descended on; all are sampled.
+_CASES = 50
+
+
+def attack(rows, prop, offer, deadline, seed=0, budget=1.0):
+    """Offer promising points until one is accepted or all steps are done.
+
+    A case's largest row is descended along its gradient, from the best of the samples.
+
+    Parameters
+    ----------
+    rows : Network
+        Whose outputs are the property's rows.
+    prop : Property
+    offer : callable
+        Called with points; True ends the search.
+    deadline : Deadline
+    seed : int
+    budget : float
+        Share of the usual number of samples and starts.
+
+    Returns
+    -------
+    bool
+    """
+    rng = np.random.default_rng(seed)
+    for case in prop.cases[:_CASES]:
+        if deadline.passed():
+            break
+        lower, upper = case.lower, case.upper
+        count = max(1, int(_SAMPLES * budget))
+        X = np.concatenate([0.5 * (lower + upper)[None], _corners(lower, upper)])
+        X = np.concatenate([X, latin_hypercube(count, lower, upper, rng)])
+        if offer(X):
+            return True
+        if not case.rows.size:
+            continue
+        worst = rows.forward(X)[:, case.rows].max(axis=1)
+        X = X[np.argsort(worst)[: max(1, int(_STARTS * budget))]]
+        if _descend(rows, case, X, offer, deadline):
+            return True
+    return False
+
+
+def _descend(rows, case, X, offer, deadline):
+    width = case.upper - case.lower
+    decay = (_LAST / _FIRST) ** (1.0 / _STEPS)
+    for step in range(_STEPS):
+        pre, post = rows.propagate(X)
+        at = case.rows[post[-1][:, case.rows].argmax(axis=1)]
+        seed = np.zeros_like(post[-1])
+        seed[np.arange(len(X)), at] = 1.0
+        move = np.sign(gradient(rows, pre, seed)) * width * (_FIRST * decay**step)
+        X = np.clip(X - move, case.lower, case.upper)
+        if offer(X):
+            return True
+        if deadline.passed():
+            break
+    return False
+
+
+def _corners(lower, upper):
+    free = np.flatnonzero(lower < upper)
+    if free.size > _CORNERS:
+        return np.stack([lower, upper])
+    corners = np.repeat(lower[None], 2**free.size, axis=0)
+    for k, pick in enumerate(itertools.product((False, True), repeat=free.size)):
+        some = free[list(pick)]
+        corners[k, some] = upper[some]
+    return corners
