@@ -74,7 +74,7 @@ def test_code_shown_and_not_run_needs_what_is_not_installed_or_other_machines():
     shown = {page for page in PAGES if any(not run for run, _ in code_blocks(page))}
     assert shown <= {
         "learn/networks",  # Keras
-        "howto/distributed",
+        "distributed",
         "howto/minlp_solvers",
         "infeasible",
     }
