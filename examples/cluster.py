@@ -17,9 +17,7 @@ from pathlib import Path
 
 import pyomo.environ as pyo
 
-from pyomo_relu import ReLUNetworkBlock
-
-ONNX_FILE = Path(__file__).parent / "networks" / "peaks_2x25.onnx"
+from pyomo_relu import ReLUNetworkBlock, example_network
 
 
 def build(plants=3):
@@ -27,10 +25,11 @@ def build(plants=3):
     m = pyo.ConcreteModel(name="plants")
     m.plants = pyo.RangeSet(plants)
     m.x = pyo.Var(m.plants, [0, 1], bounds=(-1, 1))
+    network = example_network("peaks_2x25")
 
     @m.Block(m.plants)
     def plant(b, i):
-        b.nn = ReLUNetworkBlock(network=ONNX_FILE, inputs=[m.x[i, 0], m.x[i, 1]])
+        b.nn = ReLUNetworkBlock(network=network, inputs=[m.x[i, 0], m.x[i, 1]])
 
     m.share = pyo.Constraint(expr=sum(m.x.values()) == 0.5)
     m.cost = pyo.Objective(expr=sum(m.plant[i].nn.outputs[0] for i in m.plants))

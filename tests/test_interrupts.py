@@ -319,7 +319,7 @@ def test_blocks_that_are_built():
 
     m = linked()
     before = state(m)
-    for at in moments(linked, build, 8):
+    for at in moments(lambda: m, build, 8):
         for error in (KeyboardInterrupt, Oops):
             with pytest.raises(error) as caught, Raiser(error, at):
                 build(m)

@@ -30,7 +30,7 @@ RECORDS = {
     *("Source", "Tensor", "Reduction", "Region", "RegionCount", "SearchResult"),
     *("BigMReport", "Effort", "LagrangianBound", "LayerBigM", "LayerStability"),
     *("StabilityReport", "ReLUNetworkBlock", "NetworkFormulation", "SplitResult"),
-    "TighteningStatistics",
+    *("TighteningStatistics", "VerificationResult"),
 }
 
 

@@ -6,12 +6,13 @@ import numpy as np
 import pyomo.environ as pyo
 from scipy import sparse
 
-from pyomo_relu import Network, ReLUNetworkBlock
+from pyomo_relu import Network, ReLUNetworkBlock, example_network
 from pyomo_relu.bounds import TighteningOptions, interval_bounds, tighten
 from pyomo_relu.bounds.cells.partition import CellPartition
 from pyomo_relu.bounds.relaxation.model import EmbeddedNetwork
 from pyomo_relu.linear.model import LinearModel
 from pyomo_relu.network.rescale import clip_network
+from pyomo_relu.properties import parse_vnnlib
 from tests.networks import chain
 
 NETWORK = chain([2, 4, 3, 1], seed=5)
@@ -21,6 +22,12 @@ BATCH = -np.ones((2, 2)), np.ones((2, 2))
 LAYERS = interval_bounds(NETWORK, -1.0, 1.0)
 CEILINGS = [np.full(4, 0.5), np.full(3, np.inf)]
 FACTORS = [np.full(4, 2.0), np.full(3, 0.5)]
+
+
+PROPERTY = """
+(declare-const X_0 Real) (declare-const X_1 Real) (declare-const Y_0 Real)
+(assert (and (>= X_0 -1) (<= X_0 1) (>= X_1 -1) (<= X_1 1) (<= Y_0 100)))
+"""
 
 
 class Odd:
@@ -74,6 +81,12 @@ def linear_model():
     )
 
 
+def block_of_two_inputs():
+    """A model and its block."""
+    m = block_model()
+    return m, m.nn
+
+
 def block_model():
     """A model with one network block."""
     m = pyo.ConcreteModel()
@@ -110,6 +123,19 @@ def _cells():
 #: return are left out.
 RIGHT = {
     "pyomo_relu": {
+        "example_network": lambda: {"name": "peaks_2x20"},
+        "example_networks": dict,
+        "verify": lambda: {
+            "onnx": example_network("peaks_2x10_seed0"),
+            "vnnlib": parse_vnnlib(PROPERTY),
+            "time_limit": 5.0,
+            "progress": False,
+            "seed": 0,
+        },
+        "read_vnnlib": lambda: {
+            **dict(zip(("m", "block"), block_of_two_inputs(), strict=True)),
+            "path": parse_vnnlib(PROPERTY),
+        },
         "Layer": lambda: {
             "sources": [(-1, True)],
             "weights": [np.ones((2, 2))],

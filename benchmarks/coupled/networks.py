@@ -1,12 +1,11 @@
 """The plants' surrogates: trained networks of two inputs, and variations of them."""
 
-import json
 from typing import NamedTuple
 
 import numpy as np
-from examples.benchmarks.surrogates import NETWORKS
 
-from benchmarks.regret.surrogates import OWN
+from benchmarks.regret.surrogates import surrogate
+from pyomo_relu import example_networks
 from pyomo_relu.network import Layer, Network, load_onnx
 
 #: Standard deviation of the factors by which weights and biases are varied.
@@ -26,10 +25,10 @@ class Plant(NamedTuple):
 
 
 def trained(name):
-    """A network of ``examples/networks`` or ``benchmarks/regret/networks``, by name."""
-    folder = next(f for f in (OWN, NETWORKS) if (f / f"{name}.onnx").exists())
-    entry = json.loads((folder / "manifest.json").read_text())[name]
-    return Plant(load_onnx(folder / f"{name}.onnx"), entry["lower"], entry["upper"])
+    """An example network, or one of ``benchmarks/regret/networks``, by name."""
+    examples = example_networks()
+    known = examples[name] if name in examples else surrogate(name)
+    return Plant(load_onnx(known.path), list(known.lower), list(known.upper))
 
 
 def varied(plant, seed):

@@ -5,17 +5,16 @@ from pathlib import Path
 import pyomo.environ as pyo
 
 from examples.oil_wells import build
-from pyomo_relu import ReLUNetworkBlock
+from pyomo_relu import ReLUNetworkBlock, example_network
 
 _SHARED = Path(__file__).parents[3] / "shared" / "models" / "oilwell"
-_ACKLEY = Path(__file__).parents[2] / "examples" / "networks" / "ackley5_3x50.onnx"
 
 
 def ackley():
     """A network of five inputs and 3x50 neurons over a box."""
     m = pyo.ConcreteModel(name="ackley5_3x50")
     m.x = pyo.Var(range(5), bounds=(-1, 1))
-    m.nn = ReLUNetworkBlock(network=_ACKLEY, inputs=m.x)
+    m.nn = ReLUNetworkBlock(network=example_network("ackley5_3x50"), inputs=m.x)
     m.cost = pyo.Objective(expr=m.nn.outputs[0])
     return m
 

@@ -16,6 +16,7 @@ from pyomo_relu.cli.describe import box_data, box_text, headline, network_data
 from pyomo_relu.cli.model import add_restrictions, build
 from pyomo_relu.cli.outcome import DONE, NOT_PROVEN, Outcome
 from pyomo_relu.common.table import format_table
+from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import ModelError, ReLUError
 
 #: What is compared by default: everything that is a MILP.
@@ -103,7 +104,7 @@ def run(options):
         headline(network),
         box_text(lower, upper),
         f"bounds of all: {', '.join(options.methods)} "
-        f"({bounds.n_unstable} neurons unstable); {options.solver}, one thread",
+        f"({counted(bounds.n_unstable, 'unstable neuron')}); {options.solver}, one thread",
         "",
         _table(rows),
     ]

@@ -48,6 +48,7 @@ def read_vnnlib(
     """
     import numpy as np
     import pyomo.environ as pyo
+    from pyomo.core.base.block import BlockData
     from pyomo.gdp import Disjunct, Disjunction
 
     from pyomo_relu.properties.property import Property
@@ -59,6 +60,11 @@ def read_vnnlib(
         raise ModelError(
             f"read_vnnlib: {getattr(block, 'name', block)!r:.80} holds no network. Give "
             "a ReLUNetworkBlock: read_vnnlib(m, m.net, path)."
+        )
+    if not isinstance(m, BlockData):
+        raise ModelError(
+            f"read_vnnlib: m must be the Pyomo model or block that gets the property's "
+            f"rows, not {m!r:.80}."
         )
     taken = [
         c for c in ("property_rows", "property_case") if m.component(c) is not None

@@ -54,6 +54,11 @@ def load_vnnlib(path: str | os.PathLike[str]) -> Property:
         The file is missing, is not understood (with the line), leaves an input without
         bounds, or has more than ``MOST_CASES`` disjuncts.
     """
+    if not isinstance(path, (str, os.PathLike)):
+        raise PropertyError(
+            "a property is given as the path of a VNN-LIB file or as what load_vnnlib "
+            f"returns, not as {path!r:.80}."
+        )
     name = os.path.basename(os.fspath(path))
     return parse_vnnlib(_text(path, name), name)
 
@@ -77,7 +82,7 @@ def _text(path, name):
         if data[:2] == b"\x1f\x8b":
             data = gzip.decompress(data)
         return data.decode("utf-8")
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+    except (OSError, EOFError, zlib.error, ValueError) as error:
         raise PropertyError(
             f"{name}: the property cannot be read ({error}). Give the path of a "
             "VNN-LIB file, plain or gzipped."

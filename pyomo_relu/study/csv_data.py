@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from pyomo_relu.common.wording import counted
+
 
 @dataclass(frozen=True)
 class Table:
@@ -57,7 +59,8 @@ def read_table(path, lower=None, upper=None):
         raise ValueError(f"{path}: {error}. Every entry must be a number.") from None
     if rows.ndim != 2 or rows.shape[1] != len(header) - 1 or rows.shape[1] < 2:
         raise ValueError(
-            f"{path}: the header names {len(header) - 1} columns behind the row "
+            f"{path}: the header names {counted(len(header) - 1, 'column')} behind "
+            "the row "
             "number; every line must have them, the last one being the value."
         )
     X, y = rows[:, :-1], rows[:, -1]

@@ -2,6 +2,7 @@
 
 import itertools
 
+from pyomo_relu.common.wording import counted
 from pyomo_relu.study.aggregate import (
     LEAST_PAIRS,
     LEAST_SECONDS,
@@ -339,7 +340,9 @@ def redundancy(tables):
         members = _long_enough(select(members, family=("plain", *penalties)))
         errors = [r["nrmse"] for r in members]
         if len(members) < LEAST_POINTS:
-            texts.append(f"{name} {hidden}: {len(members)} solves are long enough")
+            texts.append(
+                f"{name} {hidden}: {counted(len(members), 'solve')} of enough effort"
+            )
             continue
         if max(errors) < SPREAD * min(errors):
             texts.append(f"{name} {hidden}: errors hardly differ")

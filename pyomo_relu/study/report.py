@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from pyomo_relu.common.wording import counted
 from pyomo_relu.study import figures
 from pyomo_relu.study.aggregate import (
     LEAST_PAIRS,
@@ -123,7 +124,7 @@ def _what_was_run(report, tables, folder):
         "; ".join(
             [
                 f"{trainings} trainings",
-                f"{len(tables.solves)} solves, {len(failed)} of which failed",
+                f"{counted(len(tables.solves), 'solve')}, {len(failed)} of which failed",
                 f"seeds {_listed(tables.networks, 'seed')}",
             ]
         )
@@ -181,7 +182,7 @@ def _checks(report, tables):
         texts.append(
             f"Proven optimum minus the best point of an independent search on the ONNX "
             f"file, relative: from {min(off):.1e} to {max(off):.1e} over "
-            f"{len(off)} solves."
+            f"{counted(len(off), 'solve')}."
         )
     errors = [
         r["forward_error"] / max(1.0, abs(r["objective"]))

@@ -13,6 +13,7 @@ import time
 from collections import deque
 from dataclasses import dataclass
 
+from pyomo_relu.common.progress import counting_bar
 from pyomo_relu.study.cases import run_case
 
 logger = logging.getLogger("pyomo.relu.study")
@@ -130,7 +131,7 @@ def run_study(
     executor = HereExecutor() if executor is None else executor
     run = _Run(config, folder, retry)
     deadline = None if minutes is None else time.monotonic() + 60 * minutes
-    with _progress(config.n_cases, bar) as tick:
+    with counting_bar(bar, None, "case", config.n_cases) as tick:
         run.tick = tick
         try:
             run.work(executor, in_flight, deadline)
@@ -237,14 +238,3 @@ def _answer(future):
         return future.result()
     except Exception as error:
         raise WorkerLost(error) from error
-
-
-@contextlib.contextmanager
-def _progress(total, wanted):
-    if not wanted:
-        yield lambda: None
-        return
-    from tqdm.auto import tqdm
-
-    with tqdm(total=total, unit="case", smoothing=0.05) as bar:
-        yield bar.update

@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.optimize import linprog
 
+from pyomo_relu.common.wording import counted
 from pyomo_relu.study.training import finish, make_data
 
 
@@ -54,7 +55,7 @@ def sparse_output_weights(features, targets, tolerance):
             break
     if result.status == 2:
         raise ValueError(
-            f"sparsify: no output weights fit all {n_points} points within "
+            f"sparsify: no output weights fit all of {counted(n_points, 'point')} within "
             f"{tolerance:g}. Raise the tolerance or start from a wider network."
         )
     if result.status != 0:
@@ -95,7 +96,7 @@ def sparsify(problem, network, tolerance, n_points=400, data=None):
     """
     if len(network.weights) != 2:
         raise ValueError(
-            f"sparsify: the network has {len(network.weights) - 1} hidden layers; "
+            f"sparsify: the network has {counted(len(network.weights) - 1, 'hidden layer')}; "
             "the linear programme is for exactly one."
         )
     data = make_data(problem, network.options) if data is None else data
@@ -112,8 +113,8 @@ def sparsify(problem, network, tolerance, n_points=400, data=None):
 def _hidden(network, data, n_points):
     if not 0 < n_points <= len(data.x):
         raise ValueError(
-            f"sparsify: {n_points} points asked for, {len(data.x)} training samples "
-            "are there."
+            f"sparsify: {counted(n_points, 'point')} asked for, of "
+            f"{counted(len(data.x), 'training sample')}."
         )
     x = data.x[:n_points].double().numpy()
     v = x @ network.weights[0].astype(float).T + network.biases[0]
