@@ -55,7 +55,7 @@ def sparse_output_weights(features, targets, tolerance):
             break
     if result.status == 2:
         raise ValueError(
-            f"sparsify: no output weights fit all of {counted(n_points, 'point')} within "
+            f"sparsify: no output weights fit all {counted(n_points, 'point')} within "
             f"{tolerance:g}. Raise the tolerance or start from a wider network."
         )
     if result.status != 0:
