@@ -143,7 +143,7 @@ def test_reversed_formulations(formulation):
     [
         {"gdp_transformation": None},
         pytest.param({"gdp_transformation": "gdp.hull"}, marks=pytest.mark.dense),
-        {"targets": None},
+        pytest.param({"targets": None}, marks=pytest.mark.dense),
     ],
     ids=str,
 )
@@ -164,7 +164,10 @@ bound_methods = pytest.mark.parametrize(
         ("relu.bounds", {}),
         ("relu.obbt", {"methods": ["crown", "lp", "milp"]}),
         ("relu.obbt", {"scope": "model"}),
-        ("relu.obbt", {"scope": "model", "relaxation_solver": "gurobi"}),
+        pytest.param(
+            *("relu.obbt", {"scope": "model", "relaxation_solver": "gurobi"}),
+            marks=pytest.mark.dense,
+        ),
     ],
     ids=str,
 )
@@ -222,7 +225,7 @@ def test_bounds_that_the_modeller_brings():
 
 
 @pytest.mark.parametrize("load", [True, False])
-@pytest.mark.parametrize("most", [8, pytest.param(40, marks=pytest.mark.dense)])
+@pytest.mark.parametrize("most", [4, pytest.param(40, marks=pytest.mark.dense)])
 @pytest.mark.parametrize("name", ["relu.branch", "relu"])
 def test_branch_and_bound(name, load, most):
     def make():

@@ -162,7 +162,11 @@ def test_a_dead_process_stops_the_run_and_the_next_goes_on(tmp_path):
     check_stopped_and_resumed(config, folder, summary)
 
 
-@pytest.mark.parametrize("failures", [0, 5], ids=["given up", "run again by Dask"])
+@pytest.mark.parametrize(
+    "failures",
+    [0, pytest.param(5, marks=pytest.mark.dense)],
+    ids=["given up", "run again by Dask"],
+)
 def test_dead_dask_workers(failures, tmp_path):
     dask = pytest.importorskip("dask")
     config, folder = parse_config(data(4, 20), "small"), RunFolder(tmp_path)
