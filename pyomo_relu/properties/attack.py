@@ -1,4 +1,4 @@
-"""Looking for a point that has a property: samples, corners and gradient steps."""
+"""Looking for a point that has a property: samples, corners, gradient steps, neighbours."""
 
 import itertools
 
@@ -9,6 +9,10 @@ from pyomo_relu.search.ascent import latin_hypercube
 
 #: Sampled points, those that are descended from, and steps of these.
 _SAMPLES, _STARTS, _STEPS = 1000, 32, 40
+
+#: Rounds of sampling around the best points, and neighbours of each in a round; the
+#: radius shrinks by this factor.
+_ROUNDS, _NEIGHBOURS, _SHRINK = 16, 8, 0.75
 
 #: All corners are tried up to this many varying inputs.
 _CORNERS = 8
@@ -23,7 +27,9 @@ _CASES = 50
 def attack(rows, prop, offer, deadline, seed=0, budget=1.0):
     """Offer promising points until one is accepted or all steps are done.
 
-    A case's largest row is descended along its gradient, from the best of the samples.
+    A case's largest row is descended along its gradient, from the best of the samples;
+    then points around the best are sampled ever closer, which gradients of the largest
+    row alone do not replace where several rows meet.
 
     Parameters
     ----------
@@ -57,6 +63,27 @@ def attack(rows, prop, offer, deadline, seed=0, budget=1.0):
         X = X[np.argsort(worst)[: max(1, int(_STARTS * budget))]]
         if _descend(rows, case, X, offer, deadline):
             return True
+        if _close_in(rows, case, X, offer, deadline, rng):
+            return True
+    return False
+
+
+def _close_in(rows, case, X, offer, deadline, rng):
+    """Sample around the best points, ever closer."""
+    width, count = case.upper - case.lower, len(X)
+    worst = rows.forward(X)[:, case.rows].max(axis=1)
+    for k in range(_ROUNDS):
+        if deadline.passed():
+            break
+        near = np.repeat(X, _NEIGHBOURS, axis=0)
+        near += rng.standard_normal(near.shape) * width * (_FIRST * _SHRINK**k)
+        near = np.clip(near, case.lower, case.upper)
+        if offer(near):
+            return True
+        X = np.concatenate([X, near])
+        worst = np.concatenate([worst, rows.forward(near)[:, case.rows].max(axis=1)])
+        best = np.argsort(worst)[:count]
+        X, worst = X[best], worst[best]
     return False
 
 

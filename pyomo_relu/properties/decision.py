@@ -38,6 +38,9 @@ MANY_INPUTS = 20
 #: Boxes after which the attack is repeated with other points, then twice as many, ...
 _ATTACK_AGAIN = 500
 
+#: Each repetition takes twice the points of the one before, up to so many times the first.
+_MOST_POINTS = 64
+
 
 @dataclass
 class VerificationResult:
@@ -176,10 +179,16 @@ class _Run:
             self.nodes, self.bound = splitting.nodes, splitting.bound
             count(boxes=self.nodes, open=len(splitting), bound=self.bound)
             if not found and self.nodes >= again:
+                budget = min(again / _ATTACK_AGAIN, _MOST_POINTS)
                 again *= 2
                 self.seed += 1
                 found = attack(
-                    rows, self.prop, self.witnesses, self.deadline, self.seed
+                    rows,
+                    self.prop,
+                    self.witnesses,
+                    self.deadline,
+                    self.seed,
+                    budget,
                 )
             if found:
                 return self._sat()

@@ -18,7 +18,7 @@ from pyomo_relu.properties import parse_vnnlib
 from pyomo_relu.properties.bounding import RowBounder
 from pyomo_relu.properties.handover import by_tree
 from pyomo_relu.properties.rows import row_network
-from tests.paths import SHARED_MODELS, needs_shared_models
+from tests.paths import ROOT, SHARED_MODELS, needs_shared_models
 from tests.random_networks import random_network
 
 HEAD = "(declare-const X_0 Real)(declare-const X_1 Real)(declare-const Y_0 Real)"
@@ -248,3 +248,14 @@ PUBLISHED = [
 def test_published_verdicts(network, prop, verdict):
     result = verify(SHARED / f"{network}.onnx", SHARED / f"{prop}.vnnlib")
     assert result.verdict == verdict
+
+
+ACASXU = ROOT.parent / "shared" / "benchmarks" / "acasxu"
+
+
+@pytest.mark.skipif(not ACASXU.is_dir(), reason="published instances are not here")
+def test_a_witness_where_rows_meet_in_a_tiny_part_of_the_box():
+    """Random samples miss it, and so do gradients of the largest row."""
+    (network,) = ACASXU.rglob("*1_9*.onnx*")
+    (prop,) = ACASXU.rglob("prop_7*")
+    assert verify(network, prop).verdict == "sat"
