@@ -1,12 +1,9 @@
 """``python -m benchmarks.distributed``: one thread, whatever numpy was built with."""
 
-import os
 import sys
 
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[_name] = "1"  # read when numpy is loaded
-
-from benchmarks.distributed.command import main  # noqa: E402
+import benchmarks.one_thread  # noqa: F401  (before numpy is loaded)
+from benchmarks.distributed.command import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,11 +1,8 @@
 """``python -m benchmarks.surrogatelib``: one thread, whatever numpy was built with."""
 
-import os
 import sys
 
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[_name] = "1"  # read when numpy is loaded
-
-from benchmarks.surrogatelib.command import main  # noqa: E402
+import benchmarks.one_thread  # noqa: F401  (before numpy is loaded)
+from benchmarks.surrogatelib.command import main
 
 sys.exit(main())
