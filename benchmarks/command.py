@@ -4,11 +4,11 @@ import argparse
 from pathlib import Path
 
 from benchmarks.comparison.command import main as compare
-from benchmarks.sets import SETS, model_set
+from benchmarks.sets import QUESTIONS, SETS, model_set, question
 
-_EPILOG = """Each set also runs by itself, with more options: python -m benchmarks.SET --help.
-Sets that answer other questions: python -m benchmarks.verification, .scenarios, .coupled,
-.distributed."""
+_EPILOG = f"""Each set also runs by itself, with more options: python -m benchmarks.SET --help.
+{", ".join(QUESTIONS)} ask our own routes only; --routes, --own-environments and --control
+do not matter to them. Workers are measured by python -m benchmarks.distributed."""
 
 
 def main(arguments=None):
@@ -19,7 +19,11 @@ def main(arguments=None):
         epilog=_EPILOG,
     )
     parser.add_argument(
-        "--set", nargs="+", choices=SETS, default=list(SETS), dest="sets"
+        "--set",
+        nargs="+",
+        choices=[*SETS, *QUESTIONS],
+        default=[*SETS, *QUESTIONS],
+        dest="sets",
     )
     parser.add_argument("--routes", nargs="+", help="default: each set's own")
     parser.add_argument(
@@ -28,14 +32,21 @@ def main(arguments=None):
     parser.add_argument(
         "--results",
         metavar="FOLDER",
-        help="where to write SET.json and SET.png (the performance profile)",
+        help="where to write SET.json and, of compared routes, SET.png (their profile)",
     )
     parser.add_argument("--own-environments", action="store_true")
     parser.add_argument("--control", action="store_true")
     parser.add_argument("--silent", action="store_true")
     options = parser.parse_args(arguments)
     status = 0
+    if options.results:
+        Path(options.results).mkdir(parents=True, exist_ok=True)
     for name in options.sets:
+        if name in QUESTIONS:
+            print(f"{name}\n")
+            status = max(status, question(name)(list(_for_question(name, options))))
+            print()
+            continue
         models = model_set(name)
         if not models.models:
             print(f"{name}: left out, its folder is not beside the checkout.\n")
@@ -53,10 +64,16 @@ def _passed_on(models, options):
     if options.limit is not None:
         yield from ("--limit", str(options.limit))
     if options.results:
-        folder = Path(options.results)
-        folder.mkdir(parents=True, exist_ok=True)
-        yield from ("--json", str(folder / f"{models.name}.json"))
-        yield from ("--profile", str(folder / f"{models.name}.png"))
+        yield from ("--json", str(Path(options.results) / f"{models.name}.json"))
+        yield from ("--profile", str(Path(options.results) / f"{models.name}.png"))
     for flag in ("own_environments", "control", "silent"):
         if getattr(options, flag):
             yield f"--{flag.replace('_', '-')}"
+
+
+def _for_question(name, options):
+    """The options for a command that compares nothing."""
+    if options.limit is not None:
+        yield from ("--limit", str(options.limit))
+    if options.results:
+        yield from ("--json", str(Path(options.results) / f"{name}.json"))

@@ -15,8 +15,9 @@ from benchmarks.comparison.profile import draw_profile, profile, profile_table
 from benchmarks.comparison.table import control
 from benchmarks.other_packages.routes import OTHERS
 from benchmarks.regret.models import MODELS
-from benchmarks.sets import SETS, model_set
+from benchmarks.sets import QUESTIONS, SETS, model_set, question
 from benchmarks.surrogatelib import models as surrogatelib
+from benchmarks.verification.command import SHARED
 from pyomo_relu.branch.read import read_model
 from tests.paths import ROOT
 from tests.test_comparison import outcome
@@ -33,6 +34,26 @@ def test_sets(name):
         built = models.models[models.warm_up]()
         assert read_model(built).problem.original.functions
     assert (ROOT / "benchmarks" / name / "__main__.py").is_file()
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_questions_take_what_all_sets_take(name, capsys):
+    with pytest.raises(SystemExit) as end:
+        question(name)(["--help"])
+    assert end.value.code == 0
+    told = capsys.readouterr().out
+    assert "--limit" in told and "--json" in told
+    assert (ROOT / "benchmarks" / name / "__main__.py").is_file()
+
+
+def test_verdicts_are_written(tmp_path):
+    if not (SHARED / "acasxu").is_dir():
+        pytest.skip("no folder of VNN-COMP beside the checkout")
+    file = tmp_path / "verification.json"
+    arguments = ["--set", "acasxu", "--every", "1000", "--json", str(file)]
+    assert question("verification")(arguments) == 0
+    (run,) = json.loads(file.read_text())["runs"]
+    assert run["verdict"] == run["published"]
 
 
 def test_recipe_of_surrogatelib():

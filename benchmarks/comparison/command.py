@@ -3,7 +3,7 @@
 import argparse
 import logging
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from benchmarks.comparison.environments import NEEDS, interpreter, run_there, versions
 from benchmarks.comparison.profile import draw_profile, profile_table
@@ -58,7 +58,9 @@ def _run(models, options):
     _print(models, runs, options)
     if options.json:
         there = {r: versions(pythons[r]) for r in routes if pythons[r] is not None}
-        write_json(options.json, models, runs, options.limit, there)
+        write_json(
+            options.json, models.name, [asdict(r) for r in runs], options.limit, there
+        )
     if options.profile:
         draw_profile(_without_control(runs), options.profile)
     wrong += disagreements(runs)

@@ -6,7 +6,6 @@ import json
 import os
 import platform
 import sys
-from dataclasses import asdict
 
 #: Distributions whose versions matter.
 _PACKAGES = (
@@ -46,29 +45,31 @@ def _processor():
         return platform.processor()
 
 
-def write_json(path, models, runs, limit, environments):
+def write_json(path, name, runs, limit, environments=None):
     """Everything that a reader needs to judge the runs.
 
     Parameters
     ----------
     path : str or Path
-    models : ModelSet
-    runs : list of Run
-    limit : float
-        Seconds.
-    environments : dict of str -> dict of str -> str
+    name : str
+        The set's.
+    runs : list of dict
+        One of each run.
+    limit : float or None
+        Seconds; None if each run has its own.
+    environments : dict of str -> dict of str -> str, optional
         Versions by route, of routes with an environment of their own.
     """
     document = {
-        "set": models.name,
+        "set": name,
         "date": datetime.datetime.now().isoformat(timespec="seconds"),
-        "command": " ".join(["python -m", f"benchmarks.{models.name}", *sys.argv[1:]]),
+        "command": " ".join(["python -m", f"benchmarks.{name}", *sys.argv[1:]]),
         "machine": machine(),
         "versions": packages(),
-        "environments": environments,
+        "environments": environments or {},
         "limit": limit,
         "threads": 1,
-        "runs": [asdict(one) for one in runs],
+        "runs": runs,
     }
     with open(path, "w", encoding="utf-8") as file:
         json.dump(document, file, indent=1)

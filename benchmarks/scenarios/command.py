@@ -7,6 +7,7 @@ import time
 
 import pyomo.environ as pyo
 
+from benchmarks.comparison.report import write_json
 from benchmarks.scenarios.models import investment, neur2sp_network, units
 from pyomo_relu.common.table import format_table
 
@@ -22,6 +23,7 @@ def main(arguments=None):
     parser.add_argument("--solver", default="relu.branch")
     parser.add_argument("--bounds", action="store_true", help="apply relu.bounds, too")
     parser.add_argument("--limit", type=float, default=120.0)
+    parser.add_argument("--json", help="all rows, with machine, versions and command")
     given = parser.parse_args(arguments)
     if given.scenarios and neur2sp_network() is None:
         print("Neur2SP's networks are not here: a random one of the same size.")
@@ -30,6 +32,9 @@ def main(arguments=None):
     rows = [_in_a_process(task, given) for task in tasks]
     print(format_table(_COLUMNS, rows))
     print("CPU seconds; peak memory of the process, Python and Pyomo included")
+    if given.json:
+        runs = [dict(zip(_COLUMNS, row, strict=True)) for row in rows]
+        write_json(given.json, "scenarios", runs, given.limit)
     return 0
 
 

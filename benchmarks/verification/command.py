@@ -6,10 +6,14 @@ import math
 import time
 from pathlib import Path
 
+from benchmarks.comparison.report import write_json
 from pyomo_relu import verify
 
 #: Where the sets lie, beside the checkout.
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "benchmarks"
+
+#: Names of sets, each a folder there.
+_SETS = ("acasxu", "tll")
 
 #: Published columns of ``instances.csv`` that the table shows.
 PUBLISHED = ("nnenum_s", "alpha_beta_crown_s")
@@ -31,16 +35,28 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.verification", description=__doc__
     )
-    parser.add_argument("--set", default="acasxu", choices=("acasxu", "tll"))
+    parser.add_argument(
+        "--set", nargs="+", default=_SETS, choices=_SETS, dest="sets", metavar="SET"
+    )
     parser.add_argument("--limit", type=float, help="seconds in place of the published")
     parser.add_argument("--every", type=int, default=1, help="every n-th instance only")
     parser.add_argument("--first", type=int, default=0, help="position to begin at")
     parser.add_argument("--csv", type=Path, help="file that gets a line per instance")
+    parser.add_argument("--json", help="all runs, with machine, versions and command")
     given = parser.parse_args(arguments)
-    folder = SHARED / given.set
+    runs = []
+    for name in given.sets:
+        runs += _of_set(SHARED / name, given)
+    if given.json:
+        write_json(given.json, "verification", runs, given.limit)
+    return int(any(wrong(r) for r in runs))
+
+
+def _of_set(folder, given):
+    """Runs of a folder's instances, each printed, and their table."""
     if not (folder / "instances.csv").exists():
         print(f"skipped: there is no {folder / 'instances.csv'}")
-        return 0
+        return []
     with open(folder / "instances.csv", newline="") as file:
         instances = list(csv.DictReader(file))[given.first :: given.every]
     runs = []
@@ -50,7 +66,7 @@ def main(arguments=None):
         if given.csv is not None:
             _append(given.csv, runs[-1])
     print(table(instances, runs))
-    return int(any(wrong(r) for r in runs))
+    return runs
 
 
 def run(folder, instance, limit=None):
