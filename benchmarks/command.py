@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from benchmarks.comparison.command import main as compare
+from benchmarks.comparison.summary import write_summary
 from benchmarks.sets import QUESTIONS, SETS, model_set, question
 
 _EPILOG = f"""Each set also runs by itself, with more options: python -m benchmarks.SET --help.
@@ -32,7 +33,8 @@ def main(arguments=None):
     parser.add_argument(
         "--results",
         metavar="FOLDER",
-        help="where to write SET.json and, of compared routes, SET.png (their profile)",
+        help="where to write SET.json, of compared routes SET.png (their profile), and "
+        "a summary of all that is there, README.md",
     )
     parser.add_argument("--own-environments", action="store_true")
     parser.add_argument("--control", action="store_true")
@@ -54,6 +56,8 @@ def main(arguments=None):
         print(f"{name}: {models.description}\n")
         status = max(status, compare(models, list(_passed_on(models, options))))
         print()
+    if options.results:
+        write_summary(options.results, list(SETS))
     return status
 
 

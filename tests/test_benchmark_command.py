@@ -4,6 +4,7 @@ import importlib
 import json
 import subprocess
 import sys
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from benchmarks import command as everything
 from benchmarks.comparison.command import main as compare
 from benchmarks.comparison.environments import interpreter, run_there, versions
 from benchmarks.comparison.profile import draw_profile, profile, profile_table
+from benchmarks.comparison.report import machine
+from benchmarks.comparison.summary import summary
 from benchmarks.comparison.table import control
 from benchmarks.other_packages.routes import OTHERS
 from benchmarks.regret.models import MODELS
@@ -85,6 +88,34 @@ def test_other_packages_read_chains_of_dense_layers_only(route):
     assert OTHERS[route].run(nonlinear, 1.0) == ("not read", None, False)
 
 
+def test_summary_says_where_we_lose():
+    runs = [
+        outcome("won", "relu", 1.0),
+        outcome("won", "relu.branch", 2.0),
+        outcome("lost", "relu", 4.0),
+        outcome("lost", "gurobi-ml", 2.0),
+        outcome("open", "relu", 30.0, proven=False),
+        outcome("open", "gurobi-ml", 30.0, proven=False),
+        outcome("lost", "relu again", 1.0),
+    ]
+    document = {
+        "set": "regret",
+        "command": "python -m benchmarks.regret",
+        "date": "2026-01-02T03:04:05",
+        "limit": 30.0,
+        "machine": machine(),
+        "versions": {"pyomo": "6"},
+        "environments": {"gurobi-ml": {"pyomo": "5", "gurobipy": "13"}},
+        "runs": [asdict(one) for one in runs],
+    }
+    page = summary(document)
+    assert "| `relu` | 2 of 3 | 4.93 | 1.33 | 2.0 |" in page
+    assert "Where we lose: 1 of 3 models." in page
+    assert "| lost | 4.00 | `gurobi-ml` | 2.00 | 2.0 |" in page
+    assert "Proven by no route: open." in page
+    assert "pyomo 6" in page and "gurobipy 13" in page
+
+
 def test_profile_by_hand(tmp_path):
     runs = [
         outcome("m", "a", 1.0),
@@ -123,6 +154,7 @@ def test_command_over_sets_writes_results(tmp_path, capsys):
     assert {one["model"] for one in document["runs"]} == set(MODELS)
     assert {one["route"] for one in document["runs"]} == {"relu", "relu again"}
     assert (tmp_path / "regret.png").is_file()
+    assert "models: 20" in (tmp_path / "README.md").read_text()
     assert "Noise: relu against itself" in capsys.readouterr().out
 
 
