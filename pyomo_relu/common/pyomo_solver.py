@@ -19,9 +19,6 @@ _QUIET = {
 #: Those that take no ``timelimit``.
 _WITHOUT_TIMELIMIT = ("cyipopt",)
 
-#: Seconds after which a process that does not end by itself is ended.
-_GRACE = 5.0
-
 
 class PyomoSolver:
     """A solver of Pyomo's, ready to be called.
@@ -97,7 +94,7 @@ class PyomoSolver:
             keywords["raise_exception_on_nonoptimal_result"] = False
         if self.name in _SECONDS:
             options[_SECONDS[self.name]] = seconds
-            seconds = math.ceil(seconds + _GRACE)
+            seconds = math.ceil(seconds)
         if self.name not in _WITHOUT_TIMELIMIT:
             keywords["time_limit" if native else "timelimit"] = seconds
         if options:

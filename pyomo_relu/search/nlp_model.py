@@ -83,7 +83,10 @@ class NLPModel:
         high = np.where(stated, upper, linear.upper)
         for f in self._networks:
             near, size = starts[:, f.inputs], _FURTHEST * (1 + abs(starts[:, f.inputs]))
-            open_low, open_high = ~np.isfinite(low[f.inputs]), ~np.isfinite(high[f.inputs])
+            open_low, open_high = (
+                ~np.isfinite(low[f.inputs]),
+                ~np.isfinite(high[f.inputs]),
+            )
             low[f.inputs[open_low]] = (near - size).min(axis=0)[open_low]
             high[f.inputs[open_high]] = (near + size).max(axis=0)[open_high]
         for f in self.problem.functions:
