@@ -248,6 +248,7 @@ RIGHT = {
             "max_rounds": 1,
             "rounds": None,
             "stop_at": 0.0,
+            "nlp_solver": None,
         },
     },
     "pyomo_relu.analysis": {

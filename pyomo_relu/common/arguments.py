@@ -254,6 +254,17 @@ def an_executor(what, value, error):
     )
 
 
+def a_solver(what, value, error):
+    """The name of a Pyomo solver, or what ``pyo.SolverFactory`` returns for one."""
+    able = all(callable(getattr(value, name, None)) for name in ("solve", "available"))
+    if isinstance(value, str) or (able and not isinstance(value, type)):
+        return value
+    raise error(
+        f"{what} must be the name of a Pyomo solver, such as 'ipopt', or what "
+        f"pyo.SolverFactory returns, not {_shown(value)}."
+    )
+
+
 seconds = functools.partial(real, least=0.0)
 a_network = kind("network.network", "Network")
 bounds_record = kind("bounds.neuron_bounds", "NeuronBounds")

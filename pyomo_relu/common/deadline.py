@@ -1,5 +1,6 @@
 """The one clock: time limits shared by several steps, also in other processes."""
 
+import contextlib
 import math
 import platform
 import time
@@ -67,6 +68,24 @@ class Deadline:
     def stop(self):
         """Let the time be over now."""
         self._seconds = 0.0
+
+    @contextlib.contextmanager
+    def early(self, share):
+        """Within the block the time is over after a share of what is left.
+
+        Parameters
+        ----------
+        share : float
+            Between 0 and 1.
+        """
+        whole, elapsed = self._seconds, self.elapsed()
+        if elapsed < whole < math.inf:
+            self._seconds = elapsed + share * (whole - elapsed)
+        try:
+            yield
+        finally:
+            if self._seconds > 0.0:  # nobody has stopped it
+                self._seconds = whole
 
     def __getstate__(self):
         return platform.node(), self._begin, self._seconds, self.left()

@@ -8,6 +8,7 @@ from typing import Any
 from pyomo.common.config import ConfigDict
 from pyomo.common.deprecation import deprecation_warning
 
+from pyomo_relu.common.arguments import a_solver
 from pyomo_relu.common.wording import meant
 from pyomo_relu.errors import ReLUError, TransformationError
 
@@ -32,6 +33,11 @@ def solver_name(value):
     if isinstance(value, str):
         return value
     raise ValueError("give the name of a Pyomo solver")
+
+
+def nlp_solver(value):
+    """Domain of a solver of Pyomo's: its name, or what pyo.SolverFactory returned."""
+    return a_solver("nlp_solver", value, ValueError)
 
 
 def method_names(value):

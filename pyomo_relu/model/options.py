@@ -22,6 +22,7 @@ from pyomo.core.util import target_list
 from pyomo_relu.common.options import (
     executor,
     method_names,
+    nlp_solver,
     non_negative,
     relaxation_solver,
     solver_name,
@@ -110,6 +111,16 @@ SHARED = {
         "what solves the LPs and MILPs of this call: highs, gurobi or auto",
         """
         "auto": Gurobi where it is installed and licensed for the size, else HiGHS.""",
+    ),
+    "nlp_solver": (
+        None,
+        nlp_solver,
+        "a Pyomo NLP solver that polishes the best points found",
+        """
+        A name for ``pyo.SolverFactory`` such as "ipopt", or what that returns, with
+        options of its own.  It gets a ``relu.complementarity`` copy of the model that
+        starts at the point, within the time that is left; what it gives counts only if
+        the forward pass and all rows hold there.  None: no solver.""",
     ),
     "scope": (
         "network",

@@ -15,7 +15,16 @@ from pyomo.common.deprecation import deprecation_warning
 
 from pyomo_relu.block.bounds_runs import release_void_bounds
 from pyomo_relu.block.values import point
-from pyomo_relu.common.arguments import checked, flag, is_sequence, names, real, whole
+from pyomo_relu.common.arguments import (
+    a_solver,
+    checked,
+    flag,
+    is_sequence,
+    names,
+    optional,
+    real,
+    whole,
+)
 from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.common.html import table_html
 from pyomo_relu.common.progress import counting_bar
@@ -30,6 +39,7 @@ from pyomo_relu.model.contradiction import SECONDS, contradiction
 from pyomo_relu.model.neurons import NeuronsAsOutputs
 from pyomo_relu.model.surrounding import read_surrounding
 from pyomo_relu.search.methods import METHODS
+from pyomo_relu.search.nlp_polish import NLPPolish
 from pyomo_relu.search.nonlinear import NONLINEAR_METHODS, NonlinearSearcher
 from pyomo_relu.search.points import check_class, problem_of, with_points
 from pyomo_relu.search.project import with_reachable_outputs
@@ -44,6 +54,9 @@ logger = logging.getLogger("pyomo.relu.search")
 
 #: Rounds of all methods without any gain after which a search stops by itself.
 _PATIENCE = 2
+
+#: Share of the time left after which a round's methods end if its points are polished.
+_BEFORE_POLISHING = 0.5
 
 #: Inputs of a network that a notebook shows.
 _SHOWN_INPUTS = 6
@@ -104,7 +117,7 @@ class SearchResult:
         return table_html(("search", "value"), rows, "Search", notes=[self.message])
 
 
-@checked(ModelError, progress=flag)
+@checked(ModelError, progress=flag, nlp_solver=optional(a_solver))
 def find_point(
     model: BlockData,
     methods: str | Sequence[str] = ("samples", "ascent", "walk"),
@@ -115,6 +128,7 @@ def find_point(
     max_rounds: int | None = None,
     stop_at: float | None = None,
     rounds: int | None = None,
+    nlp_solver: Any = None,
 ) -> SearchResult:
     """A good feasible point of a model with network blocks; the model stays as it is.
 
@@ -152,6 +166,14 @@ def find_point(
         maximisation; ``inf`` of a minimisation) stops at the first feasible point.
     rounds : int, optional
         The old name of ``max_rounds``.
+    nlp_solver : str or solver object, optional
+        A Pyomo NLP solver, such as ``"ipopt"``, that starts at the best few points of
+        the start and of every round (which then ends after half of the time that is
+        left); where none is feasible yet, at promising ones.  It works on a copy in
+        which activations are products (``relu.complementarity``) and integers stay
+        fixed; what it gives is completed by forward passes, repaired by the search's
+        own programmes and counts only if it is feasible.  Where it fails, that is
+        logged and the search's own points stay.
 
     Returns
     -------
@@ -166,6 +188,8 @@ def find_point(
         several objectives or components that are no rows, an input is unbounded
         (with linear rows), or a method is unknown or needs linear rows and is the only
         one.
+    SolverError
+        If ``nlp_solver`` is not available.
     InfeasibleError
         If the model's rows and what the networks can reach have no common point; the
         message names rows and bounds that contradict each other.
@@ -187,6 +211,7 @@ def find_point(
     most = whole("max_rounds", max_rounds, ModelError, none=True)
     stop_at = real("stop_at", stop_at, ModelError, none=True)
     seed = whole("seed", seed, ModelError)
+    polish = None if nlp_solver is None else NLPPolish(nlp_solver, "find_point")
     blocks = network_blocks(model, None, "find_point")
     refuse_disjuncts(blocks, "find_point")
     check_function_kept(blocks, "find_point")
@@ -201,7 +226,7 @@ def find_point(
         run, left_out = _nonlinear(run, surrounding)
     try:
         result = _search(
-            surrounding, given, clock, seed, progress, start, run, most, stop_at
+            surrounding, given, clock, seed, progress, start, run, most, stop_at, polish
         )
     except InfeasibleError as error:
         seconds = clock.left(SECONDS)
@@ -211,6 +236,8 @@ def find_point(
         ) from None
     if left_out:
         result.message += f" {_needs_linear(left_out)}"
+    if polish is not None:
+        result.message += f" {polish.message()}"
     return result
 
 
@@ -238,7 +265,9 @@ def _needs_linear(methods):
     )
 
 
-def _search(surrounding, given, clock, seed, progress, start, methods, rounds, stop_at):
+def _search(
+    surrounding, given, clock, seed, progress, start, methods, rounds, stop_at, polish
+):
     with_reachable_outputs(given)  # infeasible: say so in the modeller's numbers
     kind, known = Searcher, METHODS
     if len(given.functions) > len(surrounding.blocks):
@@ -253,8 +282,10 @@ def _search(surrounding, given, clock, seed, progress, start, methods, rounds, s
         if start is not None:
             columns = with_points(given, _points(surrounding, start)) / units.columns
             searcher.begin(columns)
+            if polish is not None:
+                polish(searcher)
         run = [known[name] for name in methods]
-        _run(searcher, run, math.inf if rounds is None else rounds)
+        _run(searcher, run, math.inf if rounds is None else rounds, polish)
     return _result(surrounding, searcher, units, objective)
 
 
@@ -272,7 +303,7 @@ class _Objective:
         return value / self._factor - self._constant
 
 
-def _run(searcher, methods, rounds):
+def _run(searcher, methods, rounds, polish):
     if not searcher.problem.functions:
         problem = searcher.problem
         answer = solve_linear(problem.linear, problem.costs, searcher.clock.left())
@@ -281,10 +312,13 @@ def _run(searcher, methods, rounds):
     done = idle = 0
     while done < rounds and idle < _PATIENCE and not searcher.clock.passed():
         before = len(searcher.trajectory)
-        for method in methods:
-            if searcher.clock.passed():
-                break
-            method(searcher)
+        with searcher.clock.early(1.0 if polish is None else _BEFORE_POLISHING):
+            for method in methods:
+                if searcher.clock.passed():
+                    break
+                method(searcher)
+        if polish is not None:
+            polish(searcher)
         done += 1
         # without any incumbent yet there is nothing to be content with, but a search
         # without a limit of time must end where no point exists

@@ -23,6 +23,9 @@ _RADII, _MOVED = (1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3), 0.5
 #: Completions of a given start, and how many of them successive LPs start from.
 _COMPLETIONS, _FEW = 200, 4
 
+#: Slope along all columns below which a row counts as implied by functions.
+_SLOPE = 1e-9
+
 #: Passes of rows, networks and atoms over the columns' bounds.
 _ROUNDS = 3
 
@@ -120,6 +123,24 @@ class NonlinearSearcher(SearchState):
                     return
                 found = self.successive.improve(start, self.clock, self.value, relax)
                 self.offer(found, method)
+
+    def starts(self, count):
+        points = self.complete(self.points(_SAMPLES))
+        return points[promising(self.problem, points, count)]
+
+    def refined(self, point):
+        return self.successive.improve(point, self.clock)
+
+    def column_bounds(self):
+        return self.lower, self.upper
+
+    def silent_rows(self, points):
+        """Rows without a slope once all functions are put in, at any of the points."""
+        silent = super().silent_rows(points) | True
+        for x in points:
+            _, slopes, _ = self.successive.linearised(np.nan_to_num(x))
+            silent &= np.abs(slopes[: silent.size]).max(axis=1, initial=0) <= _SLOPE
+        return silent
 
     def begin(self, columns):
         """From a start that says what the networks' inputs are, as far as they move."""

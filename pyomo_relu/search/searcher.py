@@ -5,6 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
+from pyomo_relu.search.ascent import latin_hypercube
 from pyomo_relu.search.direct import DirectProblem, is_direct
 from pyomo_relu.search.mixed_integer import BigMModel
 from pyomo_relu.search.project import (
@@ -13,6 +14,10 @@ from pyomo_relu.search.project import (
     with_reachable_outputs,
 )
 from pyomo_relu.search.walk import solve_region
+
+#: Feasible points that are kept, and by how much, relative to their size, their values
+#: differ.
+_KEPT, _DIFFERENCE = 4, 1e-6
 
 #: Gain relative to the incumbent's size that counts as an improvement.
 _GAIN = 1e-9
@@ -34,6 +39,8 @@ class SearchState:
     ----------
     best : numpy.ndarray, shape (n_columns,), or None
         The incumbent: feasible, verified by the forward pass.
+    good : list of (value, numpy.ndarray)
+        The best few feasible points with different values, the best first.
     trajectory : list of (seconds, value, method)
         Every improvement.
     stop_at : float
@@ -44,7 +51,7 @@ class SearchState:
         self.problem, self.clock = problem, clock
         self.rng = np.random.default_rng(seed)
         self.on_improvement = on_improvement
-        self.best, self.trajectory = None, []
+        self.best, self.good, self.trajectory = None, [], []
         self.stop_at = -np.inf
 
     @property
@@ -71,6 +78,7 @@ class SearchState:
         if columns is None:
             return False
         value = float(self.problem.objective(columns))
+        self._keep(columns, value)
         least_gain = _GAIN * max(1.0, abs(value))
         if self.best is not None and value >= self.value - least_gain:
             return False
@@ -82,6 +90,37 @@ class SearchState:
         if self.on_improvement is not None:
             self.on_improvement(*entry)
         return True
+
+    def _keep(self, columns, value):
+        """Among the good points, unless one of them has the value."""
+        apart = _DIFFERENCE * (1.0 + abs(value))
+        if all(abs(value - known) > apart for known, _ in self.good):
+            self.good.append((value, columns))
+            self.good.sort(key=lambda entry: entry[0])
+            del self.good[_KEPT:]
+
+    # -- for polishing -------------------------------------------------------------
+
+    def starts(self, count):
+        """Points to begin at where no feasible one is known, outputs computed.
+
+        Returns
+        -------
+        numpy.ndarray, shape (at most count, n_columns)
+        """
+        raise NotImplementedError
+
+    def refined(self, point):
+        """The best feasible point that own steps lead to from a point, or None."""
+        raise NotImplementedError
+
+    def column_bounds(self):
+        """(lower, upper) that rows and functions imply, shapes (n_columns,)."""
+        raise NotImplementedError
+
+    def silent_rows(self, points):
+        """Rows that say nothing beyond the functions, at some points: shape (n_rows,)."""
+        return np.zeros(self.problem.linear.n_rows, dtype=bool)
 
 
 class Searcher(SearchState):
@@ -131,6 +170,18 @@ class Searcher(SearchState):
     def begin(self, columns):
         """Offer the best point of the linear regions at a start."""
         self.offer(solve_region(self.problem, columns, self.clock.left()), "start")
+
+    def starts(self, count):
+        X = latin_hypercube(count, self.lower, self.upper, self.rng)
+        found = (self.linear_point(target) for target in X)
+        points = [self.problem.complete(x) for x in found if x is not None]
+        return np.array(points).reshape(-1, self.problem.n_columns)
+
+    def refined(self, point):
+        return solve_region(self.problem, point, self.clock.left())
+
+    def column_bounds(self):
+        return self.relaxed.lower, self.relaxed.upper
 
     def width(self):
         """Widths of the input box, 1 where it is flat."""

@@ -116,7 +116,7 @@ def _config() -> ConfigDict:
             description="whether it is worth a warning that nothing was found",
         ),
     )
-    declare(config, "seed", "progress")
+    declare(config, "nlp_solver", "seed", "progress")
     declare(
         config,
         "solver",
@@ -164,6 +164,7 @@ class WarmStart(Transformation):
             progress=config.progress,
             start=start,
             max_rounds=config.max_rounds if config.methods else 0,
+            nlp_solver=config.nlp_solver,
         )
         if not result.found:
             logger.log(
@@ -230,6 +231,11 @@ def _numbers(point):
     except (TypeError, ValueError):
         return None
     return array if np.all(np.isfinite(array)) else None
+
+
+def takes_warmstart(name):
+    """Whether a solver takes the Vars' values by ``warmstart=True``."""
+    return HOW_TO_START.get(name) == _KEYWORD
 
 
 def _able():

@@ -50,3 +50,19 @@ def test_the_same_moment_in_other_processes(clock, monkeypatch):
 def test_less_than_no_time_is_refused():
     with pytest.raises(BoundsError, match="seconds"):
         Deadline(-1.0)
+
+
+def test_the_time_is_over_early_within_a_block(clock):
+    deadline = Deadline(10)
+    clock.advance(2)
+    with deadline.early(0.5):
+        assert deadline.left() == pytest.approx(4)
+        clock.advance(5)
+        assert deadline.passed()
+    assert deadline.left() == pytest.approx(3)
+    with deadline.early(0.5):
+        deadline.stop()
+    assert deadline.passed()
+    endless = Deadline()
+    with endless.early(0.5):
+        assert endless.endless

@@ -1,0 +1,102 @@
+"""A Pyomo solver that the user names or brings: whether it is there, and one call of it."""
+
+import io
+import logging
+import math
+
+from pyomo.common.log import LoggingIntercept
+
+from pyomo_relu.errors import SolverError
+
+#: Options of one call by solver: how it ends by itself, as ``timelimit`` only kills it,
+#: and how a log is prevented that can fill a pipe.
+_SECONDS = {"ipopt": "max_cpu_time", "cyipopt": "max_cpu_time"}
+_QUIET = {
+    "scip_direct": {"display/verblevel": 0},
+    "scip_persistent": {"display/verblevel": 0},
+}
+
+#: Those that take no ``timelimit``.
+_WITHOUT_TIMELIMIT = ("cyipopt",)
+
+
+class PyomoSolver:
+    """A solver of Pyomo's, ready to be called.
+
+    Parameters
+    ----------
+    solver : str or solver object
+        A name for ``pyo.SolverFactory``, or what that returns.
+    where : str
+        Who asks for it, for messages.
+    remedy : str
+        What to do where it is not there.
+
+    Raises
+    ------
+    SolverError
+        If there is no such solver, it cannot run here, or it holds a model of its own.
+    """
+
+    def __init__(self, solver, where, remedy):
+        from pyomo.opt import SolverFactory
+        from pyomo.solvers.plugins.solvers.persistent_solver import PersistentSolver
+
+        named = isinstance(solver, str)
+        with LoggingIntercept(io.StringIO(), "pyomo", logging.WARNING):
+            self.opt = SolverFactory(solver) if named else solver
+            there = bool(self.opt.available(exception_flag=False))
+        own = getattr(self.opt, "type", None) or getattr(self.opt, "name", None)
+        self.name = solver if named else own or type(solver).__name__
+        if not there:
+            raise SolverError(
+                f"{where}: the solver '{self.name}' is not available to Pyomo. {remedy}"
+            )
+        if isinstance(self.opt, PersistentSolver):
+            raise SolverError(
+                f"{where}: the solver '{self.name}' holds a model of its own and is "
+                f"given another one here. {remedy}"
+            )
+
+    def solve(self, model, seconds, start=False):
+        """Let the solver set the model's Vars.
+
+        Its status is not asked for: what the Vars hold afterwards is to be judged.
+
+        Parameters
+        ----------
+        model : ConcreteModel
+        seconds : float
+        start : bool
+            Whether to pass ``warmstart=True``.
+
+        Raises
+        ------
+        SolverError
+            If it failed: its own error, whatever that was.
+        """
+        with LoggingIntercept(io.StringIO(), "pyomo", logging.WARNING):
+            try:
+                self.opt.solve(model, **self._keywords(seconds, start))
+            except Exception as error:  # any interface raises what it likes
+                reason = " ".join(f"{type(error).__name__}: {error}".split())
+                raise SolverError(f"'{self.name}' failed: {reason:.200}") from error
+
+    def _keywords(self, seconds, start):
+        from pyomo.contrib.solver.common.base import LegacySolverWrapper, SolverBase
+
+        new = isinstance(self.opt, SolverBase)
+        native = new and not isinstance(self.opt, LegacySolverWrapper)
+        keywords, options = {}, dict(_QUIET.get(self.name, {}))
+        if start:
+            keywords["warmstart"] = True
+        if new:
+            keywords["raise_exception_on_nonoptimal_result"] = False
+        if self.name in _SECONDS:
+            options[_SECONDS[self.name]] = seconds
+            seconds = math.ceil(seconds)
+        if self.name not in _WITHOUT_TIMELIMIT:
+            keywords["time_limit" if native else "timelimit"] = seconds
+        if options:
+            keywords["solver_options" if native else "options"] = options
+        return keywords
