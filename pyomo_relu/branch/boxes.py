@@ -31,7 +31,8 @@ class Nodes:
     parent : numpy.ndarray, shape (N,)
         Bound of the box that it was split from.
     origin : numpy.ndarray of int, shape (N,)
-        Number of the task that gave it back; 0 for none.
+        Number of the task that gave it back; 0 for none.  Within a task: which of the
+        boxes that it was given it is a part of.
     """
 
     lower: np.ndarray
@@ -74,6 +75,23 @@ class Nodes:
     def copy(self):
         """The same nodes in arrays of their own."""
         return Nodes.joined([self])
+
+    def are_parts_of(self, given):
+        """Whether each lies in the one of ``given`` that its ``origin`` says, with a bound.
+
+        Parameters
+        ----------
+        given : Nodes
+        """
+        origin, shape = self.origin, (len(self), given.lower.shape[1])
+        if self.lower.shape != shape or self.upper.shape != shape:
+            return False
+        if not ((origin >= 0) & (origin < len(given))).all():
+            return False
+        # with NaN every comparison is false
+        inside = self.lower >= given.lower[origin]
+        inside &= self.upper <= given.upper[origin]
+        return bool(inside.all() and not np.isnan(self.bound).any())
 
     @staticmethod
     def joined(parts):

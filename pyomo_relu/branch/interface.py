@@ -53,6 +53,21 @@ def common_options(name: str) -> ConfigDict:
     return declare(config, "load_solutions", "warmstart", "seed")
 
 
+def threshold(value, read, default):
+    """An objective value that an option gives, as one of the minimisation.
+
+    Parameters
+    ----------
+    value : float or None
+    read : BranchModel
+    default : float
+        In place of None.
+    """
+    if value is None:
+        return default
+    return -value if read.maximise else value
+
+
 class EmbeddedSolver(OptSolver):
     """A solver of models with ``ReLUNetworkBlock``s in them.
 

@@ -18,8 +18,9 @@ from pyomo_relu.branch.interface import (
     EmbeddedSolver,
     Log,
     common_options,
+    threshold,
 )
-from pyomo_relu.common.options import file_path, non_negative, number
+from pyomo_relu.common.options import file_path, non_negative
 from pyomo_relu.common.wording import counted
 from pyomo_relu.model.options import declare
 from pyomo_relu.version import __version__
@@ -46,22 +47,11 @@ def _config() -> ConfigDict:
         ("save_every", 30.0, non_negative, "seconds between two times of saving"),
         ("save_nodes", None, PositiveInt, "boxes after which to save as well"),
         ("trace", None, file_path(".json"), "file for what each task took"),
-        (
-            "stop_at",
-            None,
-            number,
-            "objective value that is good enough: end at a point at least as good",
-        ),
-        (
-            "prove_above",
-            None,
-            number,
-            "objective value that no point is to beat: end once that is proven",
-        ),
     ):
         config.declare(
             name, ConfigValue(default=default, domain=domain, description=description)
         )
+    declare(config, "stop_at", "prove_above")
     declare(
         config,
         "threads",
@@ -148,8 +138,8 @@ class ReLUBranch(EmbeddedSolver):
             resume=config.resume,
             save_every=config.save_every,
             save_nodes=config.save_nodes,
-            stop_at=_threshold(config.stop_at, read, -inf),
-            prove_above=_threshold(config.prove_above, read, inf),
+            stop_at=threshold(config.stop_at, read, -inf),
+            prove_above=threshold(config.prove_above, read, inf),
         )
         log = _TreeLog(read, config.tee)
         result = branch(read.problem, options, log)
@@ -159,13 +149,6 @@ class ReLUBranch(EmbeddedSolver):
             if config.trace is not None:
                 result.tasks.write(config.trace)
         return result, work, log
-
-
-def _threshold(value, read, default):
-    """An objective value of the model as one of the minimisation."""
-    if value is None:
-        return default
-    return -value if read.maximise else value
 
 
 class _TreeLog(Log):

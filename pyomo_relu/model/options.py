@@ -24,6 +24,7 @@ from pyomo_relu.common.options import (
     method_names,
     nlp_solver,
     non_negative,
+    number,
     relaxation_solver,
     solver_name,
 )
@@ -140,6 +141,18 @@ SHARED = {
         None,
         non_negative,
         "absolute gap at which to stop; default 1e-6 of the objective's size",
+        "",
+    ),
+    "stop_at": (
+        None,
+        number,
+        "objective value that is good enough: end at a point at least as good",
+        "",
+    ),
+    "prove_above": (
+        None,
+        number,
+        "objective value that no point is to beat: end once that is proven",
         "",
     ),
     "load_solutions": (True, Bool, "set the Vars to the best point found", ""),

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pyomo_relu.branch.branch import BOUND_REACHED, OPTIMAL, POINT_REACHED
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -33,7 +35,7 @@ class Findings:
     model : EmbeddedModel
         In unit range.
     options : BranchOptions
-        For the gap at which a run is done.
+        For the gap at which a run is done, and the thresholds at which it is decided.
     deadline : Deadline
 
     Attributes
@@ -63,9 +65,18 @@ class Findings:
     @property
     def done(self):
         """True if nothing is left to be proven."""
-        if self.status is not None:
-            return True
-        return np.isfinite(self.value) and self.bound >= self.value - self.tolerance
+        return self.status is not None or self.outcome is not None
+
+    @property
+    def outcome(self):
+        """What bound and point decide: a status, or None if they do not."""
+        if self.value <= self.options.stop_at:
+            return POINT_REACHED
+        if min(self.bound, self.value) >= self.options.prove_above < np.inf:
+            return BOUND_REACHED
+        if np.isfinite(self.value) and self.bound >= self.value - self.tolerance:
+            return OPTIMAL
+        return None
 
     def soon(self):
         """Whether the gap closes so fast that the end is near.

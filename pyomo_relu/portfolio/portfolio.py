@@ -7,9 +7,11 @@ import numpy as np
 
 from pyomo_relu.branch.bounding.root import tightened_root
 from pyomo_relu.branch.branch import (
+    BOUND_REACHED,
     INFEASIBLE,
     INTERRUPTED,
     OPTIMAL,
+    POINT_REACHED,
     STALLED,
     TIME_LIMIT,
     UNBOUNDED,
@@ -18,6 +20,7 @@ from pyomo_relu.branch.branch import (
 from pyomo_relu.branch.subtrees.trace import joined
 from pyomo_relu.common.wording import counted
 from pyomo_relu.linear.components import components
+from pyomo_relu.linear.rounding import rounding
 from pyomo_relu.linear.unit_range import Units
 from pyomo_relu.portfolio.findings import Findings
 from pyomo_relu.portfolio.plan import plan
@@ -44,12 +47,14 @@ class Run:
     findings : Findings
     routes : list
     turns : list of Turn
+    interrupted : bool
+        By the keyboard; what had been proven by then counts all the same.
     """
 
     def __init__(self, model, options, deadline, planned, reason):
         self.model, self.options, self.deadline = model, options, deadline
         self.findings, self.reason = Findings(model, options, deadline), reason
-        self.routes = [one.route for one in planned]
+        self.routes, self.interrupted = [one.route for one in planned], False
         self.turns = [
             Turn(
                 one.route.name,
@@ -67,9 +72,9 @@ class Run:
     def solve(self, watch=None):
         """Work until an end is proven or the time is over; returns a status."""
         findings, start = self.findings, self.options.start
-        if start is not None:
-            findings.offer(np.nan_to_num(start), "start")
         try:
+            if start is not None:
+                findings.offer(np.nan_to_num(start), "start")
             share(
                 self.turns,
                 self.deadline,
@@ -79,11 +84,12 @@ class Run:
                 findings.soon,
             )
         except KeyboardInterrupt:
+            self.interrupted = True
+        ended = findings.status or findings.outcome
+        if ended is not None:
+            return ended
+        if self.interrupted:
             return INTERRUPTED
-        if findings.status is not None:
-            return findings.status
-        if findings.done:
-            return OPTIMAL
         return TIME_LIMIT if self.deadline.passed() else STALLED
 
 
@@ -128,6 +134,9 @@ class Portfolio:
         self.solver, self.log = solver, log
         self.runs, self.plan = [], plan
         self._begun = []
+        # of each part, what all of its runs know
+        self._bounds = np.full(len(self.parts), -np.inf)
+        self._values = np.full(len(self.parts), np.inf)
 
     def _within(self, root):
         """The model in unit range with the bounds that its rows imply."""
@@ -154,8 +163,12 @@ class Portfolio:
             statuses.append(self._part(at, self.options))
             if statuses[-1] in (INFEASIBLE, INTERRUPTED):
                 return self._result(statuses[-1])
+            if self.runs[at].interrupted and at + 1 < len(self.parts):
+                return self._result(INTERRUPTED)
         if len(self.parts) > 1 and set(statuses) == {OPTIMAL}:
             statuses = self._closer(statuses)
+        if len(self.parts) > 1 and UNBOUNDED not in statuses:
+            statuses = [self._together(statuses)]
         if UNBOUNDED in statuses and not self._have_points(statuses):
             # a ray of one part is one of the model only if the others have a point
             return self._result(TIME_LIMIT if self.deadline.passed() else STALLED)
@@ -210,25 +223,62 @@ class Portfolio:
             options = replace(options, start=(start / self.units.columns)[columns])
         if options.abs_gap is not None:
             options = replace(options, abs_gap=options.abs_gap / self.units.objective)
+        options = replace(options, **self._thresholds(at))
         left = len(self.parts) - at
         deadline = self.deadline.part(left) if left > 1 else self.deadline
         routes = self.plan(model, options, self.solver)
         run = Run(model, options, deadline, *routes)
         self.runs[at:] = [run]
         self._begun.append((at, run))
-        if self.log is None:
-            return run.solve()
-        self.log.routes(run, at)
-        return run.solve(self.log.tick)
+        if self.log is not None:
+            self.log.routes(run, at)
+        status = run.solve(None if self.log is None else self.log.tick)
+        self._bounds[at] = max(self._bounds[at], run.findings.bound)
+        self._values[at] = min(self._values[at], run.findings.value)
+        return status
+
+    def _thresholds(self, at):
+        """What is left to one part of ``stop_at`` and ``prove_above``.
+
+        Nothing until all other parts have a point, or a bound, since the sums count.
+        """
+        others = np.arange(len(self.parts)) != at
+        unit, left = self.units.objective, {}
+        known = (("stop_at", -1.0, self._values), ("prove_above", 1.0, self._bounds))
+        for name, sign, ends in known:
+            target = getattr(self.options, name) / unit
+            if others.any() and np.isfinite(target):
+                rest = ends[others]
+                # sums are rounded, and have to reach it all the same
+                error = rounding(target, np.abs(rest).sum(), operations=rest.size + 3)
+                target = target - rest.sum() + sign * error
+            left[name] = target if np.isfinite(target) else sign * np.inf
+        return left
+
+    def _together(self, statuses):
+        """The status of all parts, of which none is unbounded or infeasible."""
+        worst = max(statuses, key=_SEVERITY.index)
+        # one part's share of a threshold is none of the whole
+        alone = worst in (POINT_REACHED, BOUND_REACHED)
+        return self._decided() or (STALLED if alone else worst)
+
+    def _decided(self):
+        """The status if the sums reach a threshold, else None."""
+        if self._values.sum() * self.units.objective <= self.options.stop_at:
+            return POINT_REACHED
+        bound = min(self._bounds.sum(), self._values.sum()) * self.units.objective
+        return BOUND_REACHED if bound >= self.options.prove_above < np.inf else None
 
     def _closer(self, statuses):
         """Again, where the parts' gaps add up to more than the whole may have."""
         value = sum(run.findings.value for run in self.runs)
         allowed = self.options.tolerance(value)
         gaps = [run.findings.value - run.findings.bound for run in self.runs]
-        if sum(gaps) <= allowed:
+        if sum(gaps) <= allowed or self._decided():
             return statuses
         runs = self.runs
+        if any(run.interrupted for run in runs):
+            return [INTERRUPTED]
         self.runs = []
         for at, (run, gap) in enumerate(zip(runs, gaps, strict=True)):
             share = allowed / len(runs)
@@ -244,6 +294,13 @@ class Portfolio:
             statuses[at] = self._part(at, options)
             found = self.runs[at].findings
             found.raise_bound(run.findings.bound, run.findings.bound_by)
+            if self.runs[at].interrupted or self._decided():
+                self.runs += runs[at + 1 :]
+                break
+        interrupted = any(run.interrupted for run in self.runs)
+        gaps = [run.findings.value - run.findings.bound for run in self.runs]
+        if interrupted and sum(gaps) > allowed:
+            return [INTERRUPTED]
         return statuses
 
     def _point(self, runs):
@@ -288,4 +345,13 @@ class Portfolio:
 
 
 #: Of the statuses of several parts the last of these counts.
-_SEVERITY = [OPTIMAL, STALLED, TIME_LIMIT, UNBOUNDED, INTERRUPTED, INFEASIBLE]
+_SEVERITY = [
+    OPTIMAL,
+    POINT_REACHED,
+    BOUND_REACHED,
+    STALLED,
+    TIME_LIMIT,
+    UNBOUNDED,
+    INTERRUPTED,
+    INFEASIBLE,
+]

@@ -5,7 +5,6 @@ its next one, with all that it holds in memory.  So routes that cannot be resume
 MILP solver's tree) take turns on one processor without losing their work.
 """
 
-import contextlib
 import math
 import threading
 import time
@@ -197,10 +196,17 @@ def _book(turns, spent, elapsed):
 
 
 def _stop(turns):
-    """End all of them; an interrupt while waiting does not leave any at work."""
-    for turn in turns:
-        turn.stop()
-    until = time.monotonic() + _PATIENCE
-    for turn in turns:
-        with contextlib.suppress(KeyboardInterrupt):
-            turn.join(max(0.0, until - time.monotonic()))
+    """End all of them; an interrupt while waiting is raised once none is at work."""
+    until, interrupted = time.monotonic() + _PATIENCE, None
+    ends = [turn.stop for turn in turns]
+    ends += [
+        lambda t=turn: t.join(max(0.0, until - time.monotonic())) for turn in turns
+    ]
+    for turn, end in zip(turns * 2, ends, strict=True):
+        try:
+            end()
+        except KeyboardInterrupt as error:
+            interrupted = error
+            turn.stop()
+    if interrupted is not None:
+        raise interrupted

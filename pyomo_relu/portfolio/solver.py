@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from pyomo.common.config import ConfigDict, document_class_CONFIG
 from pyomo.opt import SolverFactory
 
-from pyomo_relu.branch.interface import EmbeddedSolver, common_options
+from pyomo_relu.branch.interface import EmbeddedSolver, common_options, threshold
 from pyomo_relu.errors import ModelError
 from pyomo_relu.model.options import declare
 from pyomo_relu.portfolio.log import PortfolioLog
@@ -13,6 +15,7 @@ from pyomo_relu.portfolio.log import PortfolioLog
 
 def _config() -> ConfigDict:
     config = common_options("relu")
+    declare(config, "stop_at", "prove_above")
     declare(
         config,
         "solver",
@@ -51,6 +54,15 @@ class ReLU(EmbeddedSolver):
     from multipliers.  ``time_limit`` is kept up to the longest step of a route; a MILP
     solver that does not look up is left to end by itself.
 
+    ``stop_at`` and ``prove_above`` ask for a decision in place of an optimum, as those of
+    ``relu.branch`` do.  Where a model has several parts, it is the sum of their points'
+    objectives, or of their bounds, that has to reach the value: all parts but the last
+    are solved to the gap.
+
+    Ctrl-C ends the run with what was found and proven by then (userInterrupt).  Where
+    all was proven already, and routes were about to end, the result is what it would
+    have been without it.
+
     Parameters
     ----------
     **options
@@ -71,6 +83,8 @@ class ReLU(EmbeddedSolver):
             executor=config.executor,
             seed=config.seed,
             start=read.start() if config.warmstart else None,
+            stop_at=threshold(config.stop_at, read, -inf),
+            prove_above=threshold(config.prove_above, read, inf),
         )
         log = PortfolioLog(read, config.tee)
         portfolio = Portfolio(

@@ -27,6 +27,12 @@ from pyomo_relu.errors import ReLUError
 _TICK = 0.5
 
 
+_OTHER_BOXES = (
+    "it returned boxes that are no parts of those it was given, so nothing of it was "
+    "used; install the same pyomo_relu everywhere"
+)
+
+
 @dataclass(frozen=True)
 class Plan:
     """How work is cut into tasks.
@@ -243,19 +249,27 @@ class Coordinator(Alone):
         except (ReLUError, KeyboardInterrupt):
             raise  # it is about the problem, not about the worker
         except (Exception, CancelledError) as error:  # noqa: BLE001  (of any kind)
-            self.workers.failed(error)
-            self._record(tree, task, None)
-            self._back(tree, future)
+            self._lose(tree, future, error)
+            return
+        unknown = isinstance(answer, NeedsProblem)
+        if not unknown and not answer.nodes.are_parts_of(task.nodes):
+            self._lose(tree, future, RuntimeError(_OTHER_BOXES))
             return
         self.workers.succeeded()
         with tree.moving(float(task.nodes.bound.min())):
             del self._under_way[future]
-            if isinstance(answer, NeedsProblem):
+            if unknown:
                 self._submit(tree, task.nodes, task.budget, self._packed)
                 return
             if answer.interrupted:
                 raise KeyboardInterrupt
             self._take(tree, task, answer)
+
+    def _lose(self, tree, future, error):
+        """Book a task that failed, and let its boxes wait again."""
+        self.workers.failed(error)
+        self._record(tree, self._under_way[future], None)
+        self._back(tree, future)
 
     def _take(self, tree, task, answer):
         """Book what a task found."""

@@ -91,7 +91,7 @@ class SubtreeResult:
     Attributes
     ----------
     nodes : Nodes
-        The boxes that are open still.
+        The boxes that are open still; ``origin`` says which given ones they are parts of.
     limits : Limits
         Of what is no longer open.
     value : float
@@ -149,7 +149,9 @@ def work_on(task):
     visited = []
     tree.visited = (lambda *box: visited.append(box)) if task.visited else None
     # the given ones may be others', and in memory that cannot be written to
-    tree.take_up(task.nodes.copy(), task.value, task.full)
+    nodes = task.nodes.copy()
+    nodes.origin = np.arange(len(nodes))
+    tree.take_up(nodes, task.value, task.full)
     tree.deadline = task.deadline
     # elapsed time is that of this worker, not of the run
     tree.paused = task.deadline.elapsed() - worker.seconds

@@ -163,6 +163,47 @@ def test_tasks_that_fail_in_any_way(error):
     assert type(error).__name__ in result.tasks.notes[0]
 
 
+class Wrong(concurrent.futures.ThreadPoolExecutor):
+    """Every third task comes back with something else than parts of its boxes."""
+
+    def __init__(self, how):
+        super().__init__(2)
+        self.how, self.count = how, 0
+
+    def submit(self, fn, /, *args, **kwargs):
+        self.count += 1
+        if self.count % 3:
+            return super().submit(fn, *args)
+        return super().submit(_spoiled, self.how, fn, *args)
+
+
+def _spoiled(how, function, task):
+    result = function(task)
+    if not hasattr(result, "nodes") or not len(result.nodes):
+        return result
+    nodes = result.nodes
+    if how == "wider":
+        nodes.upper[-1] += 0.5
+    elif how == "another":
+        nodes.origin[-1] = len(task.nodes)
+    elif how == "no number":
+        nodes.bound[-1] = float("nan")
+    else:
+        nodes.lower = nodes.lower[:, :-1]
+    return result
+
+
+@pytest.mark.parametrize("how", ["wider", "another", "no number", "fewer columns"])
+def test_boxes_that_were_not_given_away_do_not_come_back(how, tmp_path, caplog):
+    path = tmp_path / "state.npz"
+    with Wrong(how) as executor:
+        result = run(executor=executor, **ALL_BELOW, node_limit=150, save=path)
+    assert result.tasks.lost >= 1
+    assert "install the same pyomo_relu everywhere" in caplog.text
+    assert_honest(result)
+    assert_nothing_is_lost(path)
+
+
 def test_errors_about_the_problem_come_through():
     with pytest.raises(SolverError, match="for everyone"):
         run(executor=Failing(SolverError("for everyone")))
