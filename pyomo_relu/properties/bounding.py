@@ -133,7 +133,7 @@ class RowBounder:
         known = (
             [a[0] for a in side] for side in (state.ranges.lowers, state.ranges.uppers)
         )
-        smaller, errors = fold(self.kernel.maps, self.network, lower, upper, *known)
+        smaller, errors, _ = fold(self.kernel.maps, self.network, lower, upper, *known)
         if work(smaller) > _SMALLER * self.work:
             return None
         return RowBounder(smaller, self.steps, errors)

@@ -53,10 +53,13 @@ class Folded(NamedTuple):
     network : Network
         Of the same inputs and outputs.
     errors : list of numpy.ndarray, shapes (layer size,)
+    kept : list of (int, numpy.ndarray)
+        Per layer of the network, the given one's layer and the neurons of it.
     """
 
     network: Network
     errors: list
+    kept: list
 
 
 class _Form(NamedTuple):
@@ -301,15 +304,17 @@ class _Folding:
             needed.append((k, at, part, self._errors_of(rows)))
         number = np.cumsum(used) - 1
         ends, layers, errors, position = [(INPUT, 0, n)], [], [], n
+        kept = []
         for k, at, part, error in reversed(needed):
             if not at.size:
                 continue
             layers.append(self._layer(k, at, part, number, ends))
             errors.append(error)
+            kept.append((k, at))
             ends.append((len(ends) - 1, position, position + at.size))
             position += at.size
         smaller = Network(layers, network.inputs, network.outputs, network.name)
-        return Folded(smaller, errors)
+        return Folded(smaller, errors, kept)
 
     def _layer(self, k, at, part, number, ends):
         original = self.network.layers[k]
