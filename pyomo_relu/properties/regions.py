@@ -5,7 +5,7 @@ _LEAST_WORK = 1 << 21
 
 #: Boxes bounded within a region before it gets a network, and with that network before
 #: its open boxes become regions.
-_BEFORE, _WITH = 8, 64
+_BEFORE, _WITH = 32, 128
 
 
 class Region:
