@@ -130,7 +130,7 @@ class BackwardPass:
             Error scale of layer k, from ``AffineMap.interval``.
         rows : numpy.ndarray of int, optional
             Neurons to bound; all by default.
-        importance : numpy.ndarray, shape (2, size), optional
+        importance : numpy.ndarray, shape (2, size) or (B, 2, size), optional
             Weights of the lower and upper bounds, with which the magnitudes of the
             inputs' coefficients are added to ``state.influence``.
         """
@@ -139,7 +139,8 @@ class BackwardPass:
         for boxes, some in self._parts(state, k, rows.size):
             A, c = self.lines(state, k, scale, rows[some], boxes)
             if importance is not None:
-                weight = importance[:, rows[some]].ravel()
+                each = importance[boxes] if importance.ndim == 3 else importance
+                weight = each[..., rows[some]].reshape(*each.shape[:-2], -1)
                 state.influence[boxes] += weighted_sum(A, weight)
             value = self.least(state, A, c, boxes)
             # Overflow proves nothing.
