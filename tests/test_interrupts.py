@@ -7,7 +7,8 @@ import pytest
 from pyomo.gdp import Disjunct
 
 import pyomo_relu
-from pyomo_relu import ReLUNetworkBlock
+from pyomo_relu import ReLUNetworkBlock, read_vnnlib
+from pyomo_relu.properties import parse_vnnlib
 from pyomo_relu.search import find_point
 from tests.networks import chain
 from tests.transform.battery import (
@@ -266,6 +267,23 @@ def test_branch_and_bound(name, load, most):
             assert results.problem.upper_bound >= best - 1e-6, at
     # the routes of "relu" work on threads of their own, where nothing is raised
     assert interrupted > most / 4 or name == "relu"
+
+
+@pytest.mark.parametrize("cases", ["(<= X_0 0.5)", "(or (<= X_0 0.5) (<= Y_0 1))"])
+def test_properties_put_on_models(cases):
+    """One disjunct, and several."""
+    prop = parse_vnnlib(
+        "(declare-const X_0 Real)(declare-const X_1 Real)(declare-const Y_0 Real)"
+        f"(assert (and (<= -1 X_0 1) (<= -1 X_1 1) (<= Y_0 2) {cases}))"
+    )
+
+    def make():
+        m = pyo.ConcreteModel()
+        m.x = pyo.Var([0, 1], bounds=(-2, 2))
+        m.net = ReLUNetworkBlock(network=chain([2, 3, 1]), inputs=[m.x[0], m.x[1]])
+        return m
+
+    check(make, lambda m: read_vnnlib(m, m.net, prop))
 
 
 def test_ctrl_c_that_another_package_turns_into_an_error():

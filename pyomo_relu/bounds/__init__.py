@@ -7,7 +7,8 @@ from pyomo_relu.common.lazy import lazy_exports
 if TYPE_CHECKING:
     from pyomo_relu.bounds.crown.crown import crown_bounds
     from pyomo_relu.bounds.crown.interval import interval_bounds
-    from pyomo_relu.bounds.crown.splitting import SplitResult, split_bounds
+    from pyomo_relu.bounds.crown.splitting import split_bounds
+    from pyomo_relu.bounds.crown.splitting_cells import SplitResult
     from pyomo_relu.bounds.neuron_bounds import NeuronBounds
     from pyomo_relu.bounds.obbt.layerwise import lp_obbt
     from pyomo_relu.bounds.obbt.milp import milp_obbt
@@ -20,7 +21,8 @@ else:
         {
             "crown.crown": ["crown_bounds"],
             "crown.interval": ["interval_bounds"],
-            "crown.splitting": ["SplitResult", "split_bounds"],
+            "crown.splitting": ["split_bounds"],
+            "crown.splitting_cells": ["SplitResult"],
             "neuron_bounds": ["NeuronBounds"],
             "obbt.layerwise": ["lp_obbt"],
             "obbt.milp": ["milp_obbt"],

@@ -18,7 +18,7 @@ import numpy as np
 
 from pyomo_relu.bounds.crown.crown import crown_bounds
 from pyomo_relu.bounds.crown.interval import interval_bounds
-from pyomo_relu.bounds.crown.splitting import split_bounds
+from pyomo_relu.bounds.crown.splitting import split_bounds, split_several
 from pyomo_relu.bounds.methods import BY_SOLVER, DEFAULT_METHODS, METHODS
 from pyomo_relu.bounds.obbt.layerwise import finish_row, layer_row, lp_obbt
 from pyomo_relu.bounds.obbt.milp import attained_ranges, milp_obbt
@@ -158,8 +158,7 @@ def tighten(
             break
         left = deadline.left()
         if deadline.passed() and method in ("split", *BY_SOLVER):
-            statistics.time_limit_reached = True
-            statistics.note(f"method '{method}' was not started: time limit")
+            _not_started(method, statistics)
             continue
         try:
             if method == "crown":
@@ -182,6 +181,75 @@ def tighten(
         logger.debug("%s: after %s %r", network.name, method, bounds)
     statistics.seconds = deadline.elapsed()
     return bounds, statistics
+
+
+def tighten_several(
+    network, starts, *, methods, time_limit=None, max_cells=None, alpha_steps=0
+):
+    """As ``tighten`` over several boxes of one network, split in the same batches.
+
+    Parameters
+    ----------
+    network : Network
+    starts : list of NeuronBounds
+        Known before, on the boxes that they are for.
+    methods : sequence of str
+        Without a solver.
+    time_limit, max_cells, alpha_steps
+        As for ``tighten``; the time is that of all together.
+
+    Returns
+    -------
+    list of (NeuronBounds, TighteningStatistics)
+        What ``tighten`` gives for each alone, but for seconds.
+    """
+    deadline = Deadline(time_limit)
+    several = [TighteningStatistics() for _ in starts]
+    found = [
+        _first(network, b.input_lower, b.input_upper, b, statistics)
+        for b, statistics in zip(starts, several, strict=True)
+    ]
+    for method in methods:
+        if method == "crown":
+            found = [
+                _crown(network, b, alpha_steps, statistics)
+                for b, statistics in zip(found, several, strict=True)
+            ]
+        elif method == "split":
+            if deadline.passed():
+                for statistics in several:
+                    _not_started(method, statistics)
+            else:
+                _split_several(network, found, max_cells, deadline.part(2), several)
+    for statistics in several:
+        statistics.seconds = deadline.elapsed() / len(several)
+    return list(zip(found, several, strict=True))
+
+
+def _split_several(network, found, max_cells, deadline, several):
+    """Replace bounds by those of splitting, boxes of the same budget together."""
+    budgets = {}
+    for i, bounds in enumerate(found):
+        budget = _budget(network, bounds, max_cells)
+        if budget is not None:
+            budgets.setdefault(budget, []).append(i)
+    for budget, some in budgets.items():
+        begin = time.perf_counter()
+        bases = [
+            crown_bounds(network, b.input_lower, b.input_upper, b)
+            for b in (found[i] for i in some)
+        ]
+        results = split_several(bases, budget, deadline)
+        begin += (time.perf_counter() - begin) * (1 - 1 / len(some))
+        for i, result in zip(some, results, strict=True):
+            new = found[i].intersect(result.bounds)
+            _record("split", network, found[i], new, begin, several[i])
+            found[i] = new
+
+
+def _not_started(method, statistics):
+    statistics.time_limit_reached = True
+    statistics.note(f"method '{method}' was not started: time limit")
 
 
 def check_methods(methods):
@@ -229,10 +297,9 @@ def _crown(network, bounds, alpha_steps, statistics):
 
 
 def _split(network, bounds, max_cells, time_limit, statistics):
+    max_cells = _budget(network, bounds, max_cells)
     if max_cells is None:
-        if bounds.n_varying > SPLIT_INPUTS:
-            return bounds
-        max_cells = split_budget(network, bounds.n_varying)
+        return bounds
     begin = time.perf_counter()
     result = split_bounds(
         network,
@@ -245,6 +312,13 @@ def _split(network, bounds, max_cells, time_limit, statistics):
     new = bounds.intersect(result.bounds)
     _record("split", network, bounds, new, begin, statistics)
     return new
+
+
+def _budget(network, bounds, max_cells):
+    """Cells for a box; None where splitting does not apply."""
+    if max_cells is None and bounds.n_varying <= SPLIT_INPUTS:
+        return split_budget(network, bounds.n_varying)
+    return max_cells
 
 
 def part_of_split_budget(network, lower, upper):

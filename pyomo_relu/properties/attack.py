@@ -37,7 +37,7 @@ def attack(rows, prop, offer, deadline, seed=0, budget=1.0):
         Whose outputs are the property's rows.
     prop : Property
     offer : callable
-        Called with points; True ends the search.
+        Called with points and the rows' values there; True ends the search.
     deadline : Deadline
     seed : int
     budget : float
@@ -55,33 +55,34 @@ def attack(rows, prop, offer, deadline, seed=0, budget=1.0):
         count = max(1, int(_SAMPLES * budget))
         X = np.concatenate([0.5 * (lower + upper)[None], _corners(lower, upper)])
         X = np.concatenate([X, latin_hypercube(count, lower, upper, rng)])
-        if offer(X):
+        values = rows.forward(X)
+        if offer(X, values):
             return True
         if not case.rows.size:
             continue
-        worst = rows.forward(X)[:, case.rows].max(axis=1)
-        X = X[np.argsort(worst)[: max(1, int(_STARTS * budget))]]
-        if _descend(rows, case, X, offer, deadline):
+        worst = values[:, case.rows].max(axis=1)
+        best = np.argsort(worst)[: max(1, int(_STARTS * budget))]
+        if _descend(rows, case, X[best], offer, deadline):
             return True
-        if _close_in(rows, case, X, offer, deadline, rng):
+        if _close_in(rows, case, X[best], worst[best], offer, deadline, rng):
             return True
     return False
 
 
-def _close_in(rows, case, X, offer, deadline, rng):
+def _close_in(rows, case, X, worst, offer, deadline, rng):
     """Sample around the best points, ever closer."""
     width, count = case.upper - case.lower, len(X)
-    worst = rows.forward(X)[:, case.rows].max(axis=1)
     for k in range(_ROUNDS):
         if deadline.passed():
             break
         near = np.repeat(X, _NEIGHBOURS, axis=0)
         near += rng.standard_normal(near.shape) * width * (_FIRST * _SHRINK**k)
         near = np.clip(near, case.lower, case.upper)
-        if offer(near):
+        values = rows.forward(near)
+        if offer(near, values):
             return True
         X = np.concatenate([X, near])
-        worst = np.concatenate([worst, rows.forward(near)[:, case.rows].max(axis=1)])
+        worst = np.concatenate([worst, values[:, case.rows].max(axis=1)])
         best = np.argsort(worst)[:count]
         X, worst = X[best], worst[best]
     return False
@@ -90,14 +91,15 @@ def _close_in(rows, case, X, offer, deadline, rng):
 def _descend(rows, case, X, offer, deadline):
     width = case.upper - case.lower
     decay = (_LAST / _FIRST) ** (1.0 / _STEPS)
+    pre, post = rows.propagate(X)
     for step in range(_STEPS):
-        pre, post = rows.propagate(X)
         at = case.rows[post[-1][:, case.rows].argmax(axis=1)]
         seed = np.zeros_like(post[-1])
         seed[np.arange(len(X)), at] = 1.0
         move = np.sign(gradient(rows, pre, seed)) * width * (_FIRST * decay**step)
         X = np.clip(X - move, case.lower, case.upper)
-        if offer(X):
+        pre, post = rows.propagate(X)
+        if offer(X, post[-1]):
             return True
         if deadline.passed():
             break

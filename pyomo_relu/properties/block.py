@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from pyomo_relu.common.transaction import on_rollback, transaction
 from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import ModelError, PropertyError
 
@@ -13,7 +14,11 @@ if TYPE_CHECKING:
 
     from pyomo_relu.properties.property import Property
 
+#: Names of what is added.
+_NAMES = ("property_rows", "property_case", "property_cases")
 
+
+@transaction
 def read_vnnlib(
     m: BlockData, block: BlockData, path: str | os.PathLike[str] | Property
 ) -> Property:
@@ -22,7 +27,8 @@ def read_vnnlib(
     The network block's inputs get the bounds of the hull of all boxes.  A single
     disjunct becomes constraints ``m.property_rows``; several become disjuncts
     ``m.property_case[k]`` of which ``m.property_cases`` (a Pyomo ``Disjunction``) takes
-    one; points that lie in several may take any.  Apply one of Pyomo's gdp
+    one; points that lie in several may take any.  A call that fails leaves the model as it
+    was.  Apply one of Pyomo's gdp
     transformations for a MILP: ``gdp.hull`` needs no big-M, but bounds of the outputs,
     which ``relu.bounds`` gives.
 
@@ -51,6 +57,7 @@ def read_vnnlib(
     from pyomo.core.base.block import BlockData
     from pyomo.gdp import Disjunct, Disjunction
 
+    from pyomo_relu.block.pyomo_private import own_bounds
     from pyomo_relu.properties.property import Property
     from pyomo_relu.properties.vnnlib import load_vnnlib
 
@@ -66,9 +73,7 @@ def read_vnnlib(
             f"read_vnnlib: m must be the Pyomo model or block that gets the property's "
             f"rows, not {m!r:.80}."
         )
-    taken = [
-        c for c in ("property_rows", "property_case") if m.component(c) is not None
-    ]
+    taken = [name for name in _NAMES if m.component(name) is not None]
     if taken:
         raise ModelError(
             f"read_vnnlib: '{m.name}' has a component '{taken[0]}' already. Give another "
@@ -90,8 +95,12 @@ def read_vnnlib(
     upper = np.max([case.upper for case in prop.cases], axis=0)
     narrowed = [_intersected(*ends) for ends in zip(inputs, lower, upper, strict=True)]
     for var, lo, hi in narrowed:
+        own = own_bounds(var)
+        on_rollback(var.setlb, own[0])
         var.setlb(lo)
+        on_rollback(var.setub, own[1])
         var.setub(hi)
+    on_rollback(_take_off, m)
 
     def row(i):
         terms = [
@@ -120,6 +129,13 @@ def read_vnnlib(
         add(m.property_case[k], case, (case.lower > lower) | (case.upper < upper))
     m.property_cases = Disjunction(expr=list(m.property_case.values()), xor=True)
     return prop
+
+
+def _take_off(m):
+    """Remove whatever was added of the components."""
+    for name in reversed(_NAMES):
+        if m.component(name) is not None:
+            m.del_component(name)
 
 
 def _intersected(var, lower, upper):

@@ -12,6 +12,7 @@ import numpy as np
 from scipy import sparse
 
 from pyomo_relu.bounds.crown.backward import BoxState
+from pyomo_relu.bounds.crown.folding import fold, work
 from pyomo_relu.bounds.crown.forward import ForwardLines, ForwardPass
 from pyomo_relu.bounds.crown.lines import times
 from pyomo_relu.branch.bounding.lines import CHUNK, LineBounder, unstable_neurons
@@ -26,6 +27,9 @@ _RARE, _MEMORY, _AGAIN = 0.05, 0.3, 8
 
 #: Up to so many inputs, lines are carried forwards where weights are sparse.
 _FEW_INPUTS = 8
+
+#: A folded network is used if it takes at most this share of the work.
+_SMALLER = 0.6
 
 #: Entries of the largest array of hidden bounds or coefficients of a chunk.
 _LARGEST = 1 << 20
@@ -61,13 +65,16 @@ class RowBounder:
         Whose outputs are the rows (``row_network``).
     steps : int
         Of the ascent on the lower slopes.
+    errors : list of numpy.ndarray, shapes (layer size,), optional
+        See ``BackwardPass``.
     """
 
-    def __init__(self, network, steps=4):
+    def __init__(self, network, steps=4, errors=None):
         self.network = network
         self.steps = steps
         self._tries, self._success = 0, 2 * _RARE
-        self._bounder = LineBounder(network)
+        self.work = work(network)
+        self._bounder = LineBounder(network, errors=errors)
         self.kernel = self._bounder.kernel
         widest = max(network.n_inputs, *(layer.size for layer in network.layers))
         rows, n = network.n_outputs, network.n_inputs
@@ -108,6 +115,28 @@ class RowBounder:
             closed = some.size - np.count_nonzero(is_open(part, least)[some])
             self._success += _MEMORY * (closed / some.size - self._success)
         return RowLines(A, c, least, errors, unstable)
+
+    def folded(self, lower, upper):
+        """A smaller network on one box, or None where that is not much smaller.
+
+        Parameters
+        ----------
+        lower, upper : numpy.ndarray, shape (n_inputs,)
+
+        Returns
+        -------
+        RowBounder or None
+        """
+        state = BoxState(self.kernel, lower[None], upper[None])
+        with np.errstate(invalid="ignore", over="ignore"):
+            self._settle(state, lower[None], upper[None])
+        known = (
+            [a[0] for a in side] for side in (state.ranges.lowers, state.ranges.uppers)
+        )
+        smaller, errors, _ = fold(self.kernel.maps, self.network, lower, upper, *known)
+        if work(smaller) > _SMALLER * self.work:
+            return None
+        return RowBounder(smaller, self.steps, errors)
 
     def _worthwhile(self):
         """Whether the ascent closes boxes; now and then it is tried all the same."""

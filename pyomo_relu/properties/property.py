@@ -81,7 +81,10 @@ class Property:
         -------
         numpy.ndarray, shape (N,)
         """
-        values = self.values(X, Y)
+        return self.margin_of(X, self.values(X, Y))
+
+    def margin_of(self, X: FloatArray, values: FloatArray) -> FloatArray:
+        """As ``margin``, from the rows' left-hand sides, shape (N, n_rows)."""
         result = np.full(len(X), np.inf)
         for case in self.cases:
             worst = values[:, case.rows].max(axis=1, initial=-np.inf)

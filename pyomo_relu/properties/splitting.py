@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 
 from pyomo_relu.properties.bounding import RowBounder
+from pyomo_relu.properties.regions import Region
 
 #: Boxes bounded together, at most.
 BATCH = 512
@@ -41,7 +42,7 @@ class Splitting:
     """
 
     def __init__(self, network, prop, allowance, offer):
-        self.bounder = RowBounder(network)
+        self._root = RowBounder(network)
         self.prop = prop
         self.allowance = allowance
         self.offer = offer
@@ -80,19 +81,24 @@ class Splitting:
         for i, some in enumerate(boxes.values()):
             lower[i], upper[i] = cases[some[0]].lower, cases[some[0]].upper
             alive[i, some] = True
-        return lower, upper, np.full(len(boxes), -np.inf), alive
+        regions = np.empty(len(boxes), dtype=object)
+        for i in range(len(boxes)):
+            regions[i] = Region(lower[i], upper[i], self._root)
+        return lower, upper, np.full(len(boxes), -np.inf), alive, regions
 
     def work(self):
         """One batch of the open boxes of least bound; True if ``offer`` ended it."""
-        lower, upper, _, alive = self._pop()
+        lower, upper, _, alive, regions = self._pop()
         self.nodes += len(lower)
+        for region in regions:
+            region.count(1)
         margins = {}
 
         def is_open(part, least):
             margins[part.start] = m = self._margins(least, alive[part])
             return (m <= 0).any(axis=1)
 
-        lines = self.bounder.lines(lower, upper, is_open)
+        lines = regions[0].bounder.lines(lower, upper, is_open)
         margin = self._margins(lines.least, alive)
         self._book(margin)
         still = np.flatnonzero((margin <= 0).any(axis=1))
@@ -100,9 +106,10 @@ class Splitting:
             return False
         lines = type(lines)(*(a[still] for a in lines))
         lower, upper, margin = lower[still], upper[still], margin[still]
+        regions = regions[still]
         alive = margin <= 0
         if self.offer(_points(lower, upper, lines, self._rows, alive)):
-            self._put((lower, upper, margin.min(axis=1), alive))
+            self._put((lower, upper, margin.min(axis=1), alive, regions))
             return True
         ends = lower, upper
         lower, upper, alive = self._shrunk(lower, upper, lines, alive)
@@ -116,18 +123,31 @@ class Splitting:
             bound[keep],
             alive[keep],
             self._error(lines, alive)[keep],
+            regions[keep],
         )
         return False
 
     # -- the open boxes ---------------------------------------------------------------
 
     def _pop(self):
-        count = min(self._per_batch, len(self))
+        """Open boxes of least bound that are bounded with one network."""
+        lower, upper, bound, _, regions = self._open
+        best = int(bound.argmin())
+        regions[best] = regions[best].of_box(lower[best], upper[best])
+        if regions[best].due:
+            regions[best].fold()
+        bounder = regions[best].bounder
+        same = np.array(
+            [r.bounder is bounder and not r.due for r in regions], dtype=bool
+        )
+        some = np.flatnonzero(same)
+        count = min(self._per_batch, some.size)
         self._per_batch = min(BATCH, 2 * self._per_batch)
-        bound = self._open[2]
-        order = np.argpartition(bound, count - 1)
-        batch = tuple(a[order[:count]] for a in self._open)
-        self._open = tuple(a[order[count:]] for a in self._open)
+        some = some[np.argpartition(bound[some], count - 1)[:count]]
+        for i in some.tolist():
+            regions[i] = regions[i].of_box(lower[i], upper[i])
+        batch = tuple(a[some] for a in self._open)
+        self._open = tuple(np.delete(a, some, axis=0) for a in self._open)
         return batch
 
     def _put(self, boxes):
@@ -187,7 +207,7 @@ class Splitting:
             weight[at, near[at]] = 1.0
         return np.einsum("br,brn->bn", weight, lines.errors)
 
-    def _split(self, lower, upper, bound, alive, error):
+    def _split(self, lower, upper, bound, alive, error, regions):
         middle = 0.5 * lower + 0.5 * upper
         divisible = (lower < middle) & (middle < upper)
         width = upper - lower
@@ -208,6 +228,7 @@ class Splitting:
                 np.concatenate([left_upper[go], upper[go]]),
                 np.concatenate([bound[go], bound[go]]),
                 np.concatenate([alive[go], alive[go]]),
+                np.concatenate([regions[go], regions[go]]),
             )
         )
 

@@ -33,9 +33,14 @@ class Witnesses:
         self.rejected = 0
         self.least = np.inf
 
-    def __call__(self, X):
-        """Look at points, shape (N, n_inputs); True if one is confirmed."""
-        margin = self.prop.margin(X, self.network.forward(X))
+    def __call__(self, X, values=None):
+        """Look at points, shape (N, n_inputs); True if one is confirmed.
+
+        ``values`` are the property's rows there, shape (N, n_rows), where known.
+        """
+        if values is None:
+            values = self.prop.values(X, self.network.forward(X))
+        margin = self.prop.margin_of(X, values)
         self.least = min(self.least, float(margin.min(initial=np.inf)))
         order = np.argsort(margin, kind="stable")[:_TRIED]
         return any(self._confirm(x) for x in X[order[margin[order] <= 0]])

@@ -15,6 +15,7 @@ from pyomo_relu.bounds.crown.forward import ForwardLines, ForwardPass
 from pyomo_relu.common.deadline import ENDLESS
 from pyomo_relu.errors import ModelError, NetworkFileError, PropertyError
 from pyomo_relu.properties import parse_vnnlib
+from pyomo_relu.properties.attack import attack
 from pyomo_relu.properties.bounding import RowBounder
 from pyomo_relu.properties.handover import by_tree
 from pyomo_relu.properties.rows import row_network
@@ -184,6 +185,20 @@ def test_a_witness_that_the_file_does_not_confirm_is_not_reported():
     assert "does not confirm" in result.message or "too small" in result.message
 
 
+def test_points_are_offered_with_the_rows_values_there():
+    network = random_network(5, 2, (6, 5), 2)
+    prop = parse_vnnlib(HEAD + "(assert (and (<= Y_0 Y_1) (<= (+ X_0 Y_1) 50)))")
+    seen = []
+
+    def offer(X, values):
+        seen.append(len(X))
+        there = prop.values(X, network.forward(X))
+        np.testing.assert_allclose(values, there, rtol=1e-12, atol=1e-12)
+
+    attack(row_network(network, prop), prop, offer, ENDLESS)
+    assert sum(seen) > 1000
+
+
 def test_no_time_and_no_inputs():
     data = exported(0)
     text = HEAD + "(assert (<= Y_0 -100000))".replace("-100000", "(- 100000)")
@@ -230,6 +245,12 @@ def test_the_pyomo_model_has_the_property_where_a_point_is_feasible():
         read_vnnlib(m, m.net, prop)
     with pytest.raises(ModelError, match="holds no network"):
         read_vnnlib(m, m, prop)
+    other = pyo.ConcreteModel()
+    other.net = ReLUNetworkBlock(network=network)
+    other.property_cases = pyo.Var()
+    with pytest.raises(ModelError, match="has a component 'property_cases' already"):
+        read_vnnlib(other, other.net, prop)
+    assert not hasattr(other, "property_case")
 
 
 SHARED = SHARED_MODELS / "vnnlib" if SHARED_MODELS else None

@@ -94,7 +94,8 @@ class BoxState:
         k = len(self.lines)
         layer = self.kernel.network.layers[k]
         self.ranges.append(lower, upper)
-        self.slack.append(self.kernel.factors[k] * scale + TINY)
+        error = self.kernel.maps[k].error
+        self.slack.append(self.kernel.factors[k] * scale + (TINY + error))
         self.magnitude = self.magnitude + scale.sum(axis=1)
         last = layer.activation == "identity"
         self.lines.append(None if last else activation_lines(layer, lower, upper))
@@ -106,11 +107,13 @@ class BackwardPass:
     Parameters
     ----------
     network : Network
+    errors : list of numpy.ndarray, shapes (layer size,), optional
+        How far rows may be off, rounding apart (``folding``).
     """
 
-    def __init__(self, network):
+    def __init__(self, network, errors=None):
         self.network = network
-        self.maps = affine_maps(network)
+        self.maps = affine_maps(network, errors)
         depth = len(self.maps)
         self.factors = [slack(m.terms + 2 * m.size + 2 * depth) for m in self.maps]
         self.sparse = any(sparse.issparse(w) for m in self.maps for w in m.weights)
@@ -127,7 +130,7 @@ class BackwardPass:
             Error scale of layer k, from ``AffineMap.interval``.
         rows : numpy.ndarray of int, optional
             Neurons to bound; all by default.
-        importance : numpy.ndarray, shape (2, size), optional
+        importance : numpy.ndarray, shape (2, size) or (B, 2, size), optional
             Weights of the lower and upper bounds, with which the magnitudes of the
             inputs' coefficients are added to ``state.influence``.
         """
@@ -136,7 +139,8 @@ class BackwardPass:
         for boxes, some in self._parts(state, k, rows.size):
             A, c = self.lines(state, k, scale, rows[some], boxes)
             if importance is not None:
-                weight = importance[:, rows[some]].ravel()
+                each = importance[boxes] if importance.ndim == 3 else importance
+                weight = each[..., rows[some]].reshape(*each.shape[:-2], -1)
                 state.influence[boxes] += weighted_sum(A, weight)
             value = self.least(state, A, c, boxes)
             # Overflow proves nothing.
@@ -237,7 +241,7 @@ class BackwardPass:
                 add(coefficients, source, first)
         b = amap.bias[rows]
         scale = scale[:, rows] if rows.ndim == 1 else np.take_along_axis(scale, rows, 1)
-        error = slack(amap.terms + 2 * k) * scale + TINY
+        error = slack(amap.terms + 2 * k) * scale + (TINY + amap.error[rows])
         error += UNDERFLOW * (1.0 + state.magnitude[boxes, None])
         c = b - error
         if not below_only:

@@ -19,9 +19,11 @@ def dot(A, vectors):
 
 
 def weighted_sum(A, weight):
-    """Sum of the rows of |A|, shape (B, n)."""
+    """Sum of the rows of |A|, shape (B, n); weights (R,), or of each box (B, R)."""
     if sparse.issparse(A):
-        return (abs(A).T @ weight)[None]
+        return (abs(A).T @ weight.T).T.reshape(1, -1)
+    if weight.ndim == 2:
+        return np.matmul(weight[:, None, :], np.abs(A))[:, 0]
     return np.einsum("brn,r->bn", np.abs(A), weight)
 
 

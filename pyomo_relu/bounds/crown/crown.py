@@ -130,6 +130,7 @@ def bound_layers(
     wanted=None,
     importance=None,
     plain=None,
+    groups=None,
 ):
     """As ``crown_batch`` with a prepared kernel and checked boxes.
 
@@ -139,11 +140,14 @@ def bound_layers(
     wanted : sequence of numpy.ndarray of bool, shapes (layer size,), optional
         Neurons to pass backwards from even if they are stable in all boxes; all by
         default.
-    importance : sequence of numpy.ndarray, shapes (2, layer size), optional
+    importance : sequence of numpy.ndarray, (2, layer size) or (B, 2, layer size), optional
         See ``BackwardPass.bounds``.
     plain : list of (lower, upper), optional
         Leave interval arithmetic and ``start`` out where CROWN gives a bound; the first
         layers' bounds are the ones given, another state's ``plain``.
+    groups : numpy.ndarray of int, shape (G,), optional
+        First boxes of groups that are bounded as if each was alone; ``wanted`` is then
+        of shapes (G, layer size).
 
     Returns
     -------
@@ -151,6 +155,7 @@ def bound_layers(
     """
     network = kernel.network
     within = _start(network, lower, upper, start)
+    sizes = None if groups is None else np.diff(np.append(groups, len(lower)))
     state = BoxState(kernel, lower, upper)
     for k, layer in enumerate(network.layers):
         lo, hi, scale = state.interval()
@@ -163,11 +168,20 @@ def bound_layers(
             hi = np.minimum(hi, within[1][k])
         # Interval arithmetic is exact for what is affine in the inputs.
         if any(source != INPUT for source, _ in layer.sources):
-            rows = _rows(layer, lo, hi, wanted and wanted[k])
+            rows = _rows(layer, lo, hi, wanted and wanted[k], groups)
+            own = None
+            if groups is not None:
+                own, rows = rows, np.flatnonzero(rows.any(axis=0))
             if rows.size:
                 weights = importance and importance[k]
                 with np.errstate(invalid="ignore", over="ignore"):
                     new = _pass(kernel, state, k, scale, rows, alpha_steps, weights)
+                    if own is not None:
+                        where = np.repeat(own[:, rows], sizes, axis=0)
+                        new = tuple(
+                            np.where(where, a, b)
+                            for a, b in zip(new, (-np.inf, np.inf), strict=True)
+                        )
                     _merge(state, lo, hi, rows, new, plain is None)
         elif not state.tightened:
             state.plain.append((lo, hi))
@@ -290,11 +304,13 @@ def _per_box(network, pair, n_boxes, n_layers):
     return pair
 
 
-def _rows(layer, lo, hi, wanted):
-    """The neurons to pass backwards from."""
+def _rows(layer, lo, hi, wanted, groups):
+    """The neurons to pass backwards from; of groups a mask, shape (G, size)."""
     if wanted is None:
         return np.arange(layer.size)
     unstable = (lo < 0) & (hi > 0)
     if layer.ceiling is not None:
         unstable |= (lo < layer.ceiling) & (hi > layer.ceiling)
+    if groups is not None:
+        return np.logical_or.reduceat(unstable, groups, axis=0) | wanted
     return np.flatnonzero(unstable.any(axis=0) | wanted)

@@ -56,7 +56,7 @@ class ForwardLines:
             low = low + _through(a, positive) + _through(b, negative)
             high = high + _through(b, positive) + _through(a, negative)
             scale = scale + times(reach, size)
-        error = slack(2 * amap.terms + 4 * n) * scale + TINY
+        error = slack(2 * amap.terms + 4 * n) * scale + (TINY + amap.error)
         error = error + UNDERFLOW * (1.0 + scale + self.reach.sum(axis=1)[:, None])
         low[:, n] += amap.bias - error
         high[:, n] += amap.bias + error

@@ -28,6 +28,8 @@ class AffineMap:
     network : Network
     k : int
         Position of the layer.
+    error : numpy.ndarray, shape (size,), optional
+        How far v may be from the affine map, rounding apart (``folding``).
 
     Attributes
     ----------
@@ -37,8 +39,9 @@ class AffineMap:
         A bound on the number of terms that a row sums: products, sources and bias.
     """
 
-    def __init__(self, network, k):
+    def __init__(self, network, k, error=None):
         layer = network.layers[k]
+        self.error = np.zeros(layer.size) if error is None else error
         self.layer = layer
         self.sources = layer.sources
         self.bias = layer.bias
@@ -119,6 +122,7 @@ class AffineMap:
             radius += slack(self.terms) * scale + TINY
             if not scale.all():
                 radius[self._is_zero(tensors, scale)] = 0.0
+            radius += self.error
             lower = mid - radius + cut_lo
             upper = mid + radius - cut_hi
         # Overflow proves nothing.
@@ -210,9 +214,10 @@ def _same_sign(a, b):
     return where.row, where.col, picked[0].data, picked[1].data
 
 
-def affine_maps(network):
+def affine_maps(network, errors=None):
     """The affine maps of all layers, in graph order."""
-    return [AffineMap(network, k) for k in range(len(network.layers))]
+    errors = [None] * len(network.layers) if errors is None else errors
+    return [AffineMap(network, k, error) for k, error in enumerate(errors)]
 
 
 def times(rows, matrix):

@@ -80,13 +80,15 @@ class LineBounder:
         mixture of both is as good as any slope.
     chunk : int
         Boxes bounded together.
+    errors : list of numpy.ndarray, shapes (layer size,), optional
+        See ``BackwardPass``.
     """
 
-    def __init__(self, network, flipped=False, chunk=CHUNK):
+    def __init__(self, network, flipped=False, chunk=CHUNK, errors=None):
         self.network = network
         self.flipped = flipped
         self._chunk = chunk
-        self.kernel = BackwardPass(network)
+        self.kernel = BackwardPass(network, errors)
         self.groups = _groups(network)
 
     def lines(self, lower, upper, start=None):

@@ -12,6 +12,8 @@ from pyomo_relu import bounds as bounds_
 from pyomo_relu.block.applications import Call
 from pyomo_relu.block.bounds_in_force import bounds_in_force
 from pyomo_relu.block.bounds_runs import BoundsRun, release_void_bounds
+from pyomo_relu.bounds.methods import BY_SOLVER
+from pyomo_relu.bounds.tightening import check_methods, tighten_several
 from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.common.documentation import show_module_docstring
 from pyomo_relu.common.options import read_options
@@ -99,8 +101,8 @@ class BoundTransformation(Transformation):
         )
 
     def _tighten(self, model, blocks, saved, config, reading):
-
-        deadline, shared = Deadline(config.time_limit), {}
+        deadline = Deadline(config.time_limit)
+        shared = self._found_together(blocks, config, deadline, reading)
         for block in blocks:
             self._tighten_block(block, saved, config, deadline, reading, shared)
 
@@ -114,13 +116,53 @@ class BoundTransformation(Transformation):
         key = start.content
         if key in shared:
             bounds, statistics, first = shared[key]
-            note = f"bounded once for all blocks like '{first}'"
-            statistics = replace(statistics, notes=[*statistics.notes, note])
         else:
             bounds, statistics = self._found(block, start, config, deadline)
+            first = None
+        if first is None:
             shared[key] = bounds, statistics, block.name
+        else:
+            note = f"bounded once for all blocks like '{first}'"
+            statistics = replace(statistics, notes=[*statistics.notes, note])
         block.record.bounds = bounds
         self._report(block, bounds, statistics, saved, config)
+
+    def _found_together(self, blocks, config, deadline, reading):
+        """Bounds of blocks of one network on boxes that no other block's bounds change.
+
+        Returns
+        -------
+        dict
+            As ``shared``, without the name of a block.
+        """
+        options = self._methods(config)
+        check_methods(options["methods"])
+        if len(blocks) < 2 or not set(options["methods"]).isdisjoint(BY_SOLVER):
+            return {}
+        options = {
+            name: options[name] for name in ("methods", "max_cells", "alpha_steps")
+        }
+        computed = {id(var) for block in blocks for var in block.output_vars()}
+        groups = {}
+        for block in blocks:
+            given = block.input_expressions().values()
+            follows = any(not isinstance(e, float) for e in given)
+            if follows or any(id(v) in computed for v in block.input_vars()):
+                continue
+            start = bounds_in_force(block, config.assume_fixed_vars_permanent, reading)
+            groups.setdefault(block.network, {})[start.content] = start
+        found = {}
+        for network, starts in groups.items():
+            if len(starts) > 1:
+                each = tighten_several(
+                    network,
+                    list(starts.values()),
+                    time_limit=deadline.left(),
+                    **options,
+                )
+                for key, (bounds, statistics) in zip(starts, each, strict=True):
+                    found[key] = bounds, statistics, None
+        return found
 
     def _found(self, block, start, config, deadline):
         with progress_bars(config.progress or config.tee, block.name) as progress:
