@@ -7,6 +7,7 @@
 Every point of the model below the cutoff satisfies it.
 """
 
+import itertools
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -102,7 +103,7 @@ def choose(linear, costs, constant, pieces, cutoff, gap, time_limit):
     bound -= _MARGIN * (answer.unit + abs(bound) + abs(constant))
     if answer.primal is None:
         return Choice(bound)
-    z = [answer.primal[a:b] for a, b in zip(starts, starts[1:], strict=False)]
+    z = [answer.primal[a:b] for a, b in itertools.pairwise(starts)]
     return Choice(bound, answer.objective + constant, answer.primal[:n], z)
 
 

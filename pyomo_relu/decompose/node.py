@@ -194,7 +194,8 @@ def _scarce(f):
     there = np.bincount(f.owner[f.valid & (f.column >= 0)], minlength=len(f))
     found = [np.zeros(0, dtype=int)]
     for k in np.flatnonzero(there < size):
-        mine = np.flatnonzero(f.valid & (f.column < 0) & (f.owner == k))
+        mine = f.of_member(k)
+        mine = mine[f.valid[mine] & (f.column[mine] < 0)]
         # the outermost of each input and output, and some in between
         V = f.points[mine]
         ends = np.concatenate([V.argmin(axis=0), V.argmax(axis=0)]) if mine.size else []

@@ -70,7 +70,7 @@ class Pieces:
     def inside(self, b):
         """Known points of a piece, shape (N, n + m)."""
         f = self.family
-        V = f.points[f.owner == self.member[b]]
+        V = f.points[f.of_member(self.member[b])]
         x, low, high = V[:, : f.n], self.lower[b, : f.n], self.upper[b, : f.n]
         return V[((x >= low) & (x <= high)).all(axis=1)]
 
