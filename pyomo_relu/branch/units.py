@@ -61,6 +61,15 @@ class Progress:
         full = None if best.full is None else best.full * self._units.columns
         return SimpleNamespace(value=best.value * self._units.objective, full=full)
 
+    @property
+    def paused(self):
+        """Seconds for which the search paused; who makes it pause adds to them."""
+        return self._search.paused
+
+    @paused.setter
+    def paused(self, seconds):
+        self._search.paused = seconds
+
     def offer(self, full):
         """Give a point found elsewhere; one of another shape is ignored."""
         full = np.asarray(full, dtype=float)

@@ -66,7 +66,7 @@ def choose_split(node, mixture, families, duals, integer, widths):
     for j in order[: 1 + np.count_nonzero(scores)]:
         if scores[j] <= 0:
             break
-        split = _at(j, mean[j] / weight[j], lower, upper, integer)
+        split = split_at(j, mean[j] / weight[j], lower, upper, integer)
         if split is not None:
             return split
     return _widest(node, families, integer, widths)
@@ -132,7 +132,7 @@ def _fractional(x, lower, upper, integer):
     return Split(j, low, low + 1.0)
 
 
-def _at(j, value, lower, upper, integer):
+def split_at(j, value, lower, upper, integer):
     """A split of column j near a value, or None if it has no room."""
     low, high = lower[j], upper[j]
     if integer[j]:
@@ -155,7 +155,7 @@ def _widest(node, families, integer, widths):
     # outputs and others may have no end; they follow from the inputs
     order = np.argsort(-width / np.maximum(widths[columns], NEGLIGIBLE))
     for j in columns[order]:
-        split = _at(j, 0.5 * (lower[j] + upper[j]), lower, upper, integer)
+        split = split_at(j, 0.5 * (lower[j] + upper[j]), lower, upper, integer)
         if split is not None:
             return split
     return None

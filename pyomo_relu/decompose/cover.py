@@ -194,8 +194,12 @@ class Cover:
     def contains(self, owner, X):
         """Whether points of parts lie in a box of theirs, shape (N,)."""
         found = np.zeros(len(X), dtype=bool)
-        for k in np.unique(owner):
-            mine, at = self.owner == k, np.flatnonzero(owner == k)
+        owners = np.unique(owner)
+        of_points, of_boxes = np.argsort(owner), np.argsort(self.owner)
+        points = _groups(owner[of_points], owners)
+        boxes = _groups(self.owner[of_boxes], owners)
+        for some, mine in zip(points, boxes, strict=True):
+            at, mine = of_points[some], of_boxes[mine]
             x = X[at, None, :]
             inside = (x >= self.lower[mine]) & (x <= self.upper[mine])
             found[at] = inside.all(axis=2).any(axis=1)
@@ -246,6 +250,13 @@ class Cover:
         upper = np.concatenate([left, self.upper[rows]])
         owner = np.concatenate([self.owner[rows]] * 2)
         return Cover.of_boxes(bounder, owner, lower, upper), stuck
+
+
+def _groups(ascending, values):
+    """Where each of some values stands in an ascending array, as slices."""
+    first = np.searchsorted(ascending, values)
+    last = np.searchsorted(ascending, values, side="right")
+    return [slice(*ends) for ends in zip(first, last, strict=True)]
 
 
 def _best_mixture(lower, upper, slope, constant, slope_2, constant_2):

@@ -60,6 +60,7 @@ class Family:
         self.points = np.zeros((0, columns.shape[1]))
         self.owner = self.column = np.zeros(0, dtype=int)
         self.valid = np.zeros(0, dtype=bool)
+        self._grouped = None, None, None
 
     def __len__(self):
         return self.members.size
@@ -78,6 +79,15 @@ class Family:
         self.column = np.concatenate([self.column, np.full(N, -1)])
         self.valid = np.concatenate([self.valid, np.ones(N, dtype=bool)])
         return np.arange(first, first + N)
+
+    def of_member(self, k):
+        """Numbers of a member's points, ascending."""
+        owner, order, first = self._grouped
+        if owner is not self.owner:
+            order = np.argsort(self.owner, kind="stable")
+            first = np.searchsorted(self.owner[order], np.arange(len(self) + 1))
+            self._grouped = self.owner, order, first
+        return order[first[k] : first[k + 1]]
 
     def begin(self, lower, upper, rng):
         """First points and the first cover of boxes of inputs, shapes (K, n)."""

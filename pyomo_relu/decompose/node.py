@@ -133,6 +133,10 @@ class Evaluator:
                 break
         return replace(node, lower=lower, upper=upper, covers=tuple(covers))
 
+    def several(self, parts, node):
+        """Whether a node has multipliers for more parts than these."""
+        return self.master.n_parts > parts and node.duals is not None
+
     # -- evaluation ----------------------------------------------------------------
 
     def evaluate(self, node, cutoff, tolerance):
@@ -149,6 +153,17 @@ class Evaluator:
         node = self.shrink(node)
         if node is None:
             return Evaluation(None)
+        run, mixture = self.generate(node, cutoff, tolerance)
+        unbounded = mixture is not None and mixture.status is Status.UNBOUNDED
+        node = run.finished()
+        if node is None and not unbounded:
+            return Evaluation(None)
+        if mixture is not None and not mixture.solved:
+            mixture = None
+        return Evaluation(node, mixture, unbounded)
+
+    def generate(self, node, cutoff, tolerance):
+        """Column generation within a node; the Generation and its Mixture or None."""
         self.master.renew()
         for f, cover in zip(self.families, node.covers, strict=True):
             f.thin(self._rng)
@@ -158,14 +173,7 @@ class Evaluator:
             self.master.add(i, _scarce(f))
         self.master.restrict(node.lower, node.upper)
         run = Generation(self, node, cutoff, tolerance)
-        mixture = run.run()
-        unbounded = mixture is not None and mixture.status is Status.UNBOUNDED
-        node = run.finished()
-        if node is None and not unbounded:
-            return Evaluation(None)
-        if mixture is not None and not mixture.solved:
-            mixture = None
-        return Evaluation(node, mixture, unbounded)
+        return run, run.run()
 
     def _populate(self, f, cover):
         """Some valid points for each member, in the master."""
@@ -186,7 +194,8 @@ def _scarce(f):
     there = np.bincount(f.owner[f.valid & (f.column >= 0)], minlength=len(f))
     found = [np.zeros(0, dtype=int)]
     for k in np.flatnonzero(there < size):
-        mine = np.flatnonzero(f.valid & (f.column < 0) & (f.owner == k))
+        mine = f.of_member(k)
+        mine = mine[f.valid[mine] & (f.column[mine] < 0)]
         # the outermost of each input and output, and some in between
         V = f.points[mine]
         ends = np.concatenate([V.argmin(axis=0), V.argmax(axis=0)]) if mine.size else []

@@ -26,20 +26,26 @@ class Points:
     ----------
     incumbent : Incumbent
     evaluator : Evaluator
-    deadline : Deadline
+    elapsed : callable
+        Seconds that the run has had so far, which shares refer to.
     """
 
-    def __init__(self, incumbent, evaluator, deadline):
-        self.incumbent, self.evaluator, self.deadline = incumbent, evaluator, deadline
+    def __init__(self, incumbent, evaluator, elapsed):
+        self.incumbent, self.evaluator = incumbent, evaluator
+        self.deadline, self._elapsed = evaluator.deadline, elapsed
         self.families, self.master = evaluator.families, evaluator.master
         self._near, self._diving = Budget(_SHARE), Budget(_SHARE)
 
-    def look(self, node, mixture, tolerance):
+    def look(self, node, mixture, tolerance, new=False):
         """Points near a node's mixture, and at the end of a dive from it.
 
-        The master and the families' valid points are the dive's afterwards.
+        The master and the families' valid points are the dive's afterwards.  Where
+        pieces are ``new``, that earlier looks gained nothing says little.
         """
-        seconds = self.deadline.elapsed()
+        if new:
+            self._near.renew()
+            self._diving.renew()
+        seconds = self._elapsed()
         known = np.isfinite(self.incumbent.value)
         if not known or self._near.seconds(seconds) > 0:
             self._near.run(lambda: self._try(mixture))

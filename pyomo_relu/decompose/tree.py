@@ -12,6 +12,7 @@ import numpy as np
 from pyomo_relu.branch.branch import branch
 from pyomo_relu.branch.joint import build_problem
 from pyomo_relu.branch.points.incumbent import Incumbent
+from pyomo_relu.branch.points.rounds import SEARCHING, SearchRounds
 from pyomo_relu.branch.tree import (
     INFEASIBLE,
     INTERRUPTED,
@@ -28,6 +29,7 @@ from pyomo_relu.decompose.node import Evaluator, Node
 from pyomo_relu.decompose.parts import take_apart
 from pyomo_relu.decompose.points import Points
 from pyomo_relu.decompose.pricing import Pricing
+from pyomo_relu.decompose.refinement import Refining
 from pyomo_relu.decompose.root import root_box
 from pyomo_relu.errors import InfeasibleError
 from pyomo_relu.linear.box_rows import BoxRows
@@ -48,9 +50,6 @@ _NEARER = 0.5
 #: Boxes of all nodes that wait: about half a gigabyte.
 _MOST_BOXES = 2_000_000
 
-#: Share of the time that may go into searching while nothing feasible is known.
-_SEARCHING = 0.3
-
 
 class Decomposition:
     """State of one run; see ``decompose``.
@@ -70,12 +69,14 @@ class Decomposition:
     incumbent : Incumbent
     nodes : int
         Nodes evaluated.
+    paused : float
+        Seconds since the start for which something else had the processor.
     """
 
     def __init__(self, model, options, deadline, progress=None, most_boxes=_MOST_BOXES):
         self.model, self.options, self.deadline = model, options, deadline
         self.progress, self._most_boxes = progress, most_boxes
-        self.nodes = 0
+        self.nodes, self.paused = 0, 0.0
         self.incumbent = Incumbent(build_problem(model))
         self._heap, self._count = [], itertools.count()
         self._closed = self._unresolved = self._shrunk_to = np.inf
@@ -83,7 +84,8 @@ class Decomposition:
         self._offered = deque()
         self._boxes = 0
         self._executor = options.executor
-        self._round, self._spent_searching = 0.5, 0.0
+        self._rounds = SearchRounds(self.incumbent, options.seed)
+        self._refining = None
 
     # -- what is proven ------------------------------------------------------------
 
@@ -101,14 +103,14 @@ class Decomposition:
     def bound(self):
         """Proven lower bound of the objective."""
         waiting = self._heap[0][0] if self._heap else np.inf
-        return min(
-            self._closed,
-            self._unresolved,
-            self._shrunk_to,
-            self._at_work,
-            waiting,
-            self.incumbent.value,
+        by_nodes = min(
+            self._closed, self._unresolved, self._shrunk_to, self._at_work, waiting
         )
+        return min(max(by_nodes, self._by_pieces), self.incumbent.value)
+
+    @property
+    def _by_pieces(self):
+        return -np.inf if self._refining is None else self._refining.bound
 
     @property
     def open(self):
@@ -117,8 +119,8 @@ class Decomposition:
 
     @property
     def seconds(self):
-        """Seconds since the start."""
-        return self.deadline.elapsed()
+        """Seconds since the start, without those for which it paused."""
+        return self.deadline.elapsed() - self.paused
 
     def offer(self, full):
         """Give a point found elsewhere; it is taken up before the next node.
@@ -168,7 +170,7 @@ class Decomposition:
             Pricing(self._executor),
             self.deadline,
         )
-        self.points = Points(self.incumbent, self.evaluator, self.deadline)
+        self.points = Points(self.incumbent, self.evaluator, lambda: self.seconds)
         none = np.zeros(split.linear.n_rows + self.master.n_links)
         bound = lagrangian.bound(
             split.costs, split.constant, none, np.zeros(len(split.parts)), lower, upper
@@ -205,13 +207,19 @@ class Decomposition:
                 self._take_offered()
             if not self._heap:
                 return self._conclusion()
+            if self._by_pieces >= self.cutoff:
+                self._heap.clear()
+                continue
             if self._heap[0][0] >= self.cutoff:
                 self._closed = min(self._closed, self._heap[0][0])
                 self._heap.clear()
                 continue
             if self.deadline.passed():
                 return TIME_LIMIT
-            if self._work() == UNBOUNDED:
+            if self._refining is not None and self._refining.due(self.seconds):
+                cutoff, accuracy = self.cutoff, self._accuracy()
+                self._refining.run(cutoff, accuracy, self.points)
+            elif self._work() == UNBOUNDED:
                 return UNBOUNDED
             self._search()
 
@@ -286,6 +294,8 @@ class Decomposition:
         ):
             # bounded as coarsely as a worse point asked for
             return [replace(node, again=True)]
+        if self._refining is None and self.evaluator.several(_FEW, node):
+            self._refining = Refining(self.evaluator, node)
         pi = None
         if mixture is not None:
             _, pi = self.master.split(mixture.duals)
@@ -312,7 +322,7 @@ class Decomposition:
         return max(node.bound, found.bound)
 
     def _conclusion(self):
-        if min(self._closed, self._unresolved) < self.cutoff:
+        if max(min(self._closed, self._unresolved), self._by_pieces) < self.cutoff:
             return STALLED
         return OPTIMAL if np.isfinite(self.incumbent.value) else INFEASIBLE
 
@@ -347,9 +357,5 @@ class Decomposition:
         """Rounds of search while nothing feasible is known."""
         if np.isfinite(self.incumbent.value) or not self._heap:
             return
-        if self._spent_searching > _SEARCHING * self.seconds or self.deadline.passed():
-            return
-        started = self.seconds
-        self.incumbent.search(self.deadline.left(self._round), self.options.seed)
-        self._round *= 2.0
-        self._spent_searching += self.seconds - started
+        if self._rounds.due(SEARCHING, self.seconds) and not self.deadline.passed():
+            self._rounds.run(self.deadline)

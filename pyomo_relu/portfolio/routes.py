@@ -119,7 +119,7 @@ class DecompositionRoute(SearchRoute):
         def progress(run):
             self.nodes = run.nodes
             self._report(run, findings)
-            turn.pause()
+            run.paused += turn.pause()
             if findings.value < run.incumbent.value:
                 run.offer(findings.point)
 

@@ -1,12 +1,11 @@
 """When a tree looks for points by itself: integer values, dives, rounds of search."""
 
-import time
-
 import numpy as np
 
 from pyomo_relu.branch.points.assignment import Assignments
 from pyomo_relu.branch.points.budget import Budget
 from pyomo_relu.branch.points.dive import Dive
+from pyomo_relu.branch.points.rounds import SEARCHING, SearchRounds
 
 #: Share of the time that may go into trying values of integer columns.
 _ASSIGNING = 0.15
@@ -21,9 +20,6 @@ _DIVING = 0.1
 #: already: before branching, successive programmes have found good ones.  Measured on ten
 #: models: half of the seconds of those that take less than one, and no better point.
 _FOR_A_DIVE = 0.1
-
-#: Share of the time that may go into searching while nothing feasible is known.
-_SEARCHING = 0.3
 
 #: Seconds after which search goes on although something feasible is known.
 _PATIENCE = 5.0
@@ -40,10 +36,9 @@ class Searches:
     def __init__(self, tree):
         self._tree = tree
         self._diving, self._assigning = Budget(_DIVING), Budget(_ASSIGNING)
-        self._spent_searching = 0.0
         seed = tree.options.seed
+        self._rounds = SearchRounds(tree.incumbent, seed)
         self._assignments = Assignments(tree.problem, tree.incumbent, seed)
-        self._round = 0.5
 
     def run(self):
         """Whatever is due now."""
@@ -83,13 +78,10 @@ class Searches:
     def _search(self, tree):
         """Rounds of search: many until something feasible is known, few after that."""
         known = np.isfinite(tree.incumbent.value)
-        share = _SEARCHING / 6.0 if known else _SEARCHING
+        share = SEARCHING / 6.0 if known else SEARCHING
         if tree.problem.is_box or tree.deadline.passed() or not len(tree.open):
             return
-        enough = self._spent_searching > share * tree.seconds
-        if enough or (known and tree.seconds < _PATIENCE):
+        if known and tree.seconds < _PATIENCE:
             return
-        started = time.perf_counter()
-        tree.incumbent.search(tree.deadline.left(self._round), tree.options.seed)
-        self._round *= 2.0
-        self._spent_searching += time.perf_counter() - started
+        if self._rounds.due(share, tree.seconds):
+            self._rounds.run(tree.deadline)

@@ -1,0 +1,182 @@
+"""Pieces of parts: cuts and bounds hold at every point, MILPs over them reach optima."""
+
+import numpy as np
+import pytest
+
+from pyomo_relu.branch.bounding.leaves import solve_leaf
+from pyomo_relu.branch.bounding.lines import LineBounder
+from pyomo_relu.branch.branch import OPTIMAL, BranchOptions, branch
+from pyomo_relu.branch.joint import build_problem
+from pyomo_relu.common.deadline import ENDLESS, Deadline
+from pyomo_relu.decompose.branching import split_at
+from pyomo_relu.decompose.decompose import decompose
+from pyomo_relu.decompose.disjunction import choose
+from pyomo_relu.decompose.facets import facets
+from pyomo_relu.decompose.family import families
+from pyomo_relu.decompose.parts import take_apart
+from pyomo_relu.decompose.pieces import Pieces
+from pyomo_relu.decompose.pricing import Pricing
+from pyomo_relu.decompose.refinement import Refinement
+from pyomo_relu.decompose.tree import Decomposition
+from pyomo_relu.linear.embedded import FEASIBILITY
+from tests.decompose.models import coupled, many, units
+
+
+def split_family(seed, whole=False):
+    """Three members of one network, split some times, with cuts of every kind."""
+    model, rng = many(seed, 3, identical=True), np.random.default_rng(seed)
+    (family,) = families(take_apart(model).parts, model.linear.integer)
+    family.integer[:, 1] = whole
+    low, high = np.full((3, 2), -2.0), np.full((3, 2), 3.0)
+    pieces = Pieces(family, family.begin(low, high, rng))
+    pieces.slack = 0.2
+    every = np.ones(3, dtype=bool)
+    for _ in range(6):
+        b, j = int(rng.integers(len(pieces))), int(rng.integers(2))
+        at = rng.uniform(pieces.lower[b, j], pieces.upper[b, j])
+        box = pieces.lower[b], pieces.upper[b]
+        split = split_at(j, at, *box, family.integer[pieces.member[b]])
+        if split is None:
+            continue
+        pieces.split(b, split)
+        pi = rng.normal(size=(3, 3))
+        further = facets(pieces, range(len(pieces)), pi, every[:, None] & [True, False])
+        duals = [pi, pi.copy()]
+        for k, multipliers in further:
+            duals[1][k] = multipliers
+        for costs in duals:
+            (pieces.cover,), (values,) = Pricing().prove(
+                [pieces], [pieces.cover], [costs[pieces.member]], 1e-2, ENDLESS
+            )
+            pieces.add_cuts(costs, values, every)
+        pieces.drop(np.zeros(len(pieces), dtype=bool))
+    return pieces
+
+
+def graph(pieces, rng, N=3000):
+    """Points of the network, and the pieces of a member that they lie in."""
+    f = pieces.family
+    X = rng.uniform(-2, 3, (N, 2))
+    X[:, f.integer[0]] = np.round(X[:, f.integer[0]])
+    return np.concatenate([X, f.network.forward(X)], axis=1)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_cuts_hold_at_all_points_of_their_pieces(seed):
+    pieces = split_family(seed, whole=seed % 2 == 1)
+    V = graph(pieces, np.random.default_rng(seed))
+    cut, piece, value = pieces.entries
+    assert len(pieces) > 3 and cut.size
+    covered = np.zeros((3, len(V)), dtype=bool)
+    for b, k in enumerate(pieces.member):
+        inside = (V[:, :2] >= pieces.lower[b, :2]) & (V[:, :2] <= pieces.upper[b, :2])
+        mine = inside.all(axis=1)
+        covered[k] |= mine
+        assert (V[mine] >= pieces.lower[b]).all() and (V[mine] <= pieces.upper[b]).all()
+        for c in np.flatnonzero(piece == b):
+            least = (V[mine] @ pieces.duals[cut[c]]).min(initial=np.inf)
+            assert value[c] <= least + 1e-9
+    assert covered.all()
+
+
+def test_covers_of_chosen_pieces_come_back():
+    pieces = split_family(0)
+    boxes, some = len(pieces.cover), np.array([0, 1, len(pieces) - 1])
+    some = some[np.unique(pieces.member[some], return_index=True)[1]]
+    part = pieces.of_pieces(some)
+    assert set(part.owner) == set(pieces.member[some]) and len(part) < boxes
+    low, high = pieces.cover.hull(len(pieces))
+    pieces.take_back(some, part)
+    assert len(pieces.cover) == boxes
+    assert np.array_equal(pieces.cover.hull(len(pieces)), (low, high))
+
+
+def test_cuts_that_never_bind_are_forgotten():
+    pieces = split_family(1)
+    x = np.zeros(pieces.family.columns.max() + 1)
+    z = np.zeros(len(pieces))
+    z[[int(np.flatnonzero(pieces.member == k)[0]) for k in range(3)]] = 1.0
+    before = pieces.of.size
+    for _ in range(10):
+        pieces.age(x, z)
+    cut, piece, value = pieces.entries
+    most = np.bincount(cut, value * z[piece], minlength=pieces.of.size)
+    # what is left is violated at x: zero outputs at zero inputs are on no graph
+    assert pieces.of.size < before and (most >= -1e-5).all()
+    assert cut.max(initial=-1) < pieces.of.size
+
+
+def refined(model, rounds):
+    """Rounds on a model's root; the run and the Refinement, None if it has no point."""
+    run = Decomposition(model.in_unit_range(), BranchOptions(), Deadline(None))
+    run.prepare()
+    if not run._heap:
+        return run, None
+    _, _, node = run._heap[0]
+    done = run.evaluator.evaluate(node, np.inf, 1e-4)
+    if done.node is None or done.node.duals is None:
+        return run, None
+    own, accuracy = Refinement(run.evaluator, done.node), run._accuracy()
+    own.begin(run.cutoff, accuracy)
+    for _ in range(rounds):
+        if own.stuck or own.bound >= run.cutoff:
+            break
+        node, mixture = own.round(run.cutoff, run._accuracy(), 60.0)
+        if mixture is not None:
+            run.points.look(node, mixture, run._accuracy(), new=True)
+    return run, own
+
+
+@pytest.mark.parametrize("make", [coupled, units])
+def test_bounds_stay_below_the_optimum_and_come_near_it(make):
+    """With integers, equations, shared columns and networks that read each other."""
+    before = after = 0.0
+    for seed in range(5):
+        model = make(seed)
+        best = branch(build_problem(model), BranchOptions(time_limit=60))
+        run, own = refined(model, 6)
+        if own is None:
+            continue
+        bound = own.bound * model.units.objective
+        assert bound <= best.value + 1e-7 * (1 + abs(best.value))
+        if run.incumbent.full is not None:
+            assert run.model.violation(run.incumbent.full) <= FEASIBILITY
+        if best.status == OPTIMAL:
+            root = own.node.bound * model.units.objective
+            size = 1 + abs(best.value)
+            before += (best.value - root) / size
+            after += max(0.0, best.value - bound) / size
+    assert after < 0.3 * before
+
+
+def test_many_networks_reach_the_optimum_of_big_m():
+    """More networks than the tree alone splits, with a store and whole lots."""
+    model = many(2, 14, periods=5, widths=(4,))
+    problem = build_problem(model)
+    bounder = LineBounder(problem.network)
+    args = problem.lower, problem.upper, np.inf, 1e-6, 300.0, 10**6
+    expected = solve_leaf(problem, bounder, *args)
+    assert expected.finished
+    seen = []
+
+    def note(run):
+        refining = run._refining
+        seen.append((run.bound, 0 if refining is None else refining.refinement.n_pieces))
+
+    found = decompose(model, BranchOptions(mip_gap=1e-4), note)
+    assert found.status == OPTIMAL
+    assert found.bound <= expected.bound + 1e-5
+    assert found.value == pytest.approx(expected.bound, abs=2e-4 * abs(found.value))
+    assert max(pieces for _, pieces in seen) > 14
+    assert all(bound <= expected.bound + 1e-5 for bound, _ in seen)
+
+
+def test_a_member_without_pieces_leaves_no_point():
+    pieces = split_family(2)
+    linear = many(2, 3, identical=True).linear
+    free = linear.replace(matrix=linear.matrix[:0], row_lower=[], row_upper=[])
+    costs = np.zeros(linear.n_columns)
+    args = [pieces], np.inf, 1e-6, 60.0
+    assert choose(free, costs, 0.0, *args).x is not None
+    pieces.drop(pieces.member == 1)
+    assert choose(free, costs, 0.0, *args).bound == np.inf
