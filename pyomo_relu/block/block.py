@@ -133,7 +133,7 @@ class ReLUNetworkBlockData(Shown, BlockData):
             for key in ("input_scaling", "output_scaling")
         ]
         network = resolve_network(self, given.network, index, given.output)
-        network = scaled_network(network, *scalings)
+        network = scaled_network(self, network, *scalings)
         match = {
             side: match_vars(self, side, given[side], index, tensors, keys)
             for side, tensors, keys in (

@@ -60,6 +60,20 @@ def complete_containers(block, scalar, indexed, data):
     for name in ("initialize", "forward_error", "summary", "pprint", "_repr_html_"):
         setattr(indexed, name, getattr(_AllMembers, name))
     indexed.refresh = data.refresh
+    indexed.__getattr__ = _advise_member
+
+
+def _advise_member(self, name):
+    """Refuse what an indexed block has not; say where its members have it."""
+    text = f"'{type(self).__name__}' object has no attribute '{name}'"
+    members = () if name.startswith("_") else self.values()
+    if any(hasattr(member, name) for member in members):
+        key = next(iter(self))
+        text += (
+            f". Its members have: write {self.local_name}[{key!r}].{name}, for one "
+            "index after the other"
+        )
+    raise AttributeError(text, name=name, obj=self)
 
 
 def _check_positional(given):

@@ -76,9 +76,10 @@ def as_input(block, position, item):
     if isinstance(item, NumericValue) and _allowed(item):
         _check_parts(where, item)
         return item
-    what = getattr(item, "name", None) or repr(item)
+    name = getattr(item, "name", None)
+    what = f"{item!r:.{_LONGEST}}" if name is None else f"'{name:.{_LONGEST}}'"
     raise ModelError(
-        f"{where} is '{what:.{_LONGEST}}', a {type(item).__name__}, which stands for no "
+        f"{where} is {what}, a {type(item).__name__}, which stands for no "
         "number. Inputs are Vars, expressions of Vars and Params, Params or numbers."
     )
 

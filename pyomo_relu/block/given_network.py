@@ -98,7 +98,7 @@ def _resolve(block, network, output):
     )
 
 
-def scaled_network(network, input_scaling, output_scaling):
+def scaled_network(block, network, input_scaling, output_scaling):
     """``network.with_scaling(...)``; members with the same scalings share one network."""
     try:
         keys = [
@@ -106,9 +106,16 @@ def scaled_network(network, input_scaling, output_scaling):
             for s in (input_scaling, output_scaling)
         ]
     except (TypeError, ValueError):
-        return network.with_scaling(input_scaling, output_scaling)  # says what is wrong
-    keys = [k if k is None else tuple((a.shape, a.tobytes()) for a in k) for k in keys]
-    return _scaled(network, *keys)
+        keys = None  # with_scaling says what is wrong
+    try:
+        if keys is None:
+            return network.with_scaling(input_scaling, output_scaling)
+        return _scaled(
+            network,
+            *(k and tuple((a.shape, a.tobytes()) for a in k) for k in keys),
+        )
+    except NetworkError as error:
+        raise NetworkError(f"{block.name}: {error}") from None
 
 
 @functools.lru_cache(maxsize=16)

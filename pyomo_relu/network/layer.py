@@ -61,6 +61,12 @@ class Source(NamedTuple):
     layer: int
     post: bool = True
 
+    def label(self):
+        """What it is called in messages."""
+        if self.layer == INPUT and self.post:
+            return "the inputs"
+        return f"the {'post' if self.post else 'pre'}-activations of layer {self.layer}"
+
     def of(self, inputs, pre, post):
         """What is known of this tensor: one of the inputs, the layers' v and x."""
         if self.layer == INPUT:
@@ -131,7 +137,7 @@ class Layer:
         for source, w in zip(read, matrices, strict=True):
             if w.ndim != 2 or w.shape[0] != vector.size:
                 raise NetworkError(
-                    f"{label}: weights of {source} have shape {w.shape}, "
+                    f"{label}: weights of {source.label()} have shape {w.shape}, "
                     f"but the bias has {counted(vector.size, 'entry')}."
                 )
         known = "relu", "clipped", "identity"

@@ -169,13 +169,14 @@ class Network:
                 if not INPUT <= source < k or (source == INPUT and not post):
                     raise NetworkError(
                         f"{self.name}: layer {k} ('{layer.name}') cannot read "
-                        f"{Source(source, post)}."
+                        f"{Source(source, post).label()}."
                     )
                 if w.shape[1] != self.source_size(source):
                     raise NetworkError(
                         f"{self.name}: layer {k} ('{layer.name}') expects "
                         f"{counted(w.shape[1], 'entry')} of layer {source}, which "
-                        f"has {self.source_size(source)}."
+                        f"has {self.source_size(source)}. A weight matrix has a row for "
+                        "each neuron and a column for each entry that it reads."
                     )
 
     # -- shape ---------------------------------------------------------------------

@@ -51,13 +51,28 @@ def _scaling(pair, size, what):
     except (TypeError, ValueError):
         raise NetworkError(
             f"{what} must be a pair (offset, factor) of numbers or of sequences of "
-            f"length {size}, got {pair!r}."
+            f"length {size}, got {_described(pair)}."
         ) from None
     if not (np.all(np.isfinite(offset)) and np.all(np.isfinite(factor))):
         raise NetworkError(f"{what}: offsets and factors must be finite.")
     if not np.all(factor != 0):
-        raise NetworkError(f"{what}: factors must not be zero.")
+        place = int(np.flatnonzero(factor == 0)[0])
+        raise NetworkError(
+            f"{what}: factors must not be zero, and that of entry {place} is. The order "
+            "is (offset, factor)."
+        )
     return offset, factor
+
+
+def _described(pair):
+    """What was given in place of a pair, sequences by their lengths."""
+    if not isinstance(pair, (tuple, list)):
+        return f"{pair!r:.80}"
+    parts = [
+        f"{len(part)} numbers" if np.ndim(part) else f"{part!r:.40}"
+        for part in pair
+    ]
+    return f"({', '.join(parts)})"
 
 
 def _rescale_inputs(layer, offset, factor):

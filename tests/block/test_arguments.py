@@ -101,7 +101,7 @@ def test_scaling_is_folded_into_the_network():
         (
             {"network": two_two_one(), "inputs": lambda m: [m.x[0], "x"]},
             ModelError,
-            "entry 1 is ''x'', a str",
+            "entry 1 is 'x', a str",
         ),
         (
             {"network": two_two_one(), "outputs": lambda m: [m.x[0] + 1]},
