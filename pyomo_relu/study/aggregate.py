@@ -9,7 +9,7 @@ import numpy as np
 
 #: Shifts of geometric means: what is far below does not count.
 SHIFT = {"work": 0.01, "solve_cpu_seconds": 0.01, "nodes": 1.0}
-UNSOLVED = ("time limit", "work limit")
+UNSOLVED = ("time limit", "work limit", "node limit")
 
 #: Networks that share these were trained from the same start on the same samples.
 CLUSTER = ("problem", "hidden", "seed")
@@ -17,6 +17,8 @@ CLUSTER = ("problem", "hidden", "seed")
 LEAST_PAIRS = 8
 #: Processor seconds: solves below it are all start-up and presolve.
 LEAST_SECONDS = 0.5
+#: Boxes that a branch and bound on inputs must have bounded: below, there is no tree.
+LEAST_BOXES = 20
 #: An interval within this factor of one says that there is no effect that matters.
 NO_EFFECT = 1.25
 #: Bootstrap samples, and percentiles of the interval.
@@ -180,6 +182,17 @@ def mean_interval(values, clusters):
     return float(low), float(high)
 
 
+def of_hard_instances(rows, among):
+    """Rows whose cluster has a solve in ``among`` that takes long enough to compare.
+
+    Whether a cluster counts does not depend on which of its solves a lever shortened.
+    """
+    hard = {
+        key for key, members in group(among, *CLUSTER).items() if not _short(members)
+    }
+    return [row for row in rows if tuple(row[c] for c in CLUSTER) in hard]
+
+
 def paired_ratio(rows, base, column, *keys, shift=0.0, least=None):
     """Ratio of a figure between two sets of rows, pair by pair.
 
@@ -192,9 +205,9 @@ def paired_ratio(rows, base, column, *keys, shift=0.0, least=None):
     keys : str
     shift : float
         Added to both figures of a pair.
-    least : float, optional
-        Processor seconds: a pair both solves of which took less is left out, unless a
-        limit stopped one.
+    least : (str, float), optional
+        A column and a figure: a pair both solves of which have less in it is left out,
+        unless a limit stopped one.
 
     Returns
     -------
@@ -209,7 +222,7 @@ def paired_ratio(rows, base, column, *keys, shift=0.0, least=None):
             continue
         both = ours[key] + theirs[key]
         stopped = any(r.get("status") in UNSOLVED for r in both)
-        if least is not None and not stopped and _longest(both) < least:
+        if least is not None and not stopped and _most(both, least[0]) < least[1]:
             short += 1
             continue
         logs.append(math.log((a + shift) / (b + shift)))
@@ -218,8 +231,13 @@ def paired_ratio(rows, base, column, *keys, shift=0.0, least=None):
     return Ratio(tuple(logs), tuple(clusters), censored, short)
 
 
-def _longest(rows):
-    return max(r["solve_cpu_seconds"] or 0.0 for r in rows)
+def _most(rows, column):
+    return max(r[column] or 0.0 for r in rows)
+
+
+def _short(rows):
+    stopped = any(r["status"] in UNSOLVED for r in rows)
+    return not stopped and _most(rows, "solve_cpu_seconds") < LEAST_SECONDS
 
 
 def performance_profile(rows, variant, instance, column):

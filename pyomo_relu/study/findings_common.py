@@ -93,6 +93,7 @@ def effort_evidence(*families):
         {
             "bounds": "lp",
             "formulation": "relu.bigm",
+            "units": "raw",
             "family": ("plain", *families),
         },
         TRAINING,
@@ -217,11 +218,12 @@ def training_effects(tables, family):
     return texts, effects
 
 
-def encodings(tables, bounds, formulation="relu.bigm"):
+def encodings(tables, bounds, formulation="relu.bigm", units="raw"):
     """Solves of the paper's problems on plain networks, one encoding."""
     rows = [r for r in tables.solves if r["objective"] is not None]
     rows = select(rows, family="plain", solver=main_solver(tables.solves))
-    return paper(select(rows, bounds=bounds, formulation=formulation))
+    rows = select(rows, bounds=bounds, formulation=formulation, units=units)
+    return paper(rows)
 
 
 def tightening_ratio(tables):

@@ -171,7 +171,8 @@ def _checks(report, tables):
     report.heading("Checks")
     optimal = select(tables.solves, status="optimal")
     lowest = {r["network"]: r["search_minimum"] for r in tables.networks}
-    functions = [r for r in optimal if r["true_minimum"] is not None]
+    kept = [r for r in optimal if not r["output_movement"]]  # ceilings change others
+    functions = [r for r in kept if r["true_minimum"] is not None]
     texts = []
     if functions:
         off = [
@@ -186,7 +187,7 @@ def _checks(report, tables):
         )
     errors = [
         r["forward_error"] / max(1.0, abs(r["objective"]))
-        for r in optimal
+        for r in kept
         if r["forward_error"] is not None
     ]
     if errors:
@@ -195,7 +196,7 @@ def _checks(report, tables):
             f"at its inputs, relative to the optimum: {max(errors):.1e}."
         )
     spread = []
-    for rows in group(optimal, "network").values():
+    for rows in group(kept, "network").values():
         values = [r["objective"] for r in rows]
         spread.append((max(values) - min(values)) / max(1.0, abs(values[0])))
     if spread:

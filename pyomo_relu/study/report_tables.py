@@ -37,6 +37,7 @@ def compared_solves(tables, bounds):
         solver=main_solver(tables.solves),
         formulation=BASE_FORMULATION,
         bounds=bounds,
+        units="raw",
     )
 
 
@@ -50,7 +51,12 @@ def effort_ratio(rows, base, *keys):
     """Paired ratio of the effort of solves that take long enough to be compared."""
     column = effort_column(rows + base)
     return paired_ratio(
-        rows, base, column, *keys, shift=SHIFT[column], least=LEAST_SECONDS
+        rows,
+        base,
+        column,
+        *keys,
+        shift=SHIFT[column],
+        least=("solve_cpu_seconds", LEAST_SECONDS),
     )
 
 
@@ -214,7 +220,7 @@ def _means(rows):
 def encoding_table(tables, hidden):
     """Header and rows: bounds and formulations on the plain networks of one shape."""
     rows = [r for r in tables.solves if r["objective"] is not None]
-    rows = select(rows, family="plain", hidden=hidden)
+    rows = select(rows, family="plain", hidden=hidden, units="raw")
     rows = [r for r in rows if r["n_binaries"] is not None]
     header = [
         "solver",

@@ -255,7 +255,7 @@ def test_a_run_stops_in_time_and_goes_on(tmp_path):
 
 def test_command_line_refuses_unknown_grids_and_reports_failures(tmp_path, capsys):
     assert main(["no_such_grid"]) == 2
-    assert "Grids here: middle, quick, tiny" in capsys.readouterr().err
+    assert "Grids here: full, middle, quick, tiny" in capsys.readouterr().err
     path = tmp_path / "failing.json"
     path.write_text(json.dumps({"grids": [{"problem": "none", "hidden": [[4]]}]}))
     folder = ["--folder", str(tmp_path / "run"), "--silent"]
@@ -293,6 +293,8 @@ def test_committed_results_are_those_of_their_tables():
     assert np.max(gaps) <= 1.01e-4
     found = {r["network"]: r["search_minimum"] for r in tables.networks}
     for row in tables.solves:
+        if row["output_movement"]:  # ceilings changed the function
+            continue
         if row["status"] == "optimal" and row["true_minimum"] is not None:
             scale = max(1.0, abs(row["objective"]))
             ahead = found[row["network"]] - row["objective"]
@@ -305,7 +307,7 @@ def test_evidence_names_the_rows_that_give_the_numbers():
     by_claim = {f.claim: f for f in all_findings(tables)}
     for finding in by_claim.values():
         for evidence in finding.evidence:
-            assert evidence.rows(tables), finding.claim
+            assert evidence.rows(tables) or finding.verdict == MISSING, finding.claim
             assert f"## {evidence.section}" in text
             assert f"figures/{evidence.picture}.png" in text
             assert str(evidence) in (folder / "FINDINGS.md").read_text()
