@@ -23,7 +23,11 @@ RESCALED = ("l1", "unit", "max", "scaled")
 #: Names whose bounds are recorded per layer.
 INDICATOR_METHODS = (
     *_PLAIN,
-    *(f"{criterion} {method}" for criterion in RESCALED for method in ("interval", "lp")),
+    *(
+        f"{criterion} {method}"
+        for criterion in RESCALED
+        for method in ("interval", "lp")
+    ),
 )
 
 
@@ -58,7 +62,8 @@ def record_bounds(data, lower, upper, method, time_limit=None):
         found = in_units(data, criterion)
         network = found.network
         lower, upper = (
-            (np.asarray(end) - found.x_offset) / found.x_factor for end in (lower, upper)
+            (np.asarray(end) - found.x_offset) / found.x_factor
+            for end in (lower, upper)
         )
     _, options = BOUND_METHODS[method]
     bounds, _ = tighten(

@@ -9,8 +9,6 @@ from pyomo_relu.study.aggregate import (
 )
 from pyomo_relu.study.findings_common import (
     AICHE,
-    ENCODING,
-    TRAINING,
     Evidence,
     Finding,
     by_problem,
@@ -53,8 +51,7 @@ def branching_on_inputs(tables):
                     "formulation": "none",
                     "family": ("plain", *PENALTIES),
                 },
-                TRAINING,
-                "trade_off",
+                "Branching on the inputs",
             ),
         ),
     )
@@ -81,9 +78,7 @@ def clipping_afterwards(tables):
         binaries = paired_ratio(rows, base, "n_binaries", *SOLVE_PAIR)
         movement = mean([r["output_movement"] for r in rows])
         effects.append(effect)
-        off = [
-            abs(r["forward_error"]) for r in rows if r["forward_error"] is not None
-        ]
+        off = [abs(r["forward_error"]) for r in rows if r["forward_error"] is not None]
         texts.append(
             f"{name}: effort {text}; binaries {binaries}; outputs move by at most "
             f"{movement:.3g} on the box (proven, mean), at the optimum by "
@@ -106,8 +101,7 @@ def clipping_afterwards(tables):
                     "units": "raw",
                     "family": "plain",
                 },
-                ENCODING,
-                "profiles",
+                "Ceilings put on afterwards",
             ),
         ),
     )

@@ -2,7 +2,6 @@
 
 from pyomo_relu.study.aggregate import UNSOLVED, group, paired_ratio, pooled, select
 from pyomo_relu.study.findings_common import (
-    ENCODING,
     PLATE,
     Evidence,
     Finding,
@@ -102,8 +101,7 @@ def scaling_effort(tables):
                     "units": ("normalised", *CRITERIA),
                     "family": "plain",
                 },
-                ENCODING,
-                "profiles",
+                "Scaling",
             ),
         ),
     )

@@ -21,9 +21,14 @@ from pyomo_relu.study.report_tables import (
     encoding_table,
     growth_table,
     lever_table,
-    other_table,
     trade_off_table,
     training_table,
+)
+from pyomo_relu.study.route_tables import (
+    branching_table,
+    ceilings_table,
+    other_table,
+    scaling_table,
 )
 from pyomo_relu.study.tables import LEARNED_NOTHING, Tables
 
@@ -38,6 +43,19 @@ DRAWN = (
     "bound width 1e-2",
     "stability 1e-1",
 )
+
+
+SCALING = (
+    "Plain networks, the same function in other units: raw (normalisation folded in), as "
+    "trained (normalisation outside), and rescaled neuron by neuron. The relaxation gap "
+    "cannot differ but for rounding; coefficients are those that the solver gets."
+)
+CEILINGS = (
+    "Ceilings at a quantile of each neuron's positive activations change the function: "
+    "by at most so much on the box (proven), by so much at the optimum found."
+)
+BRANCHING = "Boxes are nodes that relu.branch bounds; there are no binaries."
+OTHERS = "Means over seeds; regions are exact or lie between proven bounds."
 
 
 def write_report(folder, networks=None):
@@ -304,7 +322,14 @@ def _encodings(report, tables):
 
 
 def _others(report, tables):
-    header, rows = other_table(tables)
-    if rows:
-        report.heading("Control, oil wells and more inputs")
-        report.table(header, rows)
+    for title, table, text in (
+        ("Scaling", scaling_table, SCALING),
+        ("Ceilings put on afterwards", ceilings_table, CEILINGS),
+        ("Branching on the inputs", branching_table, BRANCHING),
+        ("Control, oil wells and more inputs", other_table, OTHERS),
+    ):
+        header, rows = table(tables)
+        if rows:
+            report.heading(title)
+            report.text(text)
+            report.table(header, rows)

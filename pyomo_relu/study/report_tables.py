@@ -278,38 +278,5 @@ def growth(widths):
     return (widths[last] / widths[first]) ** (1 / (last - first))
 
 
-def other_table(tables):
-    """Header and rows: solves of the problems from practice and with more inputs."""
-    names = ("control", "oil", "ackley5")
-    rows = select(tables.solves, problem=names)
-    header = [
-        "problem",
-        "training",
-        "bounds",
-        "error",
-        "binaries",
-        "status",
-        "objective",
-        "true value",
-        "nodes",
-        "cpu seconds",
-    ]
-    return header, [
-        [
-            r["problem"],
-            r["training"],
-            r["bounds"],
-            r["nrmse"],
-            _whole(r["n_binaries"]),
-            r["status"],
-            r["objective"],
-            r["true_value"],
-            _whole(r["nodes"]),
-            r["solve_cpu_seconds"],
-        ]
-        for r in rows
-    ]
-
-
 def _whole(value):
     return None if value is None else round(value)
