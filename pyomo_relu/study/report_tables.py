@@ -47,9 +47,12 @@ def ratio_to_plain(rows, everything, column, shift=0.0):
     return paired_ratio(rows, plain, column, *PAIR, shift=shift)
 
 
-def effort_ratio(rows, base, *keys):
-    """Paired ratio of the effort of solves that take long enough to be compared."""
-    column = effort_column(rows + base)
+def effort_ratio(rows, base, *keys, column=None):
+    """Paired ratio of the effort of solves that take long enough to be compared.
+
+    ``column`` is ``effort_column`` of all the solves unless given.
+    """
+    column = effort_column(rows + base) if column is None else column
     return paired_ratio(
         rows,
         base,
@@ -147,13 +150,17 @@ def lever_table(tables):
         "effort (IA)",
         "effort (lp)",
         "95 % interval",
+        "at a limit",
+        "nodes (lp)",
+        "cpu seconds (lp)",
     ]
     rows = []
     for (training,), members in group(networks, "training").items():
         if training == "plain":
             continue
         runs = select(solves, training=training)
-        effort = effort_ratio(runs, select(solves, family="plain"), *PAIR)
+        plain = select(solves, family="plain")
+        effort = effort_ratio(runs, plain, *PAIR)
         other = effort_ratio(
             select(interval, training=training),
             select(interval, family="plain"),
@@ -174,6 +181,9 @@ def lever_table(tables):
                 "-"
                 if effort.value is None
                 else "{:.3g} to {:.3g}".format(*effort.interval),
+                effort.censored,
+                effort_ratio(runs, plain, *PAIR, column="nodes").value,
+                effort_ratio(runs, plain, *PAIR, column="solve_cpu_seconds").value,
             ]
         )
     return header, rows

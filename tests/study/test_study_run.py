@@ -12,12 +12,13 @@ pytest.importorskip("torch")
 pytest.importorskip("matplotlib")
 
 from pyomo_relu.study.__main__ import main
-from pyomo_relu.study.aggregate import group, paired_ratio
+from pyomo_relu.study.aggregate import LEAST_PAIRS, group, paired_ratio
 from pyomo_relu.study.config import load_config, parse_config
 from pyomo_relu.study.findings import all_findings
 from pyomo_relu.study.findings_common import (
     MISSING,
     OPEN,
+    PAPER_PROBLEMS,
     TOO_LITTLE,
 )
 from pyomo_relu.study.records import RunFolder
@@ -93,7 +94,12 @@ def test_report_is_computed_from_the_tables_alone(tiny, tmp_path):
     for name in ("report.md", "report.html", "FINDINGS.md"):
         assert (tmp_path / name).read_bytes() == (tiny / name).read_bytes(), name
     picture = tmp_path / "figures" / "regions.png"
-    write_report(tmp_path)  # without networks: the earlier picture of the regions
+    # without networks: the earlier picture of the regions
+    assert main(["tiny", "--folder", str(tmp_path), "--report-only"]) == 0
+    assert not (tmp_path / "networks").exists()
+    assert (tmp_path / "FINDINGS.md").read_bytes() == (
+        tiny / "FINDINGS.md"
+    ).read_bytes()
     assert "figures/regions.png" in (tmp_path / "report.md").read_text()
     picture.unlink()
     write_report(tmp_path)
@@ -277,6 +283,13 @@ def test_quick_and_middle_grids_are_sound():
         solves = [solve for _, solves in config.cases for solve in solves]
         assert {"interval", "lp", "none"} <= {s.bounds for s in solves}
         assert {"raw", "normalised", "l1"} <= {s.units for s in solves}
+        independent = {
+            (task.problem, task.hidden, task.seed)
+            for task, _ in config.cases
+            if task.problem in PAPER_PROBLEMS and len(task.hidden) > 1
+        }
+        # the quick grid cannot carry a verdict; the others can
+        assert (len(independent) >= LEAST_PAIRS) is (name != "quick")
         clipped = [s for s in solves if "ceiling_quantile" in s.transformation[1]]
         assert clipped and {"relu.branch"} <= {s.solver for s in solves}
 
