@@ -82,12 +82,15 @@ class Ratio:
         so the ratio is nearer to one than the truth.
     short : int
         Pairs left out because both solves were too short to compare.
+    open : int
+        Pairs left out because a limit stopped both solves: which is larger is not known.
     """
 
     logs: tuple = ()
     clusters: tuple = ()
     censored: int = 0
     short: int = 0
+    open: int = 0
 
     @property
     def value(self):
@@ -120,13 +123,16 @@ class Ratio:
     def __str__(self):
         if self.value is None:
             short = f" ({self.short} pairs of short solves)" if self.short else ""
-            return f"not measured{short}"
+            both = f" ({self.open} pairs at their limits)" if self.open else ""
+            return f"not measured{short}{both}"
         low, high = self.interval
         text = f"x{self.value:.3g} [{low:.3g}, {high:.3g}] ({self.pairs} pairs"
         if self.censored:
             text += f", {self.censored} with a solve at its limit"
         if self.short:
             text += f", {self.short} left out as too short"
+        if self.open:
+            text += f", {self.open} left out as both at their limits"
         return text + ")"
 
     @property
@@ -155,6 +161,7 @@ def pooled(ratios):
         sum((r.clusters for r in ratios), ()),
         sum(r.censored for r in ratios),
         sum(r.short for r in ratios),
+        sum(r.open for r in ratios),
     )
 
 
@@ -214,21 +221,28 @@ def paired_ratio(rows, base, column, *keys, shift=0.0, least=None):
     Ratio
     """
     ours, theirs = group(rows, *keys), group(base, *keys)
-    logs, clusters, censored, short = [], [], 0, 0
+    logs, clusters, censored, short, unknown = [], [], 0, 0, 0
     for key in ours:
         a = geometric_mean([r[column] for r in ours[key]], shift)
         b = geometric_mean([r[column] for r in theirs.get(key, [])], shift)
         if a is None or b is None or a + shift <= 0 or b + shift <= 0:
             continue
         both = ours[key] + theirs[key]
-        stopped = any(r.get("status") in UNSOLVED for r in both)
+        stopped = _stopped(ours[key]) or _stopped(theirs[key])
+        if column in SHIFT and _stopped(ours[key]) and _stopped(theirs[key]):
+            unknown += 1
+            continue
         if least is not None and not stopped and _most(both, least[0]) < least[1]:
             short += 1
             continue
         logs.append(math.log((a + shift) / (b + shift)))
         clusters.append(tuple(ours[key][0].get(c) for c in CLUSTER))
         censored += stopped
-    return Ratio(tuple(logs), tuple(clusters), censored, short)
+    return Ratio(tuple(logs), tuple(clusters), censored, short, unknown)
+
+
+def _stopped(rows):
+    return any(r.get("status") in UNSOLVED for r in rows)
 
 
 def _most(rows, column):
@@ -236,8 +250,7 @@ def _most(rows, column):
 
 
 def _short(rows):
-    stopped = any(r["status"] in UNSOLVED for r in rows)
-    return not stopped and _most(rows, "solve_cpu_seconds") < LEAST_SECONDS
+    return not _stopped(rows) and _most(rows, "solve_cpu_seconds") < LEAST_SECONDS
 
 
 def performance_profile(rows, variant, instance, column):
@@ -355,7 +368,9 @@ def dominated_shares(rows, by, keys, columns):
 
 
 def _beaten(row, rivals, columns):
+    # what a limit stopped took more than its figure: it beats nothing
     return any(
         all(r[c] <= row[c] for c in columns) and any(r[c] < row[c] for c in columns)
         for r in rivals
+        if not _stopped([r])
     )

@@ -137,7 +137,7 @@ def by_problem(ratio, rows):
 def verdict_of(ratio, expected):
     """From a paired ratio and its interval: expected -1 means a fall is claimed."""
     if ratio.value is None:
-        return TOO_LITTLE if ratio.short else MISSING
+        return TOO_LITTLE if ratio.short or ratio.open else MISSING
     if ratio.direction is None:
         return TOO_LITTLE
     if ratio.direction == 0:
@@ -182,7 +182,7 @@ def one_sided(effects, expected):
     """Verdict on several settings: clear ones must all point the same way."""
     measured = [e for e in effects if e.value is not None]
     if not measured:
-        return TOO_LITTLE if any(e.short for e in effects) else MISSING
+        return TOO_LITTLE if any(e.short or e.open for e in effects) else MISSING
     directions = {e.direction for e in measured}
     signs = directions - {0, None}
     if signs == {expected}:

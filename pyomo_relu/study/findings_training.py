@@ -176,7 +176,7 @@ def _falls(steps):
     """Verdict on a figure that is claimed to fall at every step."""
     measured = [s for s in steps if s.value is not None]
     if not measured:
-        return TOO_LITTLE if any(s.short for s in steps) else MISSING
+        return TOO_LITTLE if any(s.short or s.open for s in steps) else MISSING
     directions = [s.direction for s in measured]
     if 2 * directions.count(None) > len(directions):
         return TOO_LITTLE

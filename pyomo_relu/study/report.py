@@ -109,7 +109,7 @@ def findings_text(tables):
         "units where every solve has them, else processor seconds, of pairs in which a",
         f"solve took {LEAST_SECONDS:g} processor seconds or met a limit. A solve at its",
         "limit (work units or nodes) counts with what it took up to there: the true ratio",
-        "is farther from one.",
+        "is farther from one; a pair both of which met a limit is left out.",
         "",
         f"{how_trained(tables).capitalize()}.",
         "The literature mostly trains longer on more samples,",

@@ -168,7 +168,7 @@ def test_a_killed_run_loses_at_most_the_case_in_hand(tmp_path):
         [*command, "--folder", str(tmp_path)], cwd=ROOT, stderr=subprocess.DEVNULL
     )
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300  # a busy machine imports torch for a minute
         while not folder.file.exists() or folder.file.read_bytes().count(b"\n") < 3:
             assert time.monotonic() < deadline and process.poll() is None
             time.sleep(0.005)

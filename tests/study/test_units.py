@@ -9,7 +9,11 @@ pytest.importorskip("torch")
 
 from pyomo_relu import load_onnx
 from pyomo_relu.network import clip_network
-from pyomo_relu.study.aggregate import of_hard_instances
+from pyomo_relu.study.aggregate import (
+    dominated_shares,
+    of_hard_instances,
+    paired_ratio,
+)
 from pyomo_relu.study.benchmarks import benchmark
 from pyomo_relu.study.bound_methods import record_bounds
 from pyomo_relu.study.cases import activation_quantiles, run_case, run_solve
@@ -236,5 +240,18 @@ def test_a_lever_that_makes_solves_short_does_not_take_them_out():
     eased = [{**r, "family": "l1", "solve_cpu_seconds": 0.01} for r in hard]
     assert of_hard_instances(eased, hard + eased) == eased
     assert of_hard_instances(eased, eased) == []
-    stopped = [{**r, "status": "work limit"} for r in eased]
+    stopped = [{**r, "status": "work limit", "work": 9.0} for r in eased]
+    same = paired_ratio(stopped, stopped, "work", "network")
+    assert same.value is None and same.open == 12  # equal figures, unknown truth
+    assert str(same) == "not measured (12 pairs at their limits)"
+    easy = [{**r, "work": 3.0, "status": "optimal"} for r in stopped]
+    assert paired_ratio(easy, stopped, "work", "network").censored == 12
+    keys = ["problem", "seed"]
+    beaten = [n for _, n, _ in dominated_shares(stopped, easy, keys, ["nrmse", "work"])]
+    assert beaten == [1] * 12
+    worse = [{**r, "nrmse": 0.2} for r in stopped]
+    beaten = [
+        n for _, n, _ in dominated_shares(worse, stopped, keys, ["nrmse", "work"])
+    ]
+    assert beaten == [0] * 12
     assert of_hard_instances(eased, stopped) == eased
