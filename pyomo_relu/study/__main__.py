@@ -14,7 +14,7 @@ from pyomo_relu.study.config import ConfigError, load_config
 from pyomo_relu.study.records import RunFolder
 from pyomo_relu.study.report import write_report
 from pyomo_relu.study.runner import make_executor, run_study
-from pyomo_relu.study.tables import Tables
+from pyomo_relu.study.tables import COLUMNS, Tables
 
 RUNS = Path("study_runs")
 #: Versions of these are recorded, and those of the MILP solvers.
@@ -31,7 +31,10 @@ def main(arguments=None):
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    folder = RunFolder(options.folder or RUNS / config.name)
+    path = options.folder or RUNS / config.name
+    if options.report_only and _has_only_tables(path):
+        return _report(path)
+    folder = RunFolder(path)
     if not options.report_only:
         _write_environment(folder, config)
         in_flight = 1
@@ -58,9 +61,20 @@ def main(arguments=None):
         )
         return 1
     tables.write(folder.path)
-    write_report(folder.path)
-    print(f"Report: {folder.path / 'report.html'}")
+    _report(folder.path)
     return 0 if options.report_only or not (summary.failed or summary.left) else 1
+
+
+def _has_only_tables(path):
+    """True for a folder of CSV files without the records that they came from."""
+    tables = all((path / f"{name}.csv").exists() for name in COLUMNS)
+    return tables and not (path / "records.jsonl").exists()
+
+
+def _report(path):
+    write_report(path)
+    print(f"Report: {path / 'report.html'}")
+    return 0
 
 
 def _parser():
@@ -72,7 +86,8 @@ def _parser():
         "config",
         nargs="?",
         default="quick",
-        help="a JSON file, or a grid of the study: tiny, quick, middle (default quick)",
+        help="a JSON file, or a grid of the study: tiny, quick, middle, full (default "
+        "quick)",
     )
     parser.add_argument("--quick", action="store_true", help="the grid 'quick'")
     parser.add_argument(
@@ -88,7 +103,10 @@ def _parser():
     parser.add_argument("--minutes", type=float, help="start no case after that long")
     parser.add_argument("--retry", action="store_true", help="run failed cases again")
     parser.add_argument(
-        "--report-only", action="store_true", help="only write tables and report"
+        "--report-only",
+        action="store_true",
+        help="only write tables and report; of a folder without records from its CSV "
+        "files",
     )
     parser.add_argument("--silent", action="store_true", help="no progress bar")
     return parser

@@ -9,7 +9,7 @@ import numpy as np
 
 #: Shifts of geometric means: what is far below does not count.
 SHIFT = {"work": 0.01, "solve_cpu_seconds": 0.01, "nodes": 1.0}
-UNSOLVED = ("time limit", "work limit")
+UNSOLVED = ("time limit", "work limit", "node limit")
 
 #: Networks that share these were trained from the same start on the same samples.
 CLUSTER = ("problem", "hidden", "seed")
@@ -17,6 +17,8 @@ CLUSTER = ("problem", "hidden", "seed")
 LEAST_PAIRS = 8
 #: Processor seconds: solves below it are all start-up and presolve.
 LEAST_SECONDS = 0.5
+#: Boxes that a branch and bound on inputs must have bounded: below, there is no tree.
+LEAST_BOXES = 20
 #: An interval within this factor of one says that there is no effect that matters.
 NO_EFFECT = 1.25
 #: Bootstrap samples, and percentiles of the interval.
@@ -80,12 +82,15 @@ class Ratio:
         so the ratio is nearer to one than the truth.
     short : int
         Pairs left out because both solves were too short to compare.
+    open : int
+        Pairs left out because a limit stopped both solves: which is larger is not known.
     """
 
     logs: tuple = ()
     clusters: tuple = ()
     censored: int = 0
     short: int = 0
+    open: int = 0
 
     @property
     def value(self):
@@ -118,13 +123,16 @@ class Ratio:
     def __str__(self):
         if self.value is None:
             short = f" ({self.short} pairs of short solves)" if self.short else ""
-            return f"not measured{short}"
+            both = f" ({self.open} pairs at their limits)" if self.open else ""
+            return f"not measured{short}{both}"
         low, high = self.interval
         text = f"x{self.value:.3g} [{low:.3g}, {high:.3g}] ({self.pairs} pairs"
         if self.censored:
             text += f", {self.censored} with a solve at its limit"
         if self.short:
             text += f", {self.short} left out as too short"
+        if self.open:
+            text += f", {self.open} left out as both at their limits"
         return text + ")"
 
     @property
@@ -153,6 +161,7 @@ def pooled(ratios):
         sum((r.clusters for r in ratios), ()),
         sum(r.censored for r in ratios),
         sum(r.short for r in ratios),
+        sum(r.open for r in ratios),
     )
 
 
@@ -180,6 +189,17 @@ def mean_interval(values, clusters):
     return float(low), float(high)
 
 
+def of_hard_instances(rows, among):
+    """Rows whose cluster has a solve in ``among`` that takes long enough to compare.
+
+    Whether a cluster counts does not depend on which of its solves a lever shortened.
+    """
+    hard = {
+        key for key, members in group(among, *CLUSTER).items() if not _short(members)
+    }
+    return [row for row in rows if tuple(row[c] for c in CLUSTER) in hard]
+
+
 def paired_ratio(rows, base, column, *keys, shift=0.0, least=None):
     """Ratio of a figure between two sets of rows, pair by pair.
 
@@ -192,34 +212,45 @@ def paired_ratio(rows, base, column, *keys, shift=0.0, least=None):
     keys : str
     shift : float
         Added to both figures of a pair.
-    least : float, optional
-        Processor seconds: a pair both solves of which took less is left out, unless a
-        limit stopped one.
+    least : (str, float), optional
+        A column and a figure: a pair both solves of which have less in it is left out,
+        unless a limit stopped one.
 
     Returns
     -------
     Ratio
     """
     ours, theirs = group(rows, *keys), group(base, *keys)
-    logs, clusters, censored, short = [], [], 0, 0
+    logs, clusters, censored, short, unknown = [], [], 0, 0, 0
     for key in ours:
         a = geometric_mean([r[column] for r in ours[key]], shift)
         b = geometric_mean([r[column] for r in theirs.get(key, [])], shift)
         if a is None or b is None or a + shift <= 0 or b + shift <= 0:
             continue
         both = ours[key] + theirs[key]
-        stopped = any(r.get("status") in UNSOLVED for r in both)
-        if least is not None and not stopped and _longest(both) < least:
+        stopped = _stopped(ours[key]) or _stopped(theirs[key])
+        if column in SHIFT and _stopped(ours[key]) and _stopped(theirs[key]):
+            unknown += 1
+            continue
+        if least is not None and not stopped and _most(both, least[0]) < least[1]:
             short += 1
             continue
         logs.append(math.log((a + shift) / (b + shift)))
         clusters.append(tuple(ours[key][0].get(c) for c in CLUSTER))
         censored += stopped
-    return Ratio(tuple(logs), tuple(clusters), censored, short)
+    return Ratio(tuple(logs), tuple(clusters), censored, short, unknown)
 
 
-def _longest(rows):
-    return max(r["solve_cpu_seconds"] or 0.0 for r in rows)
+def _stopped(rows):
+    return any(r.get("status") in UNSOLVED for r in rows)
+
+
+def _most(rows, column):
+    return max(r[column] or 0.0 for r in rows)
+
+
+def _short(rows):
+    return not _stopped(rows) and _most(rows, "solve_cpu_seconds") < LEAST_SECONDS
 
 
 def performance_profile(rows, variant, instance, column):
@@ -337,7 +368,9 @@ def dominated_shares(rows, by, keys, columns):
 
 
 def _beaten(row, rivals, columns):
+    # what a limit stopped took more than its figure: it beats nothing
     return any(
         all(r[c] <= row[c] for c in columns) and any(r[c] < row[c] for c in columns)
         for r in rivals
+        if not _stopped([r])
     )

@@ -6,13 +6,14 @@ the networks give at the solution) and ``minimum`` (the true optimum, or None).
 """
 
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pyomo.environ as pyo
 
 from pyomo_relu.study.oil_data import FOLDER
 from pyomo_relu.study.problems import problem
+from pyomo_relu.study.units import in_units, with_normalisation
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,10 @@ def benchmark(name):
 
 def trained_file(name, target, trained):
     """The TrainedFile of a TrainedNetwork on a problem's box."""
+    model = with_normalisation(trained.onnx_model(), trained.normalisation)
     return TrainedFile(
         name,
-        trained.onnx_model().SerializeToString(deterministic=True),
+        model.SerializeToString(deterministic=True),
         tuple(target.lower),
         tuple(target.upper),
         trained.nrmse,
@@ -59,8 +61,10 @@ def train_function(target, hidden, options, seed, data=None):
     hidden : tuple of int
     options : dict
         Fields of TrainingOptions, and "prune" (share of weights removed, then
-        "fine_tune_epochs" of training), or "sparsify" (for one hidden layer: the
-        tolerance as a multiple of the network's own largest error on the data).
+        "fine_tune_epochs" of training), "ceiling_quantile" (trained without ceilings,
+        then for "fine_tune_epochs" with each layer's at that quantile of its positive
+        activations), or "sparsify" (for one hidden layer: the tolerance as a multiple
+        of the network's own largest error on the data).
     seed : int
     data : Data, optional
 
@@ -70,17 +74,27 @@ def train_function(target, hidden, options, seed, data=None):
     """
     from pyomo_relu.study.pruning import prune
     from pyomo_relu.study.sparsify import fitted_error, sparsify
-    from pyomo_relu.study.training import TrainingOptions, make_data, train
+    from pyomo_relu.study.training import (
+        TrainingOptions,
+        layer_quantiles,
+        make_data,
+        train,
+    )
 
     options = dict(options)
     share = options.pop("prune", None)
     fine_tune = options.pop("fine_tune_epochs", 0)
     tolerance = options.pop("sparsify", None)
+    quantile = options.pop("ceiling_quantile", None)
     settings = TrainingOptions(hidden=hidden, seed=seed, **options)
     data = make_data(target, settings) if data is None else data
     trained = train(target, settings, data)
     if share is not None:
         trained = prune(target, trained, share, fine_tune, data=data)
+    if quantile is not None:
+        ceilings = layer_quantiles(trained, data, quantile)
+        settings = replace(settings, ceiling=ceilings, epochs=fine_tune)
+        trained = train(target, settings, data, start=trained)
     if tolerance is not None:
         n_points = min(400, len(data.x))
         allowed = tolerance * fitted_error(trained, data, n_points)
@@ -100,22 +114,41 @@ class FunctionBenchmark:
         trained = train_function(self.target, hidden, options, seed)
         return [trained_file("surrogate", self.target, trained)]
 
-    def model(self, networks):
-        """min f_NN(x) over the box."""
+    def model(self, networks, units="raw"):
+        """min f_NN(x) over the box; ``units`` are those of ``units.UNITS``."""
         from pyomo_relu import ReLUNetworkBlock
 
-        m = pyo.ConcreteModel(self.target.name)
-        ends = list(zip(self.target.lower, self.target.upper, strict=True))
-        m.x = pyo.Var(range(self.target.dimension), bounds=lambda m, j: ends[j])
-        m.surrogate = ReLUNetworkBlock(
-            network=networks["surrogate"], inputs=[m.x[j] for j in m.x]
+        target, found = self.target, in_units(networks["surrogate"], units)
+        m = pyo.ConcreteModel(target.name)
+        ends = list(zip(target.lower, target.upper, strict=True))
+        m.x = pyo.Var(range(target.dimension), bounds=lambda m, j: ends[j])
+        inputs = [m.x[j] for j in m.x]
+        if units != "raw":
+            m.unit = pyo.Var(m.x.index_set(), bounds=(-1, 1))
+            m.normalise = pyo.Constraint(
+                m.x.index_set(),
+                rule=lambda m, j: (
+                    m.x[j] == found.x_offset[j] + found.x_factor[j] * m.unit[j]
+                ),
+            )
+            inputs = [m.unit[j] for j in m.x]
+        m.surrogate = ReLUNetworkBlock(network=found.network, inputs=inputs)
+        m.objective = pyo.Objective(
+            expr=found.y_offset + found.y_factor * m.surrogate.outputs[0]
         )
-        m.objective = pyo.Objective(expr=m.surrogate.outputs[0])
         return m
 
     def true_value(self, model):
         """The function at the surrogate's minimiser."""
         return float(self.target([model.x[j].value for j in model.x]))
+
+
+def _only_raw(name, units):
+    if units != "raw":
+        raise ValueError(
+            f"{name}: its networks are encoded in raw units only, not '{units}'. Other "
+            "units are for the functions' surrogates."
+        )
 
 
 class ControlBenchmark:
@@ -132,9 +165,11 @@ class ControlBenchmark:
         trained = train_function(self.target, hidden, options, seed)
         return [trained_file("dynamics", self.target, trained)]
 
-    def model(self, networks):
+    def model(self, networks, units="raw"):
         """The control problem over the horizon."""
         from pyomo_relu.study.pendulum import build
+
+        _only_raw("control", units)
 
         return build(networks["dynamics"], self.horizon)
 
@@ -159,9 +194,11 @@ class OilBenchmark:
 
         return train_tables(self.folder, hidden, options, seed)
 
-    def model(self, networks):
+    def model(self, networks, units="raw"):
         """The routing problem (a maximisation)."""
         from pyomo_relu.study.oil_field import build
+
+        _only_raw("oil", units)
 
         with tempfile.TemporaryDirectory() as folder:
             for name, data in networks.items():

@@ -69,14 +69,15 @@ def _network_figures(net, limits, seed):
     from pyomo_relu.study.global_search import global_search, onnx_function
 
     network = load_onnx(net.onnx)
+    unscaled = [m for m in limits["bounds"] if " " not in m]
     lowest, _ = global_search(onnx_function(net.onnx), net.lower, net.upper, seed=seed)
     bounds, seconds = {}, {}
     for method in limits["bounds"]:
         cpu = time.process_time()
-        bounds[method] = record_bounds(network, net.lower, net.upper, method)
+        bounds[method] = record_bounds(net.onnx, net.lower, net.upper, method)
         seconds[method] = time.process_time() - cpu
     # the tightest record that is not of a rescaled network saves the counter work
-    plain = [b for m, b in bounds.items() if not m.startswith("scaled")]
+    plain = [bounds[m] for m in unscaled]
     regions = count_regions(
         network,
         net.lower,
@@ -116,14 +117,11 @@ def _network_figures(net, limits, seed):
 
 def run_solve(task, networks):
     """Encode and solve; figures of effort, and the truth at the solution."""
-    import pyomo.environ as pyo
-
     import pyomo_relu  # noqa: F401  (registers)
     from pyomo_relu.analysis import measure_effort
-    from pyomo_relu.block.block import ReLUNetworkBlockData
 
     target = benchmark(task["problem"])
-    model = target.model(networks)
+    model = target.model(networks, task["units"])
     limits = task["limits"]
     steps = []
     if BOUND_METHODS[task["bounds"]] is not None:
@@ -132,29 +130,97 @@ def run_solve(task, networks):
             options = {**options, "time_limit": limits["bounds_time_limit"]}
         steps.append((name, options))
     if task["formulation"] != "none":
-        steps.append(tuple(task["transformation"]))
-    work_limit = limits["work_limit"] if task["solver"] == "gurobi" else None
+        steps.append(_with_ceilings(model, *task["transformation"]))
+    of = {
+        "work_limit": task["solver"] == "gurobi",
+        "node_limit": task["solver"] in ("highs", "relu.branch"),
+    }
     effort = measure_effort(
         model,
         steps,
         task["solver"],
         time_limit=limits["time_limit"],
-        work_limit=work_limit,
+        **{limit: limits[limit] if known else None for limit, known in of.items()},
         mip_gap=limits["mip_gap"],
         seed=task["solver_seed"],
+        in_unit_range=False,
     )
-    results = effort.to_dict()
+    results = {**effort.to_dict(), "output_movement": None}
     results["preprocessing_steps"] = results.pop("preprocessing")
     if effort.objective is not None:
-        blocks = [
-            b
-            for b in model.component_data_objects(pyo.Block, active=True)
-            if isinstance(b, ReLUNetworkBlockData)
-        ]
+        blocks = _network_blocks(model)
         results["forward_error"] = max(b.forward_error() for b in blocks)
+        results["output_movement"] = _output_movement(task, blocks)
         results["true_value"] = target.true_value(model)
         results["true_minimum"] = target.minimum
     return results
+
+
+def _with_ceilings(model, name, options):
+    """A transformation whose "ceiling_quantile" has become ceilings per neuron.
+
+    They are that quantile of each neuron's positive activations at Latin-hypercube
+    points of the block's input box.
+    """
+    options = dict(options)
+    quantile = options.pop("ceiling_quantile", None)
+    if quantile is None:
+        return name, options
+    ceilings = activation_quantiles(model, quantile)
+    return name, {**options, "ceiling": ceilings, "allow_function_change": True}
+
+
+def activation_quantiles(model, quantile, samples=10_000):
+    """Per layer a quantile of each neuron's positive activations over the input box.
+
+    Parameters
+    ----------
+    model : Block
+        With one network block.
+    quantile : float
+    samples : int
+
+    Returns
+    -------
+    list of numpy.ndarray, shapes (layer size,)
+        ``inf`` for neurons that are active at none of the points.
+    """
+    import numpy as np
+    from scipy.stats import qmc
+
+    (block,) = _network_blocks(model)
+    ends = np.array([var.bounds for var in block.input_vars()], dtype=float)
+    sampler = qmc.LatinHypercube(len(ends), rng=np.random.default_rng(0))
+    points = qmc.scale(sampler.random(samples), *ends.T)
+    ceilings = []
+    for pre in block.network.pre_activations(points):
+        active = np.where(pre > 0, pre, np.nan)
+        some = np.any(pre > 0, axis=0)
+        ceiling = np.full(pre.shape[1], np.inf)
+        ceiling[some] = np.nanquantile(active[:, some], quantile, axis=0)
+        ceilings.append(ceiling)
+    return ceilings
+
+
+def _network_blocks(model):
+    import pyomo.environ as pyo
+
+    from pyomo_relu.block.block import ReLUNetworkBlockData
+
+    blocks = model.component_data_objects(pyo.Block, active=True)
+    return [b for b in blocks if isinstance(b, ReLUNetworkBlockData)]
+
+
+def _output_movement(task, blocks):
+    """How far ceilings may have moved the outputs; None if there were none."""
+    from pyomo.core.base import TransformationFactory
+
+    name, options = task["transformation"]
+    if "ceiling_quantile" not in options:
+        return None
+    clipped = TransformationFactory(name)
+    moves = (clipped.get_output_movement(block) for block in blocks)
+    return max(float(max((-low).max(), high.max())) for low, high in moves)
 
 
 def _finite(entry):

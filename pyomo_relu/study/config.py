@@ -6,17 +6,19 @@ A configuration is a JSON file (no package is needed to read it on any Python)::
       "comment": "free text",
       "trainings": {"plain": {}, "l1 1e-4": {"l1": 1e-4}},
       "training_defaults": {"samples": 20000, "epochs": 60, "batch": 256},
+      "problem_defaults": {"ackley2": {"epochs": 150}},
       "formulations": {"scaled": ["relu.scaled", {"criterion": "l1"}]},
       "limits": {"time_limit": 60},
       "indicators": {"bounds": ["interval", "crown", "lp"], "max_regions": 100000},
       "grids": [
         {"problem": ["peaks"], "hidden": [[25, 25]], "training": ["plain", "l1 1e-4"],
-         "seed": [0, 1], "bounds": ["lp"], "formulation": ["relu.bigm"],
+         "seed": [0, 1], "units": ["raw"], "bounds": ["lp"], "formulation": ["relu.bigm"],
          "solver": ["highs"], "solver_seed": [0]}
       ]
     }
 
-Each grid is the product of its axes; a case that occurs in two grids is run once.
+``problem_defaults`` go before ``training_defaults``, a training's own options before
+both.  Each grid is the product of its axes; a case that occurs in two grids is run once.
 Grids are worked off in the order given.
 """
 
@@ -27,6 +29,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from pyomo_relu.study.bound_methods import BOUND_METHODS, INDICATOR_METHODS
+from pyomo_relu.study.units import UNITS
 
 GRIDS = Path(__file__).parent / "grids"
 AXES = {
@@ -34,6 +37,7 @@ AXES = {
     "hidden": None,
     "training": ["plain"],
     "seed": [0],
+    "units": ["raw"],
     "bounds": ["lp"],
     "formulation": ["relu.bigm"],
     "solver": ["highs"],
@@ -43,6 +47,7 @@ NETWORK_AXES = ("problem", "hidden", "training", "seed")
 LIMITS = {
     "time_limit": 60.0,
     "work_limit": None,
+    "node_limit": None,
     "mip_gap": 1e-4,
     "bounds_time_limit": None,
 }
@@ -52,7 +57,7 @@ INDICATORS = {
     "regions_time_limit": 30.0,
 }
 #: Keys of a training beside the fields of TrainingOptions.
-EXTRA_TRAINING = {"prune", "fine_tune_epochs", "sparsify"}
+EXTRA_TRAINING = {"prune", "fine_tune_epochs", "sparsify", "ceiling_quantile"}
 
 
 class ConfigError(ValueError):
@@ -86,6 +91,7 @@ class SolveTask:
 
     network: str
     problem: str
+    units: str
     bounds: str
     formulation: str
     transformation: tuple
@@ -163,6 +169,7 @@ def parse_config(data, name="study"):
         "comment",
         "trainings",
         "training_defaults",
+        "problem_defaults",
         "formulations",
         "limits",
         "indicators",
@@ -171,11 +178,15 @@ def parse_config(data, name="study"):
     _check_keys(name, data, known)
     trainings = {"plain": {}, **data.get("trainings", {})}
     defaults = data.get("training_defaults", {})
+    special = data.get("problem_defaults", {})
     for label, options in {**trainings, "training_defaults": defaults}.items():
         _check_keys(f"{name}: training '{label}'", options, _training_keys())
+    for label, options in special.items():
+        _check_keys(f"{name}: defaults of '{label}'", options, _training_keys())
     limits = _merged(f"{name}: limits", LIMITS, data.get("limits", {}))
     indicators = _merged(f"{name}: indicators", INDICATORS, data.get("indicators", {}))
     _check_names(name, "bounds", indicators["bounds"], INDICATOR_METHODS)
+    defaults = defaults, special
     settings = (trainings, defaults, data.get("formulations", {}), limits, indicators)
     cases = {}
     for number, grid in enumerate(data.get("grids", [])):
@@ -188,7 +199,7 @@ def parse_config(data, name="study"):
 
 def _add_grid(where, grid, settings, cases):
     _check_keys(where, grid, set(AXES) | {"comment"})
-    trainings, defaults, formulations, limits, indicators = settings
+    trainings, (defaults, special), formulations, limits, indicators = settings
     axes = {}
     for axis, default in AXES.items():
         values = grid.get(axis, default)
@@ -197,6 +208,7 @@ def _add_grid(where, grid, settings, cases):
         axes[axis] = values if isinstance(values, list) else [values]
     _check_names(where, "training", axes["training"], trainings)
     _check_names(where, "bounds", axes["bounds"], BOUND_METHODS)
+    _check_names(where, "units", axes["units"], UNITS)
     for point in itertools.product(*axes.values()):
         at = dict(zip(axes, point, strict=True))
         task = NetworkTask(
@@ -204,13 +216,18 @@ def _add_grid(where, grid, settings, cases):
             tuple(at["hidden"]),
             at["training"],
             int(at["seed"]),
-            {**defaults, **trainings[at["training"]]},
+            {
+                **defaults,
+                **special.get(at["problem"], {}),
+                **trainings[at["training"]],
+            },
             indicators,
         )
         transformation = formulations.get(at["formulation"], [at["formulation"], {}])
         solve = SolveTask(
             task.id,
             at["problem"],
+            at["units"],
             at["bounds"],
             at["formulation"],
             tuple(transformation),

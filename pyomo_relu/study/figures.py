@@ -154,10 +154,12 @@ def profiles(solves):
 
     One panel for bounds with and without scaling, one for other formulations against
     big-M rows, one per further solver; each over the instances that all of its curves
-    have.  None if there is nothing to compare.
+    have.  Raw units, the networks' own functions.  None if there is nothing to compare.
     """
     panels = []
-    for (solver,), rows in group(select(solves, family="plain"), "solver").items():
+    solves = [r for r in solves if r["output_movement"] is None]
+    solves = select(solves, family="plain", units="raw")
+    for (solver,), rows in group(solves, "solver").items():
         usual = select(rows, formulation=("relu.bigm", "relu.scaled"))
         others = [
             r for r in rows if r["formulation"] not in ("relu.bigm", "relu.scaled")

@@ -5,12 +5,12 @@ judgement is typed in.  The claims are from abstracts and accounts of the papers
 settings are only partly known (see the study's README).
 """
 
-from pyomo_relu.study.findings_encoding import (
-    depth,
-    obbt,
-    scaling_big_m,
-    scaling_effort,
+from pyomo_relu.study.findings_encoding import depth, obbt
+from pyomo_relu.study.findings_routes import (
+    branching_on_inputs,
+    clipping_afterwards,
 )
+from pyomo_relu.study.findings_scaling import scaling_big_m, scaling_effort
 from pyomo_relu.study.findings_training import (
     clipping_big_m,
     clipping_effort,
@@ -39,6 +39,7 @@ def all_findings(tables):
         dropout(tables),
         clipping_big_m(tables),
         clipping_effort(tables),
+        clipping_afterwards(tables),
         obbt(tables),
         scaling_big_m(tables),
         scaling_effort(tables),
@@ -46,4 +47,5 @@ def all_findings(tables):
         redundancy(tables),
         interval_penalties(tables),
         pruning(tables),
+        branching_on_inputs(tables),
     ]

@@ -93,6 +93,7 @@ def effort_evidence(*families):
         {
             "bounds": "lp",
             "formulation": "relu.bigm",
+            "units": "raw",
             "family": ("plain", *families),
         },
         TRAINING,
@@ -136,7 +137,7 @@ def by_problem(ratio, rows):
 def verdict_of(ratio, expected):
     """From a paired ratio and its interval: expected -1 means a fall is claimed."""
     if ratio.value is None:
-        return TOO_LITTLE if ratio.short else MISSING
+        return TOO_LITTLE if ratio.short or ratio.open else MISSING
     if ratio.direction is None:
         return TOO_LITTLE
     if ratio.direction == 0:
@@ -181,7 +182,7 @@ def one_sided(effects, expected):
     """Verdict on several settings: clear ones must all point the same way."""
     measured = [e for e in effects if e.value is not None]
     if not measured:
-        return TOO_LITTLE if any(e.short for e in effects) else MISSING
+        return TOO_LITTLE if any(e.short or e.open for e in effects) else MISSING
     directions = {e.direction for e in measured}
     signs = directions - {0, None}
     if signs == {expected}:
@@ -217,11 +218,12 @@ def training_effects(tables, family):
     return texts, effects
 
 
-def encodings(tables, bounds, formulation="relu.bigm"):
+def encodings(tables, bounds, formulation="relu.bigm", units="raw"):
     """Solves of the paper's problems on plain networks, one encoding."""
     rows = [r for r in tables.solves if r["objective"] is not None]
     rows = select(rows, family="plain", solver=main_solver(tables.solves))
-    return paper(select(rows, bounds=bounds, formulation=formulation))
+    rows = select(rows, bounds=bounds, formulation=formulation, units=units)
+    return paper(rows)
 
 
 def tightening_ratio(tables):

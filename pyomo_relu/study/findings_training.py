@@ -5,11 +5,11 @@ import itertools
 from pyomo_relu.common.wording import counted
 from pyomo_relu.study.aggregate import (
     LEAST_PAIRS,
-    LEAST_SECONDS,
     dominated_shares,
     effort_column,
     group,
     mean_interval,
+    of_hard_instances,
     paired_ratio,
     power_law,
     select,
@@ -109,7 +109,7 @@ def regions_and_effort(tables):
     column = effort_column(rows)
     texts, laws = [], []
     for (name, hidden), members in group(rows, "problem", "hidden").items():
-        members = _long_enough(members)
+        members = of_hard_instances(members, members)
         effort = [r[column] for r in members]
         for what, figure in (("regions", regions), ("unstable neurons", unstable)):
             law = power_law([figure.get(r["network"]) for r in members], effort)
@@ -134,11 +134,6 @@ def regions_and_effort(tables):
         verdict,
         (effort_evidence(*sorted({r["family"] for r in rows} - {"plain"})),),
     )
-
-
-def _long_enough(rows):
-    """Solves that are more than start-up and presolve."""
-    return [r for r in rows if (r["solve_cpu_seconds"] or 0.0) >= LEAST_SECONDS]
 
 
 def shrinkage(tables):
@@ -181,7 +176,7 @@ def _falls(steps):
     """Verdict on a figure that is claimed to fall at every step."""
     measured = [s for s in steps if s.value is not None]
     if not measured:
-        return TOO_LITTLE if any(s.short for s in steps) else MISSING
+        return TOO_LITTLE if any(s.short or s.open for s in steps) else MISSING
     directions = [s.direction for s in measured]
     if 2 * directions.count(None) > len(directions):
         return TOO_LITTLE
@@ -209,7 +204,7 @@ def l1_or_l2(tables):
         select(rows, family="l2"),
         "l1",
         "l2",
-        effort_column(rows),
+        rows,
     )
     return Finding(
         "l1 regularisation dominates l2.",
@@ -220,12 +215,13 @@ def l1_or_l2(tables):
     )
 
 
-def _dominance(ours, theirs, our_name, their_name, column):
+def _dominance(ours, theirs, our_name, their_name, every):
     """Text and verdict on who beats whom in error and effort together.
 
-    Solves that both took too little to be compared take no part.
+    Only where some solve of ``every`` of the same problem, size and seed is long enough.
     """
-    ours, theirs = _long_enough(ours), _long_enough(theirs)
+    column = effort_column(every)
+    ours, theirs = (of_hard_instances(rows, every) for rows in (ours, theirs))
     pairs = (theirs, ours), (ours, theirs)
     beaten = [dominated_shares(a, b, PAIR, ("nrmse", column)) for a, b in pairs]
     (they_lose, n_theirs), (we_lose, n_ours) = (
@@ -301,7 +297,7 @@ def interval_penalties(tables):
         texts += training_effects(tables, family)[0]
     ours = families(rows, "bound_width", "stability")
     measured, verdict = _dominance(
-        ours, families(rows, "l1", "l2"), "bound-based", "l1 or l2", effort_column(rows)
+        ours, families(rows, "l1", "l2"), "bound-based", "l1 or l2", rows
     )
     return Finding(
         "Penalties on bound width and on distance to stability give more tractability "
@@ -337,7 +333,8 @@ def redundancy(tables):
     texts, laws = [], []
     penalties = "l1", "l2", "bound_width", "stability"
     for (name, hidden), members in group(rows, "problem", "hidden").items():
-        members = _long_enough(select(members, family=("plain", *penalties)))
+        wanted = select(members, family=("plain", *penalties))
+        members = of_hard_instances(wanted, members)
         errors = [r["nrmse"] for r in members]
         if len(members) < LEAST_POINTS:
             texts.append(

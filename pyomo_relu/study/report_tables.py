@@ -37,6 +37,7 @@ def compared_solves(tables, bounds):
         solver=main_solver(tables.solves),
         formulation=BASE_FORMULATION,
         bounds=bounds,
+        units="raw",
     )
 
 
@@ -46,11 +47,19 @@ def ratio_to_plain(rows, everything, column, shift=0.0):
     return paired_ratio(rows, plain, column, *PAIR, shift=shift)
 
 
-def effort_ratio(rows, base, *keys):
-    """Paired ratio of the effort of solves that take long enough to be compared."""
-    column = effort_column(rows + base)
+def effort_ratio(rows, base, *keys, column=None):
+    """Paired ratio of the effort of solves that take long enough to be compared.
+
+    ``column`` is ``effort_column`` of all the solves unless given.
+    """
+    column = effort_column(rows + base) if column is None else column
     return paired_ratio(
-        rows, base, column, *keys, shift=SHIFT[column], least=LEAST_SECONDS
+        rows,
+        base,
+        column,
+        *keys,
+        shift=SHIFT[column],
+        least=("solve_cpu_seconds", LEAST_SECONDS),
     )
 
 
@@ -141,13 +150,17 @@ def lever_table(tables):
         "effort (IA)",
         "effort (lp)",
         "95 % interval",
+        "at a limit",
+        "nodes (lp)",
+        "cpu seconds (lp)",
     ]
     rows = []
     for (training,), members in group(networks, "training").items():
         if training == "plain":
             continue
         runs = select(solves, training=training)
-        effort = effort_ratio(runs, select(solves, family="plain"), *PAIR)
+        plain = select(solves, family="plain")
+        effort = effort_ratio(runs, plain, *PAIR)
         other = effort_ratio(
             select(interval, training=training),
             select(interval, family="plain"),
@@ -168,6 +181,9 @@ def lever_table(tables):
                 "-"
                 if effort.value is None
                 else "{:.3g} to {:.3g}".format(*effort.interval),
+                effort.censored,
+                effort_ratio(runs, plain, *PAIR, column="nodes").value,
+                effort_ratio(runs, plain, *PAIR, column="solve_cpu_seconds").value,
             ]
         )
     return header, rows
@@ -214,7 +230,7 @@ def _means(rows):
 def encoding_table(tables, hidden):
     """Header and rows: bounds and formulations on the plain networks of one shape."""
     rows = [r for r in tables.solves if r["objective"] is not None]
-    rows = select(rows, family="plain", hidden=hidden)
+    rows = select(rows, family="plain", hidden=hidden, units="raw")
     rows = [r for r in rows if r["n_binaries"] is not None]
     header = [
         "solver",
@@ -270,39 +286,6 @@ def growth(widths):
     if first == last or not widths[first]:
         return None
     return (widths[last] / widths[first]) ** (1 / (last - first))
-
-
-def other_table(tables):
-    """Header and rows: solves of the problems from practice and with more inputs."""
-    names = ("control", "oil", "ackley5")
-    rows = select(tables.solves, problem=names)
-    header = [
-        "problem",
-        "training",
-        "bounds",
-        "error",
-        "binaries",
-        "status",
-        "objective",
-        "true value",
-        "nodes",
-        "cpu seconds",
-    ]
-    return header, [
-        [
-            r["problem"],
-            r["training"],
-            r["bounds"],
-            r["nrmse"],
-            _whole(r["n_binaries"]),
-            r["status"],
-            r["objective"],
-            r["true_value"],
-            _whole(r["nodes"]),
-            r["solve_cpu_seconds"],
-        ]
-        for r in rows
-    ]
 
 
 def _whole(value):

@@ -118,4 +118,4 @@ def _hidden(network, data, n_points):
         )
     x = data.x[:n_points].double().numpy()
     v = x @ network.weights[0].astype(float).T + network.biases[0]
-    return np.clip(v, 0, network.options.ceiling), data.y[:n_points].double().numpy()
+    return np.clip(v, 0, network.ceilings[0]), data.y[:n_points].double().numpy()

@@ -46,6 +46,7 @@ _FIGURES = {
         "bounds_cpu_seconds",
     ),
     "solves": (
+        "units",
         "bounds",
         "formulation",
         "solver",
@@ -69,6 +70,9 @@ _FIGURES = {
         "n_binaries",
         "n_rows",
         "n_nonzeros",
+        "smallest_coefficient",
+        "largest_coefficient",
+        "output_movement",
         "forward_error",
         "true_value",
         "true_minimum",
@@ -89,6 +93,7 @@ _TEXT = {
     "family",
     "regions_method",
     "file",
+    "units",
     "bounds",
     "formulation",
     "solver",
@@ -96,6 +101,8 @@ _TEXT = {
     "error",
 }
 _FLAGS = {"regions_exact"}
+#: Keys of trainings that vary what another key does.
+_FAMILIES = {"ceiling_quantile": "ceiling"}
 
 
 @dataclass(frozen=True)
@@ -177,7 +184,8 @@ def family_and_strength(options, defaults=("samples", "epochs", "batch")):
     }
     if not varied:
         return "plain", 0.0
-    return "+".join(varied), float(next(iter(varied.values())))
+    names = (_FAMILIES.get(key, key) for key in varied)
+    return "+".join(names), float(next(iter(varied.values())))
 
 
 def _training(record):

@@ -35,8 +35,9 @@ class TrainingOptions:
         Weights of the penalties ``sum |w|`` and ``sum w^2``.
     dropout : float
         Probability with which a hidden neuron is dropped in a training step.
-    ceiling : None or float
-        Ceiling of every hidden neuron's activation (in normalised units).
+    ceiling : None or float or tuple of float
+        Ceiling of every hidden neuron's activation (in normalised units), or one per
+        hidden layer.
     bound_width, stability : float
         Weights of R_BW and R_SN, see ``regularisers``.
     seed : int
@@ -51,7 +52,7 @@ class TrainingOptions:
     l1: float = 0.0
     l2: float = 0.0
     dropout: float = 0.0
-    ceiling: float | None = None
+    ceiling: float | tuple | None = None
     bound_width: float = 0.0
     stability: float = 0.0
     seed: int = 0
@@ -68,7 +69,8 @@ class TrainingOptions:
             "l1": self.l1 >= 0,
             "l2": self.l2 >= 0,
             "dropout": 0 <= self.dropout < 1,
-            "ceiling": self.ceiling is None or self.ceiling > 0,
+            "ceiling": len(self.ceilings) == len(self.hidden)
+            and all(c is None or c > 0 for c in self.ceilings),
             "bound_width": self.bound_width >= 0,
             "stability": self.stability >= 0,
         }
@@ -77,6 +79,13 @@ class TrainingOptions:
                 raise ValueError(
                     f"training option {name} = {getattr(self, name)!r} is out of range."
                 )
+
+    @property
+    def ceilings(self):
+        """The ceiling of each hidden layer, or None."""
+        if isinstance(self.ceiling, (tuple, list)):
+            return list(self.ceiling)
+        return [self.ceiling] * len(self.hidden)
 
     def to_dict(self):
         """Plain numbers, strings and lists, for JSON."""
@@ -134,7 +143,7 @@ class TrainedNetwork:
     @property
     def ceilings(self):
         """The ceiling of each hidden layer, or None."""
-        return [self.options.ceiling] * (len(self.weights) - 1)
+        return self.options.ceilings
 
     @property
     def n_weights(self):
@@ -248,7 +257,7 @@ def train(problem, options=TrainingOptions(), data=None, start=None, masks=None)
 def finish(problem_name, options, weights, biases, data):
     """Measure the held-out error and freeze the weights into a ``TrainedNetwork``."""
     weights, biases = _tensors(weights), _tensors(biases)
-    ceilings = [options.ceiling] * (len(weights) - 1)
+    ceilings = options.ceilings
     with torch.no_grad():
         y = evaluate(data.x_held_out, weights, biases, ceilings).double()
         error = y - data.y_held_out.double()
@@ -268,6 +277,29 @@ def finish(problem_name, options, weights, biases, data):
         nrmse,
         largest,
     )
+
+
+def layer_quantiles(network, data, quantile):
+    """A quantile of each hidden layer's positive activations over the training samples.
+
+    Parameters
+    ----------
+    network : TrainedNetwork
+    data : Data
+    quantile : float
+        In (0, 1].
+
+    Returns
+    -------
+    tuple of float
+        One per hidden layer; where a layer is never active, one.
+    """
+    found, x = [], data.x.numpy()
+    for w, b, c in zip(network.weights, network.biases, network.ceilings, strict=False):
+        x = np.clip(x @ w.T + b, 0, c)
+        active = x[x > 0]
+        found.append(float(np.quantile(active, quantile)) if active.size else 1.0)
+    return tuple(found)
 
 
 def evaluate(x, weights, biases, ceilings, dropout=0.0, generator=None):
@@ -290,7 +322,7 @@ def penalty(weights, biases, options):
         total = total + options.l2 * regularisers.l2(weights)
     if options.bound_width or options.stability:
         n = weights[0].shape[1]
-        ceilings = [options.ceiling] * (len(weights) - 1)
+        ceilings = options.ceilings
         box = torch.zeros(n), torch.ones(n)
         bounds = regularisers.interval_bounds(weights, biases, ceilings, *box)
         total = total + options.bound_width * regularisers.bound_width(bounds)
@@ -303,7 +335,7 @@ def _descend(weights, biases, data, options, generator, masks):
     for p in parameters:
         p.requires_grad_(True)
     optimiser = torch.optim.Adam(parameters, lr=options.learning_rate, fused=True)
-    ceilings = [options.ceiling] * (len(weights) - 1)
+    ceilings = options.ceilings
     n = len(data.x)
     steps = max(1, options.epochs * math.ceil(n / options.batch))
     step = 0

@@ -177,3 +177,33 @@ def test_a_licence_that_is_too_small_says_so():
         assert "licence is too small for 2500 rows and 2500 columns" in str(error)
     else:  # a full licence
         assert effort.objective == pytest.approx(1250)
+
+
+@pytest.mark.parametrize("solver", ["highs", "gurobi"])
+def test_models_are_handed_over_in_unit_range_or_as_they_are(solver):
+    values = []
+    for as_it_is in (False, True):
+        m = pyo.ConcreteModel()
+        m.x = pyo.Var(range(2), bounds=(0, 1e3))
+        m.z = pyo.Var(domain=pyo.Binary)
+        m.row = pyo.Constraint(expr=2e-3 * m.x[0] + m.x[1] <= 500 * m.z)
+        m.cost = pyo.Objective(expr=-m.x[0] - m.x[1] + 7 * m.z)
+        effort = measure_effort(m, solver=solver, in_unit_range=not as_it_is)
+        values.append(effort.objective)
+        ends = effort.smallest_coefficient, effort.largest_coefficient
+        assert (ends == (2e-3, 500.0)) is as_it_is
+        assert m.x[0].value == pytest.approx(1e3)
+    assert values == pytest.approx([-1000 - 498 + 7] * 2)
+
+
+def test_node_limits_stop_and_pyomo_solvers_tell_their_nodes():
+    hard = {"sizes": (6, 40, 40, 40, 1), "seed": 3}
+    for solver, most in (("highs", 20), ("gurobi", 200)):
+        stopped = measure_effort(
+            network_model(**hard), ["relu.bigm"], solver, node_limit=5
+        )
+        assert stopped.status == "node limit" and stopped.nodes <= most
+    stopped = measure_effort(network_model(**hard), [], "relu.branch", node_limit=300)
+    assert stopped.status == "node limit" and stopped.nodes >= 300
+    with pytest.raises(SolverError, match="'appsi_highs' takes no node limit"):
+        measure_effort(knapsack(), solver="appsi_highs", node_limit=3)

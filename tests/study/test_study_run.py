@@ -12,12 +12,13 @@ pytest.importorskip("torch")
 pytest.importorskip("matplotlib")
 
 from pyomo_relu.study.__main__ import main
-from pyomo_relu.study.aggregate import group, paired_ratio
+from pyomo_relu.study.aggregate import LEAST_PAIRS, group, paired_ratio
 from pyomo_relu.study.config import load_config, parse_config
 from pyomo_relu.study.findings import all_findings
 from pyomo_relu.study.findings_common import (
     MISSING,
     OPEN,
+    PAPER_PROBLEMS,
     TOO_LITTLE,
 )
 from pyomo_relu.study.records import RunFolder
@@ -78,7 +79,7 @@ def test_tables_are_tidy_and_complete(tiny):
         assert rows and len(rows) == len(getattr(again, name))
         assert all(tuple(row) == columns for row in rows)
     methods = {r["bounds"] for r in tables.layers}
-    assert methods == {"interval", "crown", "lp", "scaled interval"}
+    assert methods == {"interval", "crown", "lp", "l1 interval"}
     families = {(r["family"], r["strength"]) for r in tables.networks}
     assert families == {("plain", 0), ("l1", 1e-3), ("ceiling", 1)}
     for row in tables.layers:
@@ -93,7 +94,12 @@ def test_report_is_computed_from_the_tables_alone(tiny, tmp_path):
     for name in ("report.md", "report.html", "FINDINGS.md"):
         assert (tmp_path / name).read_bytes() == (tiny / name).read_bytes(), name
     picture = tmp_path / "figures" / "regions.png"
-    write_report(tmp_path)  # without networks: the earlier picture of the regions
+    # without networks: the earlier picture of the regions
+    assert main(["tiny", "--folder", str(tmp_path), "--report-only"]) == 0
+    assert not (tmp_path / "networks").exists()
+    assert (tmp_path / "FINDINGS.md").read_bytes() == (
+        tiny / "FINDINGS.md"
+    ).read_bytes()
     assert "figures/regions.png" in (tmp_path / "report.md").read_text()
     picture.unlink()
     write_report(tmp_path)
@@ -118,7 +124,9 @@ def test_findings_have_a_verdict_and_numbers(tiny):
         assert finding.source and finding.measured and finding.evidence
     by_claim = {f.claim: f for f in findings}
     scaling = by_claim["A posteriori scaling shrinks big-Ms."]
-    assert "Unstable neurons (lp): not measured" in scaling.measured
+    assert (
+        "Unstable neurons (lp), l1 against as trained: not measured" in scaling.measured
+    )
     clipped = by_claim["Clipped ReLUs lower the big-M constants."]
     assert "pairs" in clipped.measured and clipped.verdict != MISSING
     text = (tiny / "FINDINGS.md").read_text()
@@ -160,7 +168,7 @@ def test_a_killed_run_loses_at_most_the_case_in_hand(tmp_path):
         [*command, "--folder", str(tmp_path)], cwd=ROOT, stderr=subprocess.DEVNULL
     )
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300  # a busy machine imports torch for a minute
         while not folder.file.exists() or folder.file.read_bytes().count(b"\n") < 3:
             assert time.monotonic() < deadline and process.poll() is None
             time.sleep(0.005)
@@ -255,7 +263,7 @@ def test_a_run_stops_in_time_and_goes_on(tmp_path):
 
 def test_command_line_refuses_unknown_grids_and_reports_failures(tmp_path, capsys):
     assert main(["no_such_grid"]) == 2
-    assert "Grids here: middle, quick, tiny" in capsys.readouterr().err
+    assert "Grids here: full, middle, quick, tiny" in capsys.readouterr().err
     path = tmp_path / "failing.json"
     path.write_text(json.dumps({"grids": [{"problem": "none", "hidden": [[4]]}]}))
     folder = ["--folder", str(tmp_path / "run"), "--silent"]
@@ -264,7 +272,7 @@ def test_command_line_refuses_unknown_grids_and_reports_failures(tmp_path, capsy
 
 
 def test_quick_and_middle_grids_are_sound():
-    for name, most in (("quick", 200), ("middle", 2000)):
+    for name, most in (("quick", 200), ("middle", 800), ("full", 20_000)):
         config = load_config(name)
         assert 50 < config.n_cases < most
         problems = {task.problem for task, _ in config.cases}
@@ -273,8 +281,17 @@ def test_quick_and_middle_grids_are_sound():
         levers = {"l1", "l2", "dropout", "ceiling", "bound_width", "stability"}
         assert levers <= families
         solves = [solve for _, solves in config.cases for solve in solves]
-        assert {"interval", "crown", "lp"} <= {s.bounds for s in solves}
-        assert {"relu.bigm", "relu.scaled"} <= {s.formulation for s in solves}
+        assert {"interval", "lp", "none"} <= {s.bounds for s in solves}
+        assert {"raw", "normalised", "l1"} <= {s.units for s in solves}
+        independent = {
+            (task.problem, task.hidden, task.seed)
+            for task, _ in config.cases
+            if task.problem in PAPER_PROBLEMS and len(task.hidden) > 1
+        }
+        # the quick grid cannot carry a verdict; the others can
+        assert (len(independent) >= LEAST_PAIRS) is (name != "quick")
+        clipped = [s for s in solves if "ceiling_quantile" in s.transformation[1]]
+        assert clipped and {"relu.branch"} <= {s.solver for s in solves}
 
 
 def test_committed_results_are_those_of_their_tables():
@@ -293,6 +310,8 @@ def test_committed_results_are_those_of_their_tables():
     assert np.max(gaps) <= 1.01e-4
     found = {r["network"]: r["search_minimum"] for r in tables.networks}
     for row in tables.solves:
+        if row["output_movement"]:  # ceilings changed the function
+            continue
         if row["status"] == "optimal" and row["true_minimum"] is not None:
             scale = max(1.0, abs(row["objective"]))
             ahead = found[row["network"]] - row["objective"]
@@ -305,9 +324,11 @@ def test_evidence_names_the_rows_that_give_the_numbers():
     by_claim = {f.claim: f for f in all_findings(tables)}
     for finding in by_claim.values():
         for evidence in finding.evidence:
-            assert evidence.rows(tables), finding.claim
-            assert f"## {evidence.section}" in text
-            assert f"figures/{evidence.picture}.png" in text
+            assert evidence.rows(tables) or finding.verdict == MISSING, finding.claim
+            if finding.verdict != MISSING:
+                assert f"## {evidence.section}" in text
+            if evidence.picture is not None:
+                assert f"figures/{evidence.picture}.png" in text
             assert str(evidence) in (folder / "FINDINGS.md").read_text()
     clipped = by_claim["Clipped ReLUs lower the big-M constants."]
     (layers,) = (evidence.rows(tables) for evidence in clipped.evidence)

@@ -15,6 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pyomo_relu.analysis.effort.solvers import (
+    NODE_LIMITED,
     RAW_SOLVERS,
     run_raw,
     run_through_pyomo,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 
 OPTIMAL, TIME_LIMIT, WORK_LIMIT = "optimal", "time limit", "work limit"
+NODE_LIMIT = "node limit"
 INFEASIBLE, UNBOUNDED = "infeasible", "unbounded"
 
 
@@ -51,8 +53,8 @@ class Effort(Tabular):
     ----------
     solver : str
     status : str
-        "optimal", "time limit", "work limit", "infeasible", "unbounded", or the
-        solver's own word.
+        "optimal", "time limit", "work limit", "node limit", "infeasible", "unbounded",
+        or the solver's own word.
     objective : float or None
         Of the best feasible point found.
     dual_bound : float or None
@@ -76,6 +78,8 @@ class Effort(Tabular):
         Processor time of all of them.
     n_variables, n_binaries, n_rows, n_nonzeros : int
         Size of what the solver got.
+    smallest_coefficient, largest_coefficient : float or None
+        Absolute values of the nonzeros in the rows that the solver got.
     """
 
     solver: str
@@ -95,6 +99,8 @@ class Effort(Tabular):
     n_binaries: int = 0
     n_rows: int = 0
     n_nonzeros: int = 0
+    smallest_coefficient: float | None = None
+    largest_coefficient: float | None = None
 
     @property
     def optimal(self) -> bool:
@@ -155,10 +161,12 @@ def _relative_gap(objective, bound):
     solver=text,
     time_limit=optional(seconds),
     work_limit=optional(seconds),
+    node_limit=optional(whole),
     mip_gap=seconds,
     seed=whole,
     threads=partial(whole, least=1),
     relaxation=flag,
+    in_unit_range=flag,
 )
 def measure_effort(
     model: BlockData,
@@ -167,10 +175,12 @@ def measure_effort(
     *,
     time_limit: float | None = None,
     work_limit: float | None = None,
+    node_limit: int | None = None,
     mip_gap: float = 1e-4,
     seed: int = 0,
     threads: int = 1,
     relaxation: bool = True,
+    in_unit_range: bool = True,
 ) -> Effort:
     """Apply transformations to a model, solve it, and say what both took.
 
@@ -193,6 +203,9 @@ def measure_effort(
     work_limit : float, optional
         Gurobi work units for the solve: a limit that does not depend on what else the
         machine does.  Other solvers do not have it (an error).
+    node_limit : int, optional
+        Nodes after which HiGHS, Gurobi or relu.branch stops: the same limit on a busy
+        machine.  Other solvers do not have it here (an error).
     mip_gap : float
         Relative gap at which the solver stops.
     seed : int
@@ -200,6 +213,9 @@ def measure_effort(
     threads : int
     relaxation : bool
         Whether the linear relaxation is solved too (outside the timed part).
+    in_unit_range : bool
+        Whether HiGHS and Gurobi get columns and rows in unit range.  False hands the
+        model over as it is, to see what its coefficients do to a solver.
 
     Returns
     -------
@@ -218,12 +234,18 @@ def measure_effort(
             f"solver '{solver}' has no work units; give time_limit instead of "
             "work_limit, or use solver='gurobi'."
         )
+    if node_limit is not None and solver not in NODE_LIMITED:
+        raise SolverError(
+            f"solver '{solver}' takes no node limit here; give time_limit instead of "
+            f"node_limit, or use one of {', '.join(NODE_LIMITED)}."
+        )
     cpu = time.process_time()
     preprocessing = apply_transformations(model, transformations)
     preprocessing_cpu = time.process_time() - cpu
     options = {
         "time_limit": time_limit,
         "work_limit": work_limit,
+        "node_limit": node_limit,
         "mip_gap": mip_gap,
         "seed": seed,
         "threads": threads,
@@ -231,7 +253,7 @@ def measure_effort(
     if solver not in RAW_SOLVERS:
         figures = run_through_pyomo(model, solver, options)
     else:
-        figures = _run_raw(model, solver, options, relaxation)
+        figures = _run_raw(model, solver, options, relaxation, in_unit_range)
     return Effort(
         solver=solver,
         preprocessing=preprocessing,
@@ -284,24 +306,26 @@ def _named(entry):
     return entry
 
 
-def _run_raw(model, solver, options, relaxation):
-
+def _run_raw(model, solver, options, relaxation, in_unit_range):
     given, maximise, variables = _read(model)
-    inner, units = given.in_unit_range(), given.units
-    linear = inner.linear
+    inner = given.in_unit_range() if in_unit_range else given
+    linear, data = inner.linear, abs(inner.linear.matrix.data)
+    columns, unit = 1.0, 1.0
+    if in_unit_range:
+        columns, unit = given.units.columns, given.units.objective
     figures, point = run_raw(solver, linear, True, inner.costs, options)
     figures["relaxation_bound"] = None
     if relaxation:
-        unlimited = {**options, "work_limit": None}
+        unlimited = {**options, "work_limit": None, "node_limit": None}
         answer, _ = run_raw(solver, linear, False, inner.costs, unlimited)
         if answer["status"] == OPTIMAL:
             figures["relaxation_bound"] = answer["objective"]
     for name in ("objective", "dual_bound", "root_bound", "relaxation_bound"):
         if figures[name] is not None:
-            value = units.objective * figures[name] + given.constant
+            value = unit * figures[name] + given.constant
             figures[name] = -value if maximise else value
     if point is not None:
-        values = (point * units.columns).tolist()
+        values = (point * columns).tolist()
         for var, x in zip(variables, values, strict=True):
             var.set_value(round(x) if var.is_integer() else x, skip_validation=True)
     return {
@@ -310,6 +334,8 @@ def _run_raw(model, solver, options, relaxation):
         "n_binaries": int(linear.integer.sum()),
         "n_rows": linear.n_rows,
         "n_nonzeros": int(linear.matrix.nnz),
+        "smallest_coefficient": float(min(data[data > 0], default=0.0)) or None,
+        "largest_coefficient": float(max(data, default=0.0)) or None,
     }
 
 

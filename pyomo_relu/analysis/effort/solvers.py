@@ -14,6 +14,8 @@ from pyomo_relu.linear.sessions.choice import session_class
 from pyomo_relu.linear.sessions.session import Settings
 
 RAW_SOLVERS = ("highs", "gurobi")
+#: Solvers that can be told to stop after so many nodes.
+NODE_LIMITED = (*RAW_SOLVERS, "relu.branch")
 
 
 def run_raw(solver, linear, integer, costs, options):
@@ -27,7 +29,7 @@ def run_raw(solver, linear, integer, costs, options):
         False for the relaxation.
     costs : numpy.ndarray, shape (n_columns,)
     options : dict
-        time_limit, work_limit, mip_gap, seed and threads.
+        time_limit, work_limit, node_limit, mip_gap, seed and threads.
 
     Returns
     -------
@@ -40,6 +42,7 @@ def run_raw(solver, linear, integer, costs, options):
         tolerance=None,
         relative_gap=float(options["mip_gap"]),
         absolute_gap=None,
+        node_limit=options["node_limit"],
         work_limit=options["work_limit"],
         threads=int(options["threads"]),
         seed=int(options["seed"]),
@@ -69,7 +72,7 @@ def run_raw(solver, linear, integer, costs, options):
 
 
 def run_through_pyomo(model, solver, options):
-    """Any solver by its Pyomo name: status, bounds and seconds only."""
+    """Any solver by its Pyomo name: status, bounds, seconds, nodes if it tells them."""
     from pyomo.core.base import Constraint, Objective, Var, minimize, value
     from pyomo.opt import SolverFactory, TerminationCondition
 
@@ -82,12 +85,15 @@ def run_through_pyomo(model, solver, options):
     keywords = {"load_solutions": False}
     if options["time_limit"] is not None:
         keywords["timelimit"] = options["time_limit"]
+    if options["node_limit"] is not None:
+        keywords["node_limit"] = options["node_limit"]
     with _Timed() as timed:
         results = opt.solve(model, **keywords)
     condition = results.solver.termination_condition
     status = {
         TerminationCondition.optimal: "optimal",
         TerminationCondition.maxTimeLimit: "time limit",
+        TerminationCondition.maxEvaluations: "node limit",
         TerminationCondition.infeasible: "infeasible",
         TerminationCondition.unbounded: "unbounded",
     }.get(condition, str(condition))
@@ -99,13 +105,15 @@ def run_through_pyomo(model, solver, options):
     ends = results.problem.lower_bound, results.problem.upper_bound
     bound = _number(ends[0 if objective.sense == minimize else 1])
     variables = list(model.component_data_objects(Var))
+    counts = results.solver.statistics.branch_and_bound
+    nodes = _number(counts.number_of_bounded_subproblems)
     return {
         "status": status,
         "objective": value_found,
         "dual_bound": bound,
         "relaxation_bound": None,
         "root_bound": None,
-        "nodes": None,
+        "nodes": None if nodes is None else int(nodes),
         "iterations": None,
         "work": None,
         "n_variables": len(variables),
