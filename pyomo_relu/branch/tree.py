@@ -34,6 +34,9 @@ _BATCH_SECONDS = 0.4
 #: Most seconds for finding ends of columns without any.
 _CONFINING = 10.0
 
+#: Boxes after which a tree is none of those that end at once.
+_EASY = 30
+
 #: A bound this much below the cutoff, relative, counts as having reached it: MILPs rest
 #: on tolerances.
 _REACHED = 1e-8
@@ -63,6 +66,8 @@ class Tree:
     nodes, milps : int
     paused : float
         Seconds of the run in which others were at work.
+    of_a_box : float
+        Seconds that the whole box took.
     """
 
     def __init__(
@@ -90,6 +95,7 @@ class Tree:
         self._at_work = np.inf
         self._proven = -np.inf
         self._per_batch = 8
+        self.of_a_box = 0.0
         self._searches = Searches(self)
         self.small_boxes = SmallBoxes(self)
         self._unconfined = bool(self.relaxation.endless.any())
@@ -219,6 +225,8 @@ class Tree:
     def _begin(self):
         """Points, and the whole box bounded; UNBOUNDED where it has no bound."""
         self._repair(self.incumbent.begin(self.options.seed, self.options.start))
+        if not np.isfinite(self.incumbent.value):
+            self.incumbent.try_left_over(self.deadline.left())
         if self.problem.atoms:
             self._narrow()
         self._confine()
@@ -267,7 +275,9 @@ class Tree:
             self.incumbent.value if self._wide else self.cutoff
         )
         self._at_work = -np.inf
+        started = time.perf_counter()
         done = self.relaxation.evaluate(self.open.pop(1), cutoff)
+        self.of_a_box = time.perf_counter() - started
         if done.unbounded and not (
             np.isfinite(cutoff) and np.isfinite(done.nodes.bound).all()
         ):
@@ -379,10 +389,11 @@ class Tree:
         if self.incumbent.value < before:
             self.incumbent.walk(self.incumbent.full[self.problem.columns])
         if not self.problem.is_box and not feasible.all():
-            promising = np.flatnonzero(~feasible)
-            order = np.argsort(done.nodes.bound[promising])
             count = REPAIRS if not np.isfinite(self.incumbent.value) else 1
-            self._repair(done.points[promising[order[:count]]])
+            points, bounds = done.points[~feasible], done.nodes.bound[~feasible]
+            self._repair(self.incumbent.starts(points, bounds, count))
+        if self.nodes > _EASY:
+            self.incumbent.try_left_over(self.deadline.left())
 
     def try_point(self, point):
         """Take a point, or one of its linear region, as an incumbent."""

@@ -47,6 +47,9 @@ _PRICES = 10.0, 1e3, 1e5
 #: exact along it.
 _LINEAR = 1e3
 
+#: Within this share of all widths two ends of steps are the same.
+_SAME = 1e-6
+
 #: Gap and seconds of the programme that gives integer columns their values.
 _WHOLE_GAP, _WHOLE_SECONDS = 1e-2, 1.0
 
@@ -101,6 +104,7 @@ class SuccessiveLPs:
         straight = ~np.isfinite(width) & ~np.isin(self.free, m.input_columns())
         self._reach = np.where(straight, _LINEAR, self.width)
         self._prepare_rows()
+        self._dead_ends = []
         settings = Settings("a search", presolve=False, rays=False)
         self._session = HighsSession(settings=settings)
 
@@ -124,7 +128,7 @@ class SuccessiveLPs:
         self._columns[:, n + 1] = n + m + np.arange(m)
         self._start = (n + 2) * np.arange(m + 1, dtype=np.int32)
 
-    def improve(self, point, deadline, known=np.inf, relax=False):
+    def improve(self, point, deadline, known=np.inf, relax=False, polish=True):
         """A feasible point near ``point`` with a small objective, or None.
 
         Parameters
@@ -137,6 +141,8 @@ class SuccessiveLPs:
         relax : bool
             Whether integer columns move first, without integrality; if not, they stay
             at their rounded values.
+        polish : bool
+            Whether quadratic programmes follow if it is better than what is known.
 
         Returns
         -------
@@ -153,15 +159,33 @@ class SuccessiveLPs:
         x = self._completed(point)
         if not np.isfinite(x).all():
             return None
+        start, restarts = x, True
         for price in prices:
-            x = self._descend(x, price, deadline, known)
+            before, x = x, self._descend(x, price, deadline, known)
+            if restarts and self._is_dead_end(x, before):
+                # a low price has led away from what is feasible
+                restarts, x = False, self._descend(start, price, deadline, known)
             if self._feasible(x):
-                if self.model.objective(x) < known:
+                if polish and self.model.objective(x) < known:
                     x = self._polished(x, price, deadline)
                 return x
             if deadline.passed() or self.model.objective(x) >= known:
+                return None
+            if not restarts and self._is_dead_end(x, before):
                 break
+        self._dead_ends.append(x[self.free])
         return None
+
+    def _is_dead_end(self, x, before):
+        """Whether x is infeasible and violations are least around it.
+
+        A higher price did not move it, or did not where an earlier start has led.
+        """
+        if self._feasible(x):
+            return False
+        near = _SAME * np.maximum(self.width, 1e-300)
+        others = [before[self.free], *self._dead_ends]
+        return any((np.abs(x[self.free] - y) <= near).all() for y in others)
 
     def _completed(self, point, whole=True):
         """The point within its bounds, what functions compute computed."""

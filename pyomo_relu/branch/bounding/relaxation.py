@@ -23,6 +23,10 @@ _AGAIN = 0.6
 PASSES = 2
 
 
+#: Most turns of rows with lines and atoms, and the share of an edge under which another
+#: one follows.
+_TURNS, _WORTHWHILE = 4, 0.99
+
 #: Most LPs with further tangents per box, and the share of what its bound lacks that
 #: tangents must promise.
 _REFINEMENTS, _PROMISED = 20, 0.02
@@ -107,7 +111,7 @@ class Relaxation:
         given = nodes
         nodes.lower, nodes.upper = nodes.lower.copy(), nodes.upper.copy()
         closed = np.inf
-        nodes = nodes[~self.propagated(nodes)]
+        nodes = nodes[~self.propagated(nodes, passes=1)]
         for _ in range(2):
             if not len(nodes):
                 break
@@ -116,11 +120,10 @@ class Relaxation:
             rows, constants = self.function_rows.rows(
                 lines, nodes.lower, nodes.upper, cutoff
             )
-            empty = rows.tighten(nodes.lower, nodes.upper, p.integer)
             if self.has_atoms:
-                empty |= self.propagated(nodes)
-                empty |= rows.tighten(nodes.lower, nodes.upper, p.integer)
-                empty |= self.propagated(nodes)
+                empty = self._propagated_with(rows, nodes)
+            else:
+                empty = rows.tighten(nodes.lower, nodes.upper, p.integer)
             nodes, lines, rows = nodes[~empty], lines[~empty], rows[~empty]
             constants = constants[~empty]
             shrunk = _size(nodes, p.n_inputs) < _AGAIN * size[~empty]
@@ -143,19 +146,33 @@ class Relaxation:
             done.closed = min(done.closed, cutoff)
         return done
 
-    def propagated(self, nodes):
+    def propagated(self, nodes, passes=PASSES):
         """Shrink boxes by the plain rows and the atoms; which ones are empty."""
         p = self.problem
         empty = np.zeros(len(nodes), dtype=bool)
         if not len(nodes):
             return empty
-        for _ in range(PASSES if self.has_atoms else 1):
+        for _ in range(passes if self.has_atoms else 1):
             if p.plain.shape[0]:
                 empty |= self.function_rows.plain_rows(len(nodes)).tighten(
                     nodes.lower, nodes.upper, p.integer
                 )
             if self.has_atoms:
                 empty |= self.function_rows.atoms.tighten(nodes.lower, nodes.upper)
+        return empty
+
+    def _propagated_with(self, rows, nodes):
+        """As ``propagated``, by all rows, plain ones among them, and atoms in turn."""
+        p, atoms = self.problem, self.function_rows.atoms
+        empty = np.zeros(len(nodes), dtype=bool)
+        for _ in range(_TURNS):
+            before = nodes.upper - nodes.lower
+            empty |= rows.tighten(nodes.lower, nodes.upper, p.integer, rounds=1)
+            empty |= atoms.tighten(nodes.lower, nodes.upper, rounds=1)
+            with np.errstate(invalid="ignore"):
+                shrunk = nodes.upper - nodes.lower < _WORTHWHILE * before
+            if not shrunk[~empty].any():
+                break
         return empty
 
     def atom_rows(self, nodes):

@@ -47,6 +47,7 @@ class Incumbent:
         self.problem = problem
         self._best = np.inf, None  # both at once: an interrupt leaves neither alone
         self._region = self._searcher = None
+        self._left = np.zeros((0, problem.n_columns))
         self._budget, self._clock = Budget(_TANGENTS), Deadline(None)
         # search moves networks only, one by one
         self._searchable = not problem.atoms and not problem.is_large
@@ -104,7 +105,8 @@ class Incumbent:
         Returns
         -------
         numpy.ndarray, shape (N, n)
-            Points in whose regions to look on, if none was feasible.
+            Points in whose regions to look on, if none was feasible; with atoms the
+            first of some, ``try_left_over`` is for the others.
         """
         p = self.problem
         n = p.n_inputs
@@ -157,7 +159,78 @@ class Incumbent:
             (len(points), int(free.sum())),
         )
         self.offer(points)
-        return points[promising(p.original, p.complete(points), _PROMISING)]
+        some = points[promising(p.original, p.complete(points), _PROMISING)]
+        self._left = some[1:]
+        return some[:1]
+
+    @property
+    def has_time(self):
+        """Whether successive LPs are due: always until something feasible is known."""
+        known = np.isfinite(self.value)
+        return not known or self._budget.seconds(self._clock.elapsed()) > 0
+
+    def starts(self, points, bounds, count):
+        """Points of which ``improve`` promises most, among minimisers of relaxations.
+
+        With atoms those that violate the model least for what they are worth: minimisers
+        of the least bounds are far from feasible, and alike from batch to batch.
+
+        Parameters
+        ----------
+        points : numpy.ndarray, shape (N, n)
+        bounds : numpy.ndarray, shape (N,)
+            Of the boxes that they are from.
+        count : int
+            How many points.
+
+        Returns
+        -------
+        numpy.ndarray, shape (M, n)
+        """
+        p = self.problem
+        if not p.atoms:
+            return points[np.argsort(bounds)[:count]]
+        if not self._has_time:
+            return points[:0]
+        return points[promising(p.original, p.complete(points), count)]
+
+    @property
+    def _has_time(self):
+        """Whether successive LPs are due: always until something feasible is known."""
+        known = np.isfinite(self.value)
+        return not known or self._budget.seconds(self._clock.elapsed()) > 0
+
+    def try_left_over(self, time_limit=None):
+        """Successive LPs from the starts that ``begin`` left, the best end improved.
+
+        A poor incumbent costs far more boxes than these few programmes.  Where none is
+        known the first one is enough for now.
+        """
+        if not len(self._left):
+            return
+        deadline, before = Deadline(time_limit), self.value
+        none = not np.isfinite(before)
+
+        def work():
+            while len(self._left) and not deadline.passed():
+                start = self.problem.complete(self._left[:1])[0]
+                self._left = self._left[1:]
+                self._successive_from(start, deadline, self.value, polish=none)
+                if none and np.isfinite(self.value):
+                    return True
+            if self.value < before:
+                self._successive_from(self.full, deadline, np.inf)
+            return self.value < before
+
+        self._budget.run(work)
+
+    def _successive_from(self, full, deadline, known, polish=True):
+        """Successive LPs from one point; what they end at is offered."""
+        if self._region is None:
+            self._region = self._successive()
+        better = self._region.improve(full, deadline, known, polish=polish)
+        if better is not None:
+            self.offer(better[self.problem.columns][None])
 
     def improve(self, point, time_limit=None):
         """Optimise over the linear region around a point; True if that is better.
@@ -178,17 +251,12 @@ class Incumbent:
 
     def _improve_by_tangents(self, point, time_limit):
         """``improve`` for atoms; no more of it than a share of the time, if it fails."""
-        if np.isfinite(self.value) and self._budget.seconds(self._clock.elapsed()) <= 0:
+        if not self._has_time:
             return False
-        if self._region is None:
-            self._region = self._successive()
 
         def work():
-            before, p = self.value, self.problem
-            full = p.complete(point[None])[0]
-            better = self._region.improve(full, Deadline(time_limit), before)
-            if better is not None:
-                self.offer(better[p.columns][None])
+            before, full = self.value, self.problem.complete(point[None])[0]
+            self._successive_from(full, Deadline(time_limit), before)
             return self.value < before
 
         return self._budget.run(work)
