@@ -163,24 +163,6 @@ def test_a_direction_needs_size_pairs_and_an_interval_on_one_side():
     assert str(Ratio(short=3)) == "not measured (3 pairs of short solves)"
 
 
-def test_short_pairs_are_left_out_unless_a_limit_stopped_one():
-    rows = [
-        {"seed": s, "kind": k, "v": v, "solve_cpu_seconds": t, "status": status}
-        for s, k, v, t, status in [
-            (0, "a", 1, 0.1, "optimal"),
-            (0, "b", 2, 0.2, "optimal"),
-            (1, "a", 1, 0.1, "optimal"),
-            (1, "b", 8, 3.0, "optimal"),
-            (2, "a", 1, 0.1, "optimal"),
-            (2, "b", 9, 0.2, "work limit"),
-        ]
-    ]
-    a, b = select(rows, kind="a"), select(rows, kind="b")
-    ratio = paired_ratio(a, b, "v", "seed", least=0.5)
-    assert (ratio.pairs, ratio.short, ratio.censored) == (2, 1, 1)
-    assert ratio.value == pytest.approx((1 / 72) ** 0.5)
-
-
 def test_pooled_ratios_keep_their_clusters():
     whole = pooled([ratio_of(0.5, 0.5), ratio_of(2.0, clusters=[0], short=1)])
     assert (whole.pairs, whole.independent, whole.short) == (3, 2, 1)
