@@ -31,14 +31,16 @@ class PyomoSolver:
         Who asks for it, for messages.
     remedy : str
         What to do where it is not there.
+    error : type
+        The ReLUError to raise.
 
     Raises
     ------
-    SolverError
+    ReLUError
         If there is no such solver, it cannot run here, or it holds a model of its own.
     """
 
-    def __init__(self, solver, where, remedy):
+    def __init__(self, solver, where, remedy, error=SolverError):
         from pyomo.opt import SolverFactory
         from pyomo.solvers.plugins.solvers.persistent_solver import PersistentSolver
 
@@ -49,11 +51,11 @@ class PyomoSolver:
         own = getattr(self.opt, "type", None) or getattr(self.opt, "name", None)
         self.name = solver if named else own or type(solver).__name__
         if not there:
-            raise SolverError(
+            raise error(
                 f"{where}: the solver '{self.name}' is not available to Pyomo. {remedy}"
             )
         if isinstance(self.opt, PersistentSolver):
-            raise SolverError(
+            raise error(
                 f"{where}: the solver '{self.name}' holds a model of its own and is "
                 f"given another one here. {remedy}"
             )

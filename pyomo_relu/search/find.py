@@ -187,9 +187,7 @@ def find_point(
         If a row or objective contains what is not in the list above, the model has
         several objectives or components that are no rows, an input is unbounded
         (with linear rows), or a method is unknown or needs linear rows and is the only
-        one.
-    SolverError
-        If ``nlp_solver`` is not available.
+        one, or ``nlp_solver`` is not available.
     InfeasibleError
         If the model's rows and what the networks can reach have no common point; the
         message names rows and bounds that contradict each other.

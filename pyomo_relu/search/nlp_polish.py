@@ -12,7 +12,7 @@ import numpy as np
 
 from pyomo_relu.common.pyomo_solver import PyomoSolver
 from pyomo_relu.common.wording import counted
-from pyomo_relu.errors import ReLUError, SolverError
+from pyomo_relu.errors import ModelError, ReLUError, SolverError
 from pyomo_relu.search.nlp_model import NLPModel
 from pyomo_relu.search.successive import moving_columns
 
@@ -36,7 +36,7 @@ class NLPPolish:
 
     Raises
     ------
-    SolverError
+    ModelError
         If it is not there.
     """
 
@@ -47,6 +47,7 @@ class NLPPolish:
             "Install it, or name another NLP solver as nlp_solver= (its executable must "
             "be on the PATH), or leave nlp_solver out: then the search uses its own "
             "steps only.",
+            ModelError,
         )
         self._tried = []
         self.runs = self.failures = 0

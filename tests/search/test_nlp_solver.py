@@ -8,7 +8,7 @@ import pytest
 
 from pyomo_relu import ReLUNetworkBlock
 from pyomo_relu.common.deadline import Deadline
-from pyomo_relu.errors import ModelError, SolverError, TransformationError
+from pyomo_relu.errors import ModelError, TransformationError
 from pyomo_relu.model.blocks import network_blocks
 from pyomo_relu.model.surrounding import read_surrounding
 from pyomo_relu.search import find_point
@@ -251,20 +251,20 @@ def test_starts_where_nothing_is_feasible_yet():
 def test_solvers_that_are_not_there_are_named_before_any_work(caplog):
     m = bilinear()
     with pytest.raises(
-        SolverError,
+        ModelError,
         match="find_point: the solver 'no_such' is not available to Pyomo. Install it, "
         "or name another NLP solver as nlp_solver=",
     ):
         find_point(m, nlp_solver="no_such")
     warmstart = pyo.TransformationFactory("relu.warmstart")
-    with pytest.raises(SolverError, match="'no_such' is not available"):
+    with pytest.raises(ModelError, match="'no_such' is not available"):
         warmstart.apply_to(m, nlp_solver="no_such")
     with pytest.raises(ModelError, match="find_point: nlp_solver must be the name"):
         find_point(m, nlp_solver=7)
     with pytest.raises(TransformationError, match="nlp_solver must be the name"):
         warmstart.apply_to(m, nlp_solver=[1])
     if pyo.SolverFactory("gurobi_persistent").available(exception_flag=False):
-        with pytest.raises(SolverError, match="'gurobi_persistent' holds a model"):
+        with pytest.raises(ModelError, match="'gurobi_persistent' holds a model"):
             find_point(m, nlp_solver="gurobi_persistent")
     assert all(v.value is None for v in m.component_data_objects(pyo.Var))
     assert not caplog.records
