@@ -40,8 +40,13 @@ def build(plants=3):
 def pool(arguments):
     """The executor that the command line asks for."""
     if arguments.on == "dask":
+        import dask
         from distributed import Client, LocalCluster
 
+        # or its workers return every array's memory at once, and boxes cost half as
+        # much again; docs/distributed.md has more
+        trim = "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_"
+        dask.config.set({trim: None})
         with contextlib.ExitStack() as stack:
             where = arguments.address
             if where is None:

@@ -35,6 +35,11 @@ def _parser():
         command.add_argument("--model", choices=list(MODELS), default="ackley")
         command.add_argument("--processes", type=int, default=2)
         command.add_argument("--on", choices=["processes", "dask"], default="dask")
+        command.add_argument(
+            "--trim",
+            action="store_true",
+            help="leave Dask's MALLOC_TRIM_THRESHOLD_ as it is: measures its price",
+        )
         command.add_argument("--limit", type=float, help="seconds for each run")
     command.add_argument("--workers", type=int, default=16)
     command.add_argument("--nodes", type=float, default=200, help="boxes per task")
@@ -56,8 +61,12 @@ def pool(options):
         with ProcessPoolExecutor(options.processes) as executor:
             yield executor
         return
+    import dask
     from distributed import Client, LocalCluster
 
+    if not options.trim:
+        trim = "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_"
+        dask.config.set({trim: None})
     cluster = LocalCluster(
         options.processes,
         threads_per_worker=1,

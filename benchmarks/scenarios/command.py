@@ -3,6 +3,7 @@
 import argparse
 import multiprocessing
 import resource
+import sys
 import time
 
 import pyomo.environ as pyo
@@ -29,7 +30,12 @@ def main(arguments=None):
         print("Neur2SP's networks are not here: a random one of the same size.")
     tasks = [("scenarios", n) for n in given.scenarios]
     tasks += [("units", n) for n in given.units]
-    rows = [_in_a_process(task, given) for task in tasks]
+    rows = []
+    for task in tasks:
+        rows.append(_in_a_process(task, given))
+        pairs = zip(_COLUMNS, rows[-1], strict=True)
+        # large ones take minutes, and whoever ends the run keeps those before
+        print("; ".join(map(" ".join, pairs)), file=sys.stderr, flush=True)
     print(format_table(_COLUMNS, rows))
     print("CPU seconds; peak memory of the process, Python and Pyomo included")
     if given.json:

@@ -14,6 +14,9 @@ class Alone:
 
     out = ()
 
+    #: See Searches.run.
+    for_a_dive = 0.0
+
     @property
     def bound(self):
         """Least bound of the boxes that others work on."""

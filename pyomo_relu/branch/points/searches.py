@@ -41,10 +41,17 @@ class Searches:
         self._rounds = SearchRounds(tree.incumbent, seed)
         self._assignments = Assignments(tree.problem, tree.incumbent, seed)
 
-    def run(self):
-        """Whatever is due now."""
+    def run(self, for_a_dive=0.0):
+        """Whatever is due now.
+
+        Parameters
+        ----------
+        for_a_dive : float
+            Seconds of diving's share without which no dive begins, once a feasible
+            point is known.
+        """
         self._assign(self._tree)
-        self._dive(self._tree)
+        self._dive(self._tree, for_a_dive)
         self._search(self._tree)
 
     def _assign(self, tree):
@@ -58,23 +65,20 @@ class Searches:
         clock = tree.deadline.share(seconds)
         self._assigning.run(lambda: self._assignments.work(points, clock))
 
-    def _dive(self, tree):
+    def _dive(self, tree, least):
         """Dive from the best node, often while nothing feasible is known."""
         if tree.problem.is_box or not len(tree.open):
             return
         if not np.isfinite(tree.incumbent.value):
             self._diving.renew()
-        if self._diving.seconds(tree.seconds) <= self._least_for_diving(tree):
+            least = 0.0
+        elif tree.problem.atoms:
+            least = max(least, _DIVED * tree.of_a_box)
+        if self._diving.seconds(tree.seconds) <= least:
             return
         node = tree.open.best(1)
         dive = Dive(tree.relaxation, tree.incumbent, tree.deadline)
         self._diving.run(lambda: dive.run(node, tree.cutoff))
-
-    @staticmethod
-    def _least_for_diving(tree):
-        """Seconds that must be there for a dive: it is none for what it has."""
-        known = np.isfinite(tree.incumbent.value)
-        return _DIVED * tree.of_a_box if known and tree.problem.atoms else 0.0
 
     def _search(self, tree):
         """Rounds of search: many until something feasible is known, few after that."""

@@ -40,7 +40,8 @@ class Plan:
     Attributes
     ----------
     ramp_seconds, ramp_boxes : float
-        The tree works alone until it has run so long and has so many boxes per worker.
+        The tree works alone until it has run so long and has so many boxes per worker;
+        by default shorter where workers are there and need not be started.
     overhead : float
         A task takes at least so many times as long as its transport.
     seconds : tuple of float
@@ -92,13 +93,18 @@ class Coordinator(Alone):
     """
 
     def __init__(self, executor, count=None, plan=None):
-        self.plan = plan or Plan()
+        self.plan = plan or Plan(ramp_seconds=0.5 if executor is None else 0.25)
         self.workers = Workers(executor, count)
         self.trace, self._began, self._first = [], time.process_time(), None
         self._key, self._packed, self._sent = uuid.uuid4().hex, None, 0
         self._under_way, self._number = {}, 0
         self._transport, self._rate, self._heard = None, None, 0.0
         self._known = set()
+
+    @property
+    def for_a_dive(self):
+        """See Searches.run: all wait for the first tasks, and workers dive."""
+        return np.inf if self.workers.usable else 0.0
 
     @property
     def out(self):
