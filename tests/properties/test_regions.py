@@ -42,14 +42,13 @@ def bounders(open_boxes):
 
 def test_what_is_not_there_is_refuted_with_smaller_networks():
     least, most = ends()
-    boxes, rows = splitting(least - 0.015 * (most - least))
-    sizes = set()
+    boxes, rows = splitting(least - 0.006 * (most - least))
+    (root,) = boxes._open[4]
     while len(boxes) and boxes.nodes < 3000:
         boxes.work()
-        sizes |= {b.network.n_neurons for b in bounders(boxes).values()}
     assert not len(boxes) and not boxes.stuck
-    assert 0 <= boxes.bound <= 0.016 * (most - least)
-    assert min(sizes) < rows.n_neurons / 3
+    assert 0 <= boxes.bound <= 0.007 * (most - least)
+    assert root.bounder.network.n_neurons < rows.n_neurons / 3
 
 
 def test_what_is_there_is_never_refuted():
