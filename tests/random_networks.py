@@ -74,6 +74,34 @@ def random_network(
     return Network(layers, [("x", (n_inputs,))], [("y", (n_outputs,))], "random")
 
 
+def twins(seed, depth=3, pairs=6):
+    """A network of two inputs that takes maxima of affine functions, pair by pair.
+
+    ``max(a, b) = (a + b + |a - b|) / 2`` is written with ReLUs alone, so that each neuron
+    has a twin with the negated row.
+    """
+    rng = np.random.default_rng(seed)
+    width = pairs * 2 ** (depth - 1)
+    weights, biases = [rng.normal(size=(width, 2))], [rng.normal(size=width)]
+    weights = [np.concatenate([weights[0], -weights[0]])]
+    biases = [np.concatenate([biases[0], -biases[0]])]
+    for _ in range(depth - 1):
+        value = np.concatenate([np.eye(width), -np.eye(width)], axis=1)
+        even, odd = value[::2], value[1::2]
+        rows = [even + odd, -even - odd, even - odd, odd - even]
+        weights.append(np.concatenate(rows))
+        biases.append(np.zeros(2 * width))
+        width //= 2
+        combine = 0.5 * np.concatenate(
+            [np.eye(width), -np.eye(width), np.eye(width), np.eye(width)], axis=1
+        )
+        weights.append(np.concatenate([combine, -combine]))
+        biases.append(np.zeros(2 * width))
+    weights.append(np.concatenate([np.ones((1, width)), -np.ones((1, width))], axis=1))
+    biases.append(np.zeros(1))
+    return Network.sequential(weights, biases)
+
+
 @st.composite
 def networks(draw, max_inputs=5, max_depth=4, max_width=9, scales=None):
     """Hypothesis strategy: networks of all shapes, sources, ceilings and scales."""

@@ -13,6 +13,7 @@ from pyomo.core.base.reference import _ReferenceDict_mapping
 from pyomo.core.base.set_types import Reals
 
 if TYPE_CHECKING:
+    from pyomo.core.base.block import BlockData
     from pyomo.core.base.constraint import IndexedConstraint
     from pyomo.core.base.indexed_component import IndexedComponent
     from pyomo.core.base.set import SetData
@@ -72,6 +73,16 @@ def beyond_defaults(variables: Iterable[VarData], lower: float | None) -> list[V
         or v._lb != lower
         or v._domain is not Reals
     ]
+
+
+def each_data(model: BlockData, ctypes: Any, descend_into: Any) -> Iterable[Any]:
+    """All members of components; what References show comes more than once.
+
+    ``component_data_objects`` looks up each member by its index, which takes longer than asking whether it is
+    fixed.
+    """
+    for component in model.component_objects(ctypes, descend_into=descend_into):
+        yield from component._data.values()
 
 
 def refers_to_a_mapping(component: IndexedComponent) -> bool:

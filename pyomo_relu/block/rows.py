@@ -161,7 +161,8 @@ def add_neurons(block):
         for i in range(layer.size)
     ]
     block.pre = Var(neurons, domain=Reals)
-    block.post = Var(neurons, domain=Reals)
+    # one Set: to fill it takes as long as to make a tenth of the block
+    block.post = Var(block.pre.index_set(), domain=Reals)
     block.affine = Constraint(Any)
     block.activation = Constraint(Any)
     columns, entries = NetworkColumns(block), _entries(network)

@@ -5,6 +5,7 @@ from pyomo.core.base import Block, BooleanVar, Var
 from pyomo.gdp import Disjunct
 
 from pyomo_relu.block.expression_inputs import expression_value
+from pyomo_relu.block.pyomo_private import each_data
 from pyomo_relu.block.rows import NetworkColumns
 from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import ModelError
@@ -112,10 +113,8 @@ def saved_values(blocks, variables=()):
     """What ``put_back`` needs for some Vars and all that lie in ``blocks``."""
     found = {id(v): v for v in variables}
     for block in blocks:
-        for var in block.component_data_objects(
-            (Var, BooleanVar), descend_into=(Block, Disjunct)
-        ):
-            found[id(var)] = var
+        inner = each_data(block, (Var, BooleanVar), (Block, Disjunct))
+        found.update((id(var), var) for var in inner)
     return [(v, v.value, v.stale) for v in found.values()]
 
 

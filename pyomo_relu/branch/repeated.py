@@ -8,6 +8,7 @@ from scipy import sparse
 from pyomo_relu.common.powers import power_of_two
 from pyomo_relu.linear.embedded import EmbeddedNetwork
 from pyomo_relu.linear.fixed_inputs import fixed_columns
+from pyomo_relu.network.joined_inputs import join_inputs
 from pyomo_relu.network.network import Network
 from pyomo_relu.network.repeated import Repetition
 
@@ -24,7 +25,7 @@ class Member:
     network : Network
         Of all inputs.
     inputs : numpy.ndarray of int
-        Columns of those that are not fixed, each as often as it is read.
+        Columns of those that are not fixed.
     outputs : numpy.ndarray of int
     name : str
     places : numpy.ndarray of int
@@ -61,24 +62,34 @@ def repeated_members(model):
     computed = np.unique(np.concatenate([f.outputs for f in model.functions]))
     if np.isin(read, computed).any():
         return None
-    inputs = set(read.tolist())
+    inputs, joined = set(read.tolist()), {}
     known = {j: v for j, v in fixed_columns(model.linear).items() if j in inputs}
     functions = [
-        _member(f, known) if isinstance(f, EmbeddedNetwork) else f
+        _member(f, known, joined) if isinstance(f, EmbeddedNetwork) else f
         for f in model.functions
     ]
     return replace(model, functions=functions)
 
 
-def _member(function, known):
-    columns = function.inputs.tolist()
+def _member(function, known, joined):
+    """A network as a Member; ``joined`` has those that read no column twice."""
+    network, columns = function.network, function.inputs.tolist()
+    first, same = {}, {}
+    for i, j in enumerate(columns):
+        if first.setdefault(j, i) != i:
+            same[i] = first[j]
+    if same:
+        key = network, tuple(same.items())
+        if key not in joined:
+            joined[key] = join_inputs(network, same)
+        network, columns = joined[key], list(first)
     constants = {i: known[j] for i, j in enumerate(columns) if j in known}
     if len(constants) == len(columns):
         constants.pop(0)
     places = np.array([i for i in range(len(columns)) if i not in constants], dtype=int)
     return Member(
-        function.network,
-        function.inputs[places],
+        network,
+        np.array(columns, dtype=int)[places],
         function.outputs,
         function.name,
         places,

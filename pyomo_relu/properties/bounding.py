@@ -15,7 +15,12 @@ from pyomo_relu.bounds.crown.backward import BoxState
 from pyomo_relu.bounds.crown.folding import fold, work
 from pyomo_relu.bounds.crown.forward import ForwardLines, ForwardPass
 from pyomo_relu.bounds.crown.lines import times
-from pyomo_relu.branch.bounding.lines import CHUNK, LineBounder, unstable_neurons
+from pyomo_relu.branch.bounding.lines import (
+    CHUNK,
+    SMALLER,
+    LineBounder,
+    unstable_neurons,
+)
 from pyomo_relu.network.layer import INPUT, Source
 
 #: First step of the ascent on slopes, and what each further one is multiplied by.
@@ -27,9 +32,6 @@ _RARE, _MEMORY, _AGAIN = 0.05, 0.3, 8
 
 #: Up to so many inputs, lines are carried forwards where weights are sparse.
 _FEW_INPUTS = 8
-
-#: A folded network is used if it takes at most this share of the work.
-_SMALLER = 0.6
 
 #: Entries of the largest array of hidden bounds or coefficients of a chunk.
 _LARGEST = 1 << 20
@@ -134,7 +136,7 @@ class RowBounder:
             [a[0] for a in side] for side in (state.ranges.lowers, state.ranges.uppers)
         )
         smaller, errors, _ = fold(self.kernel.maps, self.network, lower, upper, *known)
-        if work(smaller) > _SMALLER * self.work:
+        if work(smaller) > SMALLER * self.work:
             return None
         return RowBounder(smaller, self.steps, errors)
 

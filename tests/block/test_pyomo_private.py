@@ -11,6 +11,7 @@ from pyomo_relu.block.pyomo_private import (
     add_rows,
     beyond_defaults,
     complementary_expressions,
+    each_data,
     name_symbols,
     own_bounds,
     persistent_model,
@@ -66,6 +67,19 @@ def test_vars_beyond_what_all_were_given_are_found():
     assert [v.index() for v in found] == [0, 1, 2, 3, 4]
     m.y = pyo.Var(range(2))
     assert beyond_defaults(m.y.values(), None) == []
+
+
+def test_members_of_components_are_those_that_pyomo_gives():
+    m = pyo.ConcreteModel()
+    m.x, m.y = pyo.Var(range(3)), pyo.Var()
+    m.b = pyo.Block([1, 2], rule=lambda b, _: setattr(b, "z", pyo.Var([4, 5])))
+    m.b[2].deactivate()
+    m.of_some = pyo.Reference(m.b[:].z[4])
+    m.flag = pyo.BooleanVar()
+    given = list(m.component_data_objects(pyo.Var, descend_into=pyo.Block))
+    assert {id(v) for v in each_data(m, pyo.Var, pyo.Block)} == {id(v) for v in given}
+    both = {id(v) for v in each_data(m, (pyo.Var, pyo.BooleanVar), pyo.Block)}
+    assert len(both) == len(given) + 1 == 9
 
 
 def test_references_to_lists_and_dicts_are_told_from_others():

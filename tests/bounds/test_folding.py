@@ -8,8 +8,9 @@ from pyomo_relu.bounds.crown.backward import BackwardPass
 from pyomo_relu.bounds.crown.crown import bound_layers, crown_bounds
 from pyomo_relu.bounds.crown.folding import fold, work
 from pyomo_relu.bounds.crown.interval import interval_bounds
+from pyomo_relu.branch.bounding.lines import LineBounder
 from pyomo_relu.network import Network
-from tests.random_networks import boxes, networks, random_network, sample
+from tests.random_networks import boxes, networks, random_network, sample, twins
 
 
 def folded(network, lower, upper, bounds=None, errors=None):
@@ -55,30 +56,6 @@ def test_bounds_by_the_smaller_network_hold_for_the_given_one(data):
     check(network, inner, origin, sample(1, lower, middle, 100))
 
 
-def twins(seed, depth=3, pairs=6):
-    """A network that takes maxima of pairs by ``|a - b|``, each neuron with its twin."""
-    rng = np.random.default_rng(seed)
-    width = pairs * 2 ** (depth - 1)
-    weights, biases = [rng.normal(size=(width, 2))], [rng.normal(size=width)]
-    weights = [np.concatenate([weights[0], -weights[0]])]
-    biases = [np.concatenate([biases[0], -biases[0]])]
-    for _ in range(depth - 1):
-        value = np.concatenate([np.eye(width), -np.eye(width)], axis=1)
-        even, odd = value[::2], value[1::2]
-        rows = [even + odd, -even - odd, even - odd, odd - even]
-        weights.append(np.concatenate(rows))
-        biases.append(np.zeros(2 * width))
-        width //= 2
-        combine = 0.5 * np.concatenate(
-            [np.eye(width), -np.eye(width), np.eye(width), np.eye(width)], axis=1
-        )
-        weights.append(np.concatenate([combine, -combine]))
-        biases.append(np.zeros(2 * width))
-    weights.append(np.concatenate([np.ones((1, width)), -np.ones((1, width))], axis=1))
-    biases.append(np.zeros(1))
-    return Network.sequential(weights, biases)
-
-
 def test_twins_become_one_and_their_differences_exact():
     network = twins(3)
     lower, upper = np.full(2, -1.0), np.ones(2)
@@ -107,6 +84,27 @@ def test_wide_networks_on_small_boxes_shrink_to_their_unstable_neurons():
     unstable = sum(bounds.unstable(k).sum() for k in range(3))
     assert result.network.n_neurons <= unstable < 40
     check(network, kernel, result.kept, sample(0, lower, upper, 300))
+
+
+def test_lines_of_the_smaller_network_hold():
+    network = twins(5, depth=4, pairs=48)
+    bounder = LineBounder(network)
+    lower, upper = np.full(2, -1.0), np.ones(2)
+    folded_ = bounder.folded(lower, upper)
+    assert folded_.network.n_neurons < network.n_neurons / 3
+    edges = np.stack(np.meshgrid(*2 * [np.linspace(-1, 0.75, 8)]), axis=-1).reshape(
+        -1, 2
+    )
+    lines = folded_.lines(edges, edges + 0.25)
+    rng = np.random.default_rng(0)
+    for b, edge in enumerate(edges):
+        X = rng.uniform(edge, edge + 0.25, (40, 2))
+        y = network.forward(X)
+        assert (X @ lines.low[b].T + lines.low_const[b] <= y).all()
+        assert (X @ lines.high[b].T + lines.high_const[b] >= y).all()
+    # small networks stay as they are
+    small = LineBounder(random_network(0))
+    assert small.folded(lower, upper) is small
 
 
 def test_errors_of_the_given_network_are_carried_along():

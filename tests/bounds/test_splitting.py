@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyomo_relu.bounds.crown.crown import crown_bounds
-from pyomo_relu.bounds.crown.splitting import split_bounds
+from pyomo_relu.bounds.crown.splitting import split_bounds, split_several
+from pyomo_relu.common.deadline import ENDLESS
 from pyomo_relu.errors import BoundsError
 from pyomo_relu.network import Network, load_onnx
 from tests.bounds.soundness import assert_sound
@@ -50,6 +51,31 @@ def test_cells_cover_the_box_and_their_bounds_hold(data):
         assert np.all(v[point] <= cells.uppers[k][cell])
     volume = np.prod(upper - lower)
     assert np.prod(cells.upper - cells.lower, axis=1).sum() == pytest.approx(volume)
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.data())
+def test_boxes_of_one_network_together_get_what_each_gets_alone(data):
+    network = data.draw(networks(max_inputs=3, max_depth=3))
+    pairs = [data.draw(boxes(network.n_inputs)) for _ in range(4)]
+    cells = data.draw(st.sampled_from([1, 9, 40]))
+    bases = [crown_bounds(network, *pair) for pair in pairs]
+    together = split_several(bases, cells, ENDLESS)
+    for pair, base, result in zip(pairs, bases, together, strict=True):
+        alone = split_bounds(network, *pair, max_cells=cells)
+        assert result.stopped == alone.stopped
+        assert len(result.cells.lower) == len(alone.cells.lower)
+        sides = zip(
+            (*result.bounds.lower, *result.bounds.upper),
+            (*alone.bounds.lower, *alone.bounds.upper),
+            strict=True,
+        )
+        for one, other in sides:
+            size = 1.0 + np.abs(other).max()
+            np.testing.assert_allclose(one, other, rtol=0, atol=1e-12 * size)
+        for k, low in enumerate(base.lower):
+            assert (result.bounds.lower[k] >= low).all()
+        assert_sound(network, result.bounds, sample(0, *pair, 200))
 
 
 @needs_shared_models

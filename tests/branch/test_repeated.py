@@ -18,6 +18,7 @@ from pyomo_relu.branch.read import read_model
 from pyomo_relu.branch.repeated import repeated_members
 from pyomo_relu.linear.embedded import EmbeddedModel, EmbeddedNetwork
 from pyomo_relu.linear.model import LinearModel
+from pyomo_relu.network import Network
 from pyomo_relu.network.gradients import gradient
 from pyomo_relu.network.repeated import RepeatedNetworks
 from tests.random_networks import random_network
@@ -122,6 +123,38 @@ def test_lines_hold_at_points_and_corners(seed, alike):
         u = network.forward(X)
         assert np.all(X @ lines.low[b].T + lines.low_const[b] <= u)
         assert np.all(X @ lines.high[b].T + lines.high_const[b] >= u)
+
+
+def test_a_column_that_is_read_twice_is_one_input():
+    """``max(0, 3 x - 3 x + a z + 1)``, a summed of 0.1, 0.2 and -0.3 without loss."""
+    w = np.array([[3.0, 0.1, -3.0, 0.2, -0.3]])
+    network = Network.sequential([w, np.eye(1)], [np.ones(1), np.zeros(1)])
+    wide = Network.sequential(
+        [sparse.csr_array(w), np.eye(1)], [np.ones(1), np.zeros(1)]
+    )
+    functions = [
+        EmbeddedNetwork((network, wide)[s % 2], [0, 1, 0, 1, 1], [2 + s], f"f{s}")
+        for s in range(12)
+    ]
+    linear = LinearModel(
+        sparse.csr_array((0, 14)),
+        np.zeros(0),
+        np.zeros(0),
+        np.concatenate([[-5.0, -4.0], np.full(12, -np.inf)]),
+        np.concatenate([[5.0, 4.0], np.full(12, np.inf)]),
+    )
+    costs = np.concatenate([np.zeros(2), 1.0 + np.arange(12) % 3])
+    problem = build_problem(EmbeddedModel(linear, functions, costs, 0.0))
+    assert isinstance(problem.network, RepeatedNetworks)
+    n = problem.n_inputs
+    lower, upper = (a[None, :n] for a in (problem.lower, problem.upper))
+    lines = RepeatedLineBounder(problem.network).lines(lower, upper)
+    assert lines.unstable.sum() == 0
+    np.testing.assert_allclose(lines.low, 0.0, atol=1e-14)
+    np.testing.assert_allclose(lines.low_const, lines.high_const, rtol=1e-12)
+    X = np.random.default_rng(0).uniform(lower[0], upper[0], (50, n))
+    u = problem.network.forward(X)
+    assert (u >= lines.low_const).all() and (u <= lines.high_const).all()
 
 
 def test_some_directions_need_some_members_only():

@@ -57,11 +57,14 @@ class MixedBounder:
                 if self._substitution.useful:
                     self._bounder = LineBounder(some)
                     self._summed = LineBounder(self._substitution.network)
+            if self._summed is None and isinstance(self._bounder, LineBounder):
+                box = problem.lower[:n], problem.upper[:n]
+                self._bounder = self._bounder.folded(*box)
         self.n_further = np.zeros(network.n_outputs, dtype=int)
         self.n_further[self.curves.outputs] = LINES - 1
 
     def lines(self, lower, upper):
-        """FunctionLines over boxes; ``hidden`` is left empty where there are curves.
+        """FunctionLines over boxes of the problem's, without use of ``hidden``.
 
         Parameters
         ----------
