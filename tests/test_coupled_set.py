@@ -12,7 +12,9 @@ from pyomo_relu.decompose.pricing import Round
 from pyomo_relu.model.blocks import network_blocks
 
 
-@pytest.mark.parametrize("rows, count", [("resource", 5), ("storage", 26)])
+@pytest.mark.parametrize(
+    "rows, count", [("resource", 5), ("storage", 26), ("peaks", 24)]
+)
 @pytest.mark.parametrize("identical", [True, False])
 @pytest.mark.parametrize("whole", [True, False])
 def test_model(rows, count, identical, whole):

@@ -1,5 +1,6 @@
 """Plants that rows couple: one resource for all, or hourly balances with a store."""
 
+import functools
 import math
 from typing import NamedTuple
 
@@ -14,6 +15,9 @@ _HOURS = 24
 #: temperature of the cooling water.
 _SITES = ["peaks_2x10_seed0", "peaks_2x25", "himmelblau_2x25", "ackley2_2x25"]
 _CHILLERS = ["chiller"]
+
+#: Networks whose cost over the balanced quantity has several local optima.
+_PEAKS = ["peaks_2x10_seed0"]
 
 #: Shares of a plant's reach that the rows ask for on average.
 _RESOURCE, _LOAD = 0.4, 0.55
@@ -66,8 +70,8 @@ def resource(size):
     return m
 
 
-def storage(size):
-    """Chillers that meet hourly loads with a cold store, the power at hourly prices.
+def storage(size, makes=_CHILLERS):
+    """Chillers, or plants of other makes, that meet hourly loads with a cold store, the power at hourly prices.
 
     Cooler water costs what the towers take.  Plant k stands for one in hour k modulo 24.
     With integers, cold can be bought in lots.
@@ -77,7 +81,7 @@ def storage(size):
             f"storage: {size.networks} networks leave hours without one; take at least "
             f"{_HOURS}."
         )
-    chillers = plants(_CHILLERS, size.networks, size.identical)
+    chillers = plants(makes, size.networks, size.identical)
     m = pyo.ConcreteModel(size.name)
     _networks(m, chillers)
     m.hours = pyo.RangeSet(0, _HOURS - 1)
@@ -107,7 +111,11 @@ def storage(size):
 
 
 #: name -> function that builds the model of a Size
-ROWS = {"resource": resource, "storage": storage}
+ROWS = {
+    "resource": resource,
+    "storage": storage,
+    "peaks": functools.partial(storage, makes=_PEAKS),
+}
 
 
 def _price(hour):

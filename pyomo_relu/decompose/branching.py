@@ -93,12 +93,12 @@ def mixture_errors(f, mixture, duals):
     mean : numpy.ndarray, shape (n,)
     """
     numbers, shares = mixture.weights(f)
-    for k in range(len(f)):
-        mine = f.owner[numbers] == k
-        if mine.sum() > 1:
-            points, part = f.points[numbers[mine]], shares[mine]
-            part = part / part.sum()
-            yield k, points, part, *_errors(f, points, part, duals[k])
+    owner = f.owner[numbers]
+    for k in np.flatnonzero(np.bincount(owner, minlength=len(f)) > 1):
+        mine = owner == k
+        points, part = f.points[numbers[mine]], shares[mine]
+        part = part / part.sum()
+        yield k, points, part, *_errors(f, points, part, duals[k])
 
 
 def _errors(f, points, shares, pi):

@@ -22,6 +22,8 @@ class Node:
         The best multipliers of the node it was split from.
     again : bool
         Whether it is bounded for the second time.
+    root : bool
+        Whether it holds all points of the model below the cutoff.
     """
 
     lower: np.ndarray
@@ -30,6 +32,7 @@ class Node:
     bound: float = -np.inf
     duals: np.ndarray = None
     again: bool = False
+    root: bool = False
 
     @property
     def size(self):
@@ -40,7 +43,7 @@ class Node:
         """Both parts: up to ``low`` and from ``high`` on in one column."""
         left, right = self.upper.copy(), self.lower.copy()
         left[column], right[column] = low, high
-        whole = replace(self, again=False)
+        whole = replace(self, again=False, root=False)
         return replace(whole, upper=left), replace(whole, lower=right)
 
 
@@ -132,10 +135,6 @@ class Evaluator:
             if not moved.any():
                 break
         return replace(node, lower=lower, upper=upper, covers=tuple(covers))
-
-    def several(self, parts, node):
-        """Whether a node has multipliers for more parts than these."""
-        return self.master.n_parts > parts and node.duals is not None
 
     # -- evaluation ----------------------------------------------------------------
 

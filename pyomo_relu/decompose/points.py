@@ -15,6 +15,9 @@ _SMALL = 0.1
 #: Rounds of column generation from known points after each cut of a dive.
 _PRICINGS = 2
 
+#: One of so many parts that are mixed is cut at a time.
+_TOGETHER = 4
+
 #: What a dive may miss of the links after a cut.
 _MISSED = 1e-6
 
@@ -86,11 +89,13 @@ class Points:
         for _ in range(steps):
             if self.deadline.passed():
                 return False
-            self._add_means(mixture)
-            cut = self._cut(mixture, lower, upper, _SMALL * tolerance)
-            if cut is None:
+            errors = self._errors(mixture)
+            self._add_means(errors)
+            cuts = self._cuts(mixture, errors, lower, upper, _SMALL * tolerance)
+            if not cuts:
                 break
-            for low, high in cut:
+            found = None
+            for low, high in cuts:
                 found = self._solve(low, high)
                 if found is not None:
                     break
@@ -99,19 +104,29 @@ class Points:
             mixture, lower, upper = found, low, high
         return self._try(mixture)
 
-    def _add_means(self, mixture):
-        """What networks give at the mean inputs of what is mixed, for the master."""
+    def _errors(self, mixture):
+        """What is mixed, by family; see ``mixture_errors``."""
         _, by_family = self.master.split(mixture.duals)
-        for i, (f, pi) in enumerate(zip(self.families, by_family, strict=True)):
-            means = [(k, x) for k, *_, x in mixture_errors(f, mixture, pi)]
-            if means:
-                owner = np.array([k for k, _ in means])
-                X = np.array([x for _, x in means])
+        return [
+            list(mixture_errors(f, mixture, pi))
+            for f, pi in zip(self.families, by_family, strict=True)
+        ]
+
+    def _add_means(self, errors):
+        """What networks give at the mean inputs of what is mixed, for the master."""
+        for i, (f, mixed) in enumerate(zip(self.families, errors, strict=True)):
+            if mixed:
+                owner = np.array([k for k, *_ in mixed])
+                X = np.array([x for *_, x in mixed])
                 X = np.where(f.integer[owner], np.round(X), X)
                 self.master.add(i, f.add(owner, X))
 
-    def _cut(self, mixture, lower, upper, least):
-        """Boxes of columns on either side of a cut, the better one first; or None."""
+    def _cuts(self, mixture, errors, lower, upper, least):
+        """Boxes of columns to go on in, the most promising one first.
+
+        An integer column comes first.  Else several of the parts that are mixed most are
+        cut at once where very many are, and then the worst one of them to either side.
+        """
         x, integer = mixture.x[: self.master.n], self.evaluator.linear.integer
         off = np.where(integer & (lower < upper), np.abs(x - np.round(x)), 0.0)
         some = np.flatnonzero(off > INTEGRALITY)
@@ -120,23 +135,26 @@ class Points:
             return _sides(
                 lower, upper, j, np.floor(x[j]), np.ceil(x[j]), x[j] % 1 > 0.5
             )
-        worst = least, None
-        _, by_family = self.master.split(mixture.duals)
-        for f, pi in zip(self.families, by_family, strict=True):
-            for k, points, shares, total, by_input, middle in mixture_errors(
-                f, mixture, pi
-            ):
-                if total > worst[0] and by_input.any():
-                    i = int(by_input.argmax())
-                    at = middle[i]
+        worst = []
+        for f, mixed in zip(self.families, errors, strict=True):
+            for k, points, shares, total, by_input, middle in mixed:
+                i = int(by_input.argmax())
+                j, at = f.columns[k, i], middle[i]
+                if total > least and by_input.any() and not integer[j]:
                     above = shares[points[:, i] > at].sum() > 0.5
-                    worst = total, (f.columns[k, i], at, above)
-        if worst[1] is None:
-            return None
-        j, at, above = worst[1]
-        if integer[j] or not lower[j] < at < upper[j]:
-            return None
-        return _sides(lower, upper, j, at, at, above)
+                    worst.append((total, j, at, above))
+        worst.sort(key=lambda cut: -cut[0])
+        if not worst or not lower[worst[0][1]] < worst[0][2] < upper[worst[0][1]]:
+            return []
+        cuts, together = [], worst[: len(worst) // _TOGETHER]
+        if len(together) > 1:
+            low, high = lower, upper
+            for _, j, at, above in together:
+                if low[j] < at < high[j]:
+                    low, high = _sides(low, high, j, at, at, above)[0]
+            cuts.append((low, high))
+        _, j, at, above = worst[0]
+        return cuts + _sides(lower, upper, j, at, at, above)
 
     def _solve(self, lower, upper):
         """The master within a box and with known points; None if links are missed."""

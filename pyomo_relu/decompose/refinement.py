@@ -28,9 +28,8 @@ _GAP, _LEAST_GAP = 0.3, 0.25
 #: Share of a part's tolerance up to which a mixture is not split.
 _SMALL = 0.1
 
-#: What the restricted master may be above the MILP's value before cuts are missing,
-#: relative to the tolerance.
-_MISSING = 0.1
+#: Share of the gap that a round without splits must close, and how many may not.
+_GAIN, _PATIENCE = 0.01, 3
 
 #: Share of the time for refinement; the rest is the tree's.
 _SHARE = 0.8
@@ -58,7 +57,7 @@ class Refinement:
 
     def __init__(self, evaluator, node):
         self._e, self.node = evaluator, node
-        self.bound, self.stuck = node.bound, False
+        self.bound, self.stuck, self._idle = node.bound, False, 0
         self.pieces = [
             Pieces(f, cover)
             for f, cover in zip(evaluator.families, node.covers, strict=True)
@@ -108,9 +107,10 @@ class Refinement:
         choice = choose(
             linear, e.costs, e.constant, self.pieces, cutoff, gap, time_limit
         )
+        before = self.bound
         self.bound = max(self.bound, min(choice.bound, cutoff))
         if self.bound >= cutoff or choice.x is None or e.deadline.passed():
-            self.stuck = self.bound < cutoff
+            self._judge(0, before, cutoff)
             return none
         for p, z in zip(self.pieces, choice.z, strict=True):
             p.age(choice.x, z)
@@ -120,18 +120,23 @@ class Refinement:
             p.take_back(some, cover)
         m = e.master.n_rows + e.master.n_links
         multipliers = [] if run.best_duals is None else [run.best_duals]
-        splits, excess = 0, np.inf
+        splits = 0
         if mixture is not None and mixture.solved:
             multipliers.append(mixture.duals[:m])
-            excess = mixture.value + e.constant - choice.value
             splits = self._refine(mixture, chosen, cutoff, tolerance)
         if len(multipliers) == 2 and np.array_equal(*multipliers):
             multipliers.pop()
         for duals in multipliers:
             self._prove(duals, cutoff, tolerance, choice.x)
-        self.stuck = not splits and excess <= _MISSING * tolerance
+        self._judge(splits, before, cutoff)
         solved = mixture is not None and mixture.solved
         return (node, mixture) if solved else none
+
+    def _judge(self, splits, before, cutoff):
+        """Count rounds that gained nothing."""
+        gained = self.bound - before > _GAIN * (cutoff - before)
+        self._idle = 0 if splits or gained else self._idle + 1
+        self.stuck = self._idle >= _PATIENCE
 
     def _within(self, choice):
         """The node in the chosen pieces, integers as chosen; and the pieces' numbers."""
@@ -179,7 +184,7 @@ class Refinement:
         for i in range(max((len(r) for r in rounds), default=0)):
             duals, members = [], []
             for r, pi in zip(rounds, by_family, strict=True):
-                own, some = pi.copy(), np.zeros(len(pi), dtype=bool)
+                own, some = np.zeros_like(pi), np.zeros(len(pi), dtype=bool)
                 for k, multipliers in (r[i] if i < len(r) else {}).items():
                     own[k], some[k] = multipliers, True
                 duals.append(own)
@@ -207,20 +212,23 @@ class Refinement:
             p.drop(~improvable(v, lowest[p.member], bound, cutoff))
 
     def _cut(self, duals, members, cutoff, tolerance, x=None):
-        """Prove the least values on pieces; keep cuts of these members."""
-        e = self._e
-        for p in self.pieces:
-            p.slack = max(tolerance, cutoff - self.bound)
+        """Prove least values on pieces of these members' families; keep their cuts."""
+        e, slack = self._e, max(tolerance, cutoff - self.bound)
+        work = [
+            parts
+            for parts in zip(self.pieces, duals, members, strict=True)
+            if parts[2].any()
+        ]
+        for p, _, _ in work:
+            p.slack = slack
         covers, values = e.pricing.prove(
-            self.pieces,
-            [p.cover for p in self.pieces],
-            [pi[p.member] for p, pi in zip(self.pieces, duals, strict=True)],
+            [p for p, _, _ in work],
+            [p.cover for p, _, _ in work],
+            [pi[p.member] for p, pi, _ in work],
             _ACCURACY * tolerance / max(1, e.master.n_parts),
             e.deadline,
         )
-        for p, cover, v, pi, some in zip(
-            self.pieces, covers, values, duals, members, strict=True
-        ):
+        for (p, pi, some), cover, v in zip(work, covers, values, strict=True):
             p.cover = cover
             if x is not None:
                 at = np.einsum("kd,kd->k", pi, x[p.family.columns])

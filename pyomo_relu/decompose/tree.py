@@ -41,7 +41,7 @@ from pyomo_relu.linear.unit_range import Units
 _CONFINING = 10.0
 
 #: Networks up to which descents from random points come before the first mixture, and
-#: random points where there are more.
+#: random points where there are more, whose pieces are refined together, too.
 _FEW, _SAMPLES = 12, 100
 
 #: A node is bounded once more where the gap has come down to this share by a point.
@@ -178,7 +178,7 @@ class Decomposition:
         self._widths = upper - lower
         self._endless = ~np.isfinite(self._widths)
         self._root = lower, upper
-        self._push(Node(lower, upper, covers, bound))
+        self._push(Node(lower, upper, covers, bound, root=True))
         self._at_work = np.inf
 
     def run(self):
@@ -294,7 +294,8 @@ class Decomposition:
         ):
             # bounded as coarsely as a worse point asked for
             return [replace(node, again=True)]
-        if self._refining is None and self.evaluator.several(_FEW, node):
+        several = len(self.split.parts) > _FEW
+        if node.root and several and node.duals is not None:
             self._refining = Refining(self.evaluator, node)
         pi = None
         if mixture is not None:

@@ -161,7 +161,9 @@ def test_many_networks_reach_the_optimum_of_big_m():
 
     def note(run):
         refining = run._refining
-        seen.append((run.bound, 0 if refining is None else refining.refinement.n_pieces))
+        seen.append(
+            (run.bound, 0 if refining is None else refining.refinement.n_pieces)
+        )
 
     found = decompose(model, BranchOptions(mip_gap=1e-4), note)
     assert found.status == OPTIMAL

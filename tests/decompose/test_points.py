@@ -7,13 +7,15 @@ import pytest
 from scipy import sparse
 
 from pyomo_relu.branch.branch import OPTIMAL, BranchOptions
+from pyomo_relu.branch.points.rounds import SearchRounds
+from pyomo_relu.branch.units import Progress
 from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.decompose.branching import choose_split
 from pyomo_relu.decompose.decompose import decompose
 from pyomo_relu.decompose.tree import Decomposition
 from pyomo_relu.linear.embedded import FEASIBILITY, EmbeddedModel, EmbeddedNetwork
 from pyomo_relu.linear.model import LinearModel
-from tests.decompose.models import coupled
+from tests.decompose.models import coupled, many
 from tests.random_networks import random_network
 
 
@@ -101,3 +103,43 @@ def test_nodes_too_small_to_be_split_go_to_branching(seed):
     best = run.incumbent
     assert run.model.violation(best.full) <= FEASIBILITY
     assert 0 <= best.value - bound <= 1.01e-4 * abs(best.value)
+
+
+def test_pauses_are_no_time_of_the_run():
+    """Shares of the time are of the seconds that the run had the processor for."""
+    run = run_of(coupled(1))
+    before = run.seconds
+    told = Progress(run, coupled(1).units)
+    told.paused += 1000.0
+    assert told.paused == run.paused == 1000.0
+    assert run.seconds < before - 900
+    assert run.points._elapsed() < before - 900
+
+
+def test_rounds_of_search_keep_to_their_share():
+    rounds = SearchRounds(run_of(coupled(1)).incumbent, 0)
+    assert rounds.due(0.3, 0.0)
+    rounds.run(Deadline(0.1))
+    assert not rounds.due(0.0, 1e9)
+    assert rounds.due(0.3, 1e9)
+
+
+def test_dives_cut_several_of_many_parts_at_once():
+    """Of many parts the worst quarter is cut at a time; what they end in is feasible."""
+    model = many(1, 60, periods=30, widths=(8,))
+    run = run_of(model)
+    _, _, node = run._heap[0]
+    done = run.evaluator.evaluate(node, np.inf, 1e-4)
+    points, x = run.points, done.mixture.x
+    x[: node.lower.size][run.model.linear.integer] = 1.0  # none is fractional
+    errors = points._errors(done.mixture)
+    assert sum(map(len, errors)) >= 8
+    box = done.node.lower, done.node.upper
+    several, *one = points._cuts(done.mixture, errors, *box, 0.0)
+    assert len(one) == 2
+    changed = [
+        int(((low > box[0]) | (high < box[1])).sum()) for low, high in (several, *one)
+    ]
+    assert changed[0] > 1 and changed[1:] == [1, 1]
+    run.points.look(done.node, done.mixture, 1e-4)
+    assert run.model.violation(run.incumbent.full) <= FEASIBILITY
