@@ -144,6 +144,9 @@ def test_unknown_options_of_the_solver():
         pyo.SolverFactory("relu.branch").solve(box_model(), mipgap=0.1)
     with pytest.raises(ModelError, match="options= takes a dict"):
         pyo.SolverFactory("relu.branch").solve(box_model(), options=3)
+    one_line = "^relu.branch: mip_gap=-1 is refused: the number must not be negative$"
+    with pytest.raises(ModelError, match=one_line):
+        pyo.SolverFactory("relu.branch").solve(box_model(), mip_gap=-1)
 
 
 @pytest.mark.parametrize("option", ["guided", "tolerance", "drop_neurons", "scope"])

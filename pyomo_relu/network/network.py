@@ -174,8 +174,9 @@ class Network:
                 if w.shape[1] != self.source_size(source):
                     raise NetworkError(
                         f"{self.name}: layer {k} ('{layer.name}') expects "
-                        f"{counted(w.shape[1], 'entry')} of layer {source}, which "
-                        f"has {self.source_size(source)}. A weight matrix has a row for "
+                        f"{counted(w.shape[1], 'entry')} of "
+                        f"{Source(source, post).label()}, and there are "
+                        f"{self.source_size(source)}. A weight matrix has a row for "
                         "each neuron and a column for each entry that it reads."
                     )
 

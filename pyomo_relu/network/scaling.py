@@ -69,8 +69,7 @@ def _described(pair):
     if not isinstance(pair, (tuple, list)):
         return f"{pair!r:.80}"
     parts = [
-        f"{len(part)} numbers" if np.ndim(part) else f"{part!r:.40}"
-        for part in pair
+        f"{len(part)} numbers" if np.ndim(part) else f"{part!r:.40}" for part in pair
     ]
     return f"({', '.join(parts)})"
 

@@ -56,7 +56,12 @@ def context() -> Any:
 
     Axes that were made outside keep their own; what is drawn on them is in this style.
     """
-    return pyplot().rc_context(_STYLE)
+    plt = pyplot()
+    if not plt.get_fignums():
+        # loads the backend, which in a notebook switches to interactive for good; done
+        # within the context that would end with it, and later figures not be shown
+        plt.draw_if_interactive()
+    return plt.rc_context(_STYLE)
 
 
 @contextlib.contextmanager

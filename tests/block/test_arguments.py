@@ -81,7 +81,12 @@ def test_scaling_is_folded_into_the_network():
         (
             {"network": two_two_one(), "input_scaling": (0, 0)},
             NetworkError,
-            "must not be zero",
+            "^nn: input_scaling: factors must not be zero, and that of entry 0 is",
+        ),
+        (
+            {"network": two_two_one(), "input_scaling": ([1, 1, 1], [1, 1])},
+            NetworkError,
+            r"got \(3 numbers, 2 numbers\)",
         ),
         (
             {"network": two_two_one(), "input_scaling": 2.0},

@@ -220,3 +220,14 @@ def test_clones_and_pickles_keep_the_methods():
     again = m.clone()
     again.nn.initialize({"a": [0.5, 0.25], "b": [0.0, 0.0]})
     assert again.nn.forward_error() == pytest.approx(0.0, abs=1e-12)
+
+
+def test_what_only_members_have_is_said():
+    m = pyo.ConcreteModel()
+    m.x = pyo.Var([0, 1], bounds=(-1, 1))
+    m.nn = ReLUNetworkBlock(["a"], network=two_two_one(), inputs=lambda i: m.x)
+    with pytest.raises(AttributeError, match=r"write nn\['a'\]\.outputs"):
+        _ = m.nn.outputs
+    with pytest.raises(AttributeError, match="no attribute 'output'$"):
+        _ = m.nn.output
+    assert not hasattr(m.clone().nn, "outputs")

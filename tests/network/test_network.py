@@ -297,6 +297,8 @@ def test_bad_sequences_and_points():
         ([], [], "at least one weight matrix"),
         (["a"], [[0.0]], "layer 'layer 0': .* arrays of numbers"),
         ([[[1.0]]], [[None, "b"]], "layer 'layer 0': .* arrays of numbers"),
+        ([np.ones((2, 3))], [np.ones(3)], "weights of the inputs .* Transpose"),
+        ([EYE, EYE[:, :1]], [ZERO, ZERO], "a column for each entry that it reads"),
     ],
 )
 def test_weights_that_are_no_arrays_are_named(weights, biases, text):

@@ -1,6 +1,7 @@
 """What all pictures share: the palette, Axes given, matplotlib missing."""
 
 import itertools
+import os
 import subprocess
 import sys
 
@@ -90,3 +91,27 @@ def test_without_matplotlib_the_error_says_what_to_install():
     assert second.startswith("True pyomo_relu.plot needs matplotlib")
     assert 'pip install "pyomo_relu[plot]"' in second
     assert issubclass(MissingPackageError, ImportError)
+
+
+def test_a_backend_that_becomes_interactive_stays_so(tmp_path):
+    """As a notebook's does, which shows figures only while it is interactive."""
+    (tmp_path / "eager_backend.py").write_text(
+        "import matplotlib\n"
+        "from matplotlib.backends.backend_agg import *\n"
+        "matplotlib.interactive(True)\n"
+    )
+    script = (
+        "import matplotlib\n"
+        "from pyomo_relu import plot\n"
+        "plot.relaxation(-1, 2)\n"
+        "assert matplotlib.is_interactive()\n"
+    )
+    environment = {
+        **os.environ,
+        "MPLBACKEND": "module://eager_backend",
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(tmp_path)]),
+    }
+    run = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr
