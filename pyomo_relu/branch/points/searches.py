@@ -8,6 +8,9 @@ from pyomo_relu.branch.points.assignment import Assignments
 from pyomo_relu.branch.points.budget import Budget
 from pyomo_relu.branch.points.dive import Dive
 
+#: Boxes after which a tree is none of those that end at once.
+_EASY = 30
+
 #: Share of the time that may go into trying values of integer columns.
 _ASSIGNING = 0.15
 
@@ -48,6 +51,8 @@ class Searches:
 
     def run(self):
         """Whatever is due now."""
+        if self._tree.nodes > _EASY:
+            self._tree.incumbent.try_left_over(self._tree.deadline.left())
         self._assign(self._tree)
         self._dive(self._tree)
         self._search(self._tree)
