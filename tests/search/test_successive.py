@@ -69,9 +69,7 @@ def blend():
         outputs=lambda i: [m.y[i]],
     )
     total = m.f[0] + m.f[1]
-    m.quality = pyo.Constraint(
-        expr=m.f[0] * m.y[0] + m.f[1] * m.y[1] == m.mix * total
-    )
+    m.quality = pyo.Constraint(expr=m.f[0] * m.y[0] + m.f[1] * m.y[1] == m.mix * total)
     m.demand = pyo.Constraint(expr=total >= 1)
     m.cost = pyo.Objective(expr=m.mix + 0.5 * (m.f[0] - 1) ** 2)
     return m
