@@ -38,9 +38,6 @@ _FOR_A_DIVE_IN_A_TASK = 0.5
 #: Most seconds for finding ends of columns without any.
 _CONFINING = 10.0
 
-#: Boxes after which a tree is none of those that end at once.
-_EASY = 30
-
 #: A bound this much below the cutoff, relative, counts as having reached it: MILPs rest
 #: on tolerances.
 _REACHED = 1e-8
@@ -68,10 +65,8 @@ class Tree:
     open : OpenNodes
         Those that wait here; ``helpers.out`` has others.
     nodes, milps : int
-    paused : float
-        Seconds of the run in which others were at work.
-    of_a_box : float
-        Seconds that the whole box took.
+    paused, of_a_box : float
+        Seconds of the run in which others were at work, and those for the whole box.
     """
 
     def __init__(
@@ -94,12 +89,11 @@ class Tree:
         self.relaxation = Relaxation(problem)
         self.open = OpenNodes(self.relaxation.root())
         self.nodes = self.milps = 0
-        self.paused = 0.0
+        self.paused = self.of_a_box = 0.0
         self.limits = Limits()
         self._at_work = np.inf
         self._proven = -np.inf
         self._per_batch = 8
-        self.of_a_box = 0.0
         self._searches = Searches(self)
         self.small_boxes = SmallBoxes(self)
         self._unconfined = bool(self.relaxation.endless.any())
@@ -396,8 +390,6 @@ class Tree:
             count = REPAIRS if not np.isfinite(self.incumbent.value) else 1
             points, bounds = done.points[~feasible], done.nodes.bound[~feasible]
             self._repair(self.incumbent.starts(points, bounds, count))
-        if self.nodes > _EASY:
-            self.incumbent.try_left_over(self.deadline.left())
 
     def try_point(self, point):
         """Take a point, or one of its linear region, as an incumbent."""

@@ -55,6 +55,39 @@ def test_they_give_up_where_there_is_nothing():
     assert SuccessiveLPs(model).improve(start, Deadline()) is None
 
 
+def blend():
+    """Two streams of some quality are mixed; without any flow the rows are flat."""
+    m = pyo.ConcreteModel()
+    m.u = pyo.Var(range(2), bounds=(-1, 2))
+    m.y = pyo.Var(range(2))
+    m.f = pyo.Var(range(2), bounds=(0, 3))
+    m.mix = pyo.Var(bounds=(-60, 60))
+    m.nn = ReLUNetworkBlock(
+        [0, 1],
+        network=ABSOLUTE,
+        inputs=lambda i: [m.u[i]],
+        outputs=lambda i: [m.y[i]],
+    )
+    total = m.f[0] + m.f[1]
+    m.quality = pyo.Constraint(expr=m.f[0] * m.y[0] + m.f[1] * m.y[1] == m.mix * total)
+    m.demand = pyo.Constraint(expr=total >= 1)
+    m.cost = pyo.Objective(expr=m.mix + 0.5 * (m.f[0] - 1) ** 2)
+    return m
+
+
+def test_where_a_low_price_leads_away_a_higher_one_starts_again():
+    model, _ = read(blend())
+    solver, found = SuccessiveLPs(model), []
+    for start in starts(model, 12):
+        point = solver.improve(start, Deadline(), polish=False)
+        if point is not None:
+            assert model.violation(point) <= FEASIBILITY
+            found.append(float(model.objective(point)))
+    # the least quality of both streams is 0
+    assert len(found) >= 11
+    assert min(found) == pytest.approx(0.0, abs=1e-4)
+
+
 def test_integer_columns_stay_or_are_found():
     """Only k = 3 with b = 1 permits a point; rounding alone keeps the start's."""
     m = absolute()
