@@ -78,8 +78,8 @@ def beyond_defaults(variables: Iterable[VarData], lower: float | None) -> list[V
 def each_data(model: BlockData, ctypes: Any, descend_into: Any) -> Iterable[Any]:
     """All members of components; what References show comes more than once.
 
-    ``component_data_objects`` looks up each member by its index, which takes longer than asking whether it is
-    fixed.
+    ``component_data_objects`` looks up each member by its index, which takes longer than
+    asking whether it is fixed.
     """
     for component in model.component_objects(ctypes, descend_into=descend_into):
         yield from component._data.values()

@@ -13,7 +13,7 @@ from pyomo_relu.branch.checkpoint import NO_CHECKPOINT, State
 from pyomo_relu.branch.helpers import ALONE
 from pyomo_relu.branch.limits import Limits
 from pyomo_relu.branch.points.incumbent import REPAIRS, Incumbent
-from pyomo_relu.branch.points.searches import Searches
+from pyomo_relu.branch.points.searches import FOR_A_DIVE_IN_A_TASK, Searches
 from pyomo_relu.branch.small_boxes import SmallBoxes
 from pyomo_relu.errors import InfeasibleError
 
@@ -30,10 +30,6 @@ BOUND_REACHED = "prove_above is proven"
 #: Processor seconds that one batch should take: short against a time limit, long against
 #: Python.  By the wall clock batches would shrink on a busy machine, and a box cost more.
 _BATCH_SECONDS = 0.4
-
-#: As ``for_a_dive`` of Searches.run.  A dive takes no heed of its share while it lasts;
-#: measured on the deep oil field, where one takes 1.7 s, all workers began with one.
-_FOR_A_DIVE_IN_A_TASK = 0.5
 
 #: Most seconds for finding ends of columns without any.
 _CONFINING = 10.0
@@ -214,7 +210,7 @@ class Tree:
                 self._prune()
                 if spent() or self.deadline.passed() or self._decided():
                     break
-                self._searches.run(_FOR_A_DIVE_IN_A_TASK)
+                self._searches.run(FOR_A_DIVE_IN_A_TASK)
                 self._prune()
         except KeyboardInterrupt:
             return INTERRUPTED
@@ -335,10 +331,8 @@ class Tree:
 
     def reaches_cutoff(self, bound):
         """Whether nothing in a box of this bound is of interest."""
-        cutoff = self.cutoff
-        if not np.isfinite(cutoff):
-            return bound >= cutoff
-        return bound >= cutoff - _REACHED * (1.0 + abs(cutoff))
+        room = _REACHED * (1.0 + abs(self.cutoff)) if np.isfinite(self.cutoff) else 0.0
+        return bound >= self.cutoff - room
 
     def _work(self, batch):
         """Solve the small ones by MILPs, split and bound the others."""
