@@ -56,10 +56,10 @@ class SmallBoxes:
                 tree.limits.close(batch.bound[i])
                 settled[i] = True
                 continue
-            started = time.perf_counter()
+            started = time.process_time()
             limits = ROOT_LIMITS if root else _LIMITS
             answer = self._milp(batch.lower[i], batch.upper[i], *limits)
-            self.handover.book_milp(time.perf_counter() - started, answer.finished)
+            self.handover.book_milp(time.process_time() - started, answer.finished)
             batch.bound[i] = max(batch.bound[i], answer.bound)
             # a solution of the MILP may be no point of the model, to its tolerance
             if answer.finished and tree.reaches_cutoff(answer.bound):
