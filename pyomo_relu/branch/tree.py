@@ -27,15 +27,13 @@ STALLED = "stalled"
 POINT_REACHED = "stop_at is reached"
 BOUND_REACHED = "prove_above is proven"
 
-#: Processor seconds that one batch should take: short against a time limit, long against
-#: Python.  By the wall clock batches would shrink on a busy machine, and a box cost more.
+#: Processor seconds of a batch: short against a time limit, long against Python.
 _BATCH_SECONDS = 0.4
 
 #: Most seconds for finding ends of columns without any.
 _CONFINING = 10.0
 
-#: A bound this much below the cutoff, relative, counts as having reached it: MILPs rest
-#: on tolerances.
+#: A bound this much below the cutoff, relative, reaches it: MILPs rest on tolerances.
 _REACHED = 1e-8
 
 
@@ -265,9 +263,8 @@ class Tree:
 
     def _root(self):
         """Bound the whole box, whatever the time and the gap."""
-        cutoff = self.limits.shrink_to(
-            self.incumbent.value if self._wide else self.cutoff
-        )
+        cutoff = self.incumbent.value if self._wide else self.cutoff
+        self.limits.shrink_to(cutoff)
         self._at_work = -np.inf
         started = time.thread_time()
         done = self.relaxation.evaluate(self.open.pop(1), cutoff)
@@ -345,7 +342,9 @@ class Tree:
             batch = batch[~stuck]
         if not len(batch):
             return
-        started = time.thread_time()
+        started = (
+            time.thread_time()
+        )  # by the wall clock batches shrink on busy machines
         cutoff = self.limits.shrink_to(self.cutoff)
         halves = batch.split(self.problem.integer)
         self._take(self.relaxation.evaluate(halves, cutoff, self.deadline))
