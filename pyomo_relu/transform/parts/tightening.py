@@ -13,7 +13,6 @@ from pyomo_relu.block.applications import Call
 from pyomo_relu.block.bounds_in_force import bounds_in_force
 from pyomo_relu.block.bounds_runs import BoundsRun, release_void_bounds
 from pyomo_relu.bounds.methods import BY_SOLVER
-from pyomo_relu.bounds.tightening import check_methods, tighten_several
 from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.common.documentation import show_module_docstring
 from pyomo_relu.common.options import read_options
@@ -135,6 +134,9 @@ class BoundTransformation(Transformation):
         dict
             As ``shared``, without the name of a block.
         """
+        # not with the package, which loads no numpy
+        from pyomo_relu.bounds.tightening import check_methods, tighten_several
+
         options = self._methods(config)
         check_methods(options["methods"])
         if len(blocks) < 2 or not set(options["methods"]).isdisjoint(BY_SOLVER):
