@@ -134,7 +134,7 @@ class BoundTransformation(Transformation):
         dict
             As ``shared``, without the name of a block.
         """
-        # here: importing the package loads no numpy
+        # not with the package, which loads no numpy
         from pyomo_relu.bounds.tightening import check_methods, tighten_several
 
         options = self._methods(config)
