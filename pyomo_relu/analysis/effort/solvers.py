@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 
+from pyomo_relu.common.pyomo_solver import PyomoSolver
 from pyomo_relu.errors import SolverError
 from pyomo_relu.linear.sessions.answer import Figures, Status
 from pyomo_relu.linear.sessions.choice import session_class
@@ -74,14 +75,10 @@ def run_raw(solver, linear, integer, costs, options):
 def run_through_pyomo(model, solver, options):
     """Any solver by its Pyomo name: status, bounds, seconds, nodes if it tells them."""
     from pyomo.core.base import Constraint, Objective, Var, minimize, value
-    from pyomo.opt import SolverFactory, TerminationCondition
+    from pyomo.opt import TerminationCondition
 
-    opt = SolverFactory(solver)
-    if opt is None or not opt.available(exception_flag=False):
-        raise SolverError(
-            f"solver '{solver}' is not available to Pyomo. Use 'highs', 'gurobi', or "
-            "install the solver."
-        )
+    remedy = "Use 'highs', 'gurobi', or install the solver."
+    opt = PyomoSolver(solver, "measure_effort", remedy).opt
     keywords = {"load_solutions": False}
     if options["time_limit"] is not None:
         keywords["timelimit"] = options["time_limit"]
