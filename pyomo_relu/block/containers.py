@@ -65,13 +65,14 @@ def complete_containers(block, scalar, indexed, data):
 
 def _advise_member(self, name):
     """Refuse what an indexed block has not; say where its members have it."""
-    text = f"'{type(self).__name__}' object has no attribute '{name}'"
+    what = type(self).__name__
+    text = f"'{what}' object has no attribute '{name}'"
     members = () if name.startswith("_") else self.values()
     if any(hasattr(member, name) for member in members):
-        key = next(iter(self))
-        text += (
-            f". Its members have: write {self.local_name}[{key!r}].{name}, for one "
-            "index after the other"
+        text = (
+            f"'{what}' object has no attribute '{name}'. Its members have: write "
+            f"{self.local_name}[{next(iter(self))!r}].{name}, for one index after the "
+            "other"
         )
     raise AttributeError(text, name=name, obj=self)
 

@@ -60,11 +60,15 @@ def join_inputs(network: Network, same: Mapping[int, int]) -> Network:
 
 def _joined(w: Matrix, groups: dict[int, list[int]]) -> Matrix:
     """Weights with the sums of each group in the place of its first column."""
-    was_sparse = sparse.issparse(w)
-    columns = sparse.lil_array(w) if was_sparse else np.array(w)
-    for stays, group in groups.items():
-        part = columns[:, group]
-        rows = (part.toarray() if sparse.issparse(part) else part).tolist()
-        total = np.array([fsum(row) for row in rows])
-        columns[:, [stays]] = total[:, None]
-    return sparse.csr_array(columns) if was_sparse else columns
+    first, sums = list(groups), []
+    for group in groups.values():
+        chosen = np.zeros((w.shape[1], len(group)))
+        chosen[group, np.arange(len(group))] = 1.0
+        sums.append([fsum(row) for row in np.asarray(w @ chosen).tolist()])
+    if isinstance(w, np.ndarray):
+        joined = w.copy()
+        joined[:, first] = np.array(sums).T
+        return joined
+    columns = sparse.lil_array(w)
+    columns[:, first] = np.array(sums).T
+    return sparse.csr_array(columns)

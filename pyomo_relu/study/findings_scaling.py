@@ -1,5 +1,6 @@
 """Claims on a posteriori scaling, measured on the network as it was trained."""
 
+from pyomo_relu.common.wording import counted
 from pyomo_relu.study.aggregate import UNSOLVED, group, paired_ratio, pooled, select
 from pyomo_relu.study.findings_common import (
     PLATE,
@@ -125,7 +126,7 @@ def numerics(tables):
         failed = sum(r["status"] not in (*UNSOLVED, "optimal") for r in rows)
         texts.append(
             f"{units}: coefficients span a factor of up to {max(ranges):.1e}, forward "
-            f"error up to {max(errors, default=0.0):.1e}, {stopped} of {len(rows)} solves "
+            f"error up to {max(errors, default=0.0):.1e}, {stopped} of {counted(len(rows), 'solve')} "
             f"at a limit, {failed} failed"
         )
     return f"Numerics at default tolerances: {'; '.join(texts) or 'not measured'}."

@@ -111,6 +111,11 @@ def no_value():
     pyo.value(one_network("model").nn.outputs[0])
 
 
+def reserved_name():
+    m = pyo.ConcreteModel()
+    m.load = pyo.Var()
+
+
 @pytest.mark.parametrize(
     "what, message",
     [
@@ -119,6 +124,10 @@ def no_value():
         (in_standard_form, "that cannot be compiled to standard (linear) form"),
         (gdp_first, "Cannot estimate M for unbounded expressions"),
         (infeasible, "A feasible solution was not found, so no solution can be loaded"),
+        (
+            reserved_name,
+            "Attempting to declare a block component using the name of a reserved attribute",
+        ),
         (no_value, "No value for uninitialized VarData object"),
     ],
 )

@@ -151,7 +151,13 @@ def test_diverged_training_is_an_error():
     data = make_data(peaks(), TINY)
     weights = [np.full((1, 2), np.inf), np.ones((1, 1))]
     with pytest.raises(ArithmeticError, match="training diverged"):
-        finish("peaks", TINY, weights, [np.zeros(1), np.zeros(1)], data)
+        finish(
+            "peaks",
+            replace(TINY, hidden=(1,)),
+            weights,
+            [np.zeros(1), np.zeros(1)],
+            data,
+        )
 
 
 # -- penalties -------------------------------------------------------------------------

@@ -176,7 +176,7 @@ def bound_layers(
                 weights = importance and importance[k]
                 with np.errstate(invalid="ignore", over="ignore"):
                     new = _pass(kernel, state, k, scale, rows, alpha_steps, weights)
-                    if own is not None:
+                    if own is not None and sizes is not None:
                         where = np.repeat(own[:, rows], sizes, axis=0)
                         new = tuple(
                             np.where(where, a, b)

@@ -81,8 +81,8 @@ def split_bounds(
         If the box is infinite, reversed or of the wrong shape, or an option is invalid.
     """
     deadline = Deadline(time_limit)
-    box = check_box(network, lower, upper)
-    base = crown_bounds(network, *(a[0] for a in box), start)
+    lowers, uppers = check_box(network, lower, upper)
+    base = crown_bounds(network, lowers[0], uppers[0], start)
     return split_several([base], max_cells, deadline, neurons, tolerance)[0]
 
 
