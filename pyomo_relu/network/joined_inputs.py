@@ -60,9 +60,10 @@ def join_inputs(network: Network, same: Mapping[int, int]) -> Network:
 
 def _joined(w: Matrix, groups: dict[int, list[int]]) -> Matrix:
     """Weights with the sums of each group in the place of its first column."""
+    _, n_inputs = w.shape
     first, sums = list(groups), []
     for group in groups.values():
-        chosen = np.zeros((w.shape[1], len(group)))
+        chosen = np.zeros((n_inputs, len(group)))
         chosen[group, np.arange(len(group))] = 1.0
         sums.append([fsum(row) for row in np.asarray(w @ chosen).tolist()])
     if isinstance(w, np.ndarray):
