@@ -51,16 +51,15 @@ def join_inputs(network: Network, same: Mapping[int, int]) -> Network:
     for layer in network.layers:
         if Source(INPUT) in layer.sources:
             at, weights = layer.sources.index(Source(INPUT)), list(layer.weights)
-            weights[at] = _joined(weights[at], groups)[:, kept]
+            weights[at] = _joined(weights[at], groups, network.n_inputs)[:, kept]
             layer = layer.replace(weights=weights)
         layers.append(layer)
     inputs = [Tensor("x", (kept.size,))]
     return Network(layers, inputs, network.outputs, network.name)
 
 
-def _joined(w: Matrix, groups: dict[int, list[int]]) -> Matrix:
+def _joined(w: Matrix, groups: dict[int, list[int]], n_inputs: int) -> Matrix:
     """Weights with the sums of each group in the place of its first column."""
-    _, n_inputs = w.shape
     first, sums = list(groups), []
     for group in groups.values():
         chosen = np.zeros((n_inputs, len(group)))
