@@ -24,9 +24,8 @@ _MISSED = 0.99
 _TOWARDS = 0.15
 
 #: So many splits of a column count as much as all columns' mean gain per score, and
-#: the most that one of them counts.  Measured on ten models: with 4 or 150 the first few
-#: splits decide too much or too little, up to twice the boxes on mixing problems.
-_PRIOR, _MOST_GAIN = 40.0, 10.0
+#: the most that one of them counts.
+_PRIOR, _MOST_GAIN = 4.0, 10.0
 
 
 class Branching:
