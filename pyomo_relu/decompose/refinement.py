@@ -34,6 +34,9 @@ _GAIN, _PATIENCE = 0.01, 3
 #: Share of the time for refinement; the rest is the tree's.
 _SHARE = 0.8
 
+#: Seconds that the tree has to itself: it closes easy models sooner than one MILP ends.
+_TREE_FIRST = 2.0
+
 #: Seconds of a MILP: a share of those so far, and the least.
 _MILP, _LEAST_SECONDS = 0.3, 2.0
 
@@ -259,7 +262,8 @@ class Refining:
 
     def due(self, elapsed):
         """Whether a round is worth its time now, ``elapsed`` seconds after the start."""
-        return not self.refinement.stuck and self._spent <= _SHARE * elapsed
+        late = elapsed >= _TREE_FIRST
+        return late and not self.refinement.stuck and self._spent <= _SHARE * elapsed
 
     def run(self, cutoff, tolerance, points):
         """One round, and points near what it found."""

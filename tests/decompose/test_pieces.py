@@ -16,7 +16,7 @@ from pyomo_relu.decompose.family import families
 from pyomo_relu.decompose.parts import take_apart
 from pyomo_relu.decompose.pieces import Pieces
 from pyomo_relu.decompose.pricing import Pricing
-from pyomo_relu.decompose.refinement import Refinement
+from pyomo_relu.decompose.refinement import Refinement, Refining
 from pyomo_relu.decompose.tree import Decomposition
 from pyomo_relu.linear.embedded import FEASIBILITY
 from tests.decompose.models import coupled, many, units
@@ -158,19 +158,21 @@ def test_many_networks_reach_the_optimum_of_big_m():
     expected = solve_leaf(problem, bounder, *args)
     assert expected.finished
     seen = []
-
-    def note(run):
-        refining = run._refining
-        seen.append(
-            (run.bound, 0 if refining is None else refining.refinement.n_pieces)
-        )
-
-    found = decompose(model, BranchOptions(mip_gap=1e-4), note)
+    found = decompose(
+        model, BranchOptions(mip_gap=1e-4), lambda run: seen.append(run.bound)
+    )
     assert found.status == OPTIMAL
     assert found.bound <= expected.bound + 1e-5
     assert found.value == pytest.approx(expected.bound, abs=2e-4 * abs(found.value))
-    assert max(pieces for _, pieces in seen) > 14
-    assert all(bound <= expected.bound + 1e-5 for bound, _ in seen)
+    assert all(bound <= expected.bound + 1e-5 for bound in seen)
+
+
+def test_the_tree_comes_first_and_has_its_share():
+    run, own = refined(many(2, 14, periods=5, widths=(4,)), 1)
+    assert own.n_pieces > 14
+    refining = Refining(run.evaluator, own.node)
+    assert not refining.due(0.0)
+    assert refining.due(1e9)
 
 
 def test_a_member_without_pieces_leaves_no_point():
