@@ -3,10 +3,8 @@
 import json
 from pathlib import Path
 
-import numpy as np
-
 from benchmarks.comparison.run import Run
-from benchmarks.comparison.table import regrets
+from benchmarks.comparison.table import route_figures
 
 #: The route whose losses are listed: what the README recommends.
 OURS = "relu"
@@ -83,15 +81,10 @@ def _routes(runs):
         "| route | proven | geometric mean, s | regret, mean | worst |",
         "|---|---|---|---|---|",
     ]
-    with_regret = list(zip(runs, regrets(runs), strict=True))
-    for route in dict.fromkeys(one.route for one in runs):
-        mine = [(one, regret) for one, regret in with_regret if one.route == route]
-        mean = np.exp(np.mean([np.log(one.seconds) for one, _ in mine]))
-        regret = [regret for _, regret in mine]
-        proven = sum(one.proven for one, _ in mine)
+    for route, proven, models, mean, regret, worst in route_figures(runs):
         lines.append(
-            f"| `{route}` | {proven} of {len(mine)} | {mean:.2f} | "
-            f"{np.mean(regret):.2f} | {max(regret):.1f} |"
+            f"| `{route}` | {proven} of {models} | {mean:.2f} | {regret:.2f} | "
+            f"{worst:.1f} |"
         )
     return "\n".join(lines)
 

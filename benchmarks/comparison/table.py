@@ -45,24 +45,39 @@ def runs_table(runs):
     return format_table(header, rows, left=2)
 
 
-def routes_table(runs):
-    """A line per route: geometric mean of seconds, regret, and what was not proven."""
-    header = "route", "geometric mean", "regret mean", "regret worst", "not proven"
-    rows = []
+def route_figures(runs):
+    """What each route costs over all models.
+
+    Yields
+    ------
+    route : str
+    proven, models : int
+        Numbers of models.
+    mean, regret, worst : float
+        Geometric mean of seconds; mean and largest regret.
+    """
     with_regret = list(zip(runs, regrets(runs), strict=True))
     for route in dict.fromkeys(one.route for one in runs):
         mine = [(one, regret) for one, regret in with_regret if one.route == route]
-        seconds = np.array([one.seconds for one, _ in mine])
-        regret = np.array([each for _, each in mine])
-        rows.append(
-            (
-                route,
-                f"{np.exp(np.log(seconds).mean()):.2f}",
-                f"{regret.mean():.2f}",
-                f"{regret.max():.1f}",
-                f"{sum(not one.proven for one, _ in mine)} of {len(mine)}",
-            )
+        mean = np.exp(np.mean([np.log(one.seconds) for one, _ in mine]))
+        regret = [regret for _, regret in mine]
+        proven = sum(one.proven for one, _ in mine)
+        yield route, proven, len(mine), mean, np.mean(regret), max(regret)
+
+
+def routes_table(runs):
+    """A line per route: geometric mean of seconds, regret, and what was not proven."""
+    header = "route", "geometric mean", "regret mean", "regret worst", "not proven"
+    rows = [
+        (
+            route,
+            f"{mean:.2f}",
+            f"{regret:.2f}",
+            f"{worst:.1f}",
+            f"{models - proven} of {models}",
         )
+        for route, proven, models, mean, regret, worst in route_figures(runs)
+    ]
     return format_table(header, rows)
 
 

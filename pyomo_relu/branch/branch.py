@@ -109,6 +109,12 @@ class BranchOptions:
     stop_at: float = -np.inf
     prove_above: float = np.inf
 
+    def decision(self, bound: float, value: float) -> str | None:
+        """The status that a bound and a point's value reach, None if no threshold."""
+        if value <= self.stop_at:
+            return POINT_REACHED
+        return BOUND_REACHED if bound >= self.prove_above < np.inf else None
+
     def tolerance(self, value: float) -> float:
         """Absolute gap at which an incumbent of this value counts as optimal."""
         if not np.isfinite(value):

@@ -312,10 +312,7 @@ class Tree:
 
     def _decided(self):
         """The status if ``stop_at`` or ``prove_above`` is reached, else None."""
-        if self.incumbent.value <= self.options.stop_at:
-            return POINT_REACHED
-        reached = self.bound >= self.options.prove_above < np.inf
-        return BOUND_REACHED if reached else None
+        return self.options.decision(self.bound, self.incumbent.value)
 
     def _conclusion(self):
         if self.cutoff == self.options.prove_above < np.inf:
@@ -342,9 +339,8 @@ class Tree:
             batch = batch[~stuck]
         if not len(batch):
             return
-        started = (
-            time.thread_time()
-        )  # by the wall clock batches shrink on busy machines
+        # by the wall clock batches would shrink on a busy machine
+        started = time.thread_time()
         cutoff = self.limits.shrink_to(self.cutoff)
         halves = batch.split(self.problem.integer)
         self._take(self.relaxation.evaluate(halves, cutoff, self.deadline))

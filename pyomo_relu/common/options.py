@@ -140,9 +140,8 @@ def read_options(
             )
         try:
             option.set_value(value)
-        except (
-            ValueError
-        ) as reason:  # Pyomo puts the domain's own words into four lines
+        except ValueError as reason:
+            # Pyomo puts the domain's own words into four lines
             words = str(reason.__cause__ or reason.__context__ or reason).split()
             raise error(
                 f"{name}: {key}={value!r:.80} is refused: {' '.join(words)}"

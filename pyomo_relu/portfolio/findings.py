@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pyomo_relu.branch.branch import BOUND_REACHED, OPTIMAL, POINT_REACHED
+from pyomo_relu.branch.branch import OPTIMAL
 
 
 @dataclass(frozen=True)
@@ -70,10 +70,9 @@ class Findings:
     @property
     def outcome(self):
         """What bound and point decide: a status, or None if they do not."""
-        if self.value <= self.options.stop_at:
-            return POINT_REACHED
-        if min(self.bound, self.value) >= self.options.prove_above < np.inf:
-            return BOUND_REACHED
+        decided = self.options.decision(min(self.bound, self.value), self.value)
+        if decided is not None:
+            return decided
         if np.isfinite(self.value) and self.bound >= self.value - self.tolerance:
             return OPTIMAL
         return None

@@ -264,10 +264,9 @@ class Portfolio:
 
     def _decided(self):
         """The status if the sums reach a threshold, else None."""
-        if self._values.sum() * self.units.objective <= self.options.stop_at:
-            return POINT_REACHED
-        bound = min(self._bounds.sum(), self._values.sum()) * self.units.objective
-        return BOUND_REACHED if bound >= self.options.prove_above < np.inf else None
+        value = self._values.sum() * self.units.objective
+        bound = min(self._bounds.sum() * self.units.objective, value)
+        return self.options.decision(bound, value)
 
     def _closer(self, statuses):
         """Again, where the parts' gaps add up to more than the whole may have."""

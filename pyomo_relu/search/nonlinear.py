@@ -136,7 +136,7 @@ class NonlinearSearcher(SearchState):
 
     def silent_rows(self, points):
         """Rows without a slope once all functions are put in, at any of the points."""
-        silent = super().silent_rows(points) | True
+        silent = np.ones(self.problem.linear.n_rows, dtype=bool)
         for x in points:
             _, slopes, _ = self.successive.linearised(np.nan_to_num(x))
             silent &= np.abs(slopes[: silent.size]).max(axis=1, initial=0) <= _SLOPE

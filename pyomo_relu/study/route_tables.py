@@ -6,6 +6,8 @@ from pyomo_relu.study.report_tables import deep
 #: Problems that are no surrogate of a function of two inputs.
 OTHERS = ("control", "oil", "ackley5")
 
+_EFFORT = ("nodes", "work", "cpu seconds")
+
 
 def scaling_table(tables):
     """Header and rows: the plain networks in each units, by problem and bounds."""
@@ -19,9 +21,7 @@ def scaling_table(tables):
         "units",
         "solver",
         "solves",
-        "nodes",
-        "work",
-        "cpu seconds",
+        *_EFFORT,
         "relaxation gap",
         "largest coefficient range",
         "largest forward error",
@@ -32,9 +32,7 @@ def scaling_table(tables):
         [
             *key,
             len(members),
-            _whole(geometric_mean([r["nodes"] for r in members], 1.0)),
-            geometric_mean([r["work"] for r in members], SHIFT["work"]),
-            geometric_mean([r["solve_cpu_seconds"] for r in members], 0.01),
+            *_effort(members),
             geometric_mean([r["relaxation_gap"] for r in members], 1e-3),
             max(r["largest_coefficient"] / r["smallest_coefficient"] for r in members),
             max((r["forward_error"] or 0.0) for r in members),
@@ -57,9 +55,7 @@ def ceilings_table(tables):
         "solver",
         "solves",
         "binaries",
-        "nodes",
-        "work",
-        "cpu seconds",
+        *_EFFORT,
         "outputs move by at most",
         "at the optimum",
         "unsolved",
@@ -70,9 +66,7 @@ def ceilings_table(tables):
             *key,
             len(members),
             geometric_mean([r["n_binaries"] for r in members]),
-            _whole(geometric_mean([r["nodes"] for r in members], 1.0)),
-            geometric_mean([r["work"] for r in members], SHIFT["work"]),
-            geometric_mean([r["solve_cpu_seconds"] for r in members], 0.01),
+            *_effort(members),
             max((r["output_movement"] or 0.0) for r in members),
             max((r["forward_error"] or 0.0) for r in members),
             _unsolved(members),
@@ -122,9 +116,7 @@ def other_table(tables):
         "error",
         "regions",
         "binaries",
-        "nodes",
-        "work",
-        "cpu seconds",
+        *_EFFORT,
         "unsolved",
     ]
     found = group(rows, "problem", "training", "bounds", "solver")
@@ -135,9 +127,7 @@ def other_table(tables):
             geometric_mean([r["nrmse"] for r in members]),
             _regions([n for r in members for n in regions[r["network"]]]),
             geometric_mean([r["n_binaries"] for r in members], 1.0),
-            _whole(geometric_mean([r["nodes"] for r in members], 1.0)),
-            geometric_mean([r["work"] for r in members], SHIFT["work"]),
-            geometric_mean([r["solve_cpu_seconds"] for r in members], 0.01),
+            *_effort(members),
             _unsolved(members),
         ]
         for key, members in found.items()
@@ -156,6 +146,15 @@ def _regions(networks):
 
 def _solved(tables):
     return [r for r in tables.solves if r["objective"] is not None]
+
+
+def _effort(rows):
+    """Geometric means of what ``_EFFORT`` names."""
+    return (
+        _whole(geometric_mean([r["nodes"] for r in rows], 1.0)),
+        geometric_mean([r["work"] for r in rows], SHIFT["work"]),
+        geometric_mean([r["solve_cpu_seconds"] for r in rows], 0.01),
+    )
 
 
 def _unsolved(rows):

@@ -163,12 +163,6 @@ class Incumbent:
         self._left = some[1:]
         return some[:1]
 
-    @property
-    def has_time(self):
-        """Whether successive LPs are due: always until something feasible is known."""
-        known = np.isfinite(self.value)
-        return not known or self._budget.seconds(self._clock.elapsed()) > 0
-
     def starts(self, points, bounds, count):
         """Points of which ``improve`` promises most, among minimisers of relaxations.
 
