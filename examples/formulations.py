@@ -20,7 +20,7 @@ from typing import NamedTuple
 import pyomo.environ as pyo
 
 from pyomo_relu import ReLUNetworkBlock, example_network
-from pyomo_relu.study.surrogates import (
+from pyomo_relu.study.problems.surrogates import (
     Outcome,
     root_bound,
     surrogate_model,

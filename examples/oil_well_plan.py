@@ -14,7 +14,7 @@ import itertools
 import numpy as np
 import pyomo.environ as pyo
 
-from pyomo_relu.study.oil_well_model import RATES, oil_well_model
+from pyomo_relu.study.problems.oil_well_model import RATES, oil_well_model
 
 _GRID = 400
 _BISECTIONS = 60

@@ -1,6 +1,6 @@
 """Routing of oil wells, on networks that are trained from tables.
 
-Each well and each flowline is a network (see ``pyomo_relu/study/oil_well_model.py`` for
+Each well and each flowline is a network (see ``pyomo_relu/study/problems/oil_well_model.py`` for
 the model).  Without arguments a small synthetic field is used whose tables come with the
 study; ``--folder`` takes any folder of the same format, in particular the public data of
 Grimstad and Andersson (2019), and ``--nets`` a folder of networks that are trained
@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pyomo.environ as pyo
 
-from pyomo_relu.study.oil_field import FOLDER, build, train_tables
+from pyomo_relu.study.problems.oil_field import FOLDER, build, train_tables
 
 
 def solve(model, solver="appsi_highs", tee=False):

@@ -2,7 +2,7 @@
 
 A pendulum with drag is brought to rest.  A network has learned how its speed changes
 within a step, and stands at every step of the horizon as a member of one indexed block;
-the model is in ``pyomo_relu/study/pendulum.py``.
+the model is in ``pyomo_relu/study/problems/pendulum.py``.
 
 Run ``python examples/optimal_control.py [--horizon 6]``.
 """
@@ -11,7 +11,7 @@ import argparse
 
 import pyomo.environ as pyo
 
-from pyomo_relu.study.pendulum import build, simulate, true_cost
+from pyomo_relu.study.problems.pendulum import build, simulate, true_cost
 
 
 def main(arguments=None):

@@ -4,8 +4,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from pyomo_relu.network.onnx.branches import names_read
-from pyomo_relu.network.onnx.functions import model_nodes
+from pyomo_relu.network.onnx.graph.branches import names_read
+from pyomo_relu.network.onnx.graph.functions import model_nodes
 
 #: Names given inside every function and branch, so that they clash wherever they can.
 INNER = ["a", "b", "c", "d", "e", "f", "g"]

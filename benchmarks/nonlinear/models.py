@@ -7,7 +7,7 @@ from benchmarks.regret.surrogates import surrogate
 from examples.optimal_control import build as pendulum
 from examples.reactor_recycle import build as reactor_recycle
 from pyomo_relu import ReLUNetworkBlock
-from pyomo_relu.study.surrogates import surrogate_model
+from pyomo_relu.study.problems.surrogates import surrogate_model
 
 #: Where points have been evaluated already, for ``acquisition_2``.
 _EVALUATED = [(-2.0, -2.0), (0.2, -1.6), (1.5, 0.0), (-0.5, 0.6), (0.0, 2.2)]

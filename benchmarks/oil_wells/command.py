@@ -6,7 +6,7 @@ from benchmarks.comparison.command import main as compare
 from benchmarks.comparison.model_set import ModelSet
 from benchmarks.flowsheets.models import shared_folder
 from benchmarks.regret.routes import ROUTES
-from pyomo_relu.study.oil_well_model import oil_well_model
+from pyomo_relu.study.problems.oil_well_model import oil_well_model
 
 #: Wells and flowlines that are taken: all if None.
 _CASES = {

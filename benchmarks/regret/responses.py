@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pyomo_relu.study.problems import Problem
+from pyomo_relu.study.problems.problems import Problem
 
 
 def _unit(value, lower, upper):

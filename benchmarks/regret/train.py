@@ -9,7 +9,7 @@ import hashlib
 from benchmarks.regret.responses import RESPONSES
 from benchmarks.regret.surrogates import OWN
 from pyomo_relu.study.train_networks import record
-from pyomo_relu.study.training import TrainingOptions, train
+from pyomo_relu.study.training.training import TrainingOptions, train
 
 #: name -> sizes of the hidden layers
 HIDDEN = {

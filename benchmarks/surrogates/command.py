@@ -5,7 +5,7 @@ from functools import partial
 from benchmarks.comparison.command import main as compare
 from benchmarks.comparison.model_set import ModelSet
 from benchmarks.regret.routes import ROUTES
-from pyomo_relu.study.surrogates import surrogate_model
+from pyomo_relu.study.problems.surrogates import surrogate_model
 
 _SINGLE = [
     f"{function}_{depth}x25"

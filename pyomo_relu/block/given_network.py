@@ -10,7 +10,7 @@ from pyomo.common.dependencies import numpy as np
 from pyomo_relu import network as network_
 from pyomo_relu.block.rule_argument import call_rule
 from pyomo_relu.errors import ModelError, NetworkError
-from pyomo_relu.network.onnx.export_advice import advice_for_object
+from pyomo_relu.network.onnx.file.export_advice import advice_for_object
 from pyomo_relu.network.onnx.registry import registry_state
 
 
@@ -79,7 +79,7 @@ def _resolve(block, network, output):
     if isinstance(output, (list, tuple)):
         output = tuple(output)
     if isinstance(network, (str, os.PathLike)):
-        from pyomo_relu.network.onnx.digest import content_digest
+        from pyomo_relu.network.onnx.file.digest import content_digest
 
         path = os.fspath(network)
         digest = content_digest(path)

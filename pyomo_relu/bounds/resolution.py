@@ -25,7 +25,7 @@ import numpy as np
 
 from pyomo_relu.linear.rounding import INTEGRALITY
 from pyomo_relu.network.gradients import backpropagated, slopes
-from pyomo_relu.network.onnx.points import points_near_kinks
+from pyomo_relu.network.onnx.verification.points import points_near_kinks
 
 #: From here on solvers take no coefficient, and no value has a digit behind its point.
 LARGEST = 1e15

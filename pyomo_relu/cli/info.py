@@ -80,7 +80,7 @@ def run(options):
 
 def _operators(path):
     """How often each operator occurs in the file's main graph, and if it is read."""
-    from pyomo_relu.network.onnx.file import open_model
+    from pyomo_relu.network.onnx.file.file import open_model
     from pyomo_relu.network.onnx.reader import (  # noqa: F401  (fills the table)
         load_onnx,
     )

@@ -10,11 +10,11 @@ from importlib import metadata
 from pathlib import Path
 
 from pyomo_relu.linear.sessions.choice import PACKAGES as SOLVER_PACKAGES
-from pyomo_relu.study.config import ConfigError, load_config
-from pyomo_relu.study.records import RunFolder
-from pyomo_relu.study.report import write_report
-from pyomo_relu.study.runner import make_executor, run_study
-from pyomo_relu.study.tables import COLUMNS, Tables
+from pyomo_relu.study.report.report import write_report
+from pyomo_relu.study.run.config import ConfigError, load_config
+from pyomo_relu.study.run.records import RunFolder
+from pyomo_relu.study.run.runner import make_executor, run_study
+from pyomo_relu.study.run.tables import COLUMNS, Tables
 
 RUNS = Path("study_runs")
 #: Versions of these are recorded, and those of the MILP solvers.

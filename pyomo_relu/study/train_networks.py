@@ -19,9 +19,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pyomo_relu.study.problems import problem
-from pyomo_relu.study.training import TrainingOptions, train
-from pyomo_relu.study.training_export import write_atomically, write_onnx
+from pyomo_relu.study.problems.problems import problem
+from pyomo_relu.study.training.export import write_atomically, write_onnx
+from pyomo_relu.study.training.training import TrainingOptions, train
 
 logger = logging.getLogger("pyomo.relu.study")
 

@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks.other_packages.conversion import omlt_definition, torch_sequential
 from pyomo_relu import example_networks, load_onnx
-from pyomo_relu.study.surrogates import (
+from pyomo_relu.study.problems.surrogates import (
     Outcome,
     surrogate_model,
     timed_solve,

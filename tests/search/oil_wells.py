@@ -1,6 +1,6 @@
 """The eight oil wells on two flowlines of the examples; no test logic here."""
 
-from pyomo_relu.study.oil_well_model import oil_well_model
+from pyomo_relu.study.problems.oil_well_model import oil_well_model
 from tests.paths import SHARED_MODELS
 
 

@@ -2,16 +2,16 @@
 
 import pytest
 
-from pyomo_relu.study.aggregate import (
+from pyomo_relu.study.findings.common import AGREES, MISSING, TOO_LITTLE
+from pyomo_relu.study.findings.routes import branching_on_inputs, clipping_afterwards
+from pyomo_relu.study.findings.scaling import scaling_big_m, scaling_effort
+from pyomo_relu.study.run.tables import COLUMNS, Tables
+from pyomo_relu.study.statistics.aggregate import (
     dominated_shares,
     of_hard_instances,
     paired_ratio,
     select,
 )
-from pyomo_relu.study.findings_common import AGREES, MISSING, TOO_LITTLE
-from pyomo_relu.study.findings_routes import branching_on_inputs, clipping_afterwards
-from pyomo_relu.study.findings_scaling import scaling_big_m, scaling_effort
-from pyomo_relu.study.tables import COLUMNS, Tables
 
 
 def test_short_pairs_are_left_out_unless_a_limit_stopped_one():

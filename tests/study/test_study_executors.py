@@ -15,9 +15,9 @@ import pytest
 
 pytest.importorskip("torch")
 
-from pyomo_relu.study.config import parse_config
-from pyomo_relu.study.records import RunFolder
-from pyomo_relu.study.runner import make_executor, run_study
+from pyomo_relu.study.run.config import parse_config
+from pyomo_relu.study.run.records import RunFolder
+from pyomo_relu.study.run.runner import make_executor, run_study
 from tests.common.test_executor import OPEN_MPI
 from tests.paths import ROOT
 

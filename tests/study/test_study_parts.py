@@ -11,8 +11,22 @@ pytest.importorskip("torch")
 
 from examples import ensemble, oil_wells, optimal_control
 from pyomo_relu import example_network, load_onnx
-from pyomo_relu.study import oil_data
-from pyomo_relu.study.aggregate import (
+from pyomo_relu.study.findings.common import (
+    AGREES,
+    DISAGREES,
+    MISSING,
+    TOO_LITTLE,
+    UNCLEAR,
+    verdict_of_many,
+)
+from pyomo_relu.study.problems import oil_data
+from pyomo_relu.study.problems.benchmarks import benchmark
+from pyomo_relu.study.problems.problems import STEP, pendulum
+from pyomo_relu.study.report.document import Document
+from pyomo_relu.study.run.config import ConfigError, load_config, parse_config
+from pyomo_relu.study.run.global_search import global_search, onnx_function
+from pyomo_relu.study.run.tables import family_and_strength
+from pyomo_relu.study.statistics.aggregate import (
     Ratio,
     dominated_shares,
     geometric_mean,
@@ -24,21 +38,7 @@ from pyomo_relu.study.aggregate import (
     power_law,
     select,
 )
-from pyomo_relu.study.benchmarks import benchmark
-from pyomo_relu.study.config import ConfigError, load_config, parse_config
-from pyomo_relu.study.csv_data import read_table, table_data
-from pyomo_relu.study.document import Document
-from pyomo_relu.study.findings_common import (
-    AGREES,
-    DISAGREES,
-    MISSING,
-    TOO_LITTLE,
-    UNCLEAR,
-    verdict_of_many,
-)
-from pyomo_relu.study.global_search import global_search, onnx_function
-from pyomo_relu.study.problems import STEP, pendulum
-from pyomo_relu.study.tables import family_and_strength
+from pyomo_relu.study.training.csv_data import read_table, table_data
 from tests.networks import chain
 from tests.paths import SHARED_MODELS, needs_shared_models
 

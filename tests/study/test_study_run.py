@@ -12,20 +12,20 @@ pytest.importorskip("torch")
 pytest.importorskip("matplotlib")
 
 from pyomo_relu.study.__main__ import main
-from pyomo_relu.study.aggregate import LEAST_PAIRS, group, paired_ratio
-from pyomo_relu.study.config import load_config, parse_config
-from pyomo_relu.study.findings import all_findings
-from pyomo_relu.study.findings_common import (
+from pyomo_relu.study.findings.common import (
     MISSING,
     OPEN,
     PAPER_PROBLEMS,
     TOO_LITTLE,
 )
-from pyomo_relu.study.problems import problem
-from pyomo_relu.study.records import RunFolder
-from pyomo_relu.study.report import write_report
-from pyomo_relu.study.runner import make_executor, run_study
-from pyomo_relu.study.tables import COLUMNS, Tables
+from pyomo_relu.study.findings.findings import all_findings
+from pyomo_relu.study.problems.problems import problem
+from pyomo_relu.study.report.report import write_report
+from pyomo_relu.study.run.config import load_config, parse_config
+from pyomo_relu.study.run.records import RunFolder
+from pyomo_relu.study.run.runner import make_executor, run_study
+from pyomo_relu.study.run.tables import COLUMNS, Tables
+from pyomo_relu.study.statistics.aggregate import LEAST_PAIRS, group, paired_ratio
 from tests.paths import ROOT
 
 TIMES = ("seconds", "preprocessing_steps", "files", "work")

@@ -11,18 +11,19 @@ torch = pytest.importorskip("torch")
 from pyomo_relu.bounds.crown.interval import interval_bounds
 from pyomo_relu.network import Network, load_onnx
 from pyomo_relu.network.examples import FOLDER
-from pyomo_relu.study import regularisers, train_networks
-from pyomo_relu.study.problems import ackley, himmelblau, peaks, problem
-from pyomo_relu.study.training import (
+from pyomo_relu.study import train_networks
+from pyomo_relu.study.problems.problems import ackley, himmelblau, peaks, problem
+from pyomo_relu.study.training import regularisers
+from pyomo_relu.study.training.export import (
+    onnx_model,
+    write_atomically,
+    write_onnx,
+)
+from pyomo_relu.study.training.training import (
     TrainingOptions,
     finish,
     make_data,
     train,
-)
-from pyomo_relu.study.training_export import (
-    onnx_model,
-    write_atomically,
-    write_onnx,
 )
 
 TINY = TrainingOptions((8, 8), samples=1500, epochs=25, batch=64, learning_rate=1e-2)

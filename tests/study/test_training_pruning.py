@@ -7,8 +7,8 @@ import pytest
 
 pytest.importorskip("torch")
 
-from pyomo_relu.study.problems import himmelblau, peaks
-from pyomo_relu.study.pruning import (
+from pyomo_relu.study.problems.problems import himmelblau, peaks
+from pyomo_relu.study.training.pruning import (
     SweepPoint,
     knee,
     magnitude_masks,
@@ -16,12 +16,12 @@ from pyomo_relu.study.pruning import (
     prune,
     weighted_sum_sweep,
 )
-from pyomo_relu.study.sparsify import (
+from pyomo_relu.study.training.sparsify import (
     fitted_error,
     sparse_output_weights,
     sparsify,
 )
-from pyomo_relu.study.training import TrainingOptions, make_data, train
+from pyomo_relu.study.training.training import TrainingOptions, make_data, train
 
 TINY = TrainingOptions((10, 10), samples=1500, epochs=25, batch=64, learning_rate=1e-2)
 

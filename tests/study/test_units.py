@@ -9,12 +9,17 @@ pytest.importorskip("torch")
 
 from pyomo_relu import load_onnx
 from pyomo_relu.network import clip_network
-from pyomo_relu.study.benchmarks import benchmark
-from pyomo_relu.study.bound_methods import record_bounds
-from pyomo_relu.study.cases import activation_quantiles, run_case, run_solve
-from pyomo_relu.study.config import parse_config
-from pyomo_relu.study.training import TrainingOptions, layer_quantiles, make_data, train
-from pyomo_relu.study.units import UNITS, in_units
+from pyomo_relu.study.problems.benchmarks import benchmark
+from pyomo_relu.study.run.bound_methods import record_bounds
+from pyomo_relu.study.run.cases import activation_quantiles, run_case, run_solve
+from pyomo_relu.study.run.config import parse_config
+from pyomo_relu.study.training.training import (
+    TrainingOptions,
+    layer_quantiles,
+    make_data,
+    train,
+)
+from pyomo_relu.study.training.units import UNITS, in_units
 
 OPTIONS = {"samples": 800, "epochs": 12, "batch": 32, "learning_rate": 1e-2}
 QUANTILE = 0.8

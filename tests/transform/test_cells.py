@@ -305,7 +305,7 @@ def test_cell_rows_stand_for_no_single_neuron():
 @needs_shared_models
 @pytest.mark.parametrize("wells, case", [([8], "well 8 alone")])
 def test_oil_well_on_one_flowline(wells, case):
-    from pyomo_relu.study.oil_well_model import oil_well_model
+    from pyomo_relu.study.problems.oil_well_model import oil_well_model
 
     answers = json.loads((SHARED_MODELS / "ANSWERS.json").read_text())["oilwell"]
     m = oil_well_model(SHARED_MODELS / "oilwell", wells=wells, lines=["flowline_b"])
@@ -318,7 +318,7 @@ def test_oil_well_on_one_flowline(wells, case):
 def test_start_for_the_whole_oil_field_is_feasible():
     """The open-choke plan has the proven optimum's value and satisfies every row."""
     from examples.oil_well_plan import open_choke_plan
-    from pyomo_relu.study.oil_well_model import oil_well_model
+    from pyomo_relu.study.problems.oil_well_model import oil_well_model
 
     answers = json.loads((SHARED_MODELS / "ANSWERS.json").read_text())["oilwell"]
     m = oil_well_model(SHARED_MODELS / "oilwell")

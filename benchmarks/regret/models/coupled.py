@@ -1,6 +1,6 @@
 """Surrogates with inputs of their own that share one resource."""
 
-from pyomo_relu.study.surrogates import surrogate_model
+from pyomo_relu.study.problems.surrogates import surrogate_model
 
 _PEAKS = [f"peaks_2x10_seed{seed}" for seed in range(3)]
 

@@ -4,7 +4,7 @@ import pyomo.environ as pyo
 
 from benchmarks.regret.surrogates import surrogate
 from pyomo_relu import ReLUNetworkBlock
-from pyomo_relu.study.surrogates import surrogate_model
+from pyomo_relu.study.problems.surrogates import surrogate_model
 
 
 def single_2():

@@ -7,10 +7,15 @@ from pyomo_relu.common.powers import power_of_two
 from pyomo_relu.errors import NetworkError, UnsupportedOperatorError
 from pyomo_relu.network.layer import INPUT, Layer, Source
 from pyomo_relu.network.onnx import budget
-from pyomo_relu.network.onnx.constants import check_evaluation
-from pyomo_relu.network.onnx.messages import node_label, not_piecewise_linear
-from pyomo_relu.network.onnx.piecewise_tensors import Origin
-from pyomo_relu.network.onnx.tensors import AffineTensor, compact, entries, stack
+from pyomo_relu.network.onnx.nodes.constants import check_evaluation
+from pyomo_relu.network.onnx.nodes.messages import node_label, not_piecewise_linear
+from pyomo_relu.network.onnx.tensors.piecewise_tensors import Origin
+from pyomo_relu.network.onnx.tensors.tensors import (
+    AffineTensor,
+    compact,
+    entries,
+    stack,
+)
 
 #: Pairs per second that numpy sorts and compares.
 _SORTED = 1e6

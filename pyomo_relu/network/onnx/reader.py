@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 from pyomo_relu.errors import NetworkError, ReLUError
 from pyomo_relu.network.onnx.budget import Budget, spending
-from pyomo_relu.network.onnx.file import open_model
-from pyomo_relu.network.onnx.file_outputs import FileOutputs
-from pyomo_relu.network.onnx.graph import GraphReader
+from pyomo_relu.network.onnx.file.file import open_model
+from pyomo_relu.network.onnx.graph.graph import GraphReader
 from pyomo_relu.network.onnx.operators import (  # noqa: F401  (each enters its operators)
     affine,
     convolution,
@@ -22,7 +21,8 @@ from pyomo_relu.network.onnx.operators import (  # noqa: F401  (each enters its 
     sorting,
 )
 from pyomo_relu.network.onnx.registry import register_operator
-from pyomo_relu.network.onnx.verification import verify
+from pyomo_relu.network.onnx.verification.file_outputs import FileOutputs
+from pyomo_relu.network.onnx.verification.verification import verify
 
 if TYPE_CHECKING:
     from onnx import ModelProto

@@ -25,7 +25,7 @@ from onnx.reference import ReferenceEvaluator
 from pyomo_relu.errors import ReLUError
 from pyomo_relu.network import load_onnx
 from pyomo_relu.network.layer import INPUT
-from pyomo_relu.network.onnx.branches import names_read
+from pyomo_relu.network.onnx.graph.branches import names_read
 from tests.network.onnx.graphs import session, small_network
 from tests.network.onnx.hostile import HOSTILE
 from tests.network.onnx.mutate import mutant

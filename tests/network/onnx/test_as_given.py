@@ -7,9 +7,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from pyomo_relu.errors import NetworkFileError, NetworkMismatchError
 from pyomo_relu.network import Budget, load_onnx, register_operator
-from pyomo_relu.network.onnx.file import open_model
-from pyomo_relu.network.onnx.graph import GraphReader
-from pyomo_relu.network.onnx.verification import verify
+from pyomo_relu.network.onnx.file.file import open_model
+from pyomo_relu.network.onnx.graph.graph import GraphReader
+from pyomo_relu.network.onnx.verification.verification import verify
 from tests.network.onnx.graphs import build, check_agreement, node, refusal, single
 
 RNG = np.random.default_rng(3)

@@ -8,8 +8,8 @@ from onnx import helper
 
 from pyomo_relu.errors import BudgetExceededError, NetworkError, ReLUError
 from pyomo_relu.network import Budget, load_onnx
-from pyomo_relu.network.onnx import runner
-from pyomo_relu.network.onnx.constants import check_numerical
+from pyomo_relu.network.onnx.nodes.constants import check_numerical
+from pyomo_relu.network.onnx.verification import runner
 from tests.network.onnx.graphs import build, check_agreement, node, refusal
 from tests.network.onnx.hostile import (
     HOSTILE,

@@ -7,7 +7,7 @@ import pytest
 from pyomo_relu import ReLUNetworkBlock
 from pyomo_relu.errors import ModelError, NetworkError, NetworkFileError
 from pyomo_relu.network import load_onnx
-from pyomo_relu.network.onnx.export_advice import advice_for_object
+from pyomo_relu.network.onnx.file.export_advice import advice_for_object
 from tests.network.onnx.graphs import refusal, save, small_network
 
 CALLS = {

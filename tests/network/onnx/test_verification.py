@@ -6,7 +6,7 @@ from onnx import TensorProto, helper
 
 from pyomo_relu.errors import NetworkError, NetworkMismatchError
 from pyomo_relu.network import Layer, Network, load_onnx, register_operator
-from pyomo_relu.network.onnx.points import probing_points
+from pyomo_relu.network.onnx.verification.points import probing_points
 from tests.network.onnx.graphs import build, check_agreement, node, single
 from tests.random_networks import random_network
 

@@ -4,9 +4,9 @@ import numpy as np
 from scipy import sparse
 
 from pyomo_relu.network.onnx import budget
-from pyomo_relu.network.onnx.evaluation import check_size, is_float
+from pyomo_relu.network.onnx.nodes.evaluation import check_size, is_float
 from pyomo_relu.network.onnx.registry import operator
-from pyomo_relu.network.onnx.tensors import (
+from pyomo_relu.network.onnx.tensors.tensors import (
     INSTEAD,
     PRODUCT,
     AffineTensor,

@@ -4,11 +4,11 @@ import numpy as np
 from scipy import sparse
 
 from pyomo_relu.network.onnx import budget
-from pyomo_relu.network.onnx.evaluation import check_size
+from pyomo_relu.network.onnx.nodes.evaluation import check_size
 from pyomo_relu.network.onnx.operators.affine import global_average_pool
 from pyomo_relu.network.onnx.operators.piecewise import absolute
 from pyomo_relu.network.onnx.registry import operator
-from pyomo_relu.network.onnx.tensors import repeated
+from pyomo_relu.network.onnx.tensors.tensors import repeated
 
 
 class Windows:

@@ -1,7 +1,7 @@
 """Comparisons, signs and masks, and what other operators do to them.
 
 ``where(z > 0, z, a z)``, ``z (z > 0)``, ``z sign(z)`` and their like: an operator acts on
-each law of a :class:`~pyomo_relu.network.onnx.piecewise_tensors.PiecewiseTensor` by itself, and what
+each law of a :class:`~pyomo_relu.network.onnx.tensors.piecewise_tensors.PiecewiseTensor` by itself, and what
 is continuous in the end becomes neurons.
 """
 
@@ -10,9 +10,10 @@ import math
 import numpy as np
 
 from pyomo_relu.errors import UnsupportedOperatorError
-from pyomo_relu.network.onnx.evaluation import is_float
-from pyomo_relu.network.onnx.multiples import has_coefficients
-from pyomo_relu.network.onnx.piecewise_tensors import (
+from pyomo_relu.network.onnx.nodes.evaluation import is_float
+from pyomo_relu.network.onnx.registry import operator
+from pyomo_relu.network.onnx.tensors.multiples import has_coefficients
+from pyomo_relu.network.onnx.tensors.piecewise_tensors import (
     MAX_BREAKS,
     Jump,
     PiecewiseTensor,
@@ -20,9 +21,8 @@ from pyomo_relu.network.onnx.piecewise_tensors import (
     joined,
     union,
 )
-from pyomo_relu.network.onnx.registry import operator
-from pyomo_relu.network.onnx.tensors import AffineTensor
-from pyomo_relu.network.onnx.univariate import Rewriting, arguments_of
+from pyomo_relu.network.onnx.tensors.tensors import AffineTensor
+from pyomo_relu.network.onnx.tensors.univariate import Rewriting, arguments_of
 
 #: Values of ``v ? t`` below, at and above the threshold t.
 _COMPARISONS = {

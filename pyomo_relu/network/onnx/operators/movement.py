@@ -3,7 +3,7 @@
 import numpy as np
 
 from pyomo_relu.network.onnx.registry import operator
-from pyomo_relu.network.onnx.tensors import AffineTensor, stack
+from pyomo_relu.network.onnx.tensors.tensors import AffineTensor, stack
 
 
 @operator("Reshape", "Flatten", "Squeeze", "Unsqueeze")

@@ -6,7 +6,7 @@ from pyomo_relu.common.powers import power_of_two
 from pyomo_relu.network.onnx.operation import NEAR
 from pyomo_relu.network.onnx.operators.affine import reduce_sum, reduction_groups
 from pyomo_relu.network.onnx.registry import operator
-from pyomo_relu.network.onnx.tensors import AffineTensor, stack
+from pyomo_relu.network.onnx.tensors.tensors import AffineTensor, stack
 
 
 @operator("Relu")

@@ -5,7 +5,12 @@ import numpy as np
 from pyomo_relu.network.onnx import budget
 from pyomo_relu.network.onnx.operators.affine import matrix_product
 from pyomo_relu.network.onnx.registry import operator
-from pyomo_relu.network.onnx.tensors import INSTEAD, AffineTensor, entries, stack
+from pyomo_relu.network.onnx.tensors.tensors import (
+    INSTEAD,
+    AffineTensor,
+    entries,
+    stack,
+)
 
 #: Activations and the defaults of their alpha and beta (None: has none).
 _ACTIVATIONS = {

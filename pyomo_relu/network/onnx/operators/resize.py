@@ -4,7 +4,7 @@ import numpy as np
 from scipy import sparse
 
 from pyomo_relu.network.onnx import budget
-from pyomo_relu.network.onnx.evaluation import NodeEvaluator, check_size
+from pyomo_relu.network.onnx.nodes.evaluation import NodeEvaluator, check_size
 from pyomo_relu.network.onnx.registry import operator
 
 #: Attributes that describe the interpolation along one axis.

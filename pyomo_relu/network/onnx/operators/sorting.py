@@ -3,7 +3,7 @@
 import numpy as np
 
 from pyomo_relu.network.onnx.registry import operator
-from pyomo_relu.network.onnx.tensors import stack
+from pyomo_relu.network.onnx.tensors.tensors import stack
 
 #: Larger groups are not sorted: a group of n needs about n (log2 n)^2 / 4 neurons.
 MAX_GROUP = 64

@@ -1,0 +1,1 @@
+"""The walk over an ONNX graph: names, branches, functions, inputs."""

@@ -1,0 +1,1 @@
+"""What flows through a graph that is read: affine tensors, and those with kinks."""

@@ -1,0 +1,1 @@
+"""The report of a run: its text, its pictures, the files written."""

@@ -1,0 +1,1 @@
+"""Means, ratios and rows computed from a run's tables."""

@@ -1,0 +1,1 @@
+"""Training the study's networks: data, penalties, pruning, units of neurons, ONNX files."""
