@@ -4,6 +4,8 @@ import time
 
 import pytest
 
+from tests.thinned import covering
+
 
 def pytest_addoption(parser):
     parser.addoption(
@@ -11,12 +13,24 @@ def pytest_addoption(parser):
     )
 
 
+@pytest.hookimpl(trylast=True)  # what -k chooses is thinned, not the other way round
 def pytest_collection_modifyitems(config, items):
     if config.getoption("--dense"):
         return
-    left_out = [item for item in items if item.get_closest_marker("dense")]
-    config.hook.pytest_deselected(items=left_out)
-    items[:] = [item for item in items if not item.get_closest_marker("dense")]
+    kept = [item for item in items if not item.get_closest_marker("dense")]
+    crossed = {}
+    for item in kept:
+        if item.get_closest_marker("covering"):
+            crossed.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    left_out = {item for item in items if item.get_closest_marker("dense")}
+    for each in crossed.values():
+        (times,) = each[0].get_closest_marker("covering").args
+        # a value is the same object in all the cases that it is crossed into
+        cases = [tuple(map(id, item.callspec.params.values())) for item in each]
+        chosen = covering(cases, times)
+        left_out.update(item for i, item in enumerate(each) if i not in chosen)
+    config.hook.pytest_deselected(items=[item for item in items if item in left_out])
+    items[:] = [item for item in items if item not in left_out]
 
 
 class SimulatedClock:

@@ -1,6 +1,7 @@
 """What installing and importing the package promises; and the house's structure."""
 
 import ast
+import functools
 import importlib.metadata
 import re
 import shutil
@@ -84,7 +85,12 @@ class AtRunTime(ast.NodeTransformer):
         return node.orelse if checking else self.generic_visit(node)
 
 
+@functools.cache
 def imports(path):
+    return list(_imports(path))
+
+
+def _imports(path):
     for node in ast.walk(AtRunTime().visit(ast.parse(path.read_text()))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -116,8 +122,11 @@ def test_dependencies_point_one_way(room, may_not_use):
 
 def solver_libraries(path):
     """Names of solver libraries in imports, and in strings that could import them."""
+    text = path.read_text()
+    if "highspy" not in text and "gurobipy" not in text:
+        return set()
     names = set(imports(path))
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             names.add(node.value)
     return {name for name in names if name.split(".")[0] in ("highspy", "gurobipy")}

@@ -110,7 +110,7 @@ def test_real_networks_are_sound(path):
     bounds = crown_bounds(network, low, high)
     rng = np.random.default_rng(0)
     # With many inputs each sample brings as many corners as other points.
-    for _ in range(10 if network.n_inputs <= 12 else 5):
+    for _ in range(4 if network.n_inputs <= 12 else 2):
         points = sample(rng, bounds.input_lower, bounds.input_upper, 10_000)
         assert_sound(network, bounds, points)
     # Small boxes leave the relaxation little width in which to hide.

@@ -236,6 +236,7 @@ def check_solution(m):
             assert block.forward_error() <= 1e-5
 
 
+@pytest.mark.covering(4)
 @pytest.mark.parametrize("make", MODELS, ids=lambda make: make.__name__)
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("milp_neurons", [0, 30])

@@ -230,6 +230,7 @@ def test_a_cutoff_that_is_no_value(value):
         T("relu.obbt").apply_to(peak(), scope="model", objective_cutoff=value)
 
 
+@pytest.mark.covering(2)
 @pytest.mark.parametrize("constant", [0.0, 1.0, -1e3, 1e6, -1e9, 1e12])
 @pytest.mark.parametrize("sense", [pyo.minimize, pyo.maximize])
 @pytest.mark.parametrize("factor", [1.0, 1e-5, 1e5])

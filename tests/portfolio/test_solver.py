@@ -46,6 +46,7 @@ def run(m, route="planned", **options):
     return read, p.solve(), p
 
 
+@pytest.mark.covering(5)
 @pytest.mark.parametrize("make", MODELS, ids=lambda make: make.__name__)
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("route", ROUTES)

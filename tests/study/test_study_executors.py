@@ -96,6 +96,7 @@ def test_dask_by_name_gives_the_same_records(here, tmp_path):
     assert solves(folder) == here
 
 
+@pytest.mark.dense  # bounds and trees run on MPI by default; this is one more executor
 @pytest.mark.skipif(shutil.which("mpiexec") is None, reason="no MPI on this machine")
 def test_mpi_gives_the_same_records(here, tmp_path):
     pytest.importorskip("mpi4py")

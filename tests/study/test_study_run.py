@@ -31,13 +31,20 @@ from tests.paths import ROOT
 TIMES = ("seconds", "preprocessing_steps", "files", "work")
 
 
-def small(**changes):
-    data = {
+GRID = {"problem": "peaks", "hidden": [[4, 4]], "seed": [0, 1]}
+
+
+def data(**changes):
+    return {
         "training_defaults": {"samples": 400, "epochs": 2, "batch": 64},
         "indicators": {"bounds": ["interval", "lp"]},
-        "grids": [{"problem": "peaks", "hidden": [[4, 4]], "seed": [0, 1]}],
+        "grids": [GRID],
+        **changes,
     }
-    return parse_config({**data, **changes}, "small")
+
+
+def small(**changes):
+    return parse_config(data(**changes), "small")
 
 
 @pytest.fixture(scope="module")
@@ -163,10 +170,12 @@ def test_the_same_seed_gives_the_same_figures(tmp_path):
 
 
 def test_a_killed_run_loses_at_most_the_case_in_hand(tmp_path):
-    folder = RunFolder(tmp_path)
-    command = [sys.executable, "-m", "pyomo_relu", "study", "tiny", "--silent"]
+    grid = tmp_path / "grid.json"
+    grid.write_text(json.dumps(data(grids=[{**GRID, "seed": list(range(6))}])))
+    config, folder = load_config(grid), RunFolder(tmp_path / "run")
+    command = [sys.executable, "-m", "pyomo_relu", "study", str(grid), "--silent"]
     process = subprocess.Popen(
-        [*command, "--folder", str(tmp_path)], cwd=ROOT, stderr=subprocess.DEVNULL
+        [*command, "--folder", str(folder.path)], cwd=ROOT, stderr=subprocess.DEVNULL
     )
     try:
         deadline = time.monotonic() + 300  # a busy machine imports torch for a minute
@@ -177,18 +186,18 @@ def test_a_killed_run_loses_at_most_the_case_in_hand(tmp_path):
         process.kill()
         process.wait()
     kept = folder.load()
-    assert 3 <= len(kept) < load_config("tiny").n_cases
+    assert 3 <= len(kept) < config.n_cases
     with folder.file.open(
         "ab"
     ) as stream:  # what a kill in the middle of writing leaves
         stream.write(b'{"id": "torn", "kind": "sol')
     assert folder.load() == kept
-    summary = run_study(load_config("tiny"), folder)
+    summary = run_study(config, folder)
     assert summary.skipped == len(kept) and summary.left == 0
     records = folder.load()
     assert records[: len(kept)] == kept
     assert len({r["id"] for r in records}) == len(records)
-    assert len(records) == load_config("tiny").n_cases
+    assert len(records) == config.n_cases
 
 
 def test_a_damaged_line_in_the_middle_is_not_passed_over(tmp_path):

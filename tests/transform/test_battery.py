@@ -29,6 +29,7 @@ on_every_network = pytest.mark.parametrize("name", NETWORKS)
 CASES = [(f, s) for f in FORMULATIONS for s in f.solvers]
 
 
+@pytest.mark.covering(3)
 @on_every_network
 @pytest.mark.parametrize("formulation, solver", CASES, ids=str)
 def test_same_optimum_as_big_m_and_as_the_network(formulation, solver, name):
@@ -47,6 +48,7 @@ def test_same_optimum_as_big_m_and_as_the_network(formulation, solver, name):
         assert optimum >= best.max() - slack
 
 
+@pytest.mark.covering(2)
 @on_every_network
 @every
 def test_relaxation_is_never_weaker_than_big_m(formulation, name):
@@ -62,6 +64,7 @@ def test_relaxation_is_never_weaker_than_big_m(formulation, name):
         assert optimum - slack <= bound <= weakest + slack
 
 
+@pytest.mark.covering(2)
 @on_every_network
 @every
 def test_mip_start_satisfies_every_row(formulation, name):
@@ -73,6 +76,7 @@ def test_mip_start_satisfies_every_row(formulation, name):
         assert m.nn.forward_error() == 0
 
 
+@pytest.mark.covering(1)
 @needs_shared_models
 @pytest.mark.parametrize("formulation", FORMULATIONS, ids=str)
 @pytest.mark.parametrize("file", ["keras_linear_131_relu.onnx", "gemm_transB.onnx"])

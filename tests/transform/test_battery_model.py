@@ -118,6 +118,7 @@ def test_reverse_undoes_only_its_own_call(formulation):
 # -- targets ---------------------------------------------------------------------------
 
 
+@pytest.mark.covering(2)
 @every_name
 @pytest.mark.parametrize(
     "targets, names",
@@ -230,6 +231,7 @@ def test_time_indexed_networks(formulation):
     assert optimum <= best + slack
 
 
+@pytest.mark.covering(1)
 @every
 @pytest.mark.parametrize("outer", ["gdp.bigm", "gdp.hull"])
 def test_networks_on_disjuncts(formulation, outer):

@@ -125,6 +125,7 @@ def check(m, expected, tolerance):
     assert m.nn.forward_error() <= tolerance * max(1.0, abs(expected))
 
 
+@pytest.mark.covering(3)
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("formulation", FORMULATIONS, ids=str)
 def test_formulations(name, formulation):
@@ -137,6 +138,7 @@ def test_formulations(name, formulation):
     formulation.transformation.apply_to(m, reverse=token)
 
 
+@pytest.mark.covering(2)
 @pytest.mark.parametrize("inputs", ["one fixed", "fixed", "a point", "the same"])
 @pytest.mark.parametrize("formulation", BY_NAME, ids=str)
 def test_inputs_that_do_not_vary(inputs, formulation):
@@ -147,6 +149,7 @@ def test_inputs_that_do_not_vary(inputs, formulation):
         check(m, truth(NETWORKS[name], inputs), 5e-3)
 
 
+@pytest.mark.covering(2)
 @pytest.mark.parametrize("inputs", ["free", "one fixed", "fixed", "the same"])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_bounds_then_big_m_and_branching(name, inputs):
@@ -162,6 +165,7 @@ def test_bounds_then_big_m_and_branching(name, inputs):
     check(m, truth(NETWORKS[name], inputs), 5e-3)
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize("inputs", ["free", "fixed", "the same"])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_searches(name, inputs):

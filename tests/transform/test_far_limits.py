@@ -97,6 +97,7 @@ def true_optimum(network, box, kinks, sense):
     return sense * float((sense * network.forward(grid)[:, 0]).min())
 
 
+@pytest.mark.covering(4)
 @pytest.mark.parametrize(
     "how", ["relu.bigm", "relu.scaled", "relu.clipped", "relu.cells", "relu.branch"]
 )
@@ -115,6 +116,7 @@ def test_a_limit_out_of_reach_is_no_kink(name, size, how):
         assert m.nn.neuron_bounds().n_unstable == 0
 
 
+@pytest.mark.covering(3)
 @pytest.mark.parametrize("size", [1e3, 1e5, 3e6, 1e9, 1e12, 1e16, 1e19])
 @pytest.mark.parametrize("name", LIMITS)
 def test_a_limit_that_is_reached_is_right_or_refused(name, size):

@@ -31,6 +31,7 @@ def rows_of(block):
     ]
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("formulation", [*FORMULATIONS, *GDP], ids=str)
 def test_lookups_give_every_row_and_are_inverse_to_each_other(formulation, name):

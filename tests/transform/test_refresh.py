@@ -87,6 +87,7 @@ PAIRS = [
 ]
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize("formulation, methods", PAIRS)
 def test_after_refresh_the_model_is_that_of_a_fresh_application(formulation, methods):
     for name, change in CHANGES.items():

@@ -73,6 +73,7 @@ def wanted(seed, offset=0.0, hidden=16):
 UNITS = list(itertools.product(SCALES, [1e-7, 1.0, 1e7]))
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize("case", thinned(UNITS, 4), ids=str)
 @pytest.mark.parametrize("formulation", BY_NAME, ids=str)
 def test_the_optimum_does_not_depend_on_units(formulation, case):

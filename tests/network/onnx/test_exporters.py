@@ -159,6 +159,7 @@ def exported(module, shape, *, dynamo, folder=None, output_names=None):
         return folder / "net.onnx"
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize("dynamo", [True, False], ids=["dynamo", "torchscript"])
 @pytest.mark.parametrize("name", TORCH_NAMES)
 def test_torch_export(name, dynamo):

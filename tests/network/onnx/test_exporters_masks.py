@@ -140,6 +140,7 @@ def check(kind, dynamo, name):
 BOTH = pytest.mark.parametrize("dynamo", [True, False], ids=["dynamo", "torchscript"])
 
 
+@pytest.mark.covering(1)
 @BOTH
 @pytest.mark.parametrize("name", CONTINUOUS)
 def test_continuous(name, dynamo):
@@ -151,6 +152,7 @@ def test_continuous_by_the_new_exporter(name):
     check("masks", True, name)
 
 
+@pytest.mark.covering(1)
 @BOTH
 @pytest.mark.parametrize("name", JUMPING)
 def test_jumps_are_refused(name, dynamo):
@@ -160,7 +162,11 @@ def test_jumps_are_refused(name, dynamo):
     assert "node '" in str(error.value) and f"'{name}'" in str(error.value)
 
 
-@BOTH
+@pytest.mark.parametrize(
+    "dynamo",
+    [pytest.param(True, marks=pytest.mark.dense), False],
+    ids=["dynamo", "torchscript"],
+)
 @pytest.mark.parametrize("name", RECURRENT)
 def test_recurrent(name, dynamo):
     check("recurrent", dynamo, name)
