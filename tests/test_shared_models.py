@@ -48,6 +48,7 @@ CASES = [
 ]
 
 
+@pytest.mark.covering(1)  # both solvers, not on each
 @pytest.mark.parametrize("solver", ["appsi_highs", "gurobi_direct"])
 @pytest.mark.parametrize("file, box, output, sense, optimum", CASES)
 def test_known_optima(file, box, output, sense, optimum, solver):
