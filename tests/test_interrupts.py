@@ -265,7 +265,7 @@ def test_bounds_that_the_modeller_brings(most):
 
 
 @pytest.mark.parametrize("load", [True, False])
-@pytest.mark.parametrize("most", [4, pytest.param(40, marks=pytest.mark.dense)])
+@pytest.mark.parametrize("most", [2, pytest.param(40, marks=pytest.mark.dense)])
 @pytest.mark.parametrize("name", ["relu.branch", "relu"])
 def test_branch_and_bound(name, load, most):
     def make():

@@ -56,14 +56,14 @@ WRONG = [
 ]
 
 
-def cases():
+def cases(configs):
     """(name, option, values): every value once per option, some of them at each name.
 
-    An option of several transformations is declared once, which is tested below.
+    An option of several names is declared once, which is tested below.
     """
     seen = set()
-    for i, name in enumerate(NAMES):
-        for option in pyo.TransformationFactory.get_class(name).CONFIG:
+    for i, (name, config) in enumerate(configs.items()):
+        for option in config:
             some = WRONG if option not in seen else WRONG[i % 4 :: 4]
             seen.add(option)
             yield pytest.param(name, option, some, id=f"{name}-{option}")
@@ -99,7 +99,10 @@ def prepared(name):
     return m, {"methods": ["samples"], "time_limit": 0.05}
 
 
-@pytest.mark.parametrize("name, option, values", cases())
+@pytest.mark.parametrize(
+    "name, option, values",
+    cases({n: pyo.TransformationFactory.get_class(n).CONFIG for n in NAMES}),
+)
 def test_an_option_works_or_says_that_it_does_not(name, option, values):
     base, short = prepared(name)
     short.pop(option, None)
@@ -143,11 +146,11 @@ SOLVERS = {
 
 
 @pytest.mark.parametrize(
-    "name, option",
-    [(name, option) for name, solver in SOLVERS.items() for option in solver.CONFIG],
+    "name, option, values",
+    cases({name: solver.CONFIG for name, solver in SOLVERS.items()}),
 )
-def test_options_of_the_solvers(name, option, capsys):
-    for value in WRONG:
+def test_options_of_the_solvers(name, option, values, capsys):
+    for value in values:
         m = box_model()
         try:
             SOLVERS[name].solve(m, **{option: value})

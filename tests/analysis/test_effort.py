@@ -197,7 +197,7 @@ def test_models_are_handed_over_in_unit_range_or_as_they_are(solver):
 
 
 def test_node_limits_stop_and_pyomo_solvers_tell_their_nodes():
-    hard = {"sizes": (6, 40, 40, 40, 1), "seed": 3}
+    hard = {"sizes": (6, 30, 30, 1), "seed": 3}
     for solver, most in (("highs", 20), ("gurobi", 200)):
         stopped = measure_effort(
             network_model(**hard), ["relu.bigm"], solver, node_limit=5

@@ -121,7 +121,7 @@ def test_rational_arithmetic_gives_the_same_regions(network):
 # -- the two methods -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("network", PLANAR)
+@pytest.mark.parametrize("network", thinned(PLANAR, 5))
 def test_walk_and_subdivision_agree(network):
     cut = count_regions(network, -1.5, 1.5, method="geometry")
     walked = count_regions(network, -1.5, 1.5, method="lp")
@@ -165,9 +165,9 @@ def test_walk_finds_all_patterns_in_three_dimensions():
 
 def test_walk_on_a_branched_network_in_three_dimensions():
     network = branched(3, 8)
-    result = count_regions(network, -1, 1)
-    assert result.exact
-    X = np.random.default_rng(0).uniform(-1, 1, (200_000, 3))
+    result = count_regions(network, -0.5, 0.5)
+    assert result.exact and len(result.regions) > 20
+    X = np.random.default_rng(0).uniform(-0.5, 0.5, (100_000, 3))
     assert patterns_at(network, X) <= patterns(result.regions)
 
 

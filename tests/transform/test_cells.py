@@ -314,6 +314,7 @@ def test_oil_well_on_one_flowline(wells, case):
     assert solve(m) == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.dense  # the largest; one well alone is above
 @needs_shared_models
 def test_start_for_the_whole_oil_field_is_feasible():
     """The open-choke plan has the proven optimum's value and satisfies every row."""

@@ -41,6 +41,7 @@ def bounds_of_vars(m):
     return {v.name: v.bounds for v in m.component_data_objects(pyo.Var)}
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize("order", ["abc", "cba", "bca"])
 @pytest.mark.parametrize("name, options", FORMULATIONS, ids=lambda o: str(o))
 def test_chains_are_encoded_in_their_own_order(name, options, order):

@@ -159,9 +159,18 @@ def exported(module, shape, *, dynamo, folder=None, output_names=None):
         return folder / "net.onnx"
 
 
-@pytest.mark.covering(1)
-@pytest.mark.parametrize("dynamo", [True, False], ids=["dynamo", "torchscript"])
-@pytest.mark.parametrize("name", TORCH_NAMES)
+#: Exported by the newer exporter, too, which takes seconds for each.
+BY_BOTH = ("mlp", "cnn", "odds")
+
+
+@pytest.mark.parametrize(
+    "name, dynamo",
+    [(name, False) for name in TORCH_NAMES]
+    + [
+        pytest.param(name, True, marks=() if name in BY_BOTH else pytest.mark.dense)
+        for name in TORCH_NAMES
+    ],
+)
 def test_torch_export(name, dynamo):
     torch = pytest.importorskip("torch")
     module, shape = torch_models()[name]
