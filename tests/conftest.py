@@ -4,13 +4,17 @@ import time
 
 import pytest
 
-from tests.thinned import covering
+from tests import thinned
 
 
 def pytest_addoption(parser):
     parser.addoption(
         "--dense", action="store_true", help="run every case of the slow kinds, too"
     )
+
+
+def pytest_configure(config):
+    thinned.DENSE = config.getoption("--dense")
 
 
 @pytest.hookimpl(trylast=True)  # what -k chooses is thinned, not the other way round
@@ -27,7 +31,7 @@ def pytest_collection_modifyitems(config, items):
         (times,) = each[0].get_closest_marker("covering").args
         # a value is the same object in all the cases that it is crossed into
         cases = [tuple(map(id, item.callspec.params.values())) for item in each]
-        chosen = covering(cases, times)
+        chosen = thinned.covering(cases, times)
         left_out.update(item for i, item in enumerate(each) if i not in chosen)
     config.hook.pytest_deselected(items=[item for item in items if item in left_out])
     items[:] = [item for item in items if item not in left_out]

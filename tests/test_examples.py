@@ -12,7 +12,10 @@ from pyomo_relu import load_onnx
 from tests.paths import ROOT, SHARED_MODELS, needs_shared_models
 
 RUNS = [
-    ("quickstart.py", [], "output by onnxruntime there"),
+    # README's first command, which CI runs
+    pytest.param(
+        "quickstart.py", [], "output by onnxruntime there", marks=pytest.mark.dense
+    ),
     ("flowsheet.py", [], "pre-heater"),
     ("time_indexed.py", [], "total cost"),
     ("bound_tightening.py", ["--plot", "bounds.png"], "exact (MILP)"),

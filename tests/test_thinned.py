@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from tests.thinned import covering
+from tests.thinned import covering, examples
 
 CROSSED = list(itertools.product(range(7), range(3), range(5)))
 
@@ -22,6 +22,11 @@ def test_every_value_occurs_often_enough_and_the_longest_says_how_many(times):
 def test_pairs_meet_early():
     kept = [CROSSED[i] for i in covering(CROSSED, 5)]
     assert len({(first, last) for first, _, last in kept}) >= 30
+
+
+def test_dense_runs_try_more_examples(request):
+    dense = request.config.getoption("--dense")
+    assert examples(3, 10) == (10 if dense else 3)
 
 
 def test_values_with_few_cases_keep_them_all():

@@ -6,6 +6,14 @@ from itertools import combinations
 import numpy as np
 import pytest
 
+#: Whether every case is run; set by conftest before tests are imported.
+DENSE = False
+
+
+def examples(few, many):
+    """How many examples hypothesis tries: ``many`` of them with ``--dense`` only."""
+    return many if DENSE else few
+
 
 def thinned(values, keep):
     """Parameters of a test of which all but ``keep``, evenly spread, are marked dense."""

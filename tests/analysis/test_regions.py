@@ -22,7 +22,7 @@ from tests.analysis.networks import (
     rescaled,
 )
 from tests.paths import SHARED_MODELS, needs_shared_models
-from tests.thinned import thinned
+from tests.thinned import examples, thinned
 
 PLANAR = [
     pytest.param(chain([2, 4, 3, 1], 1), id="chain"),
@@ -96,7 +96,7 @@ def lines_in_open_box(network, half):
 small = st.integers(-3, 3)
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=examples(60, 150), deadline=None, derandomize=True)
 @given(st.lists(small, min_size=9, max_size=9))
 def test_two_two_one_agrees_with_exact_rational_geometry(numbers):
     w1, b1 = np.array(numbers[:4]).reshape(2, 2), np.array(numbers[4:6])

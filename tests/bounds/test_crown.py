@@ -24,6 +24,7 @@ from tests.bounds.soundness import (
     shared_networks,
 )
 from tests.random_networks import boxes, networks, random_network, sample
+from tests.thinned import examples
 
 
 def plain_crown(network, lower, upper):
@@ -65,7 +66,7 @@ def widths(bounds):
     return [bounds.mean_width(k) for k in range(len(bounds.lower))]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(60, 150), deadline=None)
 @given(st.data())
 def test_no_pre_activation_outside(data):
     network = data.draw(networks())
@@ -355,7 +356,7 @@ def test_constant_layers_and_inputs_unread():
     assert c[0, 0] == pytest.approx(1.5)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(80, 200), deadline=None)
 @given(
     st.lists(st.tuples(*[st.floats(-1e6, 1e6)] * 2), min_size=1, max_size=5),
     st.one_of(st.none(), st.floats(1e-6, 1e6)),

@@ -19,6 +19,7 @@ from tests.bounds.soundness import (
     shared_networks,
 )
 from tests.random_networks import boxes, networks, random_network, sample
+from tests.thinned import examples
 
 
 def one_activation(w_pre, w_post, weight=((1.0,),), ceiling=None):
@@ -44,7 +45,7 @@ def output_range(network, lower, upper):
     return bounds.lower[-1], bounds.upper[-1]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(60, 150), deadline=None)
 @given(st.data())
 def test_no_pre_activation_outside(data):
     network = data.draw(networks())

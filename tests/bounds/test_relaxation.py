@@ -17,6 +17,7 @@ from pyomo_relu.linear.embedded import EmbeddedModel, EmbeddedNetwork
 from pyomo_relu.linear.model import LinearModel
 from pyomo_relu.network import INPUT, Layer, Network, Source
 from tests.random_networks import boxes, networks, random_network, sample
+from tests.thinned import examples
 
 
 def lifted(network, bounds, columns, model, point, window=False):
@@ -60,7 +61,7 @@ def violation(model, values):
     return max(over.max(initial=0.0), outside.max(initial=0.0))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(50, 100), deadline=None)
 @given(data=st.data())
 def test_every_point_of_the_network_is_feasible(data):
     network = data.draw(networks())

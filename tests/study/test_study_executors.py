@@ -75,6 +75,7 @@ def dask_factory():
     return client.get_executor()
 
 
+@pytest.mark.dense  # its workers are those of the tests on dead ones
 def test_dask_cluster_gives_the_same_records(here, tmp_path):
     folder = RunFolder(tmp_path)
     with dask_executor() as (_, executor):

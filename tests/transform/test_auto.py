@@ -241,11 +241,11 @@ def flowsheet(around, networks=1):
         ("linear", 1, "highs", "relu.cells"),
         ("linear", 1, "scip_direct", "relu.sos1"),
         ("row", 1, "scip_persistent", "relu.sos1"),
-        ("exp", 1, "scip_direct", "relu.sos1"),
+        pytest.param("exp", 1, "scip_direct", "relu.sos1", marks=pytest.mark.dense),
         ("row", 2, "scip_direct", "relu.bigm"),
         ("row", 1, "gurobi_direct", "relu.bigm"),
         ("exp", 1, "gurobi_direct_minlp", "relu.bigm"),
-        ("objective", 1, "gurobi", "relu.bigm"),
+        pytest.param("objective", 1, "gurobi", "relu.bigm", marks=pytest.mark.dense),
         ("objective", 1, "highs", "relu.bigm"),
         ("linear", 1, "scip", "relu.cells"),  # by a file, whose sets nobody has tried
     ],

@@ -9,9 +9,10 @@ from pyomo_relu.network import load_onnx
 from tests.disguises import DISGUISES, disguised, ends_onnxruntime, with_external_data
 from tests.network.onnx.graphs import session
 from tests.random_graphs import random_model, random_models
+from tests.thinned import examples
 
 QUICK = settings(
-    max_examples=150,
+    max_examples=examples(60, 150),
     deadline=None,
     derandomize=True,
     suppress_health_check=[

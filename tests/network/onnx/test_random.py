@@ -5,9 +5,10 @@ from hypothesis import HealthCheck, given, settings
 
 from tests.network.onnx.graphs import check_agreement
 from tests.random_graphs import STEPS, random_model, random_models
+from tests.thinned import examples
 
 QUICK = settings(
-    max_examples=120,
+    max_examples=examples(60, 120),
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
