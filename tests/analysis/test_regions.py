@@ -165,9 +165,9 @@ def test_walk_finds_all_patterns_in_three_dimensions():
 
 def test_walk_on_a_branched_network_in_three_dimensions():
     network = branched(3, 8)
-    result = count_regions(network, -0.5, 0.5)
+    result = count_regions(network, -0.2, 0.2)
     assert result.exact and len(result.regions) > 20
-    X = np.random.default_rng(0).uniform(-0.5, 0.5, (100_000, 3))
+    X = np.random.default_rng(0).uniform(-0.2, 0.2, (100_000, 3))
     assert patterns_at(network, X) <= patterns(result.regions)
 
 

@@ -166,9 +166,10 @@ def test_a_dead_process_stops_the_run_and_the_next_goes_on(tmp_path):
 
 @pytest.mark.parametrize(
     "failures",
-    [0, pytest.param(5, marks=pytest.mark.dense)],
+    [0, 5],
     ids=["given up", "run again by Dask"],
 )
+@pytest.mark.dense  # a process that dies is above; Dask's tell of it in their own way
 def test_dead_dask_workers(failures, tmp_path):
     dask = pytest.importorskip("dask")
     config, folder = parse_config(data(4, 20), "small"), RunFolder(tmp_path)

@@ -100,7 +100,7 @@ def branches_within_branches(depth=30):
     for k in range(1, depth):
         choice = node("If", ["c"], [f"b{k}"], then_branch=inner, else_branch=inner)
         inner = helper.make_graph([choice], "b", [], [_info(f"b{k}")])
-        if inner.ByteSize() > 2**20:  # twice the size at each level
+        if inner.ByteSize() > 2**22:  # twice the size at each level
             break
     last = node("If", ["c"], ["y"], then_branch=inner, else_branch=inner)
     return build([last], _X, ["y"], {"c": np.array(True)})
