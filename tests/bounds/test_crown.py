@@ -24,7 +24,7 @@ from tests.bounds.soundness import (
     shared_networks,
 )
 from tests.random_networks import boxes, networks, random_network, sample
-from tests.thinned import examples
+from tests.thinned import examples, thinned
 
 
 def plain_crown(network, lower, upper):
@@ -104,7 +104,7 @@ def test_lines_hold_at_points(data):
     assert np.all(v <= X @ A_high.T + c_high)
 
 
-@pytest.mark.parametrize("path", shared_networks())
+@pytest.mark.parametrize("path", thinned(shared_networks(), 24))
 def test_real_networks_are_sound(path):
     network = shared_network(path)
     low, high = shared_box(path)

@@ -21,6 +21,7 @@ from tests.bounds import obbt_sessions
 from tests.bounds.soundness import assert_sound, assert_within, shared_answers
 from tests.paths import SHARED_MODELS, needs_shared_models
 from tests.random_networks import boxes, networks, random_network, sample
+from tests.thinned import thinned
 
 INF = np.inf
 
@@ -265,6 +266,10 @@ def test_column_out_of_range_is_named():
         tighten_model(model, [wrong])
 
 
+def shortened(path):
+    return path.stem[:24]
+
+
 def shared_networks():
     if SHARED_MODELS is None:
         return []
@@ -277,7 +282,7 @@ def shared_networks():
 
 
 @needs_shared_models
-@pytest.mark.parametrize("path", shared_networks(), ids=lambda p: p.stem[:24])
+@pytest.mark.parametrize("path", thinned(shared_networks(), 14), ids=shortened)
 def test_real_networks_stay_within_their_bounds(path):
     network = load_onnx(path)
     bounds, _ = tighten(network, -0.4, 0.4, time_limit=1.5, stop_at_sign=True)

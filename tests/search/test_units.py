@@ -27,6 +27,7 @@ SOME = [
 ]
 
 
+@pytest.mark.covering(2)
 @pytest.mark.parametrize("case", SOME, ids=str)
 @pytest.mark.parametrize("what", units.CHECKS)
 def test_units_do_not_matter(what, case):

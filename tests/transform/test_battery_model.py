@@ -57,6 +57,7 @@ def check_look_ups(formulation, block):
 # -- copies ----------------------------------------------------------------------------
 
 
+@pytest.mark.covering(1)
 @every
 @pytest.mark.parametrize("copy", ["clone", "pickle"])
 def test_copies_answer_alike_and_look_up_themselves(formulation, copy):
