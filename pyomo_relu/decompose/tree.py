@@ -21,16 +21,16 @@ from pyomo_relu.branch.tree import (
     TIME_LIMIT,
     UNBOUNDED,
 )
-from pyomo_relu.decompose.branching import choose_split
-from pyomo_relu.decompose.family import families
-from pyomo_relu.decompose.lagrangian import Lagrangian
-from pyomo_relu.decompose.master import Master
-from pyomo_relu.decompose.node import Evaluator, Node
-from pyomo_relu.decompose.parts import take_apart
-from pyomo_relu.decompose.points import Points
-from pyomo_relu.decompose.pricing import Pricing
-from pyomo_relu.decompose.refinement import Refining
-from pyomo_relu.decompose.root import root_box
+from pyomo_relu.decompose.nodes.branching import choose_split
+from pyomo_relu.decompose.nodes.lagrangian import Lagrangian
+from pyomo_relu.decompose.nodes.master import Master
+from pyomo_relu.decompose.nodes.node import Evaluator, Node
+from pyomo_relu.decompose.nodes.points import Points
+from pyomo_relu.decompose.pieces.refinement import Refining
+from pyomo_relu.decompose.subproblems.family import families
+from pyomo_relu.decompose.subproblems.parts import take_apart
+from pyomo_relu.decompose.subproblems.pricing import Pricing
+from pyomo_relu.decompose.subproblems.root import root_box
 from pyomo_relu.errors import InfeasibleError
 from pyomo_relu.linear.box_rows import BoxRows
 from pyomo_relu.linear.column_bounds import bound_free_columns

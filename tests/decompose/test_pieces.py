@@ -8,15 +8,15 @@ from pyomo_relu.branch.bounding.lines import LineBounder
 from pyomo_relu.branch.branch import OPTIMAL, BranchOptions, branch
 from pyomo_relu.branch.joint import build_problem
 from pyomo_relu.common.deadline import ENDLESS, Deadline
-from pyomo_relu.decompose.branching import split_at
 from pyomo_relu.decompose.decompose import decompose
-from pyomo_relu.decompose.disjunction import choose
-from pyomo_relu.decompose.facets import facets
-from pyomo_relu.decompose.family import families
-from pyomo_relu.decompose.parts import take_apart
-from pyomo_relu.decompose.pieces import Pieces
-from pyomo_relu.decompose.pricing import Pricing
-from pyomo_relu.decompose.refinement import Refinement, Refining
+from pyomo_relu.decompose.nodes.branching import split_at
+from pyomo_relu.decompose.pieces.disjunction import choose
+from pyomo_relu.decompose.pieces.facets import facets
+from pyomo_relu.decompose.pieces.pieces import Pieces
+from pyomo_relu.decompose.pieces.refinement import Refinement, Refining
+from pyomo_relu.decompose.subproblems.family import families
+from pyomo_relu.decompose.subproblems.parts import take_apart
+from pyomo_relu.decompose.subproblems.pricing import Pricing
 from pyomo_relu.decompose.tree import Decomposition
 from pyomo_relu.linear.embedded import FEASIBILITY
 from tests.decompose.models import coupled, many, units

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pyomo_relu.decompose.generation import Generation
+from pyomo_relu.decompose.nodes.generation import Generation
 from pyomo_relu.linear.rounding import whole
 from pyomo_relu.linear.sessions.answer import Status
 

@@ -13,8 +13,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from pyomo_relu.decompose.cover import Cover
-from pyomo_relu.decompose.pricing import Subproblems
+from pyomo_relu.decompose.subproblems.cover import Cover
+from pyomo_relu.decompose.subproblems.pricing import Subproblems
 from pyomo_relu.linear.rounding import whole
 
 #: Models in a row that a cut may have slack in before it is forgotten.

@@ -3,7 +3,7 @@
 import numpy as np
 
 from pyomo_relu.branch.points.budget import Budget
-from pyomo_relu.decompose.branching import mixture_errors
+from pyomo_relu.decompose.nodes.branching import mixture_errors
 from pyomo_relu.linear.rounding import INTEGRALITY
 
 #: Share of the time that may go into points.

@@ -12,12 +12,12 @@ import time
 
 import numpy as np
 
-from pyomo_relu.decompose.branching import mixture_errors, split_at
-from pyomo_relu.decompose.disjunction import choose
-from pyomo_relu.decompose.facets import facets
-from pyomo_relu.decompose.lagrangian import improvable
-from pyomo_relu.decompose.node import Node
-from pyomo_relu.decompose.pieces import Pieces
+from pyomo_relu.decompose.nodes.branching import mixture_errors, split_at
+from pyomo_relu.decompose.nodes.lagrangian import improvable
+from pyomo_relu.decompose.nodes.node import Node
+from pyomo_relu.decompose.pieces.disjunction import choose
+from pyomo_relu.decompose.pieces.facets import facets
+from pyomo_relu.decompose.pieces.pieces import Pieces
 
 #: Accuracy of the minima on pieces, as a share of what each part may be off.
 _ACCURACY = 0.1
