@@ -4,6 +4,7 @@ import numpy as np
 
 from pyomo_relu.branch.points.budget import Budget
 from pyomo_relu.decompose.nodes.branching import mixture_errors
+from pyomo_relu.decompose.subproblems.settled import settled
 from pyomo_relu.linear.rounding import INTEGRALITY
 
 #: Share of the time that may go into points.
@@ -29,12 +30,14 @@ class Points:
     ----------
     incumbent : Incumbent
     evaluator : Evaluator
+    box : tuple of numpy.ndarray, shapes (n,)
+        Ends of all columns, finite those of parts.
     elapsed : callable
         Seconds that the run has had so far, which shares refer to.
     """
 
-    def __init__(self, incumbent, evaluator, elapsed):
-        self.incumbent, self.evaluator = incumbent, evaluator
+    def __init__(self, incumbent, evaluator, box, elapsed):
+        self.incumbent, self.evaluator, self._box = incumbent, evaluator, box
         self.deadline, self._elapsed = evaluator.deadline, elapsed
         self.families, self.master = evaluator.families, evaluator.master
         self._near, self._diving = Budget(_SHARE), Budget(_SHARE)
@@ -63,22 +66,59 @@ class Points:
             self.incumbent.walk(best, time_limit=self.deadline.left())
 
     def _try(self, mixture):
-        """The mixture's mean, and each part's point of largest share."""
-        n = self.incumbent.problem.original.n_columns
+        """The mixture's mean, as it is and settled, and each part's point of largest share."""
         x = mixture.x[: self.master.n]
         rounded = x.copy()
         for f in self.families:
             numbers, shares = mixture.weights(f)
             numbers = numbers[np.argsort(shares)]
             rounded[f.columns[f.owner[numbers]]] = f.points[numbers]
-        columns = self.incumbent.problem.columns
-        candidates = np.stack([x, rounded])[:, :n][:, columns]
-        before = self.incumbent.value
+        _, by_family = self.master.split(mixture.duals)
+        return self._best_of([x, rounded, self._settled(x, by_family)])
+
+    def choose(self, x, duals):
+        """The point at columns that a MILP over pieces gave; whether it is better.
+
+        Parameters
+        ----------
+        x : numpy.ndarray, shape (n,)
+            Columns that nothing but one part reads are anywhere.
+        duals : numpy.ndarray
+            Multipliers of rows and links, which price outputs that rows read.
+        """
+        _, by_family = self.master.split(duals)
+        return self._best_of([self._settled(x, by_family)])
+
+    def _best_of(self, points):
+        """Offer points, and what is near them."""
+        problem, before = self.incumbent.problem, self.incumbent.value
+        candidates = np.stack(points)[:, : problem.original.n_columns]
+        candidates = candidates[:, problem.columns]
         self.incumbent.offer(candidates.copy())
         for point in candidates:
             if not self.deadline.passed():
                 self.improve(point)
         return self.incumbent.value < before
+
+    def _settled(self, x, by_family):
+        """Columns where each part's inputs that nothing else reads are its best ones."""
+        x, e = x.copy(), self.evaluator
+        low, high = self._box
+        for f, linked, pi in zip(self.families, e.linked, by_family, strict=True):
+            for k in np.flatnonzero(~linked[:, : f.n].all(axis=1)):
+                at = f.columns[k]
+                price = np.where(linked[k], pi[k], e.costs[at])
+                inputs = at[: f.n]
+                x[at] = settled(
+                    f.network,
+                    x[inputs][None],
+                    ~linked[k, : f.n],
+                    low[inputs],
+                    high[inputs],
+                    f.integer[k],
+                    price,
+                )[0]
+        return x
 
     # -- diving --------------------------------------------------------------------
 

@@ -1,12 +1,15 @@
 """Pieces of parts: boxes of which a part's point lies in one, and cuts proven on each.
 
-With multipliers pi, and z_b = 1 if the part's point v lies in its piece b,
+With multipliers pi, and z_b = 1 if the part's point v lies in its piece b, v_b = z_b v,
 
-    pi v  >=  sum_b z_b min { pi w : w in piece b },      sum_b z_b = 1,
+    pi v_b  >=  z_b min { pi w : w in piece b },      sum_b v_b = v,      sum_b z_b = 1,
 
 holds for all points of the part, and all such cuts together describe the convex hull of
 (v, z): so each piece is replaced by its convex hull, not the part by its own.  The minima
 are those that ``pricing`` proves.
+
+Columns of a part that nothing else reads occur only as what they cost: ``value``.  In all
+multipliers their entries are their costs, which loses nothing.
 """
 
 from dataclasses import replace
@@ -29,6 +32,10 @@ class Pieces:
     family : Family
     cover : Cover
         Of its members.
+    linked : numpy.ndarray of bool, shape (K, n + m), optional
+        Columns that rows or other parts read; None for all.
+    costs : numpy.ndarray, shape (K, n + m), optional
+        Costs of the others.
 
     Attributes
     ----------
@@ -38,23 +45,26 @@ class Pieces:
         Of the pieces.
     lower, upper : numpy.ndarray, shape (P, n + m)
         Boxes of the pieces' inputs and outputs.
+    of : numpy.ndarray of int, shape (C,)
+        The piece that each cut belongs to.
     duals : numpy.ndarray, shape (C, n + m)
         Multipliers of each cut.
-    of : numpy.ndarray of int, shape (C,)
-        The member that each cut belongs to.
-    entries : tuple
-        Cut, piece and proven least value of each term of all cuts.
+    least : numpy.ndarray, shape (C,)
+        Proven on the cut's piece.
     slack : float
         A piece whose least value is this much above its member's needs no accuracy.
     """
 
-    def __init__(self, family, cover):
+    def __init__(self, family, cover, linked=None, costs=None):
         self.family, self.cover = family, cover
+        shape = family.columns.shape
+        self.linked = np.ones(shape, dtype=bool) if linked is None else linked
+        self.costs = np.zeros(shape) if costs is None else np.where(linked, 0.0, costs)
         self.member = np.arange(len(family))
         self.lower, self.upper = self._hull()
-        self.duals = np.zeros((0, family.columns.shape[1]))
+        self.duals = np.zeros((0, shape[1]))
         self.of = self._idle = np.zeros(0, dtype=int)
-        self.entries = np.zeros(0, dtype=int), np.zeros(0, dtype=int), np.zeros(0)
+        self.least = np.zeros(0)
         self.slack = np.inf
 
     def __len__(self):
@@ -65,6 +75,10 @@ class Pieces:
         """Pieces of each member, shape (K,)."""
         return np.bincount(self.member, minlength=len(self.family))
 
+    def priced(self, duals):
+        """Multipliers, shape (K, n + m), with costs at columns that nothing else reads."""
+        return np.where(self.linked, duals, self.costs)
+
     # -- subproblems, as a Family has them -----------------------------------------
 
     def inside(self, b):
@@ -74,7 +88,7 @@ class Pieces:
         x, low, high = V[:, : f.n], self.lower[b, : f.n], self.upper[b, : f.n]
         return V[((x >= low) & (x <= high)).all(axis=1)]
 
-    def least(self, costs):
+    def known(self, costs):
         """Least value at known points of each piece, shape (P,)."""
         least = np.full(len(self), np.inf)
         for b in range(len(self)):
@@ -89,8 +103,8 @@ class Pieces:
 
     def subproblems(self, cover, costs, tolerance):
         """Subproblems of all pieces; see ``pricing``."""
-        f, best = self.family, self.least(costs)
-        best = np.minimum(best, self._least_of_members(best) + self.slack)
+        f, best = self.family, self.known(costs)
+        best = np.minimum(best, self.members_least(best)[self.member] + self.slack)
         integer = f.integer[self.member]
         return Subproblems(f.bounder, integer, cover, costs, best, tolerance)
 
@@ -99,9 +113,6 @@ class Pieces:
         least = np.full(len(self.family), np.inf)
         np.minimum.at(least, self.member, values)
         return least
-
-    def _least_of_members(self, values):
-        return self.members_least(values)[self.member]
 
     # -- pieces --------------------------------------------------------------------
 
@@ -118,20 +129,17 @@ class Pieces:
         parts = Cover.joined([first, second])
         parts = parts.within(self.family.bounder, self.lower, self.upper)
         self.cover = Cover.joined([self.cover[~mine], parts])
-        cut, piece, value = self.entries
-        both = piece == b  # what holds on the whole holds on both parts
-        self.entries = (
-            np.concatenate([cut, cut[both]]),
-            np.concatenate([piece, np.full(both.sum(), new)]),
-            np.concatenate([value, value[both]]),
-        )
+        both = self.of == b  # what holds on the whole holds on both parts
+        self._append(np.full(both.sum(), new), self.duals[both], self.least[both])
 
-    def drop(self, drop):
-        """Leave out pieces, and shrink the others to their covers."""
+    def drop(self, pieces, boxes=None):
+        """Leave out pieces, and boxes of covers; shrink the others to their covers."""
+        if boxes is not None and boxes.any():
+            self.cover = self.cover[~boxes]
         low, high = self._hull()
         self.lower = np.maximum(self.lower, low)
         self.upper = np.minimum(self.upper, high)
-        keep = ~drop & (self.lower <= self.upper).all(axis=1)
+        keep = ~pieces & (self.lower <= self.upper).all(axis=1)
         if keep.all():
             return
         number = np.cumsum(keep) - 1
@@ -139,9 +147,8 @@ class Pieces:
         self.cover = replace(cover, owner=number[cover.owner])
         self.member = self.member[keep]
         self.lower, self.upper = self.lower[keep], self.upper[keep]
-        cut, piece, value = self.entries
-        some = keep[piece]
-        self.entries = cut[some], number[piece[some]], value[some]
+        self._keep_cuts(keep[self.of])
+        self.of = number[self.of]
 
     def _hull(self):
         """Boxes around the pieces' covers; ends of integer inputs are whole."""
@@ -170,45 +177,50 @@ class Pieces:
 
     # -- cuts ----------------------------------------------------------------------
 
-    def add_cuts(self, duals, values, members):
-        """Cuts of some members.
+    def add_cuts(self, duals, values, some):
+        """Cuts of some pieces.
+
+        Parameters
+        ----------
+        duals : numpy.ndarray, shape (P, n + m)
+        values : numpy.ndarray, shape (P,)
+            Proven least values on the pieces.
+        some : numpy.ndarray of bool, shape (P,)
+        """
+        at = np.flatnonzero(some & np.isfinite(values))
+        self._append(at, duals[at], values[at])
+
+    def _append(self, of, duals, least):
+        self.of = np.concatenate([self.of, of])
+        self.duals = np.concatenate([self.duals, duals])
+        self.least = np.concatenate([self.least, least])
+        self._idle = np.concatenate([self._idle, np.zeros(of.size, dtype=int)])
+
+    def _keep_cuts(self, keep):
+        self.of, self.duals = self.of[keep], self.duals[keep]
+        self.least, self._idle = self.least[keep], self._idle[keep]
+
+    def at(self, duals, x, value):
+        """What multipliers are worth at values of columns, and of what the rest costs.
 
         Parameters
         ----------
         duals : numpy.ndarray, shape (K, n + m)
-        values : numpy.ndarray, shape (P,)
-            Proven least values on the pieces.
-        members : numpy.ndarray of bool, shape (K,)
+            As ``priced`` makes them.
+        x : numpy.ndarray, shape (n_columns,)
+        value : numpy.ndarray, shape (K,)
         """
-        some = np.flatnonzero(members & (np.abs(duals).max(axis=1, initial=0.0) > 0))
-        number = np.full(len(self.family), -1)
-        number[some] = self.of.size + np.arange(some.size)
-        size = np.ones(len(self.family))  # a power of two changes no digit
-        size[some] = 2.0 ** np.floor(np.log2(np.abs(duals[some]).max(axis=1)))
-        pieces = np.flatnonzero((number[self.member] >= 0) & np.isfinite(values))
-        cut, piece, value = self.entries
-        member = self.member[pieces]
-        self.entries = (
-            np.concatenate([cut, number[member]]),
-            np.concatenate([piece, pieces]),
-            np.concatenate([value, values[pieces] / size[member]]),
-        )
-        self.duals = np.concatenate([self.duals, duals[some] / size[some, None]])
-        self.of = np.concatenate([self.of, some])
-        self._idle = np.concatenate([self._idle, np.zeros(some.size, dtype=int)])
+        pi = np.where(self.linked, duals, 0.0)
+        return np.einsum("kd,kd->k", pi, x[self.family.columns]) + value
 
-    def age(self, x, z):
-        """Forget cuts that had slack at the last points (x of columns, z of pieces)."""
-        cut, piece, value = self.entries
-        most = np.bincount(cut, value * z[piece], minlength=self.of.size)
-        v = x[self.family.columns[self.of]]
-        slack = np.einsum("cd,cd->c", self.duals, v) - most
-        binds = slack <= 1e-6 * (1.0 + np.abs(most))
-        self._idle = np.where(binds, 0, self._idle + 1)
-        keep = self._idle <= _IDLE
-        if keep.all():
-            return
-        number, some = np.cumsum(keep) - 1, keep[cut]
-        self.entries = number[cut[some]], piece[some], value[some]
-        self.duals, self.of = self.duals[keep], self.of[keep]
-        self._idle = self._idle[keep]
+    def age(self, x, value, z):
+        """Forget cuts that had slack whenever their piece was chosen."""
+        k = self.member[self.of]
+        pi = np.where(self.linked[k], self.duals, 0.0)
+        slack = np.einsum("cd,cd->c", pi, x[self.family.columns[k]]) + value[k]
+        slack -= self.least
+        chosen = z[self.of] > 0.5
+        binds = slack <= 1e-6 * (1.0 + np.abs(self.least))
+        idle = np.where(binds, 0, self._idle + 1)
+        self._idle = np.where(chosen, idle, self._idle)
+        self._keep_cuts(self._idle <= _IDLE)

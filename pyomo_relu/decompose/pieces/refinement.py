@@ -8,19 +8,20 @@ generation within them proves the cuts that the MILP did not know, and what is s
 mixed there is split.
 """
 
-import time
-
 import numpy as np
 
 from pyomo_relu.decompose.nodes.branching import mixture_errors, split_at
 from pyomo_relu.decompose.nodes.lagrangian import improvable
 from pyomo_relu.decompose.nodes.node import Node
+from pyomo_relu.decompose.pieces.bends import along, slopes_of, split_at_bends
 from pyomo_relu.decompose.pieces.disjunction import choose
-from pyomo_relu.decompose.pieces.facets import facets
 from pyomo_relu.decompose.pieces.pieces import Pieces
 
 #: Accuracy of the minima on pieces, as a share of what each part may be off.
 _ACCURACY = 0.1
+
+#: How far profiles may be from convex on a piece, as a share of the same.
+_BENT = 0.3
 
 #: Gap of the MILPs: a share of the gap that is left, at least one of the tolerance.
 _GAP, _LEAST_GAP = 0.3, 0.25
@@ -30,15 +31,6 @@ _SMALL = 0.1
 
 #: Share of the gap that a round without splits must close, and how many may not.
 _GAIN, _PATIENCE = 0.01, 3
-
-#: Share of the time for refinement; the rest is the tree's.
-_SHARE = 0.8
-
-#: Seconds that the tree has to itself: it closes easy models sooner than one MILP ends.
-_TREE_FIRST = 2.0
-
-#: Seconds of a MILP: a share of those so far, and the least.
-_MILP, _LEAST_SECONDS = 0.3, 2.0
 
 
 class Refinement:
@@ -61,31 +53,55 @@ class Refinement:
     def __init__(self, evaluator, node):
         self._e, self.node = evaluator, node
         self.bound, self.stuck, self._idle = node.bound, False, 0
+        self._described = all(
+            along(f, k, linked) is not None
+            for f, linked in zip(evaluator.families, evaluator.linked, strict=True)
+            for k in range(len(f))
+        )
         self.pieces = [
-            Pieces(f, cover)
-            for f, cover in zip(evaluator.families, node.covers, strict=True)
+            Pieces(f, cover, linked, evaluator.costs[f.columns])
+            for f, cover, linked in zip(
+                evaluator.families, node.covers, evaluator.linked, strict=True
+            )
         ]
-        self._linked = self._links()
 
     @property
     def n_pieces(self):
         """Number of pieces of all parts."""
         return sum(len(p) for p in self.pieces)
 
-    def _links(self):
-        """Inputs of each family's members whose column rows or other parts read."""
-        linear = self._e.linear
-        readers = np.zeros(linear.n_columns, dtype=int)
-        readers[np.unique(linear.matrix.indices)] += 1
-        for f in self._e.families:
-            np.add.at(readers, f.columns.ravel(), 1)
-        return [readers[f.columns[:, : f.n]] > 1 for f in self._e.families]
+    @property
+    def constant(self):
+        """Of the objective."""
+        return self._e.constant
+
+    @property
+    def n_columns(self):
+        """Number of the model's columns, which a MILP's point begins with."""
+        return self._e.linear.n_columns
+
+    def raise_bound(self, bound, cutoff):
+        """Note a bound of what is below ``cutoff``."""
+        self.bound = max(self.bound, min(bound, cutoff))
 
     def begin(self, cutoff, tolerance):
-        """Cuts from the node's own multipliers."""
-        self._prove(self.node.duals, cutoff, tolerance)
+        """Pieces where profiles bend, and cuts of their slopes.
 
-    def round(self, cutoff, tolerance, time_limit):
+        Profiles are those of the node's own multipliers, which leave out first what
+        cannot be below the cutoff.
+        """
+        self._prove(self.node.duals, cutoff, tolerance)
+        _, by_family = self._e.master.split(self.node.duals)
+        most = _BENT * tolerance / max(1, self._e.master.n_parts)
+        for p, pi in zip(self.pieces, by_family, strict=True):
+            if self._e.deadline.passed():
+                return
+            split_at_bends(p, p.priced(pi), most)
+        self._prove(self.node.duals, cutoff, tolerance)
+        every = [np.arange(len(p)) for p in self.pieces]
+        self._describe(every, by_family, tolerance)
+
+    def round(self, cutoff, tolerance, time_limit, watcher=None):
         """One MILP, column generation within the pieces that it chose, cuts, splits.
 
         Parameters
@@ -96,6 +112,8 @@ class Refinement:
             Accuracy that the objective is wanted to.
         time_limit : float
             Seconds for the MILP.
+        watcher : Watcher, optional
+            Follows it.
 
         Returns
         -------
@@ -103,20 +121,22 @@ class Refinement:
             Where to look for points, and what the master mixes there; or None, None.
         """
         e, none = self._e, (None, None)
-        gap = max(_LEAST_GAP * tolerance, _GAP * (cutoff - self.bound))
+        gap = _LEAST_GAP * tolerance
+        if not self._described:
+            gap = max(gap, _GAP * (cutoff - self.bound))
         if not np.isfinite(gap):
             gap = tolerance
         linear = e.linear.replace(lower=self.node.lower, upper=self.node.upper)
         choice = choose(
-            linear, e.costs, e.constant, self.pieces, cutoff, gap, time_limit
+            linear, e.costs, e.constant, self.pieces, cutoff, gap, time_limit, watcher
         )
         before = self.bound
-        self.bound = max(self.bound, min(choice.bound, cutoff))
+        self.raise_bound(choice.bound, cutoff)
         if self.bound >= cutoff or choice.x is None or e.deadline.passed():
             self._judge(0, before, cutoff)
             return none
-        for p, z in zip(self.pieces, choice.z, strict=True):
-            p.age(choice.x, z)
+        for p, z, w in zip(self.pieces, choice.z, choice.w, strict=True):
+            p.age(choice.x, w, z)
         node, chosen = self._within(choice)
         run, mixture = e.generate(node, cutoff, tolerance)
         for p, some, cover in zip(self.pieces, chosen, run.covers, strict=True):
@@ -130,8 +150,9 @@ class Refinement:
         if len(multipliers) == 2 and np.array_equal(*multipliers):
             multipliers.pop()
         for duals in multipliers:
-            self._prove(duals, cutoff, tolerance, choice.x)
+            self._prove(duals, cutoff, tolerance, choice)
         self._judge(splits, before, cutoff)
+        self._described = not splits
         solved = mixture is not None and mixture.solved
         return (node, mixture) if solved else none
 
@@ -143,7 +164,9 @@ class Refinement:
 
     def _within(self, choice):
         """The node in the chosen pieces, integers as chosen; and the pieces' numbers."""
-        integer = self._e.linear.integer
+        integer = self._e.linear.integer.copy()
+        for p in self.pieces:  # the choice does not say where these are
+            integer[p.family.columns[~p.linked]] = False
         lower, upper = self.node.lower.copy(), self.node.upper.copy()
         lower[integer] = upper[integer] = np.round(choice.x[integer])
         chosen, covers = [], []
@@ -178,29 +201,42 @@ class Refinement:
                     fresh += [b, len(p) - 1]
             splits += len(fresh) // 2
             new.append(fresh)
-        rounds = [
-            _by_member(facets(p, fresh, pi, linked))
-            for p, fresh, pi, linked in zip(
-                self.pieces, new, by_family, self._linked, strict=True
-            )
-        ]
-        for i in range(max((len(r) for r in rounds), default=0)):
-            duals, members = [], []
-            for r, pi in zip(rounds, by_family, strict=True):
-                own, some = np.zeros_like(pi), np.zeros(len(pi), dtype=bool)
-                for k, multipliers in (r[i] if i < len(r) else {}).items():
-                    own[k], some[k] = multipliers, True
-                duals.append(own)
-                members.append(some)
-            self._cut(duals, members, cutoff, tolerance)
+        self._describe(new, by_family, tolerance)
         return splits
 
-    def _prove(self, multipliers, cutoff, tolerance, x=None):
-        """A bound from multipliers of rows and links; cuts, where x violates them."""
-        e = self._e
+    def _describe(self, some, by_family, tolerance):
+        """Cuts of the slopes of some pieces, by family."""
+        most = _SMALL * tolerance / max(1, self._e.master.n_parts)
+        rounds = [
+            _by_piece(slopes_of(p, fresh, p.priced(pi), most))
+            for p, fresh, pi in zip(self.pieces, some, by_family, strict=True)
+        ]
+        for i in range(max((len(r) for r in rounds), default=0)):
+            duals, chosen = [], []
+            for r, p in zip(rounds, self.pieces, strict=True):
+                own = np.zeros((len(p), p.family.columns.shape[1]))
+                which = np.zeros(len(p), dtype=bool)
+                for b, multipliers in (r[i] if i < len(r) else {}).items():
+                    own[b], which[b] = multipliers, True
+                duals.append(own)
+                chosen.append(which)
+            if self._e.deadline.passed():
+                return
+            self._cut(duals, chosen, tolerance)
+
+    def _prove(self, multipliers, cutoff, tolerance, choice=None):
+        """A bound from multipliers of rows and links; cuts, where a choice violates them."""
+        e, rows = self._e, self._e.master.n_rows
         _, by_family = e.master.split(multipliers)
-        members = [np.ones(len(p.family), dtype=bool) for p in self.pieces]
-        values = self._cut(by_family, members, cutoff, tolerance, x)
+        own = [p.priced(pi) for p, pi in zip(self.pieces, by_family, strict=True)]
+        multipliers = np.concatenate([multipliers[:rows], *(pi.ravel() for pi in own)])
+        some, w = [], [None] * len(self.pieces) if choice is None else choice.w
+        for p in self.pieces:
+            some.append(np.ones(len(p), dtype=bool))
+        duals = [pi[p.member] for p, pi in zip(self.pieces, own, strict=True)]
+        # what is far above the rest of its member needs no accuracy
+        slack = max(tolerance, cutoff - self.bound)
+        values = self._cut(duals, some, tolerance, slack, keep=choice is None)
         least = [p.members_least(v) for p, v in zip(self.pieces, values, strict=True)]
         bound = e.lagrangian.bound(
             e.costs,
@@ -210,16 +246,26 @@ class Refinement:
             self.node.lower,
             self.node.upper,
         )
-        self.bound = max(self.bound, min(bound, cutoff))
-        for p, v, lowest in zip(self.pieces, values, least, strict=True):
-            p.drop(~improvable(v, lowest[p.member], bound, cutoff))
+        self.raise_bound(bound, cutoff)
+        for p, pi, v, lowest, value in zip(
+            self.pieces, own, values, least, w, strict=True
+        ):
+            if choice is not None:
+                violated = p.at(pi, choice.x, value) < lowest
+                violated |= p.counts > 1
+                p.add_cuts(pi[p.member], v, violated[p.member])
+            on_boxes, _ = p.cover.bounds(pi[p.member])
+            boxes = ~improvable(
+                on_boxes, lowest[p.member[p.cover.owner]], bound, cutoff
+            )
+            p.drop(~improvable(v, lowest[p.member], bound, cutoff), boxes)
 
-    def _cut(self, duals, members, cutoff, tolerance, x=None):
-        """Prove least values on pieces of these members' families; keep their cuts."""
-        e, slack = self._e, max(tolerance, cutoff - self.bound)
+    def _cut(self, duals, some, tolerance, slack=np.inf, keep=True):
+        """Prove least values on some pieces; keep their cuts."""
+        e = self._e
         work = [
             parts
-            for parts in zip(self.pieces, duals, members, strict=True)
+            for parts in zip(self.pieces, duals, some, strict=True)
             if parts[2].any()
         ]
         for p, _, _ in work:
@@ -227,65 +273,24 @@ class Refinement:
         covers, values = e.pricing.prove(
             [p for p, _, _ in work],
             [p.cover for p, _, _ in work],
-            [pi[p.member] for p, pi, _ in work],
+            [pi for _, pi, _ in work],
             _ACCURACY * tolerance / max(1, e.master.n_parts),
             e.deadline,
         )
-        for (p, pi, some), cover, v in zip(work, covers, values, strict=True):
+        for (p, pi, which), cover, v in zip(work, covers, values, strict=True):
             p.cover = cover
-            if x is not None:
-                at = np.einsum("kd,kd->k", pi, x[p.family.columns])
-                some = some & ((p.counts > 1) | (at < p.members_least(v)))
-            p.add_cuts(pi, v, some)
+            if keep:
+                p.add_cuts(pi, v, which)
         return values
 
 
-class Refining:
-    """Rounds of refinement within a share of the time, as long as they find anything.
-
-    Parameters
-    ----------
-    evaluator : Evaluator
-    node : Node
-        The root, evaluated.
-    """
-
-    def __init__(self, evaluator, node):
-        self.refinement = Refinement(evaluator, node)
-        self._deadline = evaluator.deadline
-        self._begun, self._spent = False, 0.0
-
-    @property
-    def bound(self):
-        """Proven, of all points of the model."""
-        return self.refinement.bound
-
-    def due(self, elapsed):
-        """Whether a round is worth its time now, ``elapsed`` seconds after the start."""
-        late = elapsed >= _TREE_FIRST
-        return late and not self.refinement.stuck and self._spent <= _SHARE * elapsed
-
-    def run(self, cutoff, tolerance, points):
-        """One round, and points near what it found."""
-        started, r = time.perf_counter(), self.refinement
-        if not self._begun:
-            self._begun = True
-            r.begin(cutoff, tolerance)
-        most = max(_LEAST_SECONDS, _MILP * self._deadline.elapsed())
-        node, mixture = r.round(cutoff, tolerance, self._deadline.left(most))
-        self._spent += time.perf_counter() - started
-        if mixture is not None:
-            points.look(node, mixture, tolerance, new=True)
-
-
-def _by_member(multipliers):
-    """Lists of member -> multipliers in which each member occurs once."""
-    rounds = []
-    seen = {}
-    for k, pi in multipliers:
-        i = seen.get(k, 0)
-        seen[k] = i + 1
+def _by_piece(multipliers):
+    """Lists of piece -> multipliers in which each piece occurs once."""
+    rounds, seen = [], {}
+    for b, pi in multipliers:
+        i = seen.get(b, 0)
+        seen[b] = i + 1
         if i == len(rounds):
             rounds.append({})
-        rounds[i][k] = pi
+        rounds[i][b] = pi
     return rounds
