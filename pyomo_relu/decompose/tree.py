@@ -202,11 +202,16 @@ class Decomposition:
         self.prepare()
         if self._heap:
             self._first_points()
+        return self._until_done()
+
+    def _until_done(self):
         while True:
             self.look_up()
             if not self._heap:
                 return self._conclusion()
             if self._by_pieces >= self.cutoff:
+                # nodes that wait are proven no better than that
+                self._closed = min(self._closed, self._by_pieces)
                 self._heap.clear()
                 continue
             if self._heap[0][0] >= self.cutoff:

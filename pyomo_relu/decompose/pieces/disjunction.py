@@ -63,7 +63,7 @@ def choose(linear, costs, constant, pieces, cutoff, gap, time_limit, watcher=Non
         Each member has one.
     cutoff, gap : float
         Absolute; points of at least ``cutoff`` do not count.
-    time_limit : float
+    time_limit : float or None
     watcher : Watcher, optional
 
     Returns
@@ -107,7 +107,7 @@ def choose(linear, costs, constant, pieces, cutoff, gap, time_limit, watcher=Non
     def solved(settings):
         with HighsSession(model, True, settings) as session:
             session.watcher = watcher
-            return ask(session, every, costs, max(time_limit, 0.01))
+            return ask(session, every, costs, time_limit)
 
     answer = confirmed(solved, settings)
     if answer.status is Status.INFEASIBLE:

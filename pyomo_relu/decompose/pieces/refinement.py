@@ -110,7 +110,7 @@ class Refinement:
             Points of at least this value do not count.
         tolerance : float
             Accuracy that the objective is wanted to.
-        time_limit : float
+        time_limit : float or None
             Seconds for the MILP.
         watcher : Watcher, optional
             Follows it.
