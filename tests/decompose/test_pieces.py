@@ -197,7 +197,7 @@ class Told(BaseException):
 
 
 def test_a_milp_is_followed_and_ended_by_the_clock_or_by_a_callback():
-    run, own = refined(many(2, 14, periods=5, widths=(4,)), 0)
+    run, own = refined(many(2, 8, periods=2, widths=(4,)), 0)
     args = run.cutoff, run.accuracy, None
     before = own.bound
     own.round(*args, Follower(run, own, -1.0))  # its time is over before it begins
