@@ -4,6 +4,7 @@ import numpy as np
 
 from pyomo_relu.branch.points.budget import Budget
 from pyomo_relu.decompose.nodes.branching import mixture_errors
+from pyomo_relu.decompose.nodes.regions import Regions
 from pyomo_relu.decompose.subproblems.settled import settled
 from pyomo_relu.linear.rounding import INTEGRALITY
 
@@ -15,6 +16,9 @@ _SMALL = 0.1
 
 #: Rounds of column generation from known points after each cut of a dive.
 _PRICINGS = 2
+
+#: Most regions from a point on.
+_STEPS = 20
 
 #: One of so many parts that are mixed is cut at a time.
 _TOGETHER = 4
@@ -40,6 +44,8 @@ class Points:
         self.incumbent, self.evaluator, self._box = incumbent, evaluator, box
         self.deadline, self._elapsed = evaluator.deadline, elapsed
         self.families, self.master = evaluator.families, evaluator.master
+        e = evaluator
+        self._regions = Regions(e.linear, e.costs, self.families, *box)
         self._near, self._diving = Budget(_SHARE), Budget(_SHARE)
 
     def look(self, node, mixture, tolerance, new=False):
@@ -90,14 +96,23 @@ class Points:
         return self._best_of([self._settled(x, by_family)])
 
     def _best_of(self, points):
-        """Offer points, and what is near them."""
+        """Offer points, and the best ones of regions from each of them on."""
+        before = self.incumbent.value
+        self._offer(np.stack(points))
+        for x in points:
+            for _ in range(_STEPS):
+                if self.deadline.passed():
+                    break
+                x = self._regions.best(x, self.deadline.left())
+                if x is None or not self._offer(x[None]):
+                    break
+        return self.incumbent.value < before
+
+    def _offer(self, X):
+        """Offer values of columns; whether one of them is better."""
         problem, before = self.incumbent.problem, self.incumbent.value
-        candidates = np.stack(points)[:, : problem.original.n_columns]
-        candidates = candidates[:, problem.columns]
-        self.incumbent.offer(candidates.copy())
-        for point in candidates:
-            if not self.deadline.passed():
-                self.improve(point)
+        X = X[:, : problem.original.n_columns]
+        self.incumbent.offer(X[:, problem.columns])
         return self.incumbent.value < before
 
     def _settled(self, x, by_family):

@@ -20,20 +20,19 @@ def split_at_bends(pieces, duals, most):
     most : float
         How far above its convex hull a profile may be on a piece.
     """
+    splits = []
     for b in range(len(pieces)):
         k = pieces.member[b]
         j = along(pieces.family, k, pieces.linked)
-        if j is None or not pieces.lower[b, j] < pieces.upper[b, j]:
+        low, high = pieces.lower[b], pieces.upper[b]
+        if j is None or not low[j] < high[j]:
             continue
         V, values = _profile(pieces, b, j, duals)
-        at = breaks(V[:, j], values, most)
-        last = b
-        for value in at:
-            box = pieces.lower[last], pieces.upper[last]
-            split = split_at(j, value, *box, pieces.family.integer[k], margin=0.0)
-            if split is not None:
-                pieces.split(last, split)
-                last = len(pieces) - 1
+        integer, at = pieces.family.integer[k], breaks(V[:, j], values, most)
+        every = [split_at(j, x, low, high, integer, margin=0.0) for x in at]
+        if at and None not in every:
+            splits.append((b, every))
+    pieces.split(splits)
 
 
 def slopes_of(pieces, some, duals, most):

@@ -108,6 +108,10 @@ class Pieces:
         integer = f.integer[self.member]
         return Subproblems(f.bounder, integer, cover, costs, best, tolerance)
 
+    def several(self, of):
+        """Subproblems of some pieces, which may occur several times."""
+        return Several(self, of)
+
     def members_least(self, values):
         """Least of the pieces' values of each member, shape (K,)."""
         least = np.full(len(self.family), np.inf)
@@ -116,21 +120,48 @@ class Pieces:
 
     # -- pieces --------------------------------------------------------------------
 
-    def split(self, b, split):
-        """Split piece b in input ``split.column``; the second part is the last piece."""
-        j, new = split.column, len(self)
-        self.member = np.append(self.member, self.member[b])
-        self.lower = np.concatenate([self.lower, self.lower[b][None]])
-        self.upper = np.concatenate([self.upper, self.upper[b][None]])
-        self.upper[b, j], self.lower[new, j] = split.low, split.high
-        mine = self.cover.owner == b
-        first = self.cover[mine]
-        second = replace(first, owner=np.full(len(first), new))
-        parts = Cover.joined([first, second])
+    def split(self, splits):
+        """Split pieces, all at once.
+
+        Parameters
+        ----------
+        splits : list of tuple
+            Piece, and its Splits in one input, ascending; each piece once.
+
+        Returns
+        -------
+        numpy.ndarray of int
+            The pieces that were split, and then the new ones, which come last.
+        """
+        if not splits:
+            return np.zeros(0, dtype=int)
+        pieces, parents = np.array([b for b, _ in splits]), []
+        lower, upper = [], []
+        for b, every in splits:
+            j = every[0].column
+            parents += [b] * len(every)
+            low = np.tile(self.lower[b], (len(every), 1))
+            high = np.tile(self.upper[b], (len(every), 1))
+            low[:, j] = [split.high for split in every]
+            high[:-1, j] = [split.low for split in every[1:]]
+            self.upper[b, j] = every[0].low
+            lower.append(low)
+            upper.append(high)
+        parents = np.array(parents)
+        new = len(self) + np.arange(parents.size)
+        owner, boxes = _where(self.cover.owner, parents)
+        copies = replace(self.cover[boxes], owner=new[owner])
+        mine = np.isin(self.cover.owner, pieces)
+        self.member = np.concatenate([self.member, self.member[parents]])
+        self.lower = np.concatenate([self.lower, *lower])
+        self.upper = np.concatenate([self.upper, *upper])
+        parts = Cover.joined([self.cover[mine], copies])
         parts = parts.within(self.family.bounder, self.lower, self.upper)
         self.cover = Cover.joined([self.cover[~mine], parts])
-        both = self.of == b  # what holds on the whole holds on both parts
-        self._append(np.full(both.sum(), new), self.duals[both], self.least[both])
+        # what holds on the whole holds on all parts
+        of, cuts = _where(self.of, parents)
+        self._append(new[of], self.duals[cuts], self.least[cuts])
+        return np.concatenate([pieces, new])
 
     def drop(self, pieces, boxes=None):
         """Leave out pieces, and boxes of covers; shrink the others to their covers."""
@@ -177,18 +208,19 @@ class Pieces:
 
     # -- cuts ----------------------------------------------------------------------
 
-    def add_cuts(self, duals, values, some):
-        """Cuts of some pieces.
+    def add_cuts(self, of, duals, least):
+        """Cuts of pieces; those of empty ones, of infinite values, are left out.
 
         Parameters
         ----------
-        duals : numpy.ndarray, shape (P, n + m)
-        values : numpy.ndarray, shape (P,)
-            Proven least values on the pieces.
-        some : numpy.ndarray of bool, shape (P,)
+        of : numpy.ndarray of int, shape (C,)
+            Pieces, which may occur several times.
+        duals : numpy.ndarray, shape (C, n + m)
+        least : numpy.ndarray, shape (C,)
+            Proven on the pieces.
         """
-        at = np.flatnonzero(some & np.isfinite(values))
-        self._append(at, duals[at], values[at])
+        some = np.isfinite(least)
+        self._append(of[some], duals[some], least[some])
 
     def _append(self, of, duals, least):
         self.of = np.concatenate([self.of, of])
@@ -224,3 +256,48 @@ class Pieces:
         idle = np.where(binds, 0, self._idle + 1)
         self._idle = np.where(chosen, idle, self._idle)
         self._keep_cuts(self._idle <= _IDLE)
+
+
+class Several:
+    """Subproblems of pieces of which some have several, each with a cover of its own.
+
+    Parameters
+    ----------
+    pieces : Pieces
+    of : numpy.ndarray of int, shape (S,)
+        The piece of each.
+
+    Attributes
+    ----------
+    cover : Cover
+    """
+
+    def __init__(self, pieces, of):
+        self.pieces, self.of = pieces, of
+        owner, boxes = _where(pieces.cover.owner, of)
+        self.cover = replace(pieces.cover[boxes], owner=owner)
+
+    def keep(self, owner, V):
+        """Keep points of pieces."""
+        return self.pieces.keep(self.of[owner], V)
+
+    def subproblems(self, cover, costs, tolerance):
+        """One for each; see ``pricing``."""
+        p = self.pieces
+        best = np.full(self.of.size, np.inf)
+        for b in np.unique(self.of):
+            mine, V = np.flatnonzero(self.of == b), p.inside(b)
+            if len(V):
+                best[mine] = (costs[mine] @ V.T).min(axis=1)
+        integer = p.family.integer[p.member[self.of]]
+        return Subproblems(p.family.bounder, integer, cover, costs, best, tolerance)
+
+
+def _where(owner, values):
+    """Where each of some values stands in an array: which value, and at what places."""
+    order = np.argsort(owner, kind="stable")
+    first = np.searchsorted(owner[order], values)
+    count = np.searchsorted(owner[order], values, side="right") - first
+    which = np.repeat(np.arange(values.size), count)
+    within = np.arange(which.size) - np.repeat(np.cumsum(count) - count, count)
+    return which, order[first[which] + within]

@@ -182,13 +182,13 @@ class Refinement:
 
     def _refine(self, mixture, chosen, cutoff, tolerance):
         """Split chosen pieces that are mixed; cuts on facets of the new ones."""
-        e, splits = self._e, 0
+        e, count = self._e, 0
         _, by_family = e.master.split(mixture.duals)
         least = _SMALL * tolerance / max(1, e.master.n_parts)
         new = []
         for p, some, pi in zip(self.pieces, chosen, by_family, strict=True):
             piece = dict(zip(p.member[some], some, strict=True))
-            fresh = []
+            splits = []
             for k, _, _, error, by_input, mean in mixture_errors(p.family, mixture, pi):
                 if error <= least or k not in piece:
                     continue
@@ -197,32 +197,32 @@ class Refinement:
                     j, mean[j], p.lower[b], p.upper[b], p.family.integer[k]
                 )
                 if split is not None:
-                    p.split(b, split)
-                    fresh += [b, len(p) - 1]
-            splits += len(fresh) // 2
-            new.append(fresh)
+                    splits.append((b, [split]))
+            count += len(splits)
+            new.append(p.split(splits))
         self._describe(new, by_family, tolerance)
-        return splits
+        return count
 
     def _describe(self, some, by_family, tolerance):
         """Cuts of the slopes of some pieces, by family."""
-        most = _SMALL * tolerance / max(1, self._e.master.n_parts)
-        rounds = [
-            _by_piece(slopes_of(p, fresh, p.priced(pi), most))
-            for p, fresh, pi in zip(self.pieces, some, by_family, strict=True)
-        ]
-        for i in range(max((len(r) for r in rounds), default=0)):
-            duals, chosen = [], []
-            for r, p in zip(rounds, self.pieces, strict=True):
-                own = np.zeros((len(p), p.family.columns.shape[1]))
-                which = np.zeros(len(p), dtype=bool)
-                for b, multipliers in (r[i] if i < len(r) else {}).items():
-                    own[b], which[b] = multipliers, True
-                duals.append(own)
-                chosen.append(which)
-            if self._e.deadline.passed():
+        e, work = self._e, []
+        part = tolerance / max(1, e.master.n_parts)
+        for p, fresh, pi in zip(self.pieces, some, by_family, strict=True):
+            if e.deadline.passed():
                 return
-            self._cut(duals, chosen, tolerance)
+            found = slopes_of(p, fresh, p.priced(pi), _SMALL * part)
+            if found:
+                of, duals = zip(*found, strict=True)
+                work.append((p.several(np.array(of)), np.array(duals)))
+        _, values = e.pricing.prove(
+            [view for view, _ in work],
+            [view.cover for view, _ in work],
+            [duals for _, duals in work],
+            _ACCURACY * part,
+            e.deadline,
+        )
+        for (view, duals), least in zip(work, values, strict=True):
+            view.pieces.add_cuts(view.of, duals, least)
 
     def _prove(self, multipliers, cutoff, tolerance, choice=None):
         """A bound from multipliers of rows and links; cuts, where a choice violates them."""
@@ -230,13 +230,19 @@ class Refinement:
         _, by_family = e.master.split(multipliers)
         own = [p.priced(pi) for p, pi in zip(self.pieces, by_family, strict=True)]
         multipliers = np.concatenate([multipliers[:rows], *(pi.ravel() for pi in own)])
-        some, w = [], [None] * len(self.pieces) if choice is None else choice.w
+        w = [None] * len(self.pieces) if choice is None else choice.w
         for p in self.pieces:
-            some.append(np.ones(len(p), dtype=bool))
-        duals = [pi[p.member] for p, pi in zip(self.pieces, own, strict=True)]
-        # what is far above the rest of its member needs no accuracy
-        slack = max(tolerance, cutoff - self.bound)
-        values = self._cut(duals, some, tolerance, slack, keep=choice is None)
+            # what is far above the rest of its member needs no accuracy
+            p.slack = max(tolerance, cutoff - self.bound)
+        covers, values = e.pricing.prove(
+            self.pieces,
+            [p.cover for p in self.pieces],
+            [pi[p.member] for p, pi in zip(self.pieces, own, strict=True)],
+            _ACCURACY * tolerance / max(1, e.master.n_parts),
+            e.deadline,
+        )
+        for p, cover in zip(self.pieces, covers, strict=True):
+            p.cover = cover
         least = [p.members_least(v) for p, v in zip(self.pieces, values, strict=True)]
         bound = e.lagrangian.bound(
             e.costs,
@@ -250,47 +256,14 @@ class Refinement:
         for p, pi, v, lowest, value in zip(
             self.pieces, own, values, least, w, strict=True
         ):
+            violated = np.ones(len(p.family), dtype=bool)
             if choice is not None:
                 violated = p.at(pi, choice.x, value) < lowest
                 violated |= p.counts > 1
-                p.add_cuts(pi[p.member], v, violated[p.member])
+            which = np.flatnonzero(violated[p.member])
+            p.add_cuts(which, pi[p.member[which]], v[which])
             on_boxes, _ = p.cover.bounds(pi[p.member])
             boxes = ~improvable(
                 on_boxes, lowest[p.member[p.cover.owner]], bound, cutoff
             )
             p.drop(~improvable(v, lowest[p.member], bound, cutoff), boxes)
-
-    def _cut(self, duals, some, tolerance, slack=np.inf, keep=True):
-        """Prove least values on some pieces; keep their cuts."""
-        e = self._e
-        work = [
-            parts
-            for parts in zip(self.pieces, duals, some, strict=True)
-            if parts[2].any()
-        ]
-        for p, _, _ in work:
-            p.slack = slack
-        covers, values = e.pricing.prove(
-            [p for p, _, _ in work],
-            [p.cover for p, _, _ in work],
-            [pi for _, pi, _ in work],
-            _ACCURACY * tolerance / max(1, e.master.n_parts),
-            e.deadline,
-        )
-        for (p, pi, which), cover, v in zip(work, covers, values, strict=True):
-            p.cover = cover
-            if keep:
-                p.add_cuts(pi, v, which)
-        return values
-
-
-def _by_piece(multipliers):
-    """Lists of piece -> multipliers in which each piece occurs once."""
-    rounds, seen = [], {}
-    for b, pi in multipliers:
-        i = seen.get(b, 0)
-        seen[b] = i + 1
-        if i == len(rounds):
-            rounds.append({})
-        rounds[i][b] = pi
-    return rounds
