@@ -59,7 +59,8 @@ class Pieces:
         self.family, self.cover = family, cover
         shape = family.columns.shape
         self.linked = np.ones(shape, dtype=bool) if linked is None else linked
-        self.costs = np.zeros(shape) if costs is None else np.where(linked, 0.0, costs)
+        costs = np.zeros(shape) if costs is None else costs
+        self.costs = np.where(self.linked, 0.0, costs)
         self.member = np.arange(len(family))
         self.lower, self.upper = self._hull()
         self.duals = np.zeros((0, shape[1]))
