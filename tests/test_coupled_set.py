@@ -8,7 +8,7 @@ from benchmarks.coupled import command
 from benchmarks.coupled.efficiency import efficiency, replayed
 from benchmarks.coupled.models import ROWS, Size
 from benchmarks.coupled.networks import trained, varied
-from pyomo_relu.decompose.pricing import Round
+from pyomo_relu.decompose.subproblems.pricing import Round
 from pyomo_relu.model.blocks import network_blocks
 
 

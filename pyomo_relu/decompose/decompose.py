@@ -22,7 +22,7 @@ from pyomo_relu.branch.branch import (
 )
 from pyomo_relu.branch.units import Progress, in_unit_range, in_units
 from pyomo_relu.common.deadline import Deadline
-from pyomo_relu.decompose.parts import check_functions
+from pyomo_relu.decompose.subproblems.parts import check_functions
 from pyomo_relu.decompose.tree import Decomposition
 from pyomo_relu.errors import InfeasibleError
 

@@ -21,16 +21,16 @@ from pyomo_relu.branch.tree import (
     TIME_LIMIT,
     UNBOUNDED,
 )
-from pyomo_relu.decompose.branching import choose_split
-from pyomo_relu.decompose.family import families
-from pyomo_relu.decompose.lagrangian import Lagrangian
-from pyomo_relu.decompose.master import Master
-from pyomo_relu.decompose.node import Evaluator, Node
-from pyomo_relu.decompose.parts import take_apart
-from pyomo_relu.decompose.points import Points
-from pyomo_relu.decompose.pricing import Pricing
-from pyomo_relu.decompose.refinement import Refining
-from pyomo_relu.decompose.root import root_box
+from pyomo_relu.decompose.nodes.branching import choose_split
+from pyomo_relu.decompose.nodes.lagrangian import Lagrangian
+from pyomo_relu.decompose.nodes.master import Master
+from pyomo_relu.decompose.nodes.node import Evaluator, Node
+from pyomo_relu.decompose.nodes.points import Points
+from pyomo_relu.decompose.pieces.rounds import Refining
+from pyomo_relu.decompose.subproblems.family import families
+from pyomo_relu.decompose.subproblems.parts import take_apart
+from pyomo_relu.decompose.subproblems.pricing import Pricing
+from pyomo_relu.decompose.subproblems.root import root_box
 from pyomo_relu.errors import InfeasibleError
 from pyomo_relu.linear.box_rows import BoxRows
 from pyomo_relu.linear.column_bounds import bound_free_columns
@@ -170,7 +170,9 @@ class Decomposition:
             Pricing(self._executor),
             self.deadline,
         )
-        self.points = Points(self.incumbent, self.evaluator, lambda: self.seconds)
+        self.points = Points(
+            self.incumbent, self.evaluator, (lower, upper), lambda: self.seconds
+        )
         none = np.zeros(split.linear.n_rows + self.master.n_links)
         bound = lagrangian.bound(
             split.costs, split.constant, none, np.zeros(len(split.parts)), lower, upper
@@ -200,14 +202,16 @@ class Decomposition:
         self.prepare()
         if self._heap:
             self._first_points()
+        return self._until_done()
+
+    def _until_done(self):
         while True:
-            self._take_offered()
-            if self.progress is not None:
-                self.progress(self)
-                self._take_offered()
+            self.look_up()
             if not self._heap:
                 return self._conclusion()
             if self._by_pieces >= self.cutoff:
+                # nodes that wait are proven no better than that
+                self._closed = min(self._closed, self._by_pieces)
                 self._heap.clear()
                 continue
             if self._heap[0][0] >= self.cutoff:
@@ -217,11 +221,17 @@ class Decomposition:
             if self.deadline.passed():
                 return TIME_LIMIT
             if self._refining is not None and self._refining.due(self.seconds):
-                cutoff, accuracy = self.cutoff, self._accuracy()
-                self._refining.run(cutoff, accuracy, self.points)
+                self._refining.run(self)
             elif self._work() == UNBOUNDED:
                 return UNBOUNDED
             self._search()
+
+    def look_up(self):
+        """Report, wait if others have the processor, and take what they found."""
+        self._take_offered()
+        if self.progress is not None:
+            self.progress(self)
+            self._take_offered()
 
     def _push(self, node):
         self._boxes += node.size
@@ -239,7 +249,7 @@ class Decomposition:
             self._shrunk_to = min(self._shrunk_to, cutoff)
             self._confine(cutoff)
         self._at_work, _, node = self._heap[0]
-        done = self.evaluator.evaluate(node, cutoff, self._accuracy())
+        done = self.evaluator.evaluate(node, cutoff, self.accuracy)
         self.nodes += 1
         if done.unbounded:
             return UNBOUNDED
@@ -273,7 +283,8 @@ class Decomposition:
             node.lower = np.maximum(node.lower, lower)
             node.upper = np.minimum(node.upper, upper)
 
-    def _accuracy(self):
+    @property
+    def accuracy(self):
         """The accuracy that bounds are wanted to."""
         if np.isfinite(self.incumbent.value):
             return self.tolerance
@@ -283,7 +294,7 @@ class Decomposition:
         node, mixture = done.node, done.mixture
         before = self.cutoff
         if mixture is not None and mixture.solved:
-            self.points.look(node, mixture, self._accuracy())
+            self.points.look(node, mixture, self.accuracy)
         if node.bound >= self.cutoff:
             self._closed = min(self._closed, node.bound)
             return []

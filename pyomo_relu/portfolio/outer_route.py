@@ -9,6 +9,7 @@ from pyomo_relu.branch.branch import INFEASIBLE
 from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import InfeasibleError
 from pyomo_relu.linear.sessions.answer import Status
+from pyomo_relu.linear.sessions.confirmed import confirmed
 from pyomo_relu.linear.sessions.session import Settings
 from pyomo_relu.portfolio.lp_tree import LPTree
 from pyomo_relu.portfolio.milp import Encoded
@@ -66,11 +67,6 @@ class OuterRoute(MILPRoute):
                 self._by_milps()
         finally:
             self._tree.close()
-
-    def _infeasible(self):
-        """Nothing was found that the model could be, whatever points others know."""
-        if not np.isfinite(self._findings.value):
-            self._findings.conclude(INFEASIBLE, self.name)
 
     def _encoded(self):
         """The tangents' model encoded, with bounds that hold at its feasible points."""
@@ -164,21 +160,21 @@ class OuterRoute(MILPRoute):
             rows = tree.rows
             self.encoded.linear = tree.model
             self._told = np.inf
-            answer = self._minimize(settings)
-            self.milps += 1
-            if answer.primal is not None:
-                self.found(answer.primal)
+            answer = confirmed(self._solved, settings)
             if answer.status is Status.INFEASIBLE:
-                if settings.presolve_milps:
-                    # presolve has called models so whose columns have little room
-                    settings = replace(settings, presolve_milps=False)
-                    continue
                 self._infeasible()
                 return
             if answer.dual_bound is not None:
                 self._raise(answer.dual_bound, answer.unit)
             if tree.rows == rows:
                 return
+
+    def _solved(self, settings):
+        answer = self._minimize(settings)
+        self.milps += 1
+        if answer.primal is not None:
+            self.found(answer.primal)
+        return answer
 
     def _raise(self, bound, unit):
         super()._raise(min(bound, self._findings.value), unit)

@@ -15,8 +15,9 @@ from pyomo_relu.branch.points.incumbent import Incumbent
 from pyomo_relu.common.wording import counted
 from pyomo_relu.decompose.decompose import decompose
 from pyomo_relu.errors import SolverError
-from pyomo_relu.linear.sessions.answer import Status
+from pyomo_relu.linear.sessions.answer import Answer, Status
 from pyomo_relu.linear.sessions.choice import session_class
+from pyomo_relu.linear.sessions.confirmed import confirmed
 from pyomo_relu.linear.sessions.session import Settings
 from pyomo_relu.linear.sessions.watcher import Watcher
 from pyomo_relu.portfolio.milp import Encoded
@@ -174,29 +175,28 @@ class MILPRoute(Watcher):
             # curves alone: measured, they take longer than the tree after them
             small_milps=bool(encoded.bounds),
         )
-        answer = self._minimize(settings)
-        if answer.primal is not None:
-            self.found(answer.primal)
-        if answer.status is Status.INFEASIBLE and not np.isfinite(findings.value):
-            self._confirm_infeasible(settings)
+        answer = confirmed(self._solved, settings)
+        if answer.status is Status.INFEASIBLE:
+            self._infeasible()
         elif answer.dual_bound is not None:
             self._raise(answer.dual_bound, answer.unit)
 
-    def _confirm_infeasible(self, settings):
-        """Believe it if another run says so, too: without cuts and without presolve.
-
-        Presolve has called models infeasible whose columns have almost no room.
-        """
-        self._turn.pause()
-        self.encoded = Encoded(self.model, self._turn, cuts=False)
-        if self.encoded.linear is not None:
-            answer = self._minimize(replace(settings, presolve_milps=False))
-            if answer.primal is not None:
-                self.found(answer.primal)
-            if answer.status is not Status.INFEASIBLE:
-                return
+    def _infeasible(self):
+        """Nothing is below what is known: if that is nothing, there is no point."""
         if not np.isfinite(self._findings.value):
             self._findings.conclude(INFEASIBLE, self.name)
+
+    def _solved(self, settings):
+        """The encoding's answer; the run that confirms another one does without cuts."""
+        if not settings.presolve_milps:
+            self._turn.pause()
+            self.encoded = Encoded(self.model, self._turn, cuts=False)
+            if self.encoded.linear is None:
+                return Answer(Status.INFEASIBLE)
+        answer = self._minimize(settings)
+        if answer.primal is not None:
+            self.found(answer.primal)
+        return answer
 
     def _minimize(self, settings):
         """What the solver answers that there is, and whose licence suffices."""

@@ -1,5 +1,7 @@
 """Pieces of parts: cuts and bounds hold at every point, MILPs over them reach optima."""
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -8,15 +10,16 @@ from pyomo_relu.branch.bounding.lines import LineBounder
 from pyomo_relu.branch.branch import OPTIMAL, BranchOptions, branch
 from pyomo_relu.branch.joint import build_problem
 from pyomo_relu.common.deadline import ENDLESS, Deadline
-from pyomo_relu.decompose.branching import split_at
 from pyomo_relu.decompose.decompose import decompose
-from pyomo_relu.decompose.disjunction import choose
-from pyomo_relu.decompose.facets import facets
-from pyomo_relu.decompose.family import families
-from pyomo_relu.decompose.parts import take_apart
-from pyomo_relu.decompose.pieces import Pieces
-from pyomo_relu.decompose.pricing import Pricing
-from pyomo_relu.decompose.refinement import Refinement, Refining
+from pyomo_relu.decompose.nodes.branching import split_at
+from pyomo_relu.decompose.pieces.disjunction import choose
+from pyomo_relu.decompose.pieces.facets import facets
+from pyomo_relu.decompose.pieces.pieces import Pieces
+from pyomo_relu.decompose.pieces.refinement import Refinement
+from pyomo_relu.decompose.pieces.rounds import Follower, Refining
+from pyomo_relu.decompose.subproblems.family import families
+from pyomo_relu.decompose.subproblems.parts import take_apart
+from pyomo_relu.decompose.subproblems.pricing import Pricing
 from pyomo_relu.decompose.tree import Decomposition
 from pyomo_relu.linear.embedded import FEASIBILITY
 from tests.decompose.models import coupled, many, units
@@ -28,9 +31,11 @@ def split_family(seed, whole=False):
     (family,) = families(take_apart(model).parts, model.linear.integer)
     family.integer[:, 1] = whole
     low, high = np.full((3, 2), -2.0), np.full((3, 2), 3.0)
-    pieces = Pieces(family, family.begin(low, high, rng))
-    pieces.slack = 0.2
-    every = np.ones(3, dtype=bool)
+    linked = np.ones((3, 3), dtype=bool)
+    linked[:, 1] = False
+    pieces = Pieces(
+        family, family.begin(low, high, rng), linked, rng.normal(size=(3, 3))
+    )
     for _ in range(6):
         b, j = int(rng.integers(len(pieces))), int(rng.integers(2))
         at = rng.uniform(pieces.lower[b, j], pieces.upper[b, j])
@@ -38,17 +43,18 @@ def split_family(seed, whole=False):
         split = split_at(j, at, *box, family.integer[pieces.member[b]])
         if split is None:
             continue
-        pieces.split(b, split)
-        pi = rng.normal(size=(3, 3))
-        further = facets(pieces, range(len(pieces)), pi, every[:, None] & [True, False])
-        duals = [pi, pi.copy()]
-        for k, multipliers in further:
-            duals[1][k] = multipliers
-        for costs in duals:
-            (pieces.cover,), (values,) = Pricing().prove(
-                [pieces], [pieces.cover], [costs[pieces.member]], 1e-2, ENDLESS
-            )
-            pieces.add_cuts(costs, values, every)
+        pieces.split([(b, [split])])
+        pi = pieces.priced(rng.normal(size=(3, 3)))
+        (pieces.cover,), (values,) = Pricing().prove(
+            [pieces], [pieces.cover], [pi[pieces.member]], 1e-2, ENDLESS
+        )
+        some = np.flatnonzero(rng.random(len(pieces)) < 0.8)
+        pieces.add_cuts(some, pi[pieces.member[some]], values[some])
+        of, duals = zip(*facets(pieces, range(len(pieces)), pi), strict=True)
+        duals = np.concatenate([duals, duals + rng.normal(size=3) * [1, 0, 0]])
+        view = pieces.several(np.array(of + of))
+        _, (values,) = Pricing().prove([view], [view.cover], [duals], 1e-2, ENDLESS)
+        pieces.add_cuts(view.of, duals, values)
         pieces.drop(np.zeros(len(pieces), dtype=bool))
     return pieces
 
@@ -65,17 +71,16 @@ def graph(pieces, rng, N=3000):
 def test_cuts_hold_at_all_points_of_their_pieces(seed):
     pieces = split_family(seed, whole=seed % 2 == 1)
     V = graph(pieces, np.random.default_rng(seed))
-    cut, piece, value = pieces.entries
-    assert len(pieces) > 3 and cut.size
+    assert len(pieces) > 3 and pieces.of.size
     covered = np.zeros((3, len(V)), dtype=bool)
     for b, k in enumerate(pieces.member):
         inside = (V[:, :2] >= pieces.lower[b, :2]) & (V[:, :2] <= pieces.upper[b, :2])
         mine = inside.all(axis=1)
         covered[k] |= mine
         assert (V[mine] >= pieces.lower[b]).all() and (V[mine] <= pieces.upper[b]).all()
-        for c in np.flatnonzero(piece == b):
-            least = (V[mine] @ pieces.duals[cut[c]]).min(initial=np.inf)
-            assert value[c] <= least + 1e-9
+        for c in np.flatnonzero(pieces.of == b):
+            least = (V[mine] @ pieces.duals[c]).min(initial=np.inf)
+            assert pieces.least[c] <= least + 1e-9
     assert covered.all()
 
 
@@ -93,17 +98,20 @@ def test_covers_of_chosen_pieces_come_back():
 
 def test_cuts_that_never_bind_are_forgotten():
     pieces = split_family(1)
-    x = np.zeros(pieces.family.columns.max() + 1)
-    z = np.zeros(len(pieces))
-    z[[int(np.flatnonzero(pieces.member == k)[0]) for k in range(3)]] = 1.0
+    x, w = np.zeros(pieces.family.columns.max() + 1), np.zeros(3)
+    z, chosen = np.zeros(len(pieces)), []
+    for k in range(3):
+        chosen.append(int(np.flatnonzero(pieces.member == k)[0]))
+    z[chosen] = 1.0
+    others = np.count_nonzero(~np.isin(pieces.of, chosen))
     before = pieces.of.size
     for _ in range(10):
-        pieces.age(x, z)
-    cut, piece, value = pieces.entries
-    most = np.bincount(cut, value * z[piece], minlength=pieces.of.size)
+        pieces.age(x, w, z)
     # what is left is violated at x: zero outputs at zero inputs are on no graph
-    assert pieces.of.size < before and (most >= -1e-5).all()
-    assert cut.max(initial=-1) < pieces.of.size
+    assert others <= pieces.of.size < before
+    mine = np.isin(pieces.of, chosen)
+    assert mine.sum() == pieces.of.size - others and mine.sum() < before - others
+    assert (pieces.least[mine] >= -1e-5).all()
 
 
 def refined(model, rounds):
@@ -116,14 +124,14 @@ def refined(model, rounds):
     done = run.evaluator.evaluate(node, np.inf, 1e-4)
     if done.node is None or done.node.duals is None:
         return run, None
-    own, accuracy = Refinement(run.evaluator, done.node), run._accuracy()
+    own, accuracy = Refinement(run.evaluator, done.node), run.accuracy
     own.begin(run.cutoff, accuracy)
     for _ in range(rounds):
         if own.stuck or own.bound >= run.cutoff:
             break
-        node, mixture = own.round(run.cutoff, run._accuracy(), 60.0)
+        node, mixture = own.round(run.cutoff, run.accuracy, 60.0)
         if mixture is not None:
-            run.points.look(node, mixture, run._accuracy(), new=True)
+            run.points.look(node, mixture, run.accuracy, new=True)
     return run, own
 
 
@@ -184,3 +192,38 @@ def test_a_member_without_pieces_leaves_no_point():
     assert choose(free, costs, 0.0, *args).x is not None
     pieces.drop(pieces.member == 1)
     assert choose(free, costs, 0.0, *args).bound == np.inf
+
+
+class Told(BaseException):
+    """Raised by a progress callback."""
+
+
+def test_a_milp_is_followed_and_ended_by_the_clock_or_by_a_callback():
+    run, own = refined(many(2, 8, periods=2, widths=(4,)), 0)
+    args = run.cutoff, run.accuracy, None
+    before = own.bound
+    own.round(*args, Follower(run, own, -1.0))  # its time is over before it begins
+    assert before <= own.bound <= run.incumbent.value
+    threads = []
+
+    def tell(_):
+        threads.append(threading.current_thread())
+        raise Told
+
+    run.progress = tell
+    with pytest.raises(Told):
+        own.round(*args, Follower(run, own, np.inf))
+    assert threads and threads[0] is not threading.main_thread()
+
+
+def test_a_bound_by_pieces_is_no_better_than_proven():
+    model = many(2, 14, periods=5, widths=(4,)).in_unit_range()
+    run = Decomposition(model, BranchOptions(mip_gap=0.05), Deadline(None))
+    run.prepare()
+    done = run.evaluator.evaluate(run._heap[0][2], np.inf, 1e-4)
+    run.points.look(done.node, done.mixture, 1e-4)
+    run._refining = Refining(run.evaluator, done.node)
+    run._refining.refinement.raise_bound(run.cutoff + 1e-3 * run.tolerance, np.inf)
+    assert run._until_done() == OPTIMAL
+    assert run.bound == run._by_pieces
+    assert run.cutoff <= run.bound < run.incumbent.value

@@ -10,8 +10,8 @@ from pyomo_relu.branch.branch import OPTIMAL, BranchOptions
 from pyomo_relu.branch.points.rounds import SearchRounds
 from pyomo_relu.branch.units import Progress
 from pyomo_relu.common.deadline import Deadline
-from pyomo_relu.decompose.branching import choose_split
 from pyomo_relu.decompose.decompose import decompose
+from pyomo_relu.decompose.nodes.branching import choose_split
 from pyomo_relu.decompose.tree import Decomposition
 from pyomo_relu.linear.embedded import FEASIBILITY, EmbeddedModel, EmbeddedNetwork
 from pyomo_relu.linear.model import LinearModel

@@ -13,9 +13,9 @@ import pytest
 from pyomo_relu.branch.branch import OPTIMAL, BranchOptions
 from pyomo_relu.common.deadline import ENDLESS, Deadline
 from pyomo_relu.decompose.decompose import decompose
-from pyomo_relu.decompose.family import families
-from pyomo_relu.decompose.parts import take_apart
-from pyomo_relu.decompose.pricing import Pricing
+from pyomo_relu.decompose.subproblems.family import families
+from pyomo_relu.decompose.subproblems.parts import take_apart
+from pyomo_relu.decompose.subproblems.pricing import Pricing
 from tests.decompose.models import many
 
 

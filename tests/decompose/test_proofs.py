@@ -9,13 +9,13 @@ from scipy import sparse
 from pyomo_relu.branch.bounding.lines import LineBounder
 from pyomo_relu.branch.branch import BranchOptions
 from pyomo_relu.common.deadline import ENDLESS, Deadline
-from pyomo_relu.decompose.cover import Cover
 from pyomo_relu.decompose.decompose import decompose
-from pyomo_relu.decompose.family import families
-from pyomo_relu.decompose.lagrangian import Lagrangian, improvable
-from pyomo_relu.decompose.parts import take_apart
-from pyomo_relu.decompose.pricing import Pricing
-from pyomo_relu.decompose.root import root_box
+from pyomo_relu.decompose.nodes.lagrangian import Lagrangian, improvable
+from pyomo_relu.decompose.subproblems.cover import Cover
+from pyomo_relu.decompose.subproblems.family import families
+from pyomo_relu.decompose.subproblems.parts import take_apart
+from pyomo_relu.decompose.subproblems.pricing import Pricing
+from pyomo_relu.decompose.subproblems.root import root_box
 from pyomo_relu.decompose.tree import Decomposition
 from pyomo_relu.errors import BoundsError, InfeasibleError
 from pyomo_relu.linear.embedded import EmbeddedModel, EmbeddedNetwork

@@ -132,15 +132,18 @@ def _fractional(x, lower, upper, integer):
     return Split(j, low, low + 1.0)
 
 
-def split_at(j, value, lower, upper, integer):
-    """A split of column j near a value, or None if it has no room."""
+def split_at(j, value, lower, upper, integer, margin=_MARGIN):
+    """A split of column j near a value, or None if it has no room.
+
+    It keeps a share ``margin`` of the width away from both ends.
+    """
     low, high = lower[j], upper[j]
     if integer[j]:
         at = np.clip(np.floor(value), low, high - 1.0)
         return Split(j, at, at + 1.0) if low < high else None
     if high - low <= _LEAST * (1.0 + max(abs(low), abs(high))):
         return None
-    room = _MARGIN * (high - low)
+    room = margin * (high - low)
     at = float(np.clip(value, low + room, high - room))
     return Split(j, at, at) if low < at < high else None
 

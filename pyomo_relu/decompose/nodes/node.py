@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pyomo_relu.decompose.generation import Generation
+from pyomo_relu.decompose.nodes.generation import Generation
 from pyomo_relu.linear.rounding import whole
 from pyomo_relu.linear.sessions.answer import Status
 
@@ -81,6 +81,11 @@ class Evaluator:
         Of the model's rows.
     pricing : Pricing
     deadline : Deadline
+
+    Attributes
+    ----------
+    linked : list of numpy.ndarray of bool, shapes (K, n + m)
+        By family, columns that rows or other parts read.
     """
 
     def __init__(
@@ -101,6 +106,7 @@ class Evaluator:
         self.penalty = 100.0 * max(1.0, np.abs(costs).max(initial=0.0))
         self._rng = np.random.default_rng(0)
         self.statistics = {"lps": 0, "proofs": 0}
+        self.linked = _linked(linear, families)
 
     # -- shrinking -----------------------------------------------------------------
 
@@ -185,6 +191,15 @@ class Evaluator:
             middle = np.where(integer, np.floor(middle), middle)
             X = np.concatenate([cover.lower[few], middle, cover.upper[few]])
             f.add(np.tile(cover.owner[few], 3), X)
+
+
+def _linked(linear, families):
+    """By family, columns of members that rows or other parts read."""
+    readers = np.zeros(linear.n_columns, dtype=int)
+    readers[np.unique(linear.matrix.indices)] += 1
+    for f in families:
+        np.add.at(readers, f.columns.ravel(), 1)
+    return [readers[f.columns] > 1 for f in families]
 
 
 def _scarce(f):

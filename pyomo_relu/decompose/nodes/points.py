@@ -3,7 +3,9 @@
 import numpy as np
 
 from pyomo_relu.branch.points.budget import Budget
-from pyomo_relu.decompose.branching import mixture_errors
+from pyomo_relu.decompose.nodes.branching import mixture_errors
+from pyomo_relu.decompose.nodes.regions import Regions
+from pyomo_relu.decompose.subproblems.settled import settled
 from pyomo_relu.linear.rounding import INTEGRALITY
 
 #: Share of the time that may go into points.
@@ -14,6 +16,9 @@ _SMALL = 0.1
 
 #: Rounds of column generation from known points after each cut of a dive.
 _PRICINGS = 2
+
+#: Most regions from a point on.
+_STEPS = 20
 
 #: One of so many parts that are mixed is cut at a time.
 _TOGETHER = 4
@@ -29,14 +34,18 @@ class Points:
     ----------
     incumbent : Incumbent
     evaluator : Evaluator
+    box : tuple of numpy.ndarray, shapes (n,)
+        Ends of all columns, finite those of parts.
     elapsed : callable
         Seconds that the run has had so far, which shares refer to.
     """
 
-    def __init__(self, incumbent, evaluator, elapsed):
-        self.incumbent, self.evaluator = incumbent, evaluator
+    def __init__(self, incumbent, evaluator, box, elapsed):
+        self.incumbent, self.evaluator, self._box = incumbent, evaluator, box
         self.deadline, self._elapsed = evaluator.deadline, elapsed
         self.families, self.master = evaluator.families, evaluator.master
+        e = evaluator
+        self._regions = Regions(e.linear, e.costs, self.families, *box)
         self._near, self._diving = Budget(_SHARE), Budget(_SHARE)
 
     def look(self, node, mixture, tolerance, new=False):
@@ -63,22 +72,68 @@ class Points:
             self.incumbent.walk(best, time_limit=self.deadline.left())
 
     def _try(self, mixture):
-        """The mixture's mean, and each part's point of largest share."""
-        n = self.incumbent.problem.original.n_columns
+        """The mixture's mean, as it is and settled, and each part's point of largest share."""
         x = mixture.x[: self.master.n]
         rounded = x.copy()
         for f in self.families:
             numbers, shares = mixture.weights(f)
             numbers = numbers[np.argsort(shares)]
             rounded[f.columns[f.owner[numbers]]] = f.points[numbers]
-        columns = self.incumbent.problem.columns
-        candidates = np.stack([x, rounded])[:, :n][:, columns]
+        _, by_family = self.master.split(mixture.duals)
+        return self._best_of([x, rounded, self._settled(x, by_family)])
+
+    def choose(self, x, duals):
+        """The point at columns that a MILP over pieces gave; whether it is better.
+
+        Parameters
+        ----------
+        x : numpy.ndarray, shape (n,)
+            Columns that nothing but one part reads are anywhere.
+        duals : numpy.ndarray
+            Multipliers of rows and links, which price outputs that rows read.
+        """
+        _, by_family = self.master.split(duals)
+        return self._best_of([self._settled(x, by_family)])
+
+    def _best_of(self, points):
+        """Offer points, and the best ones of regions from each of them on."""
         before = self.incumbent.value
-        self.incumbent.offer(candidates.copy())
-        for point in candidates:
-            if not self.deadline.passed():
-                self.improve(point)
+        self._offer(np.stack(points))
+        for x in points:
+            for _ in range(_STEPS):
+                if self.deadline.passed():
+                    break
+                x = self._regions.best(x, self.deadline.left())
+                if x is None or not self._offer(x[None]):
+                    break
         return self.incumbent.value < before
+
+    def _offer(self, X):
+        """Offer values of columns; whether one of them is better."""
+        problem, before = self.incumbent.problem, self.incumbent.value
+        X = X[:, : problem.original.n_columns]
+        self.incumbent.offer(X[:, problem.columns])
+        return self.incumbent.value < before
+
+    def _settled(self, x, by_family):
+        """Columns where each part's inputs that nothing else reads are its best ones."""
+        x, e = x.copy(), self.evaluator
+        low, high = self._box
+        for f, linked, pi in zip(self.families, e.linked, by_family, strict=True):
+            for k in np.flatnonzero(~linked[:, : f.n].all(axis=1)):
+                at = f.columns[k]
+                price = np.where(linked[k], pi[k], e.costs[at])
+                inputs = at[: f.n]
+                x[at] = settled(
+                    f.network,
+                    x[inputs][None],
+                    ~linked[k, : f.n],
+                    low[inputs],
+                    high[inputs],
+                    f.integer[k],
+                    price,
+                )[0]
+        return x
 
     # -- diving --------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.common.executor import run_tasks
-from pyomo_relu.decompose.cover import Cover
+from pyomo_relu.decompose.subproblems.cover import Cover
 
 logger = logging.getLogger("pyomo.relu")
 

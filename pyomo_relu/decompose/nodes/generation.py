@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from pyomo_relu.decompose.lagrangian import improvable
+from pyomo_relu.decompose.nodes.lagrangian import improvable
 from pyomo_relu.linear.sessions.answer import Status
 
 #: Most rounds of column generation of a node.

@@ -10,7 +10,7 @@ from pyomo_relu.linear.sessions.session import Settings, ask
 _SETTINGS = Settings("relu.decompose")
 
 
-def facets(pieces, some, duals, linked):
+def facets(pieces, some, duals):
     """Multipliers by which linked inputs of pieces are priced as their hulls do.
 
     Of all mixtures of a piece's known points whose linked inputs have the piece's mean,
@@ -24,18 +24,17 @@ def facets(pieces, some, duals, linked):
     some : sequence of int
         Pieces.
     duals : numpy.ndarray, shape (K, n + m)
-    linked : numpy.ndarray of bool, shape (K, n)
-        Inputs whose column something else reads.
 
     Returns
     -------
     list of tuple
-        Member and multipliers, shape (n + m,).
+        Piece and multipliers, shape (n + m,).
     """
     blocks, sides, costs, found = [], [], [], []
     for b in some:
         k = pieces.member[b]
-        at, V = np.flatnonzero(linked[k]), pieces.inside(b)
+        at = np.flatnonzero(pieces.linked[k, : pieces.family.n])
+        V = pieces.inside(b)
         if not at.size or len(V) <= at.size + 1:
             continue
         blocks.append(np.concatenate([np.ones((1, len(V))), V[:, at].T]))
@@ -44,7 +43,7 @@ def facets(pieces, some, duals, linked):
             middle = V[:, at].mean(axis=0)
         sides.append(np.concatenate([[1.0], middle]))
         costs.append(V @ duals[k])
-        found.append((k, at))
+        found.append((b, at))
     if not found:
         return []
     matrix = sparse.block_diag(blocks, format="csr")
@@ -55,9 +54,9 @@ def facets(pieces, some, duals, linked):
     if answer.duals is None:
         return []
     multipliers, first = [], 0
-    for k, at in found:
-        pi = duals[k].copy()
+    for b, at in found:
+        pi = duals[pieces.member[b]].copy()
         pi[at] -= answer.duals[first + 1 : first + 1 + at.size]
         first += 1 + at.size
-        multipliers.append((k, pi))
+        multipliers.append((b, pi))
     return multipliers

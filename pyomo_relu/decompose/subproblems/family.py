@@ -12,8 +12,8 @@ import numpy as np
 
 from pyomo_relu.branch.bounding.lines import LineBounder
 from pyomo_relu.branch.joint_parts import only_outputs
-from pyomo_relu.decompose.cover import Cover
-from pyomo_relu.decompose.pricing import Subproblems
+from pyomo_relu.decompose.subproblems.cover import Cover
+from pyomo_relu.decompose.subproblems.pricing import Subproblems
 from pyomo_relu.network.pieces import breakpoints
 
 #: Random points of a part at first: per input, and at most.

@@ -1,0 +1,1 @@
+"""Pieces of all parts refined together, and the MILP over them."""
