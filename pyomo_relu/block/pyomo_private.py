@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from pyomo.mpec.complementarity import ComplementarityData
     from pyomo.opt import SolverResults
 
+_FLOAT_OR_NONE = float, type(None)
+
 
 def own_bounds(var: VarData) -> tuple[Any, Any]:
     """A Var's bounds without its domain's: numbers, expressions, or None.
@@ -31,6 +33,30 @@ def own_bounds(var: VarData) -> tuple[Any, Any]:
     and cost more than the rest of encoding a neuron.
     """
     return var._lb, var._ub
+
+
+def is_plain(var: VarData) -> bool:
+    """Whether a real Var is free and its bounds are floats or none, and no expressions."""
+    return (
+        not var._fixed
+        and var._domain is Reals
+        and var._lb.__class__ in _FLOAT_OR_NONE
+        and var._ub.__class__ in _FLOAT_OR_NONE
+    )
+
+
+def put_bounds(variables: list[VarData], side: int, bounds: list[float]) -> None:
+    """Give Vars floats as lower (side 0) or upper bounds.
+
+    ``setlb`` and ``setub`` look at each number's type, which takes longer than the rest
+    of tightening a neuron.
+    """
+    if side:
+        for var, bound in zip(variables, bounds, strict=True):
+            var._ub = bound
+    else:
+        for var, bound in zip(variables, bounds, strict=True):
+            var._lb = bound
 
 
 def add_rows(

@@ -94,7 +94,9 @@ class BoundsOfBoxes(NeuronStates):
     def __len__(self) -> int:
         return len(self.input_lower)
 
-    def __getitem__(self, at: slice | NDArray[np.intp]) -> BoundsOfBoxes:
+    def __getitem__(
+        self, at: slice | Sequence[int] | NDArray[np.intp]
+    ) -> BoundsOfBoxes:
         """Some of the boxes."""
         return BoundsOfBoxes(
             self.network,
@@ -138,6 +140,15 @@ class BoundsOfBoxes(NeuronStates):
             found[1].append(hi)
             found[2].append(np.where(tighter, new, self.source[k]))
         return BoundsOfBoxes(self.network, *found, self.input_lower, self.input_upper)
+
+    def content(self, b: int, whole: bool = True) -> tuple[bytes, ...]:
+        """Hashable, and equal for boxes with bounds that are equal to the last bit.
+
+        With ``whole`` false by the box alone, for bounds that the box alone decides.
+        """
+        arrays = *self.lower, *self.upper, *self.source
+        box = self.input_lower, self.input_upper
+        return tuple(a[b].tobytes() for a in ((*arrays, *box) if whole else box))
 
     def n_varying(self) -> NDArray[np.intp]:
         """Number of inputs that each box does not fix, shape (B,)."""
