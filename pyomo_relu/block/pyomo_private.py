@@ -101,6 +101,20 @@ def beyond_defaults(variables: Iterable[VarData], lower: float | None) -> list[V
     ]
 
 
+def beyond(
+    variables: Iterable[VarData], lower: list[float], upper: list[float]
+) -> list[VarData]:
+    """Those Vars that are fixed, or have more than bounds that are known to hold."""
+    return [
+        v
+        for v, low, high in zip(variables, lower, upper, strict=True)
+        if v._fixed
+        or v._domain is not Reals
+        or (v._lb is not None and (v._lb.__class__ is not float or v._lb > low))
+        or (v._ub is not None and (v._ub.__class__ is not float or v._ub < high))
+    ]
+
+
 def each_data(model: BlockData, ctypes: Any, descend_into: Any) -> Iterable[Any]:
     """All members of components; what References show comes more than once.
 
