@@ -5,12 +5,16 @@ A release of Pyomo that changes one of them fails a test that names it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pyomo.core.base.block import Block
 from pyomo.core.base.constraint import ConstraintData
+from pyomo.core.base.PyomoModel import ModelSolution
 from pyomo.core.base.reference import _ReferenceDict_mapping
 from pyomo.core.base.set_types import Reals
+from pyomo.core.base.var import Var
+from pyomo.core.staleflag import StaleFlagManager
 
 if TYPE_CHECKING:
     from pyomo.core.base.block import BlockData
@@ -115,14 +119,59 @@ def beyond(
     ]
 
 
-def each_data(model: BlockData, ctypes: Any, descend_into: Any) -> Iterable[Any]:
-    """All members of components; what References show comes more than once.
+def members(component: IndexedComponent) -> list[Any]:
+    """The members of a component that has one for each index, in that order.
 
-    ``component_data_objects`` looks up each member by its index, which takes longer than
-    asking whether it is fixed.
+    ``values()`` looks each of them up.
     """
-    for component in model.component_objects(ctypes, descend_into=descend_into):
-        yield from component._data.values()
+    return list(component._data.values())
+
+
+def fixed_vars(model: BlockData, descend_into: Any) -> list[VarData]:
+    """The fixed Vars of a model; what References show comes more than once."""
+    return [
+        var
+        for component in model.component_objects(Var, descend_into=descend_into)
+        for var in component._data.values()
+        if var._fixed
+    ]
+
+
+def values_of(variables: Iterable[VarData]) -> list[tuple[VarData, Any, bool]]:
+    """(Var, value, whether it is stale) of each, without two properties of each."""
+    is_stale = StaleFlagManager.is_stale
+    return [(v, v._value, is_stale(v._stale)) for v in variables]
+
+
+def put_values(variables: Sequence[VarData], values: Sequence[float]) -> None:
+    """Set values as ``set_value`` without validation does, the rest like the first."""
+    if not variables:
+        return
+    variables[0].set_value(values[0], skip_validation=True)
+    flag = variables[0]._stale
+    for var, value in zip(variables, values, strict=True):
+        var._value, var._stale = value, flag
+
+
+def add_solution(
+    model: BlockData, status: Any, gap: float, objective: Any, value: float
+) -> None:
+    """Make a point that Vars were set to the only one of ``model.solutions``.
+
+    ``ModelSolutions.add_solution`` asks each Var's properties in search of fixed ones,
+    which takes as long as finding a solution of many networks does.
+    """
+    solutions = getattr(model, "solutions", None)
+    if solutions is None:
+        return
+    found = ModelSolution()
+    found._metadata["status"], found._metadata["gap"] = status, gap
+    if objective is not None:
+        found._entry["objective"][id(objective)] = objective, {"Value": value}
+    for var in fixed_vars(model, Block):
+        found._entry["variable"][id(var)] = var, {"Value": var.value}
+    solutions.clear(clear_symbol_maps=False)
+    solutions.solutions.append(found)
 
 
 def refers_to_a_mapping(component: IndexedComponent) -> bool:

@@ -13,7 +13,7 @@ from pyomo.core.expr.numeric_expr import LinearExpression
 from pyomo.core.expr.relational_expr import EqualityExpression
 
 from pyomo_relu import network as network_
-from pyomo_relu.block.pyomo_private import add_rows
+from pyomo_relu.block.pyomo_private import add_rows, members
 
 #: Weights of a network whose rows' numbers are kept for its next block.
 _MOST_KEPT = 1 << 20
@@ -52,8 +52,7 @@ class NetworkColumns:
 
 def _by_layer(var, sizes):
     """The VarData of ``var[layer, neuron]`` in one list per layer."""
-    # values() of a Var comes in the order of its index, without a look-up per neuron
-    found, start = list(var.values()), 0
+    found, start = members(var), 0
     layers = []
     for size in sizes:
         layers.append(found[start : start + size])
