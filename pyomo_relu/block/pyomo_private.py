@@ -5,6 +5,7 @@ A release of Pyomo that changes one of them fails a test that names it.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -66,16 +67,17 @@ def put_bounds(variables: list[VarData], side: int, bounds: list[float]) -> None
 def add_rows(
     constraint: IndexedConstraint, rows: Iterable[tuple[Any, ExpressionBase]]
 ) -> None:
-    """Add (index, relation) pairs to a Constraint over ``Any``.
+    """Add (index, equation) pairs to a Constraint over ``Any``.
 
-    ``constraint[index] = relation`` validates each index, which takes as long as making
-    the row.
+    ``constraint[index] = equation`` validates each index and looks at the equation's
+    type, which takes as long as making the row.
     """
-    data = constraint._data
-    for index, relation in rows:
-        row = data[index] = ConstraintData(component=constraint)
-        row._index = index
-        row.set_value(relation)
+    data, new = constraint._data, ConstraintData.__new__
+    component = weakref.ref(constraint)
+    for index, equation in rows:
+        row = data[index] = new(ConstraintData)
+        row._component, row._index, row._active = component, index, True
+        row._expr = equation
 
 
 def beyond_defaults(variables: Iterable[VarData], lower: float | None) -> list[VarData]:
