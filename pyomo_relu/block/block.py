@@ -199,11 +199,19 @@ class ReLUNetworkBlockData(Shown, BlockData):
 
     def input_vars(self) -> list[VarData]:
         """The input VarData in flat order."""
-        return [self.inputs[key] for key in self._network.input_index()]
+        return self._ends("inputs")
 
     def output_vars(self) -> list[VarData]:
         """The output VarData in flat order."""
-        return [self.outputs[key] for key in self._network.output_index()]
+        return self._ends("outputs")
+
+    def _ends(self, side):
+        given = self.__dict__.get("_given", {}).get(side)
+        if given is not None:
+            # without a Reference, of which a model may need one per network
+            return list(given.variables.values())
+        var = getattr(self, side)
+        return [var[key] for key in getattr(self._network, side[:-1] + "_index")()]
 
     def input_expressions(self) -> dict[Any, Any]:
         """{index: expression or float} of the inputs that were given as such."""

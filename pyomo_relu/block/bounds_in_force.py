@@ -82,6 +82,28 @@ def bounds_in_force(block, assume_fixed_vars_permanent=True, reading=None):
     return bounds
 
 
+def bounds_in_force_on_each(blocks, assume_fixed_vars_permanent=True, reading=None):
+    """As ``bounds_in_force`` of several blocks of one network, in the same arrays.
+
+    Returns
+    -------
+    BoundsOfBoxes
+    """
+    from pyomo_relu.bounds.box_bounds import BoundsOfBoxes  # loads numpy
+    from pyomo_relu.bounds.crown.interval import interval_batch
+
+    fixed = assume_fixed_vars_permanent
+    boxes = np.array([_finite_box(block, fixed) for block in blocks])
+    lower, upper, network = boxes[:, 0], boxes[:, 1], blocks[0].network
+    found = interval_batch(network, lower, upper)
+    bounds = BoundsOfBoxes(network, *found, "interval", lower, upper)
+    recorded = [i for i, block in enumerate(blocks) if block.record.has_bounds]
+    if recorded:
+        own = [bounds_in_force(blocks[i], fixed, reading) for i in recorded]
+        bounds = bounds.put(recorded, BoundsOfBoxes.of(own))
+    return bounds
+
+
 def _finite_box(block, assume_fixed_vars_permanent):
     lower, upper = input_box(block, assume_fixed_vars_permanent)
     for var, lo, hi in zip(block.input_vars(), lower, upper, strict=True):

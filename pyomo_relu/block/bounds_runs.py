@@ -81,11 +81,13 @@ class BoundsRun(AutoSlots.Mixin):
             layers = layers[:-1]
         layers += [(x, *bounds.post_bounds(k)) for k, x in enumerate(columns.post)]
         for variables, lower, upper in layers:
-            for var, lo, hi in zip(
-                variables, lower.tolist(), upper.tolist(), strict=True
-            ):
-                if id(var) not in protected:
-                    self.tighten(var, lo, hi)
+            lower, upper = lower.tolist(), upper.tolist()
+            if protected:
+                free = [i for i, v in enumerate(variables) if id(v) not in protected]
+                variables, lower, upper = (
+                    [values[i] for i in free] for values in (variables, lower, upper)
+                )
+            self.variables.tighten_all(variables, lower, upper)
 
     def become(self, other):
         """Take the place of another run, for the tokens that know this one."""

@@ -51,6 +51,13 @@ class BlockRecord(AutoSlots.Mixin):
             on_rollback(super().__setattr__, name, getattr(self, name))
         super().__setattr__(name, value)
 
+    @property
+    def has_bounds(self):
+        """Whether anything is recorded that interval arithmetic does not give."""
+        return bool(
+            self.runs or self.bounds is not None or self.model_bounds is not None
+        )
+
     def conditions(self):
         """The ModelConditions of all runs in force, each with those before it."""
         return tuple(run.conditions for run in self.runs if run.conditions is not None)

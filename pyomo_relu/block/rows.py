@@ -9,11 +9,16 @@ from pyomo.common.dependencies import scipy
 from pyomo.core.base.constraint import Constraint
 from pyomo.core.base.set_types import Any, Reals
 from pyomo.core.base.var import Var
-from pyomo.core.expr.numeric_expr import LinearExpression
+from pyomo.core.expr.numeric_expr import (
+    AbsExpression,
+    LinearExpression,
+    ProductExpression,
+    SumExpression,
+)
 from pyomo.core.expr.relational_expr import EqualityExpression
 
 from pyomo_relu import network as network_
-from pyomo_relu.block.pyomo_private import add_rows
+from pyomo_relu.block.pyomo_private import add_rows, members
 
 #: Weights of a network whose rows' numbers are kept for its next block.
 _MOST_KEPT = 1 << 20
@@ -52,8 +57,7 @@ class NetworkColumns:
 
 def _by_layer(var, sizes):
     """The VarData of ``var[layer, neuron]`` in one list per layer."""
-    # values() of a Var comes in the order of its index, without a look-up per neuron
-    found, start = list(var.values()), 0
+    found, start = members(var), 0
     layers = []
     for size in sizes:
         layers.append(found[start : start + size])
@@ -149,7 +153,9 @@ def exact_activation(v, x, ceiling):
     """The exact nonlinear row of one neuron, as a Pyomo expression."""
     if math.isfinite(ceiling):
         return x == 0.5 * (abs(v) - abs(v - ceiling) + ceiling)
-    return x == 0.5 * (v + abs(v))
+    # what ``x == 0.5 * (v + abs(v))`` gives, without asking four times what v may be
+    positive = SumExpression([v, AbsExpression((v,))])
+    return EqualityExpression((x, ProductExpression((0.5, positive))))
 
 
 def add_neurons(block):

@@ -5,13 +5,15 @@ from pyomo.core.base import Block, BooleanVar, Var
 from pyomo.gdp import Disjunct
 
 from pyomo_relu.block.expression_inputs import expression_value
-from pyomo_relu.block.pyomo_private import each_data
+from pyomo_relu.block.pyomo_private import members, put_values, values_of
 from pyomo_relu.block.rows import NetworkColumns
 from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import ModelError
 
 #: Most entries of an array with a row per block.
 _ENTRIES = 1 << 21
+
+_EVERYWHERE = Block, Disjunct
 
 
 def point(block, x):
@@ -101,8 +103,8 @@ def _assign_all(block, values, pre, post):
     assign(columns.inputs, values, skip_fixed=True)
     hidden = zip(columns.pre[:-1], columns.post, pre, post, strict=False)
     for of_pre, of_post, v, x in hidden:
-        assign(of_pre, v)
-        assign(of_post, x)
+        put_values(of_pre, v.tolist())
+        put_values(of_post, x.tolist())
     assign(columns.pre[-1], post[-1], skip_fixed=True)
     encoding = block.record.encoding
     if encoding is not None:
@@ -111,11 +113,16 @@ def _assign_all(block, values, pre, post):
 
 def saved_values(blocks, variables=()):
     """What ``put_back`` needs for some Vars and all that lie in ``blocks``."""
-    found = {id(v): v for v in variables}
+    found, others = {id(v): v for v in variables}, []
     for block in blocks:
-        inner = each_data(block, (Var, BooleanVar), (Block, Disjunct))
-        found.update((id(var), var) for var in inner)
-    return [(v, v.value, v.stale) for v in found.values()]
+        inside = block.component_objects((Var, BooleanVar), descend_into=_EVERYWHERE)
+        for component in inside:
+            data = members(component)
+            if component.ctype is Var:
+                found.update(zip(map(id, data), data, strict=True))
+            else:
+                others += [(var, var.value, var.stale) for var in data]
+    return values_of(found.values()) + others
 
 
 def put_back(saved):

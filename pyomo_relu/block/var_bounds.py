@@ -1,12 +1,14 @@
 """Var bounds as numbers, and tightening them so that they can be put back exactly."""
 
+import itertools
+
 from pyomo.common.autoslots import AutoSlots
 from pyomo.common.numeric_types import native_numeric_types
 from pyomo.core.base import value
 from pyomo.core.base.set_types import Reals
 
 from pyomo_relu.block.implied_bounds import ImpliedBound
-from pyomo_relu.block.pyomo_private import own_bounds
+from pyomo_relu.block.pyomo_private import is_plain, own_bounds, put_bounds
 from pyomo_relu.common.transaction import on_rollback
 
 _INFINITY, _MINUS_INFINITY = float("inf"), -float("inf")
@@ -85,6 +87,8 @@ class TightenedVars(AutoSlots.Mixin):
     __slots__ = ("_sides",)
 
     def __init__(self):
+        # (Vars, side, declared bounds or None where there were none, bounds), as a model
+        # of many networks has millions
         self._sides = []
         on_rollback(self.restore)
 
@@ -102,19 +106,60 @@ class TightenedVars(AutoSlots.Mixin):
             and lower != _MINUS_INFINITY
             and _looser(low, lower, side=0)
         ):
-            self._sides.append((var, 0, low, lower))
+            self._sides.append(([var], 0, [low], [lower]))
             var.setlb(lower)
         if upper is not None and upper != _INFINITY and _looser(high, upper, side=1):
-            self._sides.append((var, 1, high, upper))
+            self._sides.append(([var], 1, [high], [upper]))
             var.setub(upper)
+
+    def tighten_all(self, variables, lower, upper):
+        """Tighten many Vars by lists of floats."""
+        plain = [is_plain(var) for var in variables]
+        if not all(plain):
+            for var, *ends, is_free in zip(variables, lower, upper, plain, strict=True):
+                if not is_free:
+                    self.tighten(var, *ends)
+            variables, lower, upper = (
+                list(itertools.compress(values, plain))
+                for values in (variables, lower, upper)
+            )
+        for side, bounds in enumerate((lower, upper)):
+            declared = [own_bounds(var)[side] for var in variables]
+            if side:
+                tighter = [
+                    bound < _INFINITY and (own is None or bound < own)
+                    for own, bound in zip(declared, bounds, strict=True)
+                ]
+            else:
+                tighter = [
+                    bound > _MINUS_INFINITY and (own is None or bound > own)
+                    for own, bound in zip(declared, bounds, strict=True)
+                ]
+            some = variables
+            if not all(tighter):
+                some, declared, bounds = (
+                    list(itertools.compress(values, tighter))
+                    for values in (variables, declared, bounds)
+                )
+            if some:
+                known = None if all(own is None for own in declared) else declared
+                self._sides.append((some, side, known, bounds))
+                put_bounds(some, side, bounds)
+
+    def _each(self):
+        """(var, side, declared bound, bound) of every side, as they were tightened."""
+        for variables, side, declared, bounds in self._sides:
+            declared = itertools.repeat(None) if declared is None else declared
+            for var, own, bound in zip(variables, declared, bounds, strict=False):
+                yield var, side, own, bound
 
     def __iter__(self):
         """(var, side, declared bound) of every side; side 0 is the lower one."""
-        return ((var, side, declared) for var, side, declared, _ in self._sides)
+        return ((var, side, declared) for var, side, declared, _ in self._each())
 
     def restricted(self):
         """Vars that still carry a bound set here."""
-        return (v for v, side, _, bound in self._sides if own_bounds(v)[side] == bound)
+        return (v for v, side, _, bound in self._each() if own_bounds(v)[side] == bound)
 
     def modellers(self, var_sides):
         """Fill {(id(var), side): bound} with what the modeller has in force.
@@ -122,14 +167,16 @@ class TightenedVars(AutoSlots.Mixin):
         Called on the newest entries first: a side that still carries the bound set
         here has the declared one behind it, any other has been changed since.
         """
-        for var, side, declared, bound in reversed(self._sides):
+        for var, side, declared, bound in reversed([*self._each()]):
             current = var_sides.get((id(var), side), own_bounds(var)[side])
             var_sides[id(var), side] = declared if current == bound else current
 
     def in_force(self):
         """[(var, side, declared, bound)] of the sides that still carry the bound."""
         return [
-            entry for entry in self._sides if own_bounds(entry[0])[entry[1]] == entry[3]
+            entry
+            for entry in self._each()
+            if own_bounds(entry[0])[entry[1]] == entry[3]
         ]
 
     def restore(self):
@@ -139,7 +186,7 @@ class TightenedVars(AutoSlots.Mixin):
         """
         restored = []
         on_rollback(self._tighten_again, self._sides, restored)
-        for var, side, declared, bound in reversed(self._sides):
+        for var, side, declared, bound in reversed([*self._each()]):
             if own_bounds(var)[side] == bound:
                 restored.append((var, side, bound))
                 (var.setlb, var.setub)[side](declared)

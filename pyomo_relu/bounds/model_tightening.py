@@ -8,11 +8,8 @@ from pyomo_relu.bounds.methods import BY_SOLVER, DEFAULT_METHODS
 from pyomo_relu.bounds.obbt.options import TighteningOptions
 from pyomo_relu.bounds.obbt.run import OBBTRun
 from pyomo_relu.bounds.obbt.whole_model import ModelTightening, run_model_obbt
-from pyomo_relu.bounds.tightening import (
-    check_methods,
-    part_of_split_budget,
-    tighten,
-)
+from pyomo_relu.bounds.solver_free import part_of_split_budget
+from pyomo_relu.bounds.tightening import check_methods, tighten
 from pyomo_relu.common.arguments import (
     an_executor,
     checked,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyomo_relu.bounds.layer_table import LAYER_HEADER, layer_rows
+from pyomo_relu.bounds.neuron_states import NeuronStates
 from pyomo_relu.common.arguments import instance
 from pyomo_relu.common.html import table_html
 from pyomo_relu.common.wording import counted
@@ -18,10 +19,10 @@ from pyomo_relu.network.network import Network
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-    from pyomo_relu.common.types import BoolArray, FloatArray
+    from pyomo_relu.common.types import FloatArray
 
 
-class NeuronBounds:
+class NeuronBounds(NeuronStates):
     """Proven bounds ``lower[k] <= v^k <= upper[k]`` over an input box.
 
     One array per activation layer in graph order, then one for the outputs.
@@ -95,6 +96,23 @@ class NeuronBounds:
                     f"('{network.layers[k].name}') has bounds [{lo[i]}, {hi[i]}]."
                 )
 
+    @classmethod
+    def of_checked(
+        cls,
+        network: Network,
+        lower: tuple[FloatArray, ...],
+        upper: tuple[FloatArray, ...],
+        source: tuple[NDArray[np.str_], ...],
+        input_lower: FloatArray,
+        input_upper: FloatArray,
+    ) -> NeuronBounds:
+        """Of read-only arrays that were checked before, without copies."""
+        new = object.__new__(cls)
+        new.network = network
+        new.lower, new.upper, new.source = lower, upper, source
+        new.input_lower, new.input_upper = input_lower, input_upper
+        return new
+
     def covers(self, input_lower: ArrayLike, input_upper: ArrayLike) -> bool:
         """True if the given box lies within the one these bounds were proven on."""
         return bool(
@@ -145,11 +163,6 @@ class NeuronBounds:
 
     # -- what the bounds say -------------------------------------------------------
 
-    def post_bounds(self, k: int) -> tuple[FloatArray, FloatArray]:
-        """Bounds of layer k's post-activation: ``activate`` of both ends."""
-        activate = self.network.layers[k].activate
-        return activate(self.lower[k]), activate(self.upper[k])
-
     def range_of(self, source):
         """Bounds of what a layer reads: the inputs, a layer's post- or pre-activation."""
         if source.layer == INPUT:
@@ -157,31 +170,6 @@ class NeuronBounds:
         if source.post:
             return self.post_bounds(source.layer)
         return self.lower[source.layer], self.upper[source.layer]
-
-    def inactive(self, k: int) -> BoolArray:
-        """Neurons of activation layer k that are stably inactive (upper <= 0)."""
-        return self.upper[k] <= 0
-
-    def active(self, k: int) -> BoolArray:
-        """Stably active neurons: lower >= 0 and never above the ceiling."""
-        active = (self.lower[k] >= 0) & ~self.inactive(k)
-        ceiling = self.network.layers[k].ceiling
-        return active if ceiling is None else active & (self.upper[k] <= ceiling)
-
-    def at_ceiling(self, k: int) -> BoolArray:
-        """Neurons that are always at their ceiling (clipped layers only)."""
-        ceiling = self.network.layers[k].ceiling
-        if ceiling is None:
-            return np.zeros(self.lower[k].shape, dtype=bool)
-        return (self.lower[k] >= ceiling) & ~self.inactive(k)
-
-    def stable(self, k: int) -> BoolArray:
-        """Neurons of activation layer k whose state is the same on the whole box."""
-        return self.inactive(k) | self.active(k) | self.at_ceiling(k)
-
-    def unstable(self, k: int) -> BoolArray:
-        """Neurons of activation layer k that need an activation indicator."""
-        return ~self.stable(k)
 
     @property
     def n_stable(self) -> int:

@@ -9,7 +9,7 @@ from pyomo.gdp import Disjunct
 
 from pyomo_relu.block.block import ReLUNetworkBlockData
 from pyomo_relu.block.bounds_runs import release_void_bounds
-from pyomo_relu.block.pyomo_private import each_data
+from pyomo_relu.block.pyomo_private import fixed_vars
 from pyomo_relu.block.values import (
     initialize_blocks,
     point,
@@ -133,8 +133,8 @@ def read_model(model, name="relu.branch"):
             f"{name}: '{model.name}' has no active ReLUNetworkBlock. It branches on the "
             "inputs of networks; use a MILP solver for this model."
         )
-    for var in each_data(model, Var, Block):
-        if var.fixed and var.value is None:
+    for var in fixed_vars(model, Block):
+        if var.value is None:
             raise ModelError(
                 f"{name}: '{var.name}' is fixed but has no value. Give it a value "
                 "or unfix it."

@@ -15,7 +15,7 @@ from pyomo.opt import (
 )
 from pyomo.opt.results.solution import Solution
 
-from pyomo_relu.block.pyomo_private import name_symbols
+from pyomo_relu.block.pyomo_private import add_solution, name_symbols
 from pyomo_relu.common.html import table_html
 from pyomo_relu.common.model_building import pause_garbage_collection
 from pyomo_relu.common.wording import counted
@@ -138,33 +138,28 @@ def _store(model, results, read, result, load):
 
     Loaded, it is among the model's ``solutions`` too, as ``pyomo solve`` wants it.
     """
+    optimal = result.status == "optimal"
+    status = SolutionStatus.optimal if optimal else SolutionStatus.feasible
+    gap = max(0.0, result.value - result.bound)
+    objective = read.surrounding.objective
+    value = -result.value if read.maximise else result.value
+    if load:
+        read.load(result.full)
+        add_solution(model.model(), status, gap, objective, value)
+        return
     from pyomo.core.base.symbol_map import SymbolMap
 
     symbols = SymbolMap()
     solution = cast(Any, Solution())  # it makes its attributes at run time
-    solution.status = (
-        SolutionStatus.optimal
-        if result.status == "optimal"
-        else SolutionStatus.feasible
-    )
-    solution.gap = max(0.0, result.value - result.bound)
-    objective = read.surrounding.objective
+    solution.status, solution.gap = status, gap
     if objective is not None:
         symbols.addSymbol(objective, "f")
-        value = -result.value if read.maximise else result.value
         solution.objective["f"] = {"Value": value}
+    for i, (var, at) in enumerate(read.all_values(result.full)):
+        symbols.addSymbol(var, f"x{i}")
+        solution.variable[f"x{i}"] = {"Value": at}
     solutions = getattr(model.model(), "solutions", None)
-    if not load:
-        for i, (var, value) in enumerate(read.all_values(result.full)):
-            symbols.addSymbol(var, f"x{i}")
-            solution.variable[f"x{i}"] = {"Value": value}
-        if solutions is not None:
-            solutions.add_symbol_map(symbols)
-        name_symbols(results, symbols)
-        results.solution.insert(solution)
-        return
-    read.load(result.full)
     if solutions is not None:
-        solutions.clear(clear_symbol_maps=False)
         solutions.add_symbol_map(symbols)
-        solutions.add_solution(solution, id(symbols))
+    name_symbols(results, symbols)
+    results.solution.insert(solution)

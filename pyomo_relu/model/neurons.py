@@ -1,11 +1,13 @@
 """Neurons that the modeller's rows use, as further outputs of their networks."""
 
+from functools import cached_property
+
 import numpy as np
 from pyomo.common.collections import ComponentSet
 from pyomo.core.base.var import Var
 from scipy import sparse
 
-from pyomo_relu.block.pyomo_private import beyond_defaults
+from pyomo_relu.block.pyomo_private import beyond, beyond_defaults
 from pyomo_relu.block.var_bounds import ends
 from pyomo_relu.errors import ModelError
 from pyomo_relu.linear.embedded import EmbeddedModel, EmbeddedNetwork
@@ -39,8 +41,7 @@ class NeuronsAsOutputs:
         self.name = name
         self.extra = [[] for _ in blocks]
         self._containers = {}
-        # what bound methods found holds anyway
-        self._declared = declared_sides(blocks[0].model()) if blocks else {}
+        self._recorded = [_recorded_bounds(block) for block in blocks]
         for at, block in enumerate(blocks):
             self._refuse_encoding_vars(block)
             for post, container in ((False, block.pre), (True, block.post)):
@@ -82,7 +83,7 @@ class NeuronsAsOutputs:
                 self.extra[at].append((*var.index(), post, column))
         for at, block in enumerate(self.blocks):
             for post, container in ((False, block.pre), (True, block.post)):
-                for var in beyond_defaults(container.values(), 0.0 if post else None):
+                for var in self._restricted(at, post, container.values()):
                     if id(var) in known:
                         continue
                     k, i = var.index()
@@ -91,6 +92,26 @@ class NeuronsAsOutputs:
                         self.extra[at].append((k, i, post, len(self.lower)))
                         self.lower.append(bounds[0])
                         self.upper.append(bounds[1])
+
+    @cached_property
+    def _declared(self):
+        """Var bounds without what bound methods found, which holds anyway."""
+        return declared_sides(self.blocks[0].model())
+
+    def _restricted(self, at, post, variables):
+        """Pre- or post-activations with more than default or recorded bounds."""
+        bounds = self._recorded[at]
+        if bounds is None:
+            return beyond_defaults(variables, 0.0 if post else None)
+        hidden = range(len(bounds.lower) - 1)
+        layers = [
+            bounds.post_bounds(k) if post else (bounds.lower[k], bounds.upper[k])
+            for k in hidden
+        ]
+        ends = [
+            [v for a in side for v in a.tolist()] for side in zip(*layers, strict=True)
+        ]
+        return beyond(variables, *(ends or ([], [])))
 
     def _own_bounds(self, at, k, i, post, var):
         """The bounds that the modeller gave a neuron; None if they say nothing."""
@@ -112,21 +133,23 @@ class NeuronsAsOutputs:
     def extended(self):
         """The EmbeddedModel with these networks."""
         given, linear = self.surrounding.embedded, self.surrounding.linear
+        self._leave_out_implied(given, linear)
         more = len(self.lower) - linear.n_columns
+        names = linear.names
         if more:
             names = linear.names + tuple(
                 v.name for v in self._added_variables(linear.n_columns)
             )
-            linear = linear.replace(
-                matrix=sparse.csr_array(
-                    (linear.matrix.data, linear.matrix.indices, linear.matrix.indptr),
-                    shape=(linear.n_rows, len(self.lower)),
-                ),
-                lower=np.array(self.lower, dtype=float),
-                upper=np.array(self.upper, dtype=float),
-                integer=np.concatenate([linear.integer, np.zeros(more, dtype=bool)]),
-                names=names,
-            )
+        linear = linear.replace(
+            matrix=sparse.csr_array(
+                (linear.matrix.data, linear.matrix.indices, linear.matrix.indptr),
+                shape=(linear.n_rows, len(self.lower)),
+            ),
+            lower=np.array(self.lower, dtype=float),
+            upper=np.array(self.upper, dtype=float),
+            integer=np.concatenate([linear.integer, np.zeros(more, dtype=bool)]),
+            names=names,
+        )
         networks = given.functions[: len(self.blocks)]
         functions = [
             EmbeddedNetwork(
@@ -141,12 +164,42 @@ class NeuronsAsOutputs:
         costs = np.concatenate([given.costs, np.zeros(more)])
         return EmbeddedModel(linear, functions, costs, given.constant)
 
+    def _leave_out_implied(self, given, linear):
+        """Forget bounds of outputs that recorded bounds imply for the present inputs.
+
+        Every bounded output is a row over the networks, and ``relu.bounds`` puts bounds
+        on all of them.  Those of columns that something else reads stay.
+        """
+        networks = given.functions[: len(self.blocks)]
+        if not any(bounds is not None for bounds in self._recorded):
+            return
+        every = np.concatenate([f.outputs for f in given.functions])
+        once = np.bincount(every, minlength=linear.n_columns) == 1
+        for function in given.functions:
+            once[function.inputs] = False
+        once &= ~linear.integer
+        for bounds, function in zip(self._recorded, networks, strict=True):
+            if bounds is None:
+                continue
+            ends = bounds.lower[-1].tolist(), bounds.upper[-1].tolist()
+            for j, low, high in zip(function.outputs.tolist(), *ends, strict=True):
+                if once[j] and self.lower[j] <= low and high <= self.upper[j]:
+                    self.lower[j], self.upper[j] = -np.inf, np.inf
+
     def _added_variables(self, first):
         by_column = {e[3]: (at, e) for at, es in enumerate(self.extra) for e in es}
         for column in range(first, len(self.lower)):
             at, (k, i, post, _) = by_column[column]
             block = self.blocks[at]
             yield (block.post if post else block.pre)[k, i]
+
+
+def _recorded_bounds(block):
+    """Bounds recorded on a block that hold for its inputs as they are, or None."""
+    bounds = block.record.bounds
+    if bounds is None or not bounds.covers(*block.input_box()):
+        return None
+    return bounds
 
 
 def _with_neurons(network, extra):

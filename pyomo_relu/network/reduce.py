@@ -182,23 +182,22 @@ class _Reducer:
         joined.append(sparse.csr_array(rows[1][unstable][:, None]))
         joined = sparse.csr_array(sparse.hstack(joined))
         norm = np.sqrt(np.asarray(joined.multiply(joined).sum(axis=1)).ravel())
-        unit = sparse.csr_array(sparse.diags_array(1.0 / norm) @ joined)
-        cosine = sparse.coo_array(sparse.triu(unit @ unit.T, k=1))
-        close = np.abs(cosine.data) > 1.0 - 1e-9
-        found = {}
-        for a, b, sign in zip(
-            cosine.row[close],
-            cosine.col[close],
-            np.sign(cosine.data[close]),
-            strict=True,
-        ):
-            i, j = int(unstable[b]), int(unstable[a])
-            if i in found or j in found:
-                continue
-            factor = float(sign * norm[b] / norm[a])
-            apart = abs(joined[[b]] - factor * joined[[a]]).max()
-            if apart <= _SAME * abs(joined[[b]]).max() and self._same(k, i, j, factor):
-                found[i] = (j, factor)
+        found, groups = {}, _look_alike(joined, norm)
+        while groups:
+            sizes = [group.size - 1 for group in groups]
+            first = np.repeat([group[0] for group in groups], sizes)
+            others = np.concatenate([group[1:] for group in groups])
+            factor, same = _multiples(joined, norm, first, others)
+            pairs = zip(
+                unstable[others].tolist(), unstable[first].tolist(), strict=True
+            )
+            for at, (i, j) in enumerate(pairs):
+                same[at] = same[at] and self._same(k, i, j, factor[at])
+                if same[at]:
+                    found[i] = j, float(factor[at])
+            # those that are no multiples of the first may be so of each other
+            left = [o[~m] for o, m in zip(*_split(others, same, sizes), strict=True)]
+            groups = [group for group in left if group.size > 1]
         for i, (j, factor) in found.items():
             self.merged[k, i] = (k, j, factor)
         return found
@@ -306,6 +305,37 @@ def _reader_rows(network):
             if source != INPUT:
                 readers[source] += layer.size
     return readers
+
+
+def _look_alike(rows, norm):
+    """Positions of rows that may be multiples of each other, one array per group.
+
+    Multiples have the same cosine, up to sign and rounding, with any vector; others
+    hardly ever have it with one drawn at random.
+    """
+    size = rows.shape[1]
+    vector = np.random.default_rng(0).normal(size=size)
+    cosine = np.abs(rows @ (vector / np.linalg.norm(vector))) / norm
+    order = np.argsort(cosine, kind="stable")
+    apart = np.diff(cosine[order]) > 4 * _SAME * np.sqrt(size)
+    groups = np.split(order, np.flatnonzero(apart) + 1)
+    return [np.sort(group) for group in groups if group.size > 1]
+
+
+def _multiples(rows, norm, first, others):
+    """Which factors of the rows ``first`` the ``others`` would be, and if they are."""
+    some, ones = rows[others], rows[first]
+    cosines = np.asarray(some.multiply(ones).sum(axis=1)).ravel()
+    factor = np.sign(cosines) * norm[others] / norm[first]
+    apart = abs(some - sparse.csr_array(sparse.diags_array(factor) @ ones))
+    largest = abs(some).max(axis=1).toarray().ravel()
+    return factor, apart.max(axis=1).toarray().ravel() <= _SAME * largest
+
+
+def _split(first, second, sizes):
+    """Two arrays cut into parts of these sizes."""
+    cuts = np.cumsum(sizes)[:-1]
+    return np.split(first, cuts), np.split(second, cuts)
 
 
 def _some_rows(form, at):

@@ -10,7 +10,8 @@ from pyomo_relu.bounds.relaxation.curve_rows import (
 )
 from pyomo_relu.bounds.relaxation.network import add_big_m_network
 from pyomo_relu.bounds.relaxation.switching_cuts import switching_cuts
-from pyomo_relu.bounds.tightening import part_of_split_budget, tighten
+from pyomo_relu.bounds.solver_free import part_of_split_budget
+from pyomo_relu.bounds.tightening import tighten
 from pyomo_relu.branch.bounding.bounder import Curves
 from pyomo_relu.errors import InfeasibleError
 from pyomo_relu.linear.box_rows import propagate

@@ -3,22 +3,30 @@
 import pyomo.environ as pyo
 import pytest
 from pyomo.core.base.symbol_map import SymbolMap
+from pyomo.core.staleflag import StaleFlagManager
 from pyomo.mpec import Complementarity, complements
-from pyomo.opt import SolverResults
+from pyomo.opt import SolutionStatus, SolverResults
 from pyomo.opt.results.solution import Solution
 
 from pyomo_relu.block.pyomo_private import (
     add_rows,
+    add_solution,
+    beyond,
     beyond_defaults,
     complementary_expressions,
-    each_data,
+    fixed_vars,
+    is_plain,
+    members,
     name_symbols,
     own_bounds,
     persistent_model,
     persistent_rows,
     persistent_variables,
+    put_bounds,
+    put_values,
     refers_to_a_mapping,
     set_made_of,
+    values_of,
 )
 
 
@@ -76,10 +84,62 @@ def test_members_of_components_are_those_that_pyomo_gives():
     m.b[2].deactivate()
     m.of_some = pyo.Reference(m.b[:].z[4])
     m.flag = pyo.BooleanVar()
+    assert [v.index() for v in members(m.b[2].z)] == [4, 5]
+    assert members(m.y) == [m.y] and members(m.of_some)[1] is m.b[2].z[4]
+    m.x[1].fix(2.0)
+    m.b[2].z[4].fix(3.0)
     given = list(m.component_data_objects(pyo.Var, descend_into=pyo.Block))
-    assert {id(v) for v in each_data(m, pyo.Var, pyo.Block)} == {id(v) for v in given}
-    both = {id(v) for v in each_data(m, (pyo.Var, pyo.BooleanVar), pyo.Block)}
-    assert len(both) == len(given) + 1 == 9
+    found = fixed_vars(m, pyo.Block)
+    assert {id(v) for v in found} == {id(v) for v in given if v.fixed}
+    assert len(given) == 8
+
+
+def test_values_put_are_those_that_were_set():
+    m = pyo.ConcreteModel()
+    m.x = pyo.Var(range(3), initialize=1.0)
+    StaleFlagManager.mark_all_as_stale()
+    m.x[0].set_value(2.0)
+    assert values_of(m.x.values()) == [(v, v.value, v.stale) for v in m.x.values()]
+    assert [stale for *_, stale in values_of(m.x.values())] == [False, True, True]
+    StaleFlagManager.mark_all_as_stale(delayed=True)
+    put_values([m.x[0], m.x[1]], [3.0, 4.0])
+    assert [v.value for v in m.x.values()] == [3.0, 4.0, 1.0]
+    assert [v.stale for v in m.x.values()] == [False, False, True]
+    put_values([], [])
+
+
+def test_bounds_put_on_plain_vars_are_in_force():
+    m = pyo.ConcreteModel()
+    m.p = pyo.Param(initialize=1.0, mutable=True)
+    m.x = pyo.Var(range(5))
+    m.x[1].fix(0.0)
+    m.x[2].setub(m.p)
+    m.x[3].domain = pyo.NonNegativeReals
+    assert [is_plain(v) for v in m.x.values()] == [True, False, False, False, True]
+    put_bounds([m.x[0], m.x[4]], 0, [-1.0, -2.0])
+    put_bounds([m.x[0], m.x[4]], 1, [1.0, 2.0])
+    assert m.x[0].bounds == (-1.0, 1.0) and m.x[4].bounds == (-2.0, 2.0)
+    variables = [*m.x.values()]
+    found = beyond(variables, [-1.0] * 5, [1.0] * 5)
+    assert [v.index() for v in found] == [1, 2, 3]
+    assert beyond([m.x[4]], [-1.5], [1.5]) == []
+    assert beyond([m.x[4]], [-2.5], [3.0]) == [m.x[4]]
+
+
+def test_an_added_solution_is_what_pyomo_would_have_added():
+    m = pyo.ConcreteModel()
+    m.x, m.y = pyo.Var(initialize=1.0), pyo.Var()
+    m.y.fix(2.0)
+    m.o = pyo.Objective(expr=m.x)
+    for value in (5.0, 1.0):
+        add_solution(m, SolutionStatus.optimal, 0.5, m.o, value)
+    (found,) = m.solutions
+    assert (found.status, found.gap) == (SolutionStatus.optimal, 0.5)
+    assert [v for v, _ in found._entry["variable"].values()] == [m.y]
+    assert found._entry["objective"][id(m.o)] == (m.o, {"Value": 1.0})
+    m.solutions.select(0)
+    assert (m.x.value, m.y.value) == (1.0, 2.0)
+    add_solution(pyo.Block(concrete=True), SolutionStatus.optimal, 0.0, None, 0.0)
 
 
 def test_references_to_lists_and_dicts_are_told_from_others():

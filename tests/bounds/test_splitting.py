@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pyomo_relu.bounds.box_bounds import BoundsOfBoxes
 from pyomo_relu.bounds.crown.crown import crown_bounds
 from pyomo_relu.bounds.crown.splitting import split_bounds, split_several
 from pyomo_relu.common.deadline import ENDLESS
@@ -60,22 +61,18 @@ def test_boxes_of_one_network_together_get_what_each_gets_alone(data):
     pairs = [data.draw(boxes(network.n_inputs)) for _ in range(4)]
     cells = data.draw(st.sampled_from([1, 9, 40]))
     bases = [crown_bounds(network, *pair) for pair in pairs]
-    together = split_several(bases, cells, ENDLESS)
+    together = split_several(BoundsOfBoxes.of(bases), cells, ENDLESS).records()
     for pair, base, result in zip(pairs, bases, together, strict=True):
-        alone = split_bounds(network, *pair, max_cells=cells)
-        assert result.stopped == alone.stopped
-        assert len(result.cells.lower) == len(alone.cells.lower)
+        alone = split_bounds(network, *pair, max_cells=cells).bounds
         sides = zip(
-            (*result.bounds.lower, *result.bounds.upper),
-            (*alone.bounds.lower, *alone.bounds.upper),
-            strict=True,
+            (*result.lower, *result.upper), (*alone.lower, *alone.upper), strict=True
         )
         for one, other in sides:
             size = 1.0 + np.abs(other).max()
             np.testing.assert_allclose(one, other, rtol=0, atol=1e-12 * size)
         for k, low in enumerate(base.lower):
-            assert (result.bounds.lower[k] >= low).all()
-        assert_sound(network, result.bounds, sample(0, *pair, 200))
+            assert (result.lower[k] >= low).all()
+        assert_sound(network, result, sample(0, *pair, 200))
 
 
 @needs_shared_models

@@ -66,10 +66,11 @@ class BoxState:
         Sum of the magnitudes of everything so far.
     influence : numpy.ndarray, shape (B, n_inputs)
         Weighted sum of the inputs' coefficients; see ``BackwardPass.bounds``.
-    tightened : bool
-        A single box's backward pass was beaten by interval arithmetic or known bounds.
+    beaten_at : numpy.ndarray of int, shape (B,)
+        First layer whose backward pass was beaten by interval arithmetic or known
+        bounds; the number of layers where none was, or nobody asked.
     plain : list of (lower, upper)
-        What backward passes alone give, up to the first layer where they were beaten.
+        What backward passes alone give, right up to the layer where they were beaten.
     """
 
     def __init__(self, kernel, lower, upper):
@@ -79,7 +80,7 @@ class BoxState:
         self.slack = []
         self.magnitude = np.maximum(np.abs(lower), np.abs(upper)).sum(axis=1)
         self.influence = np.zeros_like(lower)
-        self.tightened = False
+        self.beaten_at = np.full(len(lower), len(kernel.maps))
         self.plain = []
 
     def __len__(self):

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pyomo_relu.bounds.box_bounds import BoundsOfBoxes
 from pyomo_relu.bounds.crown.alpha import optimised_bounds
 from pyomo_relu.bounds.crown.backward import BackwardPass, BoxState
-from pyomo_relu.bounds.crown.interval import interval_record
+from pyomo_relu.bounds.crown.interval import interval_ranges
 from pyomo_relu.bounds.neuron_bounds import NeuronBounds, check_box, check_boxes
 from pyomo_relu.common.arguments import a_network, checked, flag, whole
 from pyomo_relu.common.wording import counted
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 #: Relative to its width, how much tighter a range must be to count as tighter.
 _VISIBLE = 1e-9
+
+#: Boxes times neurons of one pass over many boxes; more leaves the processor's cache.
+_ENTRIES = 1 << 17
 
 
 @checked(BoundsError, alpha_steps=whole)
@@ -66,23 +70,69 @@ def crown_bounds(
         If the box is infinite, reversed, of the wrong shape or not within ``start``'s.
     """
     lower, upper = check_box(network, lower, upper)
-    kernel = BackwardPass(network)
-    (lowers, uppers), state = bound_layers(
-        kernel, lower, upper, start, alpha_steps=alpha_steps
-    )
-    if state.tightened and not alpha_steps:
-        # Tighter ranges can turn slopes to the worse: never be wider than plain CROWN.
-        plain = bound_layers(kernel, lower, upper, plain=state.plain)[0]
-        lowers = [np.maximum(*pair) for pair in zip(lowers, plain[0], strict=True)]
-        uppers = [np.minimum(*pair) for pair in zip(uppers, plain[1], strict=True)]
-    box = lower[0], upper[0]
-    first = interval_record(network, kernel.maps, lower, upper)
+    starts = None
     if start is not None:
-        first = start.intersect(first)
-    crown = NeuronBounds(
-        network, [a[0] for a in lowers], [a[0] for a in uppers], "crown", *box
+        _start(network, lower, upper, start)  # which checks it
+        starts = BoundsOfBoxes.of([start])
+    kernel = BackwardPass(network)
+    return crown_several(kernel, lower, upper, starts, alpha_steps).records()[0]
+
+
+def crown_several(kernel, lower, upper, starts=None, alpha_steps=0):
+    """As ``crown_bounds`` over many boxes in the same passes.
+
+    Parameters
+    ----------
+    kernel : BackwardPass
+    lower, upper : numpy.ndarray, shape (B, n_inputs)
+        Checked boxes.
+    starts : BoundsOfBoxes, optional
+        Bounds already proven, on a box that contains each.
+    alpha_steps : int
+
+    Returns
+    -------
+    BoundsOfBoxes
+        What each box gets alone, up to rounding.
+    """
+    step = max(1, _ENTRIES // (kernel.network.n_neurons + kernel.network.n_outputs))
+    parts = []
+    for first in range(0, len(lower), step):
+        some = slice(first, first + step)
+        start = None if starts is None else starts[some]
+        parts.append(
+            _crown_of_some(kernel, lower[some], upper[some], start, alpha_steps)
+        )
+    return BoundsOfBoxes.joined(parts)
+
+
+def _crown_of_some(kernel, lower, upper, start, alpha_steps):
+    """``crown_several`` of boxes that are few enough for one pass."""
+    network = kernel.network
+    (lowers, uppers), state = bound_layers(
+        kernel,
+        lower,
+        upper,
+        None if start is None else (start.lower, start.upper),
+        alpha_steps=alpha_steps,
+        keep_plain=True,
     )
-    return first.intersect(crown)
+    beaten = np.flatnonzero(state.beaten_at < len(network.layers))
+    if beaten.size and not alpha_steps:
+        # Tighter ranges can turn slopes to the worse: never be wider than plain CROWN.
+        known = state.plain[: state.beaten_at[beaten].min() + 1]
+        known = [(lo[beaten], hi[beaten]) for lo, hi in known]
+        plain = bound_layers(kernel, lower[beaten], upper[beaten], plain=known)[0]
+        for k, (lo, hi) in enumerate(zip(*plain, strict=True)):
+            lowers[k][beaten] = np.maximum(lowers[k][beaten], lo)
+            uppers[k][beaten] = np.minimum(uppers[k][beaten], hi)
+    interval = interval_ranges(network, kernel.maps, lower, upper)
+    found = BoundsOfBoxes(network, *interval, "interval", lower, upper)
+    if start is not None:
+        sides = start.lower, start.upper, start.source
+        found = BoundsOfBoxes(network, *sides, lower, upper)
+        found = found.intersect(*interval, "interval")
+    return found.intersect(lowers, uppers, "crown")
 
 
 @checked(BoundsError, alpha_steps=whole, unstable_only=flag)
@@ -131,6 +181,7 @@ def bound_layers(
     importance=None,
     plain=None,
     groups=None,
+    keep_plain=False,
 ):
     """As ``crown_batch`` with a prepared kernel and checked boxes.
 
@@ -148,6 +199,8 @@ def bound_layers(
     groups : numpy.ndarray of int, shape (G,), optional
         First boxes of groups that are bounded as if each was alone; ``wanted`` is then
         of shapes (G, layer size).
+    keep_plain : bool
+        Keep in the state what backward passes alone give, and where they were beaten.
 
     Returns
     -------
@@ -182,8 +235,10 @@ def bound_layers(
                             np.where(where, a, b)
                             for a, b in zip(new, (-np.inf, np.inf), strict=True)
                         )
-                    _merge(state, lo, hi, rows, new, plain is None)
-        elif not state.tightened:
+                    if keep_plain:
+                        _note_plain(state, k, lo, hi, new)
+                    _merge(lo, hi, rows, new, plain is None)
+        if keep_plain and len(state.plain) == k:
             state.plain.append((lo, hi))
         state.append(lo, hi, scale)
     return (state.ranges.lowers, state.ranges.uppers), state
@@ -195,20 +250,24 @@ def _pass(kernel, state, k, scale, rows, alpha_steps, weights):
     return kernel.bounds(state, k, scale, rows, weights)
 
 
-def _merge(state, lo, hi, rows, new, intersected):
+def _note_plain(state, k, lo, hi, new):
+    """Note CROWN's own bounds of layer k, and the boxes where others are tighter."""
+    new_lo, new_hi = new
+    usable_lo = np.where(np.isfinite(new_lo), new_lo, lo)
+    usable_hi = np.where(np.isfinite(new_hi), new_hi, hi)
+    state.plain.append((usable_lo, usable_hi))
+    visible = _VISIBLE * (new_hi - new_lo)
+    beaten = ((lo > new_lo + visible) | (hi < new_hi - visible)).any(axis=1)
+    state.beaten_at[beaten] = np.minimum(state.beaten_at[beaten], k)
+
+
+def _merge(lo, hi, rows, new, intersected):
     """Put CROWN's bounds of the rows into ``lo`` and ``hi``."""
     new_lo, new_hi = new
     old_lo, old_hi = lo[:, rows], hi[:, rows]
     if not intersected:
         old_lo = np.where(np.isfinite(new_lo), -np.inf, old_lo)
         old_hi = np.where(np.isfinite(new_hi), np.inf, old_hi)
-    elif len(lo) == 1 and not state.tightened and rows.size == lo.shape[1]:
-        usable_lo = np.where(np.isfinite(new_lo), new_lo, lo)
-        usable_hi = np.where(np.isfinite(new_hi), new_hi, hi)
-        state.plain.append((usable_lo, usable_hi))
-        visible = _VISIBLE * (new_hi - new_lo)
-        beaten = (old_lo > new_lo + visible) | (old_hi < new_hi - visible)
-        state.tightened = bool(beaten.any())
     lo[:, rows] = np.maximum(old_lo, new_lo)
     hi[:, rows] = np.minimum(old_hi, new_hi)
 

@@ -42,7 +42,15 @@ def interval_bounds(
         If the box is infinite, reversed or of the wrong shape.
     """
     lower, upper = check_box(network, lower, upper)
-    return interval_record(network, affine_maps(network), lower, upper)
+    lowers, uppers = interval_ranges(network, affine_maps(network), lower, upper)
+    return NeuronBounds(
+        network,
+        [a[0] for a in lowers],
+        [a[0] for a in uppers],
+        "interval",
+        lower[0],
+        upper[0],
+    )
 
 
 def interval_batch(network, lower, upper):
@@ -64,26 +72,13 @@ def interval_batch(network, lower, upper):
         If a box is infinite, reversed or of the wrong shape.
     """
     lower, upper = check_boxes(network, lower, upper)
-    ranges = _propagate(network, affine_maps(network), lower, upper)
-    return ranges.lowers, ranges.uppers
+    return interval_ranges(network, affine_maps(network), lower, upper)
 
 
-def interval_record(network, maps, lower, upper):
-    """As ``interval_bounds`` with prepared maps and a checked box, shapes (1, n)."""
-    ranges = _propagate(network, maps, lower, upper)
-    return NeuronBounds(
-        network,
-        [a[0] for a in ranges.lowers],
-        [a[0] for a in ranges.uppers],
-        "interval",
-        lower[0],
-        upper[0],
-    )
-
-
-def _propagate(network, maps, lower, upper):
+def interval_ranges(network, maps, lower, upper):
+    """As ``interval_batch`` with prepared maps and checked boxes."""
     ranges = TensorRanges(network, lower, upper)
     for layer_map in maps:
         lo, hi, _ = layer_map.interval(ranges)
         ranges.append(lo, hi)
-    return ranges
+    return ranges.lowers, ranges.uppers

@@ -7,15 +7,11 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from pyomo_relu.bounds.box_bounds import BoundsOfBoxes
 from pyomo_relu.bounds.crown.backward import BackwardPass
 from pyomo_relu.bounds.crown.crown import bound_layers, crown_bounds
-from pyomo_relu.bounds.crown.splitting_cells import (
-    CellSplitting,
-    SplitResult,
-    batch_size,
-    sample,
-)
-from pyomo_relu.bounds.neuron_bounds import NeuronBounds, check_box
+from pyomo_relu.bounds.crown.splitting_cells import CellSplitting
+from pyomo_relu.bounds.neuron_bounds import check_box
 from pyomo_relu.common.arguments import checked, optional, seconds
 from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.errors import BoundsError
@@ -23,13 +19,13 @@ from pyomo_relu.errors import BoundsError
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
+    from pyomo_relu.bounds.crown.splitting_cells import SplitResult
+    from pyomo_relu.bounds.neuron_bounds import NeuronBounds
     from pyomo_relu.network.network import Network
 
 
-#: Cells times neurons of one round of several boxes.
-_TOGETHER = 1 << 20
-
-_ENDS = ("lower", "upper")
+#: Boxes, or cells of a round, times neurons that are bounded together.
+_TOGETHER = 1 << 18
 
 
 @checked(BoundsError, time_limit=optional(seconds))
@@ -83,18 +79,21 @@ def split_bounds(
     deadline = Deadline(time_limit)
     lowers, uppers = check_box(network, lower, upper)
     base = crown_bounds(network, lowers[0], uppers[0], start)
-    return split_several([base], max_cells, deadline, neurons, tolerance)[0]
+    bases = BoundsOfBoxes.of([base])
+    _check(max_cells, neurons, tolerance)
+    kernel = BackwardPass(network)
+    splitting = CellSplitting(kernel, bases, int(max_cells), neurons, tolerance)
+    _run(kernel, splitting, deadline)
+    return splitting.result(base, _unions(splitting, bases).records()[0])
 
 
 def split_several(bases, max_cells, deadline, neurons="all", tolerance=0.02):
-    """As ``split_bounds`` over several boxes of one network, in the same batches.
-
-    Each box's cells, points and bounds are those that it gets alone.
+    """Bounds as of ``split_bounds`` over several boxes of one network, in batches.
 
     Parameters
     ----------
-    bases : list of NeuronBounds
-        CROWN's on the boxes, of one network.
+    bases : BoundsOfBoxes
+        CROWN's.
     max_cells : int
         Per box.
     deadline : Deadline
@@ -103,8 +102,22 @@ def split_several(bases, max_cells, deadline, neurons="all", tolerance=0.02):
 
     Returns
     -------
-    list of SplitResult
+    BoundsOfBoxes
+        What each box gets alone, up to rounding, as long as there is time.
     """
+    _check(max_cells, neurons, tolerance)
+    kernel, parts = BackwardPass(bases.network), []
+    together = max(1, _TOGETHER // (kernel.network.n_neurons + 1))
+    for first in range(0, len(bases), together):
+        some = bases[first : first + together]
+        splitting = CellSplitting(kernel, some, int(max_cells), neurons, tolerance)
+        _run(kernel, splitting, deadline)
+        union = _unions(splitting, some)
+        parts.append(some.intersect(union.lower, union.upper, "split"))
+    return BoundsOfBoxes.joined(parts)
+
+
+def _check(max_cells, neurons, tolerance):
     if not isinstance(neurons, str) or neurons not in ("all", "unstable", "outputs"):
         raise BoundsError(
             f"neurons={neurons!r:.80}: splitting is driven by 'all' neurons, by the "
@@ -117,50 +130,41 @@ def split_several(bases, max_cells, deadline, neurons="all", tolerance=0.02):
             f"tolerance={tolerance!r:.40} "
             "must not be negative."
         )
-    kernel, results = BackwardPass(bases[0].network), []
-    together = max(1, _TOGETHER // (batch_size(kernel) * kernel.network.n_neurons + 1))
-    for first in range(0, len(bases), together):
-        some = bases[first : first + together]
-        splittings = [
-            CellSplitting(kernel, base, int(max_cells), neurons, tolerance)
-            for base in some
-        ]
-        _run(kernel, splittings, deadline)
-        results += [s.result(base) for s, base in zip(splittings, some, strict=True)]
-    return results
 
 
-def _run(kernel, splittings, deadline):
-    """Split until each has met its tolerance, or a limit is reached."""
+def _unions(splitting, bases):
+    """The unions over the boxes' cells, as bounds."""
+    sides = (splitting.layers(a) for a in (splitting.union_low, splitting.union_high))
+    box = bases.input_lower, bases.input_upper
+    return BoundsOfBoxes(bases.network, *sides, "split", *box)
+
+
+def _run(kernel, splitting, deadline):
+    """Split until each box has met its tolerance, or a limit is reached."""
+    most = max(1, _TOGETHER // (kernel.network.n_neurons + 1))
     while True:
-        rounds = [(s, s.next_round(deadline)) for s in splittings]
-        rounds = [(s, halves) for s, halves in rounds if halves is not None]
-        if not rounds:
+        if splitting.too_large:
+            halves_of_boxes = np.array_split(splitting.open, 2)
+            parts = [splitting.part(boxes) for boxes in halves_of_boxes]
+            splitting.release()
+            for boxes in halves_of_boxes:
+                part = parts.pop(0)
+                _run(kernel, part, deadline)
+                splitting.absorb(boxes, part)
             return
-        splittings = [s for s, _ in rounds]
-        each = [halves for _, halves in rounds]
-        lower, upper = (
-            np.concatenate([getattr(h, end) for h in each]) for end in _ENDS
-        )
-        sample(splittings, [h.points for h in each])
-        counts = [len(h.lower) for h in each]
-        layers = splittings[0].layers
-        wanted = np.stack([s.open_low | s.open_high for s in splittings])
-        weight = np.stack(
-            [np.stack([s.open_low, s.open_high]) / s.width for s in splittings]
-        )
-        (lowers, uppers), state = bound_layers(
-            kernel,
-            lower,
-            upper,
-            tuple(layers(np.concatenate([h.known[i] for h in each])) for i in (0, 1)),
-            wanted=layers(wanted),
-            importance=layers(np.repeat(weight, counts, axis=0)),
-            groups=np.cumsum([0, *counts[:-1]]),
-        )
-        low, high = (np.concatenate(a, axis=1) for a in (lowers, uppers))
-        at = 0
-        for (splitting, halves), count in zip(rounds, counts, strict=True):
-            part = slice(at, at + count)
-            splitting.take(halves, low[part], high[part], state.influence[part])
-            at += count
+        halves = splitting.next_round(deadline)
+        if halves is None:
+            return
+        for piece in halves.pieces(most):
+            splitting.attained.sample(piece)
+            wanted, weights = splitting.weights(piece)
+            (lowers, uppers), state = bound_layers(
+                kernel,
+                piece.lower,
+                piece.upper,
+                splitting.known(piece),
+                wanted=wanted,
+                importance=weights,
+                groups=piece.starts,
+            )
+            splitting.take(piece, lowers, uppers, state.influence)

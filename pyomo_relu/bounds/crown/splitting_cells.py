@@ -1,18 +1,18 @@
-"""The cells that one input box is split into: which are worth it, what was found."""
+"""The cells that input boxes are split into: which are worth it, what was found."""
 
 from __future__ import annotations
 
+import copy
 import itertools
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from pyomo_relu.bounds.neuron_bounds import NeuronBounds
+from pyomo_relu.bounds.crown.splitting_points import AttainedRanges, Halves
 from pyomo_relu.linear.rounding import NEGLIGIBLE
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from pyomo_relu.bounds.neuron_bounds import NeuronBounds
     from pyomo_relu.common.types import FloatArray
 
 #: Multiply-adds of one round; a round bounds its cells in one batch.
@@ -21,8 +21,8 @@ _ROUND = 2e8
 #: A sign still open is worth a tolerance this much smaller.
 _SIGN = 0.05
 
-#: All corners of a cell, or of the box, are evaluated up to this many varying inputs.
-_ALL_CORNERS, _FIRST_CORNERS = 4, 8
+#: Most entries of what the cells of several boxes hold.
+_STORED = 1 << 24
 
 
 class Cells(NamedTuple):
@@ -63,112 +63,179 @@ class SplitResult(NamedTuple):
     stopped: str
 
 
-class Halves(NamedTuple):
-    """A round's halved cells: where they go, their boxes, what is known, points."""
-
-    at: NDArray[np.intp]
-    lower: FloatArray
-    upper: FloatArray
-    known: tuple[FloatArray, FloatArray]
-    points: FloatArray
-
-
 class CellSplitting:
-    """The cells, flat over all layers, and what was attained at points."""
+    """Cells of B boxes of one network, flat over layers, and what points attained.
 
-    def __init__(self, kernel, base, max_cells, neurons, tolerance):
+    Each box's cells, points and choices are those that it has alone.
+
+    Parameters
+    ----------
+    kernel : BackwardPass
+    bases : BoundsOfBoxes
+    max_cells : int
+        Per box.
+    neurons, tolerance
+        See ``split_bounds``.
+
+    Attributes
+    ----------
+    attained : AttainedRanges
+    stopped : numpy.ndarray of object, shape (B,)
+        Why each box is done; None before.
+    open : numpy.ndarray of int
+        The boxes that are not.
+    union_low, union_high : numpy.ndarray, shape (B, neurons and outputs)
+        Over the cells of each box, as of its last round.
+    """
+
+    #: Arrays with a row per cell.
+    _CELLS = ("box_lower", "box_upper", "low", "high", "influence", "owner")
+    #: Arrays with a row per box.
+    _BOXES = ("open_high", "open_low", "stopped", "union_high", "union_low", "width")
+
+    def __init__(self, kernel, bases, max_cells, neurons, tolerance):
         self.network = network = kernel.network
-        self.stopped = None
-        self.neurons = neurons
-        self.tolerance = tolerance
-        self.max_cells = max_cells
+        self.neurons, self.tolerance = neurons, tolerance
+        self.max_cells, self.batch = max_cells, batch_size(kernel)
         ends = np.cumsum([0] + [layer.size for layer in network.layers])
         self.slices = [slice(*pair) for pair in itertools.pairwise(ends)]
-        self.n_cells = 1
-        self.rng = np.random.default_rng(0)
-        d = network.n_inputs
-        self.box_lower, self.box_upper = np.empty((2, 1, d))
-        self.low, self.high = np.empty((2, 1, ends[-1]))
-        self.influence = np.empty((1, d))
-        self.box_lower[0], self.box_upper[0] = base.input_lower, base.input_upper
-        self.low[0] = np.concatenate(base.lower)
-        self.high[0] = np.concatenate(base.upper)
-        self.influence[0] = 1.0
-        self.attained_low = np.full(ends[-1], np.inf)
-        self.attained_high = np.full(ends[-1], -np.inf)
-        sample([self], [self._first_points(base.input_lower, base.input_upper)])
-        self.batch = batch_size(kernel)
+        count = len(bases)
+        self.stopped = np.full(count, None, dtype=object)
+        self.open = np.arange(count)
+        self.n_cells, self.owner = count, np.arange(count)
+        self.box_lower = bases.input_lower.copy()
+        self.box_upper = bases.input_upper.copy()
+        self.low = np.concatenate(bases.lower, axis=1)
+        self.high = np.concatenate(bases.upper, axis=1)
+        self.influence = np.ones(bases.input_lower.shape)
+        self.union_low, self.union_high = self.low.copy(), self.high.copy()
+        self.open_low, self.open_high = np.zeros((2, *self.low.shape), dtype=bool)
+        self.width = np.ones(self.low.shape)
+        self.attained = AttainedRanges(network, self.slices, bases)
 
     def next_round(self, deadline):
-        """Halves of the cells that are worst, or None once a limit is reached."""
-        chosen = self._choose()
-        room = min(self.batch, self.max_cells - self.n_cells)
-        if not chosen.size:
-            self.stopped = "tolerance"
-        elif room <= 0:
-            self.stopped = "cells"
-        elif deadline.passed():
-            self.stopped = "time"
-        else:
-            return self._halves(chosen[:room])
-        return None
+        """Halves of the cells that are worst; None once every box is at a limit."""
+        if not self.open.size:
+            return None
+        cells, starts, local = self._cells_of_open()
+        score = self._scores(cells, starts, local)
+        counts = np.diff(np.append(starts, cells.size))
+        order = np.lexsort((-score, local))  # box by box, the worst first
+        worth = score[order] > 0
+        room = np.minimum(self.batch, self.max_cells - counts)
+        chosen = worth & (np.arange(cells.size) - starts[local] < room[local])
+        some_worth = np.bincount(local[worth], minlength=starts.size) > 0
+        late = deadline.passed()
+        reasons = [~some_worth, room <= 0, np.full(starts.size, late)]
+        done = np.any(reasons, axis=0)
+        why = np.select(reasons, ["tolerance", "cells", "time"], "")
+        self.stopped[self.open[done]] = why[done]
+        chosen &= ~done[local]
+        at = cells[order[chosen]]
+        boxes, self.open = self.open, self.open[~done]
+        if not self.open.size:
+            return None
+        self.attained.rounds += 1
+        return self._halves(at, boxes[local[chosen]])
 
-    def result(self, base):
-        """The union over the cells, the cells and what was attained."""
+    def result(self, base: NeuronBounds, bounds: NeuronBounds):
+        """SplitResult of the only box: the union, the cells and what was attained."""
         n = self.n_cells
-        low, high = self.low[:n], self.high[:n]
-        box = base.input_lower, base.input_upper
-        union = NeuronBounds(
-            self.network,
-            self.layers(low.min(axis=0)),
-            self.layers(high.max(axis=0)),
-            "split",
-            *box,
-        )
         cells = Cells(
             self.box_lower[:n].copy(),
             self.box_upper[:n].copy(),
-            [a.copy() for a in self.layers(low)],
-            [a.copy() for a in self.layers(high)],
+            [a.copy() for a in self.layers(self.low[:n])],
+            [a.copy() for a in self.layers(self.high[:n])],
         )
-        return SplitResult(
-            base.intersect(union),
-            cells,
-            self.layers(self.attained_low),
-            self.layers(self.attained_high),
-            self.stopped,
-        )
+        ends = self.attained.low[0], self.attained.high[0]
+        attained = map(self.layers, ends)
+        return SplitResult(base.intersect(bounds), cells, *attained, self.stopped[0])
+
+    # -- fewer boxes -----------------------------------------------------------------
+
+    @property
+    def too_large(self):
+        """Whether the cells take much memory, and fewer boxes would take less."""
+        return self.open.size > 1 and self.low.size > _STORED
+
+    def part(self, boxes):
+        """The same of some open boxes only, to go on with and to ``absorb``."""
+        other = copy.copy(self)
+        number = np.full(len(self.stopped), -1)
+        number[boxes] = np.arange(boxes.size)
+        keep = np.flatnonzero(number[self.owner[: self.n_cells]] >= 0)
+        for name in self._CELLS:
+            setattr(other, name, getattr(self, name)[keep])
+        for name in self._BOXES:
+            setattr(other, name, getattr(self, name)[boxes])
+        other.attained = self.attained.part(boxes)
+        other.owner, other.n_cells = number[other.owner], keep.size
+        other.open = np.arange(boxes.size)
+        return other
+
+    def absorb(self, boxes, part):
+        """Take what a part found for the boxes that it was made of."""
+        for name in self._BOXES:
+            getattr(self, name)[boxes] = getattr(part, name)
+        self.attained.absorb(boxes, part.attained)
+
+    def release(self):
+        """Forget all cells, whose boxes parts have taken over."""
+        for name in self._CELLS:
+            setattr(self, name, getattr(self, name)[:0])
+        self.n_cells, self.open = 0, self.open[:0]
 
     # -- choice --------------------------------------------------------------------
 
-    def _choose(self):
-        """Cells worth splitting, the worst first; sets what is open."""
-        n = self.n_cells
-        low, high = self.low[:n], self.high[:n]
-        union_low, union_high = low.min(axis=0), high.max(axis=0)
-        allowed_low, allowed_high, width = self._allowed(union_low, union_high)
-        targets = self._targets(union_low, union_high)
-        self.open_low = targets & (union_low < allowed_low)
-        self.open_high = targets & (union_high > allowed_high)
-        self.width = width
-        score = np.zeros(n)
-        for bounds, allowed, is_open, sign in (
-            (low, allowed_low, self.open_low, -1.0),
-            (high, allowed_high, self.open_high, 1.0),
-        ):
-            at = np.flatnonzero(is_open)
-            if at.size:
-                excess = sign * (bounds[:, at] - allowed[at]) / width[at]
-                score = np.maximum(score, excess.max(axis=1))
-        middle = 0.5 * self.box_lower[:n] + 0.5 * self.box_upper[:n]
-        divisible = (self.box_lower[:n] < middle) & (middle < self.box_upper[:n])
-        score[~divisible.any(axis=1)] = 0.0
-        order = np.argsort(-score, kind="stable")
-        return order[: np.count_nonzero(score > 0)]
+    def _cells_of_open(self):
+        """The open boxes' cells, box by box, where each begins, and whose each is."""
+        owner = self.owner[: self.n_cells]
+        if len(self.stopped) == 1:
+            return np.arange(owner.size), np.zeros(1, dtype=int), owner
+        is_open = np.zeros(len(self.stopped), dtype=bool)
+        is_open[self.open] = True
+        cells = np.flatnonzero(is_open[owner])
+        cells = cells[np.argsort(owner[cells], kind="stable")]
+        local = np.searchsorted(self.open, owner[cells])
+        starts = np.searchsorted(local, np.arange(self.open.size))
+        return cells, starts, local
 
-    def _allowed(self, union_low, union_high):
-        """Bounds that are good enough, and the range attained, per neuron."""
-        low, high = self.attained_low, self.attained_high
+    def _scores(self, cells, starts, local):
+        """How much each cell is worth splitting; sets unions and what is open."""
+        boxes, alone = self.open, starts.size == 1
+        # no copies where there is one box
+        rows = slice(cells.size) if len(self.stopped) == 1 else cells
+        low, high = self.low[rows], self.high[rows]
+        union_low = np.minimum.reduceat(low, starts, axis=0)
+        union_high = np.maximum.reduceat(high, starts, axis=0)
+        self.union_low[boxes], self.union_high[boxes] = union_low, union_high
+        allowed_low, allowed_high, width = self._allowed(boxes, union_low, union_high)
+        targets = self._targets(union_low, union_high)
+        self.open_low[boxes] = open_low = targets & (union_low < allowed_low)
+        self.open_high[boxes] = open_high = targets & (union_high > allowed_high)
+        self.width[boxes] = width
+        score = np.zeros(cells.size)
+        for bounds, allowed, is_open, sign in (
+            (low, allowed_low, open_low, -1.0),
+            (high, allowed_high, open_high, 1.0),
+        ):
+            at = np.flatnonzero(is_open.any(axis=0))
+            if at.size:
+                of_cell = slice(None) if alone else local
+                limit, size = allowed[:, at][of_cell], width[:, at][of_cell]
+                excess = sign * (bounds[:, at] - limit) / size
+                if not alone:
+                    excess[~is_open[:, at][local]] = 0.0
+                score = np.maximum(score, excess.max(axis=1))
+        lower, upper = self.box_lower[cells], self.box_upper[cells]
+        middle = 0.5 * lower + 0.5 * upper
+        divisible = (lower < middle) & (middle < upper)
+        score[~divisible.any(axis=1)] = 0.0
+        return score
+
+    def _allowed(self, boxes, union_low, union_high):
+        """Bounds that are good enough, and the range attained, per box and neuron."""
+        low, high = self.attained.low[boxes], self.attained.high[boxes]
         size = np.maximum(np.abs(low), np.abs(high))
         width = np.maximum(high - low, np.maximum(1e-9 * size, NEGLIGIBLE))
         slack = self.tolerance * width
@@ -179,81 +246,73 @@ class CellSplitting:
         return low - slack_low, high + slack_high, width
 
     def _targets(self, union_low, union_high):
-        """The neurons and outputs that drive the splitting."""
-        targets = np.full(union_low.size, self.neurons == "all")
-        targets[self.slices[-1]] = True
+        """The neurons and outputs that drive the splitting, per box."""
+        targets = np.full(union_low.shape, self.neurons == "all")
+        targets[:, self.slices[-1]] = True
         if self.neurons == "unstable":
             for part, layer in zip(
                 self.slices, self.network.activation_layers, strict=False
             ):
-                low, high = union_low[part], union_high[part]
+                low, high = union_low[:, part], union_high[:, part]
                 crosses = (low < 0) | (high > layer.ceilings)
-                targets[part] = crosses & (high > 0) & (low < layer.ceilings)
+                targets[:, part] = crosses & (high > 0) & (low < layer.ceilings)
         return targets
 
     # -- one round -----------------------------------------------------------------
 
-    def _halves(self, chosen):
-        """Both halves of the chosen cells, with their parents' bounds."""
+    def _halves(self, chosen, boxes):
+        """Both halves of the chosen cells, next to each other."""
         lower, upper = self.box_lower[chosen], self.box_upper[chosen]
         middle = 0.5 * lower + 0.5 * upper
         divisible = (lower < middle) & (middle < upper)
         gain = np.where(divisible, self.influence[chosen] * (upper - lower), -1.0)
-        edge = gain.argmax(axis=1)
-        each = np.arange(chosen.size)
-        left_upper, right_lower = upper.copy(), lower.copy()
-        left_upper[each, edge] = right_lower[each, edge] = middle[each, edge]
-        lower = np.concatenate([lower, right_lower])
-        upper = np.concatenate([left_upper, upper])
-        parents = np.concatenate([chosen, chosen])
-        known = self.low[parents], self.high[parents]
-        at = np.concatenate([chosen, self.n_cells + np.arange(chosen.size)])
-        return Halves(at, lower, upper, known, self._points(lower, upper))
+        each, edge = np.arange(chosen.size), gain.argmax(axis=1)
+        lower, upper = np.repeat(lower, 2, axis=0), np.repeat(upper, 2, axis=0)
+        upper[2 * each, edge] = lower[2 * each + 1, edge] = middle[each, edge]
+        at = np.empty(2 * chosen.size, dtype=int)
+        at[::2], at[1::2] = chosen, self.n_cells + each
+        self._reserve(self.n_cells + chosen.size)
+        starts = np.flatnonzero(np.append(True, boxes[1:] != boxes[:-1]))
+        parents = np.repeat(chosen, 2)
+        self.owner[at[1::2]] = boxes
+        self.n_cells += chosen.size
+        return Halves(boxes[starts], 2 * starts, at, parents, lower, upper)
+
+    def known(self, halves):
+        """The parents' bounds by layer, lower and upper ones."""
+        return [self.layers(a[halves.parents]) for a in (self.low, self.high)]
+
+    def weights(self, halves):
+        """Which neurons are open, (G, size), and each half's weights, (H, 2, size)."""
+        boxes = halves.boxes
+        low, high = self.open_low[boxes], self.open_high[boxes]
+        weight = np.stack([low, high], axis=1) / self.width[boxes][:, None]
+        counts = np.diff(np.append(halves.starts, halves.at.size))
+        return self.layers(low | high), self.layers(np.repeat(weight, counts, axis=0))
 
     def take(self, halves, low, high, influence):
         """Put halves and their bounds in the place of the cells that were halved."""
-        at, lower, upper = halves[:3]
-        n = self.n_cells + at.size // 2
-        self._reserve(n)
+        at, lower, upper = halves.at, halves.lower, halves.upper
         self.box_lower[at], self.box_upper[at] = lower, upper
-        self.low[at], self.high[at] = low, high
+        for part, lo, hi in zip(self.slices, low, high, strict=True):
+            self.low[at, part], self.high[at, part] = lo, hi
         # Interval arithmetic gives no influence: then the longest edge is split.
         none = ~(influence * (upper - lower) > 0).any(axis=1)
         self.influence[at] = np.where(none[:, None], 1.0, influence)
-        self.n_cells = n
 
     def _reserve(self, n):
-        for name in ("box_lower", "box_upper", "low", "high", "influence"):
+        most = self.max_cells * len(self.stopped)
+        for name in self._CELLS:
             old = getattr(self, name)
             if len(old) < n:
-                new = np.empty((min(self.max_cells, 2 * n), old.shape[1]))
+                shape = max(n, min(most, 2 * n)), *old.shape[1:]
+                new = np.empty(shape, dtype=old.dtype)
                 new[: self.n_cells] = old[: self.n_cells]
                 setattr(self, name, new)
 
     def layers(self, flat):
         """Parts of an array over all neurons, by layer."""
         return [flat[..., part] for part in self.slices]
-
-    # -- points --------------------------------------------------------------------
-
-    def attain(self, values):
-        """Take note of values at points, shape (N, all neurons and outputs)."""
-        np.minimum(self.attained_low, values.min(axis=0), out=self.attained_low)
-        np.maximum(self.attained_high, values.max(axis=0), out=self.attained_high)
-
-    def _first_points(self, lower, upper):
-        X = self.rng.uniform(lower, upper, size=(1000, lower.size))
-        if np.count_nonzero(lower < upper) <= _FIRST_CORNERS:
-            X = np.concatenate([X, _corners(lower[None], upper[None])])
-        return X
-
-    def _points(self, lower, upper):
-        centre = 0.5 * lower + 0.5 * upper
-        if np.count_nonzero((lower < upper).any(axis=0)) <= _ALL_CORNERS:
-            return np.concatenate([centre, _corners(lower, upper)])
-        pick = self.rng.random((4, *lower.shape)) < 0.5
-        some = np.where(pick, lower, upper).reshape(-1, lower.shape[1])
-        return np.concatenate([centre, some])
 
 
 def batch_size(kernel):
@@ -266,20 +325,3 @@ def batch_size(kernel):
         for j in range(1, k)
     )
     return int(np.clip(_ROUND / max(work, 1), 16, 512))
-
-
-def sample(splittings, points):
-    """Evaluate points of each of some splittings of one network."""
-    values = splittings[0].network.propagate(np.concatenate(points))[0]
-    values, at = np.concatenate(values, axis=1), 0
-    for splitting, own in zip(splittings, points, strict=True):
-        splitting.attain(values[at : at + len(own)])
-        at += len(own)
-
-
-def _corners(lower, upper):
-    """All corners of the boxes, shape (B 2^k, n) where k inputs vary in some box."""
-    free = np.flatnonzero((lower < upper).any(axis=0))
-    bits = np.zeros((2**free.size, lower.shape[1]), dtype=int)
-    bits[:, free] = (np.arange(2**free.size)[:, None] >> np.arange(free.size)) & 1
-    return np.where(bits[:, None, :], lower, upper).reshape(-1, lower.shape[1])

@@ -10,7 +10,7 @@ from pyomo.core.base import ReverseTransformationToken, Transformation
 
 from pyomo_relu import bounds as bounds_
 from pyomo_relu.block.applications import Call
-from pyomo_relu.block.bounds_in_force import bounds_in_force
+from pyomo_relu.block.bounds_in_force import bounds_in_force, bounds_in_force_on_each
 from pyomo_relu.block.bounds_runs import BoundsRun, release_void_bounds
 from pyomo_relu.bounds.methods import BY_SOLVER
 from pyomo_relu.common.deadline import Deadline
@@ -101,9 +101,13 @@ class BoundTransformation(Transformation):
 
     def _tighten(self, model, blocks, saved, config, reading):
         deadline = Deadline(config.time_limit)
-        shared = self._found_together(blocks, config, deadline, reading)
+        together, shared = self._found_together(blocks, config, deadline, reading), {}
         for block in blocks:
-            self._tighten_block(block, saved, config, deadline, reading, shared)
+            found = together.get(id(block))
+            if found is None:
+                self._tighten_block(block, saved, config, deadline, reading, shared)
+            else:
+                self._record(block, *found, saved, config)
 
     def _tighten_block(self, block, saved, config, deadline, reading, shared):
         """Bounds over the block's own input box, recorded on the block.
@@ -114,13 +118,15 @@ class BoundTransformation(Transformation):
         start = bounds_in_force(block, config.assume_fixed_vars_permanent, reading)
         key = start.content
         if key in shared:
-            bounds, statistics, first = shared[key]
+            found = shared[key]
         else:
-            bounds, statistics = self._found(block, start, config, deadline)
-            first = None
-        if first is None:
-            shared[key] = bounds, statistics, block.name
-        else:
+            found = *self._found(block, start, config, deadline), None
+            shared[key] = *found[:2], block.name
+        self._record(block, *found, saved, config)
+
+    def _record(self, block, bounds, statistics, first, saved, config):
+        """Record what was found, maybe for the block called ``first``, too."""
+        if first is not None:
             note = f"bounded once for all blocks like '{first}'"
             statistics = replace(statistics, notes=[*statistics.notes, note])
         block.record.bounds = bounds
@@ -132,10 +138,12 @@ class BoundTransformation(Transformation):
         Returns
         -------
         dict
-            As ``shared``, without the name of a block.
+            By a block's id: NeuronBounds, TighteningStatistics, and the name of the
+            block that they were found for if that is another one.
         """
         # not with the package, which loads no numpy
-        from pyomo_relu.bounds.tightening import check_methods, tighten_several
+        from pyomo_relu.bounds.solver_free import tighten_several
+        from pyomo_relu.bounds.tightening import check_methods
 
         options = self._methods(config)
         check_methods(options["methods"])
@@ -149,21 +157,28 @@ class BoundTransformation(Transformation):
         for block in blocks:
             given = block.input_expressions().values()
             follows = any(not isinstance(e, float) for e in given)
-            if follows or any(id(v) in computed for v in block.input_vars()):
-                continue
-            start = bounds_in_force(block, config.assume_fixed_vars_permanent, reading)
-            groups.setdefault(block.network, {})[start.content] = start
+            if not follows and computed.isdisjoint(map(id, block.input_vars())):
+                groups.setdefault(block.network, []).append(block)
         found = {}
-        for network, starts in groups.items():
-            if len(starts) > 1:
-                each = tighten_several(
-                    network,
-                    list(starts.values()),
-                    time_limit=deadline.left(),
-                    **options,
-                )
-                for key, (bounds, statistics) in zip(starts, each, strict=True):
-                    found[key] = bounds, statistics, None
+        for members in groups.values():
+            if len(members) == 1:
+                continue
+            fixed = config.assume_fixed_vars_permanent
+            starts = bounds_in_force_on_each(members, fixed, reading)
+            first = {}  # by what they start from
+            for i, block in enumerate(members):
+                key = starts.content(i, whole=block.record.has_bounds)
+                first.setdefault(key, []).append(i)
+            at = [same[0] for same in first.values()]
+            bounds, statistics = tighten_several(
+                starts[at], time_limit=deadline.left(), **options
+            )
+            each = zip(first.values(), bounds.records(), statistics, strict=True)
+            for same, *result in each:
+                name = members[same[0]].name if len(same) > 1 else None
+                for i in same:
+                    other = None if i == same[0] else name
+                    found[id(members[i])] = *result, other
         return found
 
     def _found(self, block, start, config, deadline):
@@ -187,6 +202,8 @@ class BoundTransformation(Transformation):
             saved.tighten_neurons(block, bounds, protected_vars(block), not in_any)
         if config.tee:
             print(f"{self.NAME}: {block.name}\n{statistics}")
+        if not logger.isEnabledFor(logging.INFO):
+            return
         notes = "".join(f"; {note}" for note in statistics.notes)
         logger.info(
             f"{self.NAME}: {block.name}: {bounds.n_stable} of "
