@@ -6,6 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
+from pyomo_relu.branch.bounding.ascent import Ascent
 from pyomo_relu.branch.bounding.bounder import MixedBounder
 from pyomo_relu.branch.bounding.branching import Branching, middle
 from pyomo_relu.branch.bounding.function_rows import FunctionRows
@@ -74,6 +75,8 @@ class Relaxation:
         self.has_atoms = bool(p.atoms)
         self._branching = Branching(p, self.function_rows)
         self._local = threading.local()
+        bounder = self._bounder.of_all
+        self._ascent = bounder and Ascent(p, self.function_rows, bounder)
 
     @cached_property
     def bounder(self):
@@ -226,6 +229,8 @@ class Relaxation:
             dropped[at[infeasible]] = False
         else:
             dropped = ~keep
+        self._ascend(nodes, keep, found[0], (lps, costs), cutoff)
+        dropped |= keep & (nodes.bound >= cutoff)
         if dropped.any():
             closed = min(closed, float(nodes.bound[dropped].min()))
         keep &= nodes.bound < cutoff
@@ -235,6 +240,16 @@ class Relaxation:
         if of_atoms is not None:
             of_atoms = of_atoms[keep]
         return Evaluated(nodes, points, closed, 0, unbounded), (lines, of_atoms)
+
+    def _ascend(self, nodes, keep, lines, inputs, cutoff):
+        """Raise bounds by lines of all functions together, where that is worth it."""
+        at = np.flatnonzero(keep & (nodes.bound < cutoff))
+        if self._ascent is None or not at.size or not np.isfinite(cutoff):
+            return
+        some = nodes[at]
+        hidden = lines[at].hidden
+        self._ascent.improve(some, hidden, *(a[at] for a in inputs), cutoff)
+        nodes.bound[at], nodes.duals[at] = some.bound, some.duals
 
     def _refine(self, nodes, at, answer, of_atoms, inputs, cutoff, deadline):
         """Solve LPs again with tangents at their minimisers where that promises much.
