@@ -62,6 +62,14 @@ class Ascent:
         self.rest = problem.rest[which].toarray()
         self.rest_0 = problem.rest[[0]].toarray()[0]
 
+    def can_begin(self, nodes):
+        """Which nodes have all that it begins with, and need no LP before, bool (N,)."""
+        if not self._rows.n_rows:
+            return np.ones(len(nodes), dtype=bool)
+        if self._rows.n_rows > self.direction.size:
+            return np.zeros(len(nodes), dtype=bool)
+        return nodes.duals.any(axis=1)
+
     def combined(self, lower, upper, hidden):
         """CombinedLines of boxes with proven bounds of their hidden layers."""
         n, kernel = self.problem.n_inputs, self._bounder.kernel
@@ -79,7 +87,9 @@ class Ascent:
         """
         p = self.problem
         weights = np.zeros((p.network.n_outputs, len(duals)))
-        terms = np.concatenate([np.full((1, len(duals)), p.factor[0]), -(duals * self.factor).T])
+        terms = np.concatenate(
+            [np.full((1, len(duals)), p.factor[0]), -(duals * self.factor).T]
+        )
         at = np.concatenate([p.direction[:1], self.direction])
         np.add.at(weights, at, terms)
         size = np.zeros_like(weights)
@@ -87,12 +97,13 @@ class Ascent:
         return weights.T, 2.0 * (len(at) + 2) * UNIT * size.T
 
     def improve(self, nodes, hidden, lps, costs, cutoff):
-        """Raise bounds of nodes that may reach the cutoff, in place.
+        """Raise bounds of nodes that may reach the cutoff, and shrink them, in place.
 
         Parameters
         ----------
         nodes : Nodes
-            With multipliers to begin with; bounds, multipliers and boxes are improved.
+            With multipliers to begin with; bounds, multipliers and boxes are improved,
+            and ``minimiser`` becomes a mean of points where the lines were least.
         hidden : pair of lists of numpy.ndarray, shapes (N, layer size)
             Proven bounds of the hidden layers.
         lps : BoxRows
@@ -100,7 +111,13 @@ class Ascent:
         costs : numpy.ndarray, shape (N, n)
             The objective's line.
         cutoff : float
+
+        Returns
+        -------
+        numpy.ndarray, shape (N,)
+            By how much bounds rose, as far as the cutoff.
         """
+        gains = np.zeros(len(nodes))
         rows = self._rows.without_networks(lps)
         some = np.flatnonzero(np.isfinite(nodes.upper - nodes.lower).all(axis=1))
         for at in range(0, some.size, _TOGETHER):
@@ -109,9 +126,16 @@ class Ascent:
             run.begin(rows[part], lps[part], costs[part], cutoff)
             run.ascend()
             bound = run.prove(rows[part])
+            known = np.maximum(run.first, nodes.bound[part])
+            gains[part] = np.maximum(np.minimum(bound, cutoff) - known, 0.0)
             better = bound > nodes.bound[part]
             nodes.bound[part] = np.where(better, bound, nodes.bound[part])
             nodes.duals[part] = np.where(better[:, None], run.duals, nodes.duals[part])
+            nodes.minimiser[part] = run.minimisers()
+            lower, upper = nodes.lower[part], nodes.upper[part]
+            run.shrink(rows[part], bound, lower, upper)
+            nodes.lower[part], nodes.upper[part] = lower, upper
+        return gains
 
 
 class _Run:
@@ -121,6 +145,8 @@ class _Run:
     ----------
     duals : numpy.ndarray, shape (B, R)
         The best ones so far.
+    first : numpy.ndarray, shape (B,)
+        Bounds before the first step, up to rounding.
     """
 
     def __init__(self, ascent, nodes, hidden):
@@ -129,11 +155,13 @@ class _Run:
         self.duals = nodes.duals.copy()
         self._line = np.zeros((len(nodes), n)), np.full(len(nodes), -np.inf)
         self._value = np.full(len(nodes), -np.inf)
+        self._points = np.zeros(nodes.lower.shape)
+        self._weight = np.zeros((len(nodes), 1))
 
     def begin(self, rows, lps, costs, cutoff):
         """Take what does not change: sides, the linear part, sizes of multipliers."""
         ascent, nodes = self._ascent, self._nodes
-        self._cutoff, self._first = cutoff, nodes.bound.copy()
+        self._cutoff = cutoff
         y, at = usable_duals(self.duals, rows.lower, rows.upper), ascent.at
         self.duals = y.copy()
         # the rows that no function is in keep their multipliers
@@ -148,8 +176,13 @@ class _Run:
         self._sides = rows.lower[:, at], rows.upper[:, at]
         width = nodes.upper - nodes.lower
         spread = lps.pattern.row_sum(np.abs(lps.data) * width[:, lps.pattern.column])
-        spread = np.maximum(spread[:, at], TINY)
-        ratio = (np.abs(costs) * width).sum(axis=1, keepdims=True) / spread
+        spread = spread[:, at]
+        ratio = np.divide(
+            (np.abs(costs) * width).sum(axis=1, keepdims=True),
+            spread,
+            out=np.zeros_like(spread),
+            where=spread > 0,
+        )
         self._size = np.maximum(np.abs(y[:, at]), _UNUSED * ratio)
 
     def ascend(self):
@@ -167,12 +200,14 @@ class _Run:
                 lines = moving.lines
             elif lines is None:
                 lines = moving.lines = self._lines(boxes)
-            gradients = self._step(boxes, moving)
+            gradients = self._step(boxes, moving, step)
+            if not step:
+                self.first = self._value.copy()
             moving.move(gradients, self._size[boxes], step)
 
     def _hopeful(self, boxes, share):
         value = self._value[boxes]
-        gained = value - self._first[boxes]
+        gained = value - self.first[boxes]
         lacks = self._cutoff - value
         return (lacks > 0) & (lacks < share * gained)
 
@@ -183,13 +218,17 @@ class _Run:
             [[a[boxes] for a in side] for side in self._hidden],
         )
 
-    def _step(self, boxes, moving):
+    def _step(self, boxes, moving, step):
         """Value at the present slopes and multipliers, kept if best; its derivatives."""
         ascent, (low_side, high_side) = self._ascent, self._sides
         n = ascent.problem.n_inputs
         low_side, high_side = low_side[boxes], high_side[boxes]
         y, trace = moving.duals, []
-        y = np.where((y > 0) & np.isfinite(low_side), y, np.where((y < 0) & np.isfinite(high_side), y, 0.0))
+        y = np.where(
+            (y > 0) & np.isfinite(low_side),
+            y,
+            np.where((y < 0) & np.isfinite(high_side), y, 0.0),
+        )
         moving.duals = y
         weights, missed = ascent.weights(y)
         A, c = moving.lines.below(weights, moving.slopes, trace)
@@ -199,13 +238,18 @@ class _Run:
         lower, upper = self._nodes.lower[boxes], self._nodes.upper[boxes]
         x = np.where(d > 0, lower, upper)
         sides = np.where(y > 0, low_side, high_side)
-        terms = np.where(y == 0, 0.0, y * sides)
-        value = self._constant[boxes] + c + (d * x).sum(axis=1) + terms.sum(axis=1)
+        sides[y == 0] = 0.0
+        value = (
+            self._constant[boxes] + c + (d * x).sum(axis=1) + (y * sides).sum(axis=1)
+        )
         better = value > self._value[boxes]
         which = boxes[better]
         self._value[which] = value[better]
         self.duals[which, ascent.at] = y[better]
         self._line[0][which], self._line[1][which] = A[better], c[better]
+        # later steps' minimisers tell more of that of the best bound
+        self._points[boxes] += (1.0 + step) * x
+        self._weight[boxes] += 1.0 + step
         slopes, outputs = moving.lines.gradient(moving.slopes, trace, x[:, :n])
         reached = ascent.factor * outputs[:, ascent.direction] + x @ ascent.rest.T
         # at a multiplier of zero, the side that is violated
@@ -226,8 +270,18 @@ class _Run:
         constants -= rounding(
             size.sum(axis=1), c, ascent.problem.constant, operations=_OPERATIONS
         )
-        self.costs, self.constants = costs, constants
+        self._proven_costs = costs
         return rows.dual_bounds(costs, constants, self.duals, nodes.lower, nodes.upper)
+
+    def shrink(self, rows, bounds, lower, upper):
+        """Shrink boxes to where the bounds leave hope, in place."""
+        integer = self._ascent.problem.integer
+        given = self._proven_costs, self.duals, bounds, self._cutoff
+        rows.tighten_by_duals(*given, lower, upper, integer)
+
+    def minimisers(self):
+        """Mean points at which the lines were least, shape (B, n)."""
+        return self._points / self._weight
 
 
 class _Moving:
@@ -251,7 +305,9 @@ class _Moving:
         slopes, duals = gradients
         length = _STEP * _DECAY**step
         for j, gradient in slopes.items():
-            self.slopes[j] = self.slopes[j] + length * self._direction(j, gradient, step)
+            self.slopes[j] = self.slopes[j] + length * self._direction(
+                j, gradient, step
+            )
         self.slopes = self.lines.clipped(self.slopes)
         if self.duals.shape[1]:
             turn = self._direction("duals", duals, step)

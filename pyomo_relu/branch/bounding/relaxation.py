@@ -1,6 +1,7 @@
 """Bounding a batch of boxes: lines, propagation, dual bounds, LPs."""
 
 import threading
+import time
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,6 +13,7 @@ from pyomo_relu.branch.bounding.branching import Branching, middle
 from pyomo_relu.branch.bounding.function_rows import FunctionRows
 from pyomo_relu.branch.bounding.lines import LineBounder
 from pyomo_relu.branch.bounding.lps import LPS_INFEASIBLE, NodeLPs
+from pyomo_relu.branch.bounding.worth import Worth
 from pyomo_relu.branch.boxes import Nodes
 from pyomo_relu.common.deadline import ENDLESS
 from pyomo_relu.linear.column_bounds import bound_endless_columns
@@ -27,6 +29,9 @@ PASSES = 2
 #: Most turns of rows with lines and atoms, and the share of an edge under which another
 #: one follows.
 _TURNS, _WORTHWHILE = 4, 0.99
+
+#: Boxes with at most so many unstable neurons get an LP, too, where bounds are raised.
+_ALMOST_LINEAR = 30
 
 #: Most LPs with further tangents per box, and the share of what its bound lacks that
 #: tangents must promise.
@@ -77,6 +82,7 @@ class Relaxation:
         self._local = threading.local()
         bounder = self._bounder.of_all
         self._ascent = bounder and Ascent(p, self.function_rows, bounder)
+        self._worth, self._raising_seconds = Worth(), 0.0
 
     @cached_property
     def bounder(self):
@@ -109,6 +115,13 @@ class Relaxation:
         -------
         Evaluated
         """
+        started, self._raising_seconds = time.process_time(), 0.0
+        done = self._evaluated(nodes, cutoff, deadline)
+        seconds = time.process_time() - started - self._raising_seconds
+        self._worth.book_batch(seconds, len(nodes))
+        return done
+
+    def _evaluated(self, nodes, cutoff, deadline):
         p = self.problem
         nodes, evaluated = nodes[:], len(nodes)
         given = nodes
@@ -199,10 +212,17 @@ class Relaxation:
         points[flat] = middle(nodes)[flat]
         unbounded = not self.n_rows and not np.isfinite(points).all()
         points[~np.isfinite(points)] = 0.0
-        closed = np.inf
-        keep = nodes.bound < cutoff
-        if self.n_rows and keep.any():
-            at = np.flatnonzero(keep)
+        closed, keep = np.inf, nodes.bound < cutoff
+        raising = self._raises(cutoff, int(keep.sum()))
+        by_lp, soon = keep, np.zeros(len(nodes), dtype=bool)
+        if raising and self._worth.on:
+            soon = keep & self._ascent.can_begin(nodes)
+            self._raise(nodes, soon, found[0], (lps, costs), cutoff, points)
+            keep = nodes.bound < cutoff
+            # what is almost linear is quicker with an LP than with many steps
+            by_lp = keep & (~soon | (found[0].unstable <= _ALMOST_LINEAR))
+        if self.n_rows and by_lp.any():
+            at = np.flatnonzero(by_lp)
             answer = self._solver().solve(
                 lps[at],
                 costs[at],
@@ -216,21 +236,21 @@ class Relaxation:
                 inputs = lps, costs, constants
                 self._refine(nodes, at, answer, found[1], inputs, cutoff, deadline)
             unbounded = answer.unbounded
-            nodes.duals[at] = answer.duals
+            better = at[(answer.bounds >= nodes.bound[at]) | ~soon[at]]
+            nodes.duals[better] = answer.duals[np.searchsorted(at, better)]
             nodes.bound[at] = np.maximum(nodes.bound[at], answer.bounds)
             points[at] = np.where(answer.solved[:, None], answer.points, points[at])
             if np.isfinite(cutoff):
                 self._shrink(nodes, at, lps[at], costs[at], answer, cutoff)
-                crossed = (nodes.lower > nodes.upper).any(axis=1)
-                nodes.bound[crossed] = np.maximum(nodes.bound[crossed], cutoff)
             infeasible = answer.bounds == LPS_INFEASIBLE
             keep[at[infeasible]] = False
-            dropped = nodes.bound >= cutoff
-            dropped[at[infeasible]] = False
-        else:
-            dropped = ~keep
-        self._ascend(nodes, keep, found[0], (lps, costs), cutoff)
-        dropped |= keep & (nodes.bound >= cutoff)
+        if raising:
+            self._raise(nodes, keep & ~soon, found[0], (lps, costs), cutoff)
+        if np.isfinite(cutoff):
+            crossed = (nodes.lower > nodes.upper).any(axis=1)
+            nodes.bound[crossed] = np.maximum(nodes.bound[crossed], cutoff)
+        self._book_splits(nodes, cutoff)
+        dropped = (nodes.bound >= cutoff) & (nodes.bound < LPS_INFEASIBLE)
         if dropped.any():
             closed = min(closed, float(nodes.bound[dropped].min()))
         keep &= nodes.bound < cutoff
@@ -241,15 +261,33 @@ class Relaxation:
             of_atoms = of_atoms[keep]
         return Evaluated(nodes, points, closed, 0, unbounded), (lines, of_atoms)
 
-    def _ascend(self, nodes, keep, lines, inputs, cutoff):
-        """Raise bounds by lines of all functions together, where that is worth it."""
-        at = np.flatnonzero(keep & (nodes.bound < cutoff))
-        if self._ascent is None or not at.size or not np.isfinite(cutoff):
+    def _raises(self, cutoff, count):
+        """Whether bounds of so many boxes are to be raised by ``Ascent``."""
+        possible = self._ascent is not None and np.isfinite(cutoff)
+        return possible and self._worth.wanted(count)
+
+    def _raise(self, nodes, which, lines, inputs, cutoff, points=None):
+        """Raise bounds by lines of all functions together; ``points`` follow if given."""
+        at = np.flatnonzero(which & (nodes.bound < cutoff))
+        if not at.size:
             return
-        some = nodes[at]
-        hidden = lines[at].hidden
-        self._ascent.improve(some, hidden, *(a[at] for a in inputs), cutoff)
+        started, some = time.process_time(), nodes[at]
+        inputs = [a[at] for a in inputs]
+        gains = self._ascent.improve(some, lines[at].hidden, *inputs, cutoff)
         nodes.bound[at], nodes.duals[at] = some.bound, some.duals
+        nodes.lower[at], nodes.upper[at] = some.lower, some.upper
+        if points is not None and self.n_rows:
+            points[at] = some.minimiser
+        seconds = time.process_time() - started
+        self._raising_seconds += seconds
+        self._worth.book_raising(seconds, gains)
+
+    def _book_splits(self, nodes, cutoff):
+        """Note by how much bounds rose from boxes to their parts."""
+        if self._ascent is not None and np.isfinite(cutoff):
+            known = np.isfinite(nodes.parent)
+            gains = np.minimum(nodes.bound, cutoff)[known] - nodes.parent[known]
+            self._worth.book_splits(np.maximum(gains, 0.0))
 
     def _refine(self, nodes, at, answer, of_atoms, inputs, cutoff, deadline):
         """Solve LPs again with tangents at their minimisers where that promises much.
