@@ -36,7 +36,7 @@ class CombinedLines:
         self._kernel, self._state = kernel, state
         self._last = len(kernel.maps) - 1
         self._scale = state.interval()[2]
-        self.magnitudes = self._scale * (1.0 + 1e-9) + TINY
+        self.magnitudes = self._scale * (1.0 + 1e-9) + (kernel.maps[-1].error + TINY)
         self.free = {
             j: one.free_slope > 0
             for j, one in enumerate(state.lines)

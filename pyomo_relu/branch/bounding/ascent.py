@@ -18,7 +18,7 @@ import numpy as np
 
 from pyomo_relu.bounds.crown.backward import BoxState
 from pyomo_relu.bounds.crown.combined import CombinedLines
-from pyomo_relu.linear.certificate import usable_duals
+from pyomo_relu.linear.certificate import LEAST_DUAL, usable_duals
 from pyomo_relu.linear.rounding import TINY, UNIT, rounding
 
 #: First step as a share of a slope's range, what each further one is multiplied by, and
@@ -60,6 +60,8 @@ class Ascent:
         self.at = slice(first, first + which.size)
         self.direction, self.factor = problem.direction[which], problem.factor[which]
         self.rest = problem.rest[which].toarray()
+        #: each of these rows has one side: multipliers have its sign, or are zero
+        self.sign, self.side = function_rows.sides()
         self.rest_0 = problem.rest[[0]].toarray()[0]
 
     def can_begin(self, nodes):
@@ -173,7 +175,6 @@ class _Run:
         sides = np.where(fixed > 0, rows.lower, rows.upper)
         sides[fixed == 0] = 0.0
         self._constant = (fixed * sides).sum(axis=1) + ascent.problem.constant
-        self._sides = rows.lower[:, at], rows.upper[:, at]
         width = nodes.upper - nodes.lower
         spread = lps.pattern.row_sum(np.abs(lps.data) * width[:, lps.pattern.column])
         spread = spread[:, at]
@@ -187,23 +188,21 @@ class _Run:
 
     def ascend(self):
         """Steps until all boxes have reached the cutoff or have no hope to."""
-        boxes, moving = np.arange(len(self._nodes)), None
+        boxes = np.arange(len(self._nodes))
+        moving = _Moving(self._lines(boxes), self.duals[:, self._ascent.at])
         for step in range(_LOOKS[-1] + 1):
             if step in _LOOKS:
                 keep = self._hopeful(boxes, _HOPE[_LOOKS.index(step)])
                 if not keep.any():
                     return
-                boxes, moving = boxes[keep], moving.at(keep)
-                lines = None
-            if moving is None:
-                moving = _Moving(self._lines(boxes), self.duals[:, self._ascent.at])
-                lines = moving.lines
-            elif lines is None:
-                lines = moving.lines = self._lines(boxes)
-            gradients = self._step(boxes, moving, step)
+                boxes = boxes[keep]
+                moving = moving.at(keep, self._lines(boxes))
+            # of numbers beyond float64's nothing is kept
+            with np.errstate(over="ignore", invalid="ignore"):
+                gradients = self._step(boxes, moving, step)
+                moving.move(gradients, self._size[boxes], self._ascent.sign, step)
             if not step:
                 self.first = self._value.copy()
-            moving.move(gradients, self._size[boxes], step)
 
     def _hopeful(self, boxes, share):
         value = self._value[boxes]
@@ -220,28 +219,15 @@ class _Run:
 
     def _step(self, boxes, moving, step):
         """Value at the present slopes and multipliers, kept if best; its derivatives."""
-        ascent, (low_side, high_side) = self._ascent, self._sides
+        ascent, y, trace = self._ascent, moving.duals, []
         n = ascent.problem.n_inputs
-        low_side, high_side = low_side[boxes], high_side[boxes]
-        y, trace = moving.duals, []
-        y = np.where(
-            (y > 0) & np.isfinite(low_side),
-            y,
-            np.where((y < 0) & np.isfinite(high_side), y, 0.0),
-        )
-        moving.duals = y
         weights, missed = ascent.weights(y)
         A, c = moving.lines.below(weights, moving.slopes, trace)
         c = c - (missed * moving.lines.magnitudes).sum(axis=1)
         d = self._costs[boxes] - y @ ascent.rest
         d[:, :n] += A
-        lower, upper = self._nodes.lower[boxes], self._nodes.upper[boxes]
-        x = np.where(d > 0, lower, upper)
-        sides = np.where(y > 0, low_side, high_side)
-        sides[y == 0] = 0.0
-        value = (
-            self._constant[boxes] + c + (d * x).sum(axis=1) + (y * sides).sum(axis=1)
-        )
+        x = np.where(d > 0, self._nodes.lower[boxes], self._nodes.upper[boxes])
+        value = self._constant[boxes] + c + (d * x).sum(axis=1) + y @ ascent.side
         better = value > self._value[boxes]
         which = boxes[better]
         self._value[which] = value[better]
@@ -252,11 +238,7 @@ class _Run:
         self._weight[boxes] += 1.0 + step
         slopes, outputs = moving.lines.gradient(moving.slopes, trace, x[:, :n])
         reached = ascent.factor * outputs[:, ascent.direction] + x @ ascent.rest.T
-        # at a multiplier of zero, the side that is violated
-        near = np.where(np.isfinite(low_side), low_side, high_side)
-        near = np.where((y == 0) & (reached > high_side), high_side, near)
-        near = np.where(y < 0, high_side, near)
-        return slopes, near - reached
+        return slopes, ascent.side - reached
 
     def prove(self, rows):
         """Bounds proven from the best lines and multipliers, shape (B,)."""
@@ -291,8 +273,9 @@ class _Moving:
         self.lines, self.duals, self.slopes = lines, duals.copy(), lines.start()
         self._means = {}
 
-    def at(self, keep):
-        """Of some of the boxes, lines apart."""
+    def at(self, keep, lines):
+        """Of some of the boxes, with lines of these."""
+        self.lines = lines
         self.duals = self.duals[keep]
         self.slopes = {j: a[keep] for j, a in self.slopes.items()}
         self._means = {
@@ -300,7 +283,7 @@ class _Moving:
         }
         return self
 
-    def move(self, gradients, size, step):
+    def move(self, gradients, size, sign, step):
         """One step along (slopes' gradients, multipliers' gradients)."""
         slopes, duals = gradients
         length = _STEP * _DECAY**step
@@ -312,8 +295,8 @@ class _Moving:
         if self.duals.shape[1]:
             turn = self._direction("duals", duals, step)
             moved = self.duals + _OF_DUALS * length * size * turn
-            # not from one side to the other: what is zero is looked at anew
-            self.duals = np.where(moved * self.duals < 0, 0.0, moved)
+            self.duals = sign * np.maximum(sign * moved, 0.0)
+            self.duals[~(np.abs(self.duals) >= LEAST_DUAL)] = 0.0
 
     def _direction(self, key, gradient, step):
         gradient = np.nan_to_num(gradient)

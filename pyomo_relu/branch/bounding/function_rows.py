@@ -160,6 +160,14 @@ class FunctionRows:
         """Which row function each of the rows after the plain ones is about."""
         return np.array([part.i for part in self._parts], dtype=int)
 
+    def sides(self):
+        """Of each of these rows the sign that multipliers have, and its only side."""
+        p = self.problem
+        below = np.array([part.below for part in self._parts], dtype=bool)
+        at = self.functions - 1
+        side = np.where(below, p.function_upper[at], p.function_lower[at])
+        return np.where(below, -1.0, 1.0), side
+
     def without_networks(self, lps):
         """Rows of ``lp_rows`` with what is no network's of each function alone."""
         p, first = self.problem, self.problem.plain.shape[0]

@@ -82,7 +82,7 @@ class Relaxation:
         self._local = threading.local()
         bounder = self._bounder.of_all
         self._ascent = bounder and Ascent(p, self.function_rows, bounder)
-        self._worth, self._raising_seconds = Worth(), 0.0
+        self.worth, self._raising_seconds = Worth(), 0.0
 
     @cached_property
     def bounder(self):
@@ -118,7 +118,7 @@ class Relaxation:
         started, self._raising_seconds = time.process_time(), 0.0
         done = self._evaluated(nodes, cutoff, deadline)
         seconds = time.process_time() - started - self._raising_seconds
-        self._worth.book_batch(seconds, len(nodes))
+        self.worth.book_batch(seconds, len(nodes))
         return done
 
     def _evaluated(self, nodes, cutoff, deadline):
@@ -215,7 +215,7 @@ class Relaxation:
         closed, keep = np.inf, nodes.bound < cutoff
         raising = self._raises(cutoff, int(keep.sum()))
         by_lp, soon = keep, np.zeros(len(nodes), dtype=bool)
-        if raising and self._worth.on:
+        if raising and self.worth.on:
             soon = keep & self._ascent.can_begin(nodes)
             self._raise(nodes, soon, found[0], (lps, costs), cutoff, points)
             keep = nodes.bound < cutoff
@@ -264,7 +264,7 @@ class Relaxation:
     def _raises(self, cutoff, count):
         """Whether bounds of so many boxes are to be raised by ``Ascent``."""
         possible = self._ascent is not None and np.isfinite(cutoff)
-        return possible and self._worth.wanted(count)
+        return possible and self.worth.wanted(count)
 
     def _raise(self, nodes, which, lines, inputs, cutoff, points=None):
         """Raise bounds by lines of all functions together; ``points`` follow if given."""
@@ -280,14 +280,14 @@ class Relaxation:
             points[at] = some.minimiser
         seconds = time.process_time() - started
         self._raising_seconds += seconds
-        self._worth.book_raising(seconds, gains)
+        self.worth.book_raising(seconds, gains)
 
     def _book_splits(self, nodes, cutoff):
         """Note by how much bounds rose from boxes to their parts."""
         if self._ascent is not None and np.isfinite(cutoff):
             known = np.isfinite(nodes.parent)
             gains = np.minimum(nodes.bound, cutoff)[known] - nodes.parent[known]
-            self._worth.book_splits(np.maximum(gains, 0.0))
+            self.worth.book_splits(np.maximum(gains, 0.0))
 
     def _refine(self, nodes, at, answer, of_atoms, inputs, cutoff, deadline):
         """Solve LPs again with tangents at their minimisers where that promises much.
