@@ -1,19 +1,17 @@
 """Bounding a batch of boxes: lines, propagation, dual bounds, LPs."""
 
 import threading
-import time
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from pyomo_relu.branch.bounding.ascent import Ascent
 from pyomo_relu.branch.bounding.bounder import MixedBounder
 from pyomo_relu.branch.bounding.branching import Branching, middle
 from pyomo_relu.branch.bounding.function_rows import FunctionRows
 from pyomo_relu.branch.bounding.lines import LineBounder
 from pyomo_relu.branch.bounding.lps import LPS_INFEASIBLE, NodeLPs
-from pyomo_relu.branch.bounding.worth import Worth
+from pyomo_relu.branch.bounding.raising import Raising
 from pyomo_relu.branch.boxes import Nodes
 from pyomo_relu.common.deadline import ENDLESS
 from pyomo_relu.linear.column_bounds import bound_endless_columns
@@ -29,9 +27,6 @@ PASSES = 2
 #: Most turns of rows with lines and atoms, and the share of an edge under which another
 #: one follows.
 _TURNS, _WORTHWHILE = 4, 0.99
-
-#: Boxes with at most so many unstable neurons get an LP, too, where bounds are raised.
-_ALMOST_LINEAR = 30
 
 #: Most LPs with further tangents per box, and the share of what its bound lacks that
 #: tangents must promise.
@@ -80,9 +75,8 @@ class Relaxation:
         self.has_atoms = bool(p.atoms)
         self._branching = Branching(p, self.function_rows)
         self._local = threading.local()
-        bounder = self._bounder.of_all
-        self._ascent = bounder and Ascent(p, self.function_rows, bounder)
-        self.worth, self._raising_seconds = Worth(), 0.0
+        #: see ``raising.Raising``
+        self.raising = Raising(p, self.function_rows, self._bounder.of_all)
 
     @cached_property
     def bounder(self):
@@ -115,16 +109,10 @@ class Relaxation:
         -------
         Evaluated
         """
-        started, self._raising_seconds = time.process_time(), 0.0
-        done = self._evaluated(nodes, cutoff, deadline)
-        seconds = time.process_time() - started - self._raising_seconds
-        self.worth.book_batch(seconds, len(nodes))
-        return done
-
-    def _evaluated(self, nodes, cutoff, deadline):
         p = self.problem
         nodes, evaluated = nodes[:], len(nodes)
         given = nodes
+        self.raising.begin()
         nodes.lower, nodes.upper = nodes.lower.copy(), nodes.upper.copy()
         closed = np.inf
         nodes = nodes[~self.propagated(nodes, passes=1)]
@@ -212,15 +200,10 @@ class Relaxation:
         points[flat] = middle(nodes)[flat]
         unbounded = not self.n_rows and not np.isfinite(points).all()
         points[~np.isfinite(points)] = 0.0
-        closed, keep = np.inf, nodes.bound < cutoff
-        raising = self._raises(cutoff, int(keep.sum()))
-        by_lp, soon = keep, np.zeros(len(nodes), dtype=bool)
-        if raising and self.worth.on:
-            soon = keep & self._ascent.can_begin(nodes)
-            self._raise(nodes, soon, found[0], (lps, costs), cutoff, points)
-            keep = nodes.bound < cutoff
-            # what is almost linear is quicker with an LP than with many steps
-            by_lp = keep & (~soon | (found[0].unstable <= _ALMOST_LINEAR))
+        closed = np.inf
+        raising = self.raising.batch(nodes, found[0], (lps, costs), cutoff)
+        by_lp = raising.before_lps(points)
+        keep = nodes.bound < cutoff
         if self.n_rows and by_lp.any():
             at = np.flatnonzero(by_lp)
             answer = self._solver().solve(
@@ -236,20 +219,18 @@ class Relaxation:
                 inputs = lps, costs, constants
                 self._refine(nodes, at, answer, found[1], inputs, cutoff, deadline)
             unbounded = answer.unbounded
-            better = at[(answer.bounds >= nodes.bound[at]) | ~soon[at]]
-            nodes.duals[better] = answer.duals[np.searchsorted(at, better)]
+            worse = raising.soon[at] & (answer.bounds < nodes.bound[at])
+            nodes.duals[at[~worse]] = answer.duals[~worse]
             nodes.bound[at] = np.maximum(nodes.bound[at], answer.bounds)
             points[at] = np.where(answer.solved[:, None], answer.points, points[at])
             if np.isfinite(cutoff):
                 self._shrink(nodes, at, lps[at], costs[at], answer, cutoff)
             infeasible = answer.bounds == LPS_INFEASIBLE
             keep[at[infeasible]] = False
-        if raising:
-            self._raise(nodes, keep & ~soon, found[0], (lps, costs), cutoff)
+        raising.after_lps()
         if np.isfinite(cutoff):
             crossed = (nodes.lower > nodes.upper).any(axis=1)
             nodes.bound[crossed] = np.maximum(nodes.bound[crossed], cutoff)
-        self._book_splits(nodes, cutoff)
         dropped = (nodes.bound >= cutoff) & (nodes.bound < LPS_INFEASIBLE)
         if dropped.any():
             closed = min(closed, float(nodes.bound[dropped].min()))
@@ -260,34 +241,6 @@ class Relaxation:
         if of_atoms is not None:
             of_atoms = of_atoms[keep]
         return Evaluated(nodes, points, closed, 0, unbounded), (lines, of_atoms)
-
-    def _raises(self, cutoff, count):
-        """Whether bounds of so many boxes are to be raised by ``Ascent``."""
-        possible = self._ascent is not None and np.isfinite(cutoff)
-        return possible and self.worth.wanted(count)
-
-    def _raise(self, nodes, which, lines, inputs, cutoff, points=None):
-        """Raise bounds by lines of all functions together; ``points`` follow if given."""
-        at = np.flatnonzero(which & (nodes.bound < cutoff))
-        if not at.size:
-            return
-        started, some = time.process_time(), nodes[at]
-        inputs = [a[at] for a in inputs]
-        gains = self._ascent.improve(some, lines[at].hidden, *inputs, cutoff)
-        nodes.bound[at], nodes.duals[at] = some.bound, some.duals
-        nodes.lower[at], nodes.upper[at] = some.lower, some.upper
-        if points is not None and self.n_rows:
-            points[at] = some.minimiser
-        seconds = time.process_time() - started
-        self._raising_seconds += seconds
-        self.worth.book_raising(seconds, gains)
-
-    def _book_splits(self, nodes, cutoff):
-        """Note by how much bounds rose from boxes to their parts."""
-        if self._ascent is not None and np.isfinite(cutoff):
-            known = np.isfinite(nodes.parent)
-            gains = np.minimum(nodes.bound, cutoff)[known] - nodes.parent[known]
-            self.worth.book_splits(np.maximum(gains, 0.0))
 
     def _refine(self, nodes, at, answer, of_atoms, inputs, cutoff, deadline):
         """Solve LPs again with tangents at their minimisers where that promises much.
