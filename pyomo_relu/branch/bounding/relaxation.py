@@ -112,9 +112,9 @@ class Relaxation:
         p = self.problem
         nodes, evaluated = nodes[:], len(nodes)
         given = nodes
-        self.raising.begin()
         nodes.lower, nodes.upper = nodes.lower.copy(), nodes.upper.copy()
         closed = np.inf
+        self.raising.begin()
         nodes = nodes[~self.propagated(nodes, passes=1)]
         for _ in range(2):
             if not len(nodes):
