@@ -23,7 +23,7 @@ from pyomo_relu.network.layer import INPUT
 _MARGIN = 1.0 + 1e-6
 
 #: Smaller multipliers are left out: their products underflow, and prove nothing.
-_LEAST_DUAL = 1e-100
+LEAST_DUAL = 1e-100
 
 
 def usable_duals(duals, row_lower, row_upper):
@@ -35,7 +35,7 @@ def usable_duals(duals, row_lower, row_upper):
     row_lower, row_upper : numpy.ndarray, shape (m,) or (K, m)
     """
     y = np.array(duals, dtype=float, ndmin=2)
-    y[~(np.isfinite(y) & (np.abs(y) >= _LEAST_DUAL))] = 0.0
+    y[~(np.isfinite(y) & (np.abs(y) >= LEAST_DUAL))] = 0.0
     y[(y > 0) & ~np.isfinite(row_lower)] = 0.0
     y[(y < 0) & ~np.isfinite(row_upper)] = 0.0
     return y

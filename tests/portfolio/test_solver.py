@@ -261,10 +261,10 @@ def test_gurobi_is_left_where_its_licence_is_too_small(caplog):
 
 
 def test_sizes_and_order():
-    def planned(*layers, seed=0, bound=1.0):
+    def planned(*layers, seed=0, bound=1.0, solver="highs"):
         m = peaky(seed, layers[0], layers[1:], bound)
         model = read_model(m).problem.original.in_unit_range()
-        routes, _ = plan(model, BranchOptions(), "highs")
+        routes, _ = plan(model, BranchOptions(), solver)
         return [one.route.name for one in routes], sizes(model)
 
     assert planned(1, 8)[0] == ["HiGHS", "decompose"]
@@ -273,6 +273,9 @@ def test_sizes_and_order():
     assert names == ["branch", "decompose", "HiGHS"]
     assert found.inputs == 2 and found.unstable == 40
     assert planned(10, 12)[0] == ["HiGHS", "branch"]
+    # Gurobi is quick with more unstable neurons
+    assert planned(7, 40, 40, bound=5.0)[0] == ["branch", "HiGHS"]
+    assert planned(7, 40, 40, bound=5.0, solver="gurobi")[0] == ["Gurobi", "branch"]
 
 
 def test_no_milp_is_begun_for_thousands_of_neurons():

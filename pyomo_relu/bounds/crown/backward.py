@@ -247,6 +247,18 @@ class BackwardPass:
         c = b - error
         if not below_only:
             c = np.concatenate([c, -b - error], axis=1)
+        return self.substitute(state, k, coefficients, c, boxes, slopes, trace)
+
+    def substitute(self, state, k, coefficients, c, boxes, slopes=None, trace=None):
+        """Lines in the inputs of rows over the tensors before layer k; as ``lines``.
+
+        Parameters
+        ----------
+        coefficients : dict of Source to coefficients
+            Used up.
+        c : numpy.ndarray, shape (B, R)
+            Constants, lowered by what the coefficients may be off by.
+        """
         for j in range(k - 1, -1, -1):
             post = coefficients.pop(Source(j, True), None)
             pre = coefficients.pop(Source(j, False), None)

@@ -63,8 +63,14 @@ class MixedBounder:
         self.n_further = np.zeros(network.n_outputs, dtype=int)
         self.n_further[self.curves.outputs] = LINES - 1
 
+    @property
+    def of_all(self):
+        """The LineBounder of all outputs, whose ``hidden`` the lines have, or None."""
+        alone = isinstance(self._bounder, LineBounder) and not len(self.curves)
+        return self._bounder if alone and not self._bounder.kernel.sparse else None
+
     def lines(self, lower, upper):
-        """FunctionLines over boxes of the problem's, without use of ``hidden``.
+        """FunctionLines over boxes of the problem's; ``hidden`` see ``of_all``.
 
         Parameters
         ----------

@@ -155,6 +155,32 @@ class FunctionRows:
         both = [np.concatenate(pair, axis=1) for pair in zip(linear, more, strict=True)]
         return BoxRows(self.lp_pattern, *both)
 
+    @property
+    def functions(self):
+        """Which row function each of the rows after the plain ones is about."""
+        return np.array([part.i for part in self._parts], dtype=int)
+
+    def sides(self):
+        """Of each of these rows the sign that multipliers have, and its only side."""
+        p = self.problem
+        below = np.array([part.below for part in self._parts], dtype=bool)
+        at = self.functions - 1
+        side = np.where(below, p.function_upper[at], p.function_lower[at])
+        return np.where(below, -1.0, 1.0), side
+
+    def without_networks(self, lps):
+        """Rows of ``lp_rows`` with what is no network's of each function alone."""
+        p, first = self.problem, self.problem.plain.shape[0]
+        data, lower, upper = lps.data.copy(), lps.lower.copy(), lps.upper.copy()
+        for at, part in enumerate(self._parts, first):
+            entries = slice(self.lp_pattern.start[at], self.lp_pattern.start[at + 1])
+            data[:, entries] = part.rest
+            if part.below:
+                upper[:, at] = p.function_upper[part.i - 1]
+            else:
+                lower[:, at] = p.function_lower[part.i - 1]
+        return BoxRows(self.lp_pattern, data, lower, upper)
+
     def put_atoms(self, lps, boxes, of_atoms):
         """Replace the atoms' rows of some boxes, in place."""
         lps.data[boxes, self._lp_entries :] = of_atoms.data

@@ -11,6 +11,7 @@ from pyomo_relu.branch.bounding.branching import Branching, middle
 from pyomo_relu.branch.bounding.function_rows import FunctionRows
 from pyomo_relu.branch.bounding.lines import LineBounder
 from pyomo_relu.branch.bounding.lps import LPS_INFEASIBLE, NodeLPs
+from pyomo_relu.branch.bounding.raising import Raising
 from pyomo_relu.branch.boxes import Nodes
 from pyomo_relu.common.deadline import ENDLESS
 from pyomo_relu.linear.column_bounds import bound_endless_columns
@@ -74,6 +75,8 @@ class Relaxation:
         self.has_atoms = bool(p.atoms)
         self._branching = Branching(p, self.function_rows)
         self._local = threading.local()
+        #: see ``raising.Raising``
+        self.raising = Raising(p, self.function_rows, self._bounder.of_all)
 
     @cached_property
     def bounder(self):
@@ -111,6 +114,7 @@ class Relaxation:
         given = nodes
         nodes.lower, nodes.upper = nodes.lower.copy(), nodes.upper.copy()
         closed = np.inf
+        self.raising.begin()
         nodes = nodes[~self.propagated(nodes, passes=1)]
         for _ in range(2):
             if not len(nodes):
@@ -197,9 +201,11 @@ class Relaxation:
         unbounded = not self.n_rows and not np.isfinite(points).all()
         points[~np.isfinite(points)] = 0.0
         closed = np.inf
+        raising = self.raising.batch(nodes, found[0], (lps, costs), cutoff)
+        by_lp = raising.before_lps(points)
         keep = nodes.bound < cutoff
-        if self.n_rows and keep.any():
-            at = np.flatnonzero(keep)
+        if self.n_rows and by_lp.any():
+            at = np.flatnonzero(by_lp)
             answer = self._solver().solve(
                 lps[at],
                 costs[at],
@@ -213,19 +219,19 @@ class Relaxation:
                 inputs = lps, costs, constants
                 self._refine(nodes, at, answer, found[1], inputs, cutoff, deadline)
             unbounded = answer.unbounded
-            nodes.duals[at] = answer.duals
+            worse = raising.soon[at] & (answer.bounds < nodes.bound[at])
+            nodes.duals[at[~worse]] = answer.duals[~worse]
             nodes.bound[at] = np.maximum(nodes.bound[at], answer.bounds)
             points[at] = np.where(answer.solved[:, None], answer.points, points[at])
             if np.isfinite(cutoff):
                 self._shrink(nodes, at, lps[at], costs[at], answer, cutoff)
-                crossed = (nodes.lower > nodes.upper).any(axis=1)
-                nodes.bound[crossed] = np.maximum(nodes.bound[crossed], cutoff)
             infeasible = answer.bounds == LPS_INFEASIBLE
             keep[at[infeasible]] = False
-            dropped = nodes.bound >= cutoff
-            dropped[at[infeasible]] = False
-        else:
-            dropped = ~keep
+        raising.after_lps()
+        if np.isfinite(cutoff):
+            crossed = (nodes.lower > nodes.upper).any(axis=1)
+            nodes.bound[crossed] = np.maximum(nodes.bound[crossed], cutoff)
+        dropped = (nodes.bound >= cutoff) & (nodes.bound < LPS_INFEASIBLE)
         if dropped.any():
             closed = min(closed, float(nodes.bound[dropped].min()))
         keep &= nodes.bound < cutoff

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import TypeAlias
 
 from pyomo_relu.errors import SolverError
@@ -24,6 +25,11 @@ SOLVERS = tuple(PACKAGES)
 
 #: A solver's name or a Session class.
 SolverLike: TypeAlias = "str | type[Session]"
+
+
+def is_installed(solver: str) -> bool:
+    """Whether the Python package of a solver is there; of its licence it says nothing."""
+    return find_spec(PACKAGES[solver]) is not None
 
 
 def session_class(solver) -> Callable[..., Session]:
