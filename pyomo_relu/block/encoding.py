@@ -56,7 +56,7 @@ class Encoding(AutoSlots.Mixin):
     choice : str or None
         A line on why the formulation was chosen.
     leak : str or None
-        What big-M rows may do at a solver's tolerances, if that can be seen.
+        What rows may do at a solver's tolerances, if that can be seen.
     """
 
     __slots__ = (
@@ -134,6 +134,10 @@ class Encoding(AutoSlots.Mixin):
             q.set_value(int(at_ceiling), skip_validation=True)
         if self.copied is not None:
             self.copied.set_start(x, post[-1])
+
+    def units_of_neurons(self):
+        """What one unit of the neurons' columns is, per activation layer; None for 1."""
+        return None
 
     def remark(self):
         """What ``description()`` must not leave out, such as a changed function."""

@@ -25,10 +25,8 @@ _MOST_VARIABLES = 1_000_000
 #: In place of a condition's position: numbers for which it holds, or does not.
 _ALWAYS, _NEVER = -1, -2
 
-_IGNORED = frozenset(
-    {"set-logic", "set-info", "set-option", "check-sat", "get-model", "exit"}
-)
-_VARIABLE = re.compile(r"([XY])_(\d{1,9})")
+_IGNORED = frozenset({"set-logic", "set-info", "set-option", "get-model"})
+_VARIABLE = re.compile(r"([XY])_([0-9]{1,9})")
 
 
 def load_vnnlib(path: str | os.PathLike[str]) -> Property:
@@ -99,10 +97,20 @@ class _Reader:
         self._known = {}
 
     def read(self, text):
-        parts, asserted = [], False
+        parts, asserted, checked = [], False, False
         for command in expressions(text, self.name):
             head = command.head
-            if head in ("declare-const", "declare-fun"):
+            if head == "exit":
+                break  # nothing behind it counts
+            if head == "check-sat":
+                checked = True
+            elif checked and head == "assert":
+                self._refuse(
+                    command,
+                    "stands behind (check-sat), which asks about what is before it",
+                    "Put it before (check-sat), or into a file of its own",
+                )
+            elif head in ("declare-const", "declare-fun"):
                 self._declare(command)
             elif head == "assert" and len(command.parts) == 2:
                 asserted = True
@@ -260,7 +268,8 @@ class _Reader:
             remedy = f"Add (declare-const {e.text} Real) before it"
             self._refuse(e, "is not declared", remedy)
         try:
-            value = float(e.text) if "_" not in e.text else math.nan
+            plain = e.text.isascii() and "_" not in e.text
+            value = float(e.text) if plain else math.nan
         except ValueError:
             value = math.nan
         if not math.isfinite(value):

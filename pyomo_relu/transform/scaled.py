@@ -145,6 +145,10 @@ class ScaledEncoding(Encoding):
                 at = float(self.factors[k][i] * values[k][i])
                 var.set_value(at, skip_validation=True)
 
+    def units_of_neurons(self):
+        """Those of the scaled copies."""
+        return [1.0 / s for s in self.factors]
+
 
 @TransformationFactory.register(
     "relu.scaled", doc="Rescale neurons, then big-M rows (Plate et al., eqs. 10, 12)"

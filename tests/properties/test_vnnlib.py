@@ -79,6 +79,12 @@ def test_contradicting_bounds_leave_no_case():
     assert parse_vnnlib(f"{HEAD}{BOX}(assert (<= X_0 -2))").cases == []
 
 
+def test_nothing_counts_after_exit():
+    text = f"{HEAD}{BOX}(assert (<= Y_0 1))(check-sat)(exit)(assert (<= Y_0 -9))"
+    prop = parse_vnnlib(text)
+    assert prop.margin(np.array([[0.0, 1.0]]), np.array([[0.5]])) <= 0
+
+
 WRONG = {
     "(assert (<= X_0 1)": "line 1: the expression that begins here is never closed",
     "(assert (<= X_0 1)))": r"line 1: this '\)' closes nothing",
@@ -95,6 +101,8 @@ WRONG = {
     "(declare-const Z Real)": "does not declare a real X_i or Y_i",
     "(declare-const X_0 Real)": "is declared twice",
     "(declare-const X_3 Real)": r"without a gap, .* Add \(declare-const X_2 Real\)",
+    "(assert (<= Y_0 \u0664))": "neither a finite number nor a variable",
+    "(assert (<= Y_0 1))(check-sat)(assert (<= Y_0 0))": "stands behind .check-sat.",
     "|open": "the quote | is never closed",
     "(assert " + "(and " * 200 + ")" * 201: "nested more than 100 deep",
     "(assert (and " + "(or (<= Y_0 {}) (<= X_0 {}))" * 16 + "))": "Split the property",

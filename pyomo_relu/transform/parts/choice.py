@@ -41,6 +41,7 @@ class Step(NamedTuple):
 _BIG_M = Step("relu.bounds"), Step("relu.bigm")
 _TIGHT_BIG_M = Step("relu.obbt"), Step("relu.bigm")
 _SETS = Step("relu.obbt"), Step("relu.sos1")
+_SCALED = Step("relu.obbt"), Step("relu.scaled")
 _REDUCED = Step("relu.bounds"), Step("relu.reduce")
 
 
@@ -74,6 +75,8 @@ def choose(bounds, config, alone=True, linear=True):
         return _BIG_M, "all neurons are stable: no binaries"
     if free <= 1:
         return (Step("relu.cells"),), f"{size}: exact pieces"
+    if _has_tiny_units(bounds):
+        return _SCALED, f"{size}: neurons in units that solvers do not resolve"
     sets = is_scip(config) and alone and free <= _SET_INPUTS
     if sets and unstable > _FEW_UNSTABLE:
         return _SETS, f"{size}: SCIP branches best on SOS1 sets, one network"
@@ -90,6 +93,13 @@ def choose(bounds, config, alone=True, linear=True):
     if gurobi and free <= _CELL_INPUTS:
         return _BIG_M, f"{size}: Gurobi needs no help with so few"
     return _TIGHT_BIG_M, f"{size}: big-M on tightened bounds"
+
+
+def _has_tiny_units(bounds):
+    from pyomo_relu.bounds.resolution import smallest_unit
+
+    layers = range(len(bounds.lower) - 1)
+    return smallest_unit(bounds, [bounds.unstable(k) for k in layers]) is not None
 
 
 def is_gurobi(config):
@@ -148,6 +158,11 @@ def _size_of_big_m(bounds, _):
     return Size(columns, z, rows)
 
 
+def _size_of_scaled(bounds, _):
+    copies = 2 * bounds.network.n_neurons
+    return _size_of_big_m(bounds, None).plus(Size(copies, 0, copies))
+
+
 def _size_of_sets(bounds, _):
     size = _size_of_big_m(bounds, None)
     return Size(size.columns, 0, size.rows - bounds.n_unstable)
@@ -176,6 +191,7 @@ _SIZES = {
     "relu.bigm": _size_of_big_m,
     "relu.cells": _size_of_cells,
     "relu.reduce": _size_of_reduced,
+    "relu.scaled": _size_of_scaled,
     "relu.sos1": _size_of_sets,
 }
 

@@ -63,34 +63,82 @@ def _refusal(name, rows, k, i, what):
 
 
 def warn_of_leak(name, encoding):
-    """Log the largest leak of an encoding's big-M rows if it can be seen.
+    """Log what solvers' tolerances may do to an output if it can be seen.
+
+    Looked at are the largest leak of big-M rows, then the neuron in the smallest unit.
 
     Returns
     -------
     str or None
-        What it may do.
+        What may happen.
     """
+    text = _leak(encoding) or _tiny_unit(encoding)
+    if text is not None:
+        logger.warning(f"{name}: {encoding.block.name}: {text}")
+    return text
+
+
+def _leak(encoding):
     from pyomo_relu.bounds.resolution import largest_leak
 
-    with_big_m = [np.zeros(x.size, dtype=bool) for x in encoding.bounds.lower[:-1]]
     new = encoding.reformulation
-    for indicators in (new.indicator, new.ceiling_indicator):
-        for k, i in indicators:
-            with_big_m[k][i] = True
+    rows = (new.indicator, new.ceiling_indicator)
+    with_big_m = _masks(encoding, rows)
     leak = largest_leak(encoding.bounds, with_big_m, _LIMIT, _widths(encoding.block))
     if leak is None or leak.share <= _LIMIT:
         return None
-    others = f" and of {leak.count - 1} more" if leak.count > 1 else ""
-    text = (
-        f"at a solver's integrality tolerance of 1e-6, output {leak.output} may be off "
-        f"by {leak.move:.2g} (it varies by {leak.scale:.2g} where the network bends), "
-        f"through the big-M rows of neuron {leak.neuron} of layer {leak.layer} "
-        f"('{encoding.network.layers[leak.layer].name}', M = {leak.big_m:.3g}){others}. "
+    return (
+        f"at a solver's integrality tolerance of 1e-6, {_moved(leak)}, through the "
+        f"big-M rows of {_neuron(encoding, leak)}, M = {leak.big_m:.3g}){_others(leak)}. "
         "Tighten the inputs' bounds, apply relu.obbt or relu.bounds before, or solve "
         "with relu.branch, which has no such rows."
     )
-    logger.warning(f"{name}: {encoding.block.name}: {text}")
-    return text
+
+
+def _tiny_unit(encoding):
+    from pyomo_relu.bounds.resolution import smallest_unit
+
+    names = encoding.formulation.ACTIVATION_ROWS
+    found = map(encoding.reformulation.component, names)
+    with_rows = [
+        mask & encoding.bounds.unstable(k)
+        for k, mask in enumerate(_masks(encoding, filter(None, found)))
+    ]
+    widths, units = _widths(encoding.block), encoding.units_of_neurons()
+    leak = smallest_unit(encoding.bounds, with_rows, widths, units)
+    if leak is None:
+        return None
+    return (
+        f"at a solver's feasibility tolerance of 1e-6, {_moved(leak)}, through the "
+        f"rows of {_neuron(encoding, leak)}), whose values are below "
+        f"{leak.big_m:.3g}{_others(leak)}. Apply relu.scaled, which brings neurons into "
+        "other units, or solve with relu.branch, which has no such rows."
+    )
+
+
+def _masks(encoding, containers):
+    """Which neurons have entries in containers indexed by (layer, neuron, ...)."""
+    masks = [np.zeros(x.size, dtype=bool) for x in encoding.bounds.lower[:-1]]
+    for container in containers:
+        for k, i, *_ in container:
+            masks[k][i] = True
+    return masks
+
+
+def _moved(leak):
+    return (
+        f"output {leak.output} may be off by {leak.move:.2g} (it varies by "
+        f"{leak.scale:.2g} where the network bends)"
+    )
+
+
+def _neuron(encoding, leak):
+    layer = encoding.network.layers[leak.layer].name
+    return f"neuron {leak.neuron} of layer {leak.layer} ('{layer}'"
+
+
+def _others(leak):
+    return f" and of {leak.count - 1} more" if leak.count > 1 else ""
 
 
 def _widths(block):

@@ -1,7 +1,7 @@
 """Walking an ONNX graph: constants are folded, activations become layers.
 
-What an operator does to an affine tensor is in the ``onnx_*_operators`` modules; here
-is the walk, the operation object that those functions receive, and the assembly.
+What an operator does to an affine tensor is in ``operators/``; here are the walk and the
+assembly.
 """
 
 import numpy as np
@@ -44,6 +44,7 @@ from pyomo_relu.network.onnx.nodes.evaluation import (
     sparse_tensor_array,
     static_shape,
     tensor_array,
+    with_shape,
 )
 from pyomo_relu.network.onnx.nodes.messages import node_label, unknown
 from pyomo_relu.network.onnx.operation import LayerBuilder, Operation
@@ -312,7 +313,7 @@ class GraphReader:
         if not isinstance(value, _DATA):
             self._store_array(name, np.asarray(value))
             return
-        if shape is not None and shape != value.shape:
+        if shape not in (None, value.shape):
             raise NetworkError(
                 f"its output should have shape {shape} but has {value.shape}; the "
                 "shapes of its inputs do not fit together. Export the network again."
@@ -330,12 +331,10 @@ class GraphReader:
                 "or the file is damaged; train or export the network again."
             )
         self.tensors[name] = value
-        if name not in self.types:
-            from onnx import helper
-
-            data = next(t for t in node.input if t and self.is_affine(t))
-            kind = self.types[data].tensor_type.elem_type
-            self.types[name] = helper.make_tensor_type_proto(kind, value.shape)
+        if shape is None:
+            names = (name, *filter(self.is_affine, node.input))
+            kind = next(self.types[n] for n in names if n in self.types)
+            self.types[name] = with_shape(kind, value.shape)
 
     def _store_array(self, name, value):
         """A constant found by an operator function, in the type the node declares."""

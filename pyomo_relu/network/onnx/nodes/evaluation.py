@@ -106,7 +106,7 @@ class NodeEvaluator:
             if array.size <= _SHAPE_DATA and array.dtype != object
         }
         try:
-            return shape_inference.infer_node_outputs(
+            types = shape_inference.infer_node_outputs(
                 schema,
                 node,
                 {n: types[n] for n in node.input if n},
@@ -124,6 +124,9 @@ class NodeEvaluator:
             raise NetworkError(
                 f"the shapes or types of its inputs do not fit together ({text})."
             ) from error
+        if _rounds_windows_up(node) and node.input[0] not in constants:
+            types[node.output[0]].tensor_type.ClearField("shape")
+        return types
 
     def run(self, node, arrays):
         """Outputs of the node on arrays, by onnx's reference operator.
@@ -219,6 +222,16 @@ def _check_left_out(node, schema):
             )
 
 
+def _rounds_windows_up(node):
+    """Whether the output's shape is that of onnxruntime rather than of the schema.
+
+    Before opset 22 onnx counts windows that start in the end padding, which
+    onnxruntime, as PyTorch, leaves out at every opset.
+    """
+    pools = node.domain in ("", "ai.onnx") and node.op_type.endswith("Pool")
+    return pools and any(a.name == "ceil_mode" and a.i for a in node.attribute)
+
+
 def is_float(dtype):
     """Whether ``dtype`` is a floating type, those of ml_dtypes included."""
     return np.issubdtype(dtype, np.floating) or "float" in np.dtype(dtype).name
@@ -297,3 +310,11 @@ def _attribute_value(attribute):
     if isinstance(value, (list, tuple)) and value and isinstance(value[0], bytes):
         return [v.decode(errors="replace") for v in value]
     return list(value) if isinstance(value, tuple) else value
+
+
+def with_shape(type_proto, shape):
+    """The tensor type of the same entries with another static shape."""
+    from onnx import helper
+
+    kind = type_proto.tensor_type.elem_type
+    return helper.make_tensor_type_proto(kind, shape)

@@ -4,7 +4,8 @@ What is run are the bytes of the file, with the external data in its folder.  Th
 has rewritten nothing in them.  Changed is only what the caller asked for: inner tensors
 that are compared are outputs too, and shapes of inputs given by ``input_shapes`` take
 the place of the file's.  And functions whose names would make onnxruntime end the whole
-process (see ``_TWO_INPUTS``) get other names.
+process (see ``_TWO_INPUTS``) get other names, and outputs that are left out get one
+where it would do the same (see ``_ALL_OUTPUTS``).
 
 Where onnxruntime cannot run this (it lacks a type, an operator or the opset, or something
 is wrong with parts that the outputs do not depend on), it runs the part of the graph that
@@ -40,6 +41,9 @@ _INLINED = 2.5e8
 #: By the name alone, whatever the domain, onnxruntime 1.32 takes a node for an operator
 #: of two inputs when it derives shapes, and aborts the process if there are fewer.
 _TWO_INPUTS = frozenset({"Add", "Div", "Gather", "Mul", "Sub"})
+
+#: onnxruntime 1.32 aborts the process if an output of these has no name.
+_ALL_OUTPUTS = frozenset({"BatchNormalization", "Split"})
 
 
 def runner(file, reader, names, feeds):
@@ -150,12 +154,14 @@ def _as_given(file, reader, names):
     content = file.serialized()
     replaced = [t.name for t in reader.inputs if _is_replaced(reader, t.name)]
     renamed = _names_that_abort(file.model, reader.functions)
-    if replaced or renamed:
+    unnamed = any(True for _ in _outputs_that_abort(file.model))
+    if replaced or renamed or unnamed:
         model = ModelProto.FromString(content)
         for value in model.graph.input:
             if value.name in replaced:
                 value.type.CopyFrom(reader.input_types[value.name])
         _rename(model, renamed)
+        _name_outputs(model)
         content = model.SerializeToString()
     declared = {v.name for v in reader.graph.output}
     addition = ModelProto()  # protobuf messages one behind the other are merged
@@ -212,6 +218,21 @@ def _rename(model, keys):
             setattr(item, field, f"function {getattr(item, field)}")
 
 
+def _outputs_that_abort(model):
+    """Pairs (node, position) of the outputs that onnxruntime must see named."""
+    for node in model_nodes(model):
+        if node.op_type in _ALL_OUTPUTS:
+            for k, name in enumerate(node.output):
+                if not name:
+                    yield node, k
+
+
+def _name_outputs(model):
+    """Name the outputs that are left out where that makes onnxruntime abort."""
+    for count, (node, k) in enumerate(_outputs_that_abort(model)):
+        node.output[k] = f"output {count} that nobody reads"
+
+
 def _needed_part(file, reader, names):
     """The nodes, constants and inputs that the outputs depend on."""
     return _needed_model(file, reader, names).SerializeToString(), None
@@ -229,6 +250,7 @@ def _needed_model(file, reader, names):
     part.name = "network"
     part.node.extend(reader.needed_nodes)
     _rename(model, _names_that_abort(model, reader.functions))
+    _name_outputs(model)
     for node in part.node:
         node.name = ""  # onnxruntime refuses names that occur twice
     part.initializer.extend(
