@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import time
 from concurrent.futures import ProcessPoolExecutor
+from math import inf
 from pathlib import Path
 
 from benchmarks.distributed.models import MODELS
@@ -42,7 +43,10 @@ def _parser():
         )
         command.add_argument("--limit", type=float, help="seconds for each run")
     command.add_argument("--workers", type=int, default=16)
-    command.add_argument("--nodes", type=float, default=200, help="boxes per task")
+    command.add_argument(
+        "--seconds", type=float, default=0.4, help="processor seconds per task"
+    )
+    command.add_argument("--nodes", type=float, default=inf, help="boxes per task")
     command.add_argument("--trace", type=Path, default=Path("trace.json"))
     command = commands.add_parser("simulate")
     command.add_argument("trace", type=Path)
@@ -105,7 +109,7 @@ def measure(options):
 def record(options):
     """Record the tasks as they are for so many workers, whoever does them."""
     problem = read_model(MODELS[options.model]()).problem
-    plan = Plan(seconds=(1e9, 1e9), nodes=options.nodes)
+    plan = Plan(seconds=(options.seconds, options.seconds), nodes=options.nodes)
     more = {"threads": options.workers, "plan": plan, "time_limit": options.limit}
     with pool(options) as executor:
         result = branch(problem, BranchOptions(executor=executor, **more))

@@ -67,7 +67,7 @@ class Searches:
         """Integer values near the best point's and of the best nodes, then LPs."""
         if not self._assignments.useful or not len(tree.open):
             return
-        seconds = self._assigning.seconds(tree.seconds)
+        seconds = self._assigning.seconds(tree.own_seconds)
         if seconds <= 0 or tree.deadline.passed():
             return
         points = tree.open.best(_ASSIGNED).minimiser
@@ -83,7 +83,7 @@ class Searches:
             least = 0.0
         elif tree.problem.atoms:
             least = max(least, _DIVED * tree.of_a_box)
-        if self._diving.seconds(tree.seconds) <= least:
+        if self._diving.seconds(tree.own_seconds) <= least:
             return
         node = tree.open.best(1)
         dive = Dive(tree.relaxation, tree.incumbent, tree.deadline)
@@ -95,7 +95,7 @@ class Searches:
         share = SEARCHING / 6.0 if known else SEARCHING
         if tree.problem.is_box or tree.deadline.passed() or not len(tree.open):
             return
-        if known and tree.seconds < _PATIENCE:
+        if known and tree.own_seconds < _PATIENCE:
             return
-        if self._rounds.due(share, tree.seconds):
+        if self._rounds.due(share, tree.own_seconds):
             self._rounds.run(tree.deadline)
