@@ -41,6 +41,11 @@ def _parser():
             action="store_true",
             help="leave Dask's MALLOC_TRIM_THRESHOLD_ as it is: measures its price",
         )
+        command.add_argument(
+            "--profile",
+            action="store_true",
+            help="leave Dask's profiler of its workers on: measures its price",
+        )
         command.add_argument("--limit", type=float, help="seconds for each run")
     command.add_argument("--workers", type=int, default=16)
     command.add_argument(
@@ -71,6 +76,7 @@ def pool(options):
     if not options.trim:
         trim = "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_"
         dask.config.set({trim: None})
+    dask.config.set({"distributed.worker.profile.enabled": options.profile})
     cluster = LocalCluster(
         options.processes,
         threads_per_worker=1,

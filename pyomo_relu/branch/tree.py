@@ -133,11 +133,6 @@ class Tree:
         """Seconds since the start, without those for which it paused."""
         return self.deadline.elapsed() - self.paused
 
-    @property
-    def own_seconds(self):
-        """Of those, the seconds in which it did not wait for its helpers."""
-        return self.seconds - self.helped
-
     def learn(self, full, bound):
         """What others found meanwhile.
 
@@ -281,9 +276,8 @@ class Tree:
         started = processor_seconds()
         done = self.relaxation.evaluate(self.open.pop(1), cutoff)
         self.of_a_box = processor_seconds() - started
-        if done.unbounded and not (
-            np.isfinite(cutoff) and np.isfinite(done.nodes.bound).all()
-        ):
+        bounded = np.isfinite(cutoff) and np.isfinite(done.nodes.bound).all()
+        if done.unbounded and not bounded:
             return UNBOUNDED
         self._take(done)
         self._at_work = np.inf
@@ -331,9 +325,7 @@ class Tree:
             return STALLED  # by a rounding below it: neither proven nor optimal
         if not self.reaches_cutoff(min(self.limits.unresolved, self.limits.closed)):
             return STALLED
-        if np.isfinite(self.incumbent.value):
-            return OPTIMAL
-        return INFEASIBLE
+        return OPTIMAL if np.isfinite(self.incumbent.value) else INFEASIBLE
 
     def reaches_cutoff(self, bound):
         """Whether nothing in a box of this bound is of interest."""
