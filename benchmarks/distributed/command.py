@@ -20,6 +20,10 @@ def main(arguments=None):
     options = _parser().parse_args(arguments)
     if options.command == "simulate":
         report = TaskReport.read(options.trace)
+        if options.before is not None:
+            report.before = options.before
+        if options.handling is not None:
+            report.during = options.handling * (len(report.trace) - report.lost)
         print_simulations(report, options.workers, options.transport, options.serial)
     elif options.command == "record":
         record(options)
@@ -60,6 +64,12 @@ def _parser():
         "--serial", type=float, help="CPU seconds of one process alone"
     )
     command.add_argument("--transport", type=float, default=TRANSPORT, help="seconds")
+    for name, what in (("before", "before the first task"), ("handling", "per task")):
+        command.add_argument(
+            f"--{name}",
+            type=float,
+            help=f"the coordinator's CPU seconds {what}, instead of those recorded",
+        )
     return parser
 
 
@@ -126,8 +136,10 @@ def record(options):
 
 def print_simulations(report, workers, transport=TRANSPORT, serial=None):
     """A table of what is simulated."""
-    print(f"{'workers':>8} {'seconds':>9} {'efficiency':>11}")
+    print(f"{'workers':>8} {'seconds':>9} {'efficiency':>11} {'exact':>11}")
     for count in workers:
         outcome = simulate(report, count, transport)
-        share = outcome.efficiency(serial)
-        print(f"{count:>8} {outcome.seconds:>9.2f} {100 * share:>10.1f}%")
+        exact = simulate(report, count, transport, exact=True)
+        shares = (100 * one.efficiency(serial) for one in (outcome, exact))
+        shares = " ".join(f"{share:>10.1f}%" for share in shares)
+        print(f"{count:>8} {outcome.seconds:>9.2f} {shares}")

@@ -24,11 +24,10 @@ from pyomo_relu.branch.points.searches import FOR_A_DIVE_IN_A_TASK
 from pyomo_relu.branch.subtrees.task import Budget, NeedsProblem, Subtree, pack
 from pyomo_relu.branch.subtrees.trace import TaskRecord, TaskReport
 from pyomo_relu.branch.subtrees.workers import Workers
-from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.common.executor import GRACE
 from pyomo_relu.errors import ReLUError
 
-#: Seconds from the start for which first tasks are expected to follow soon.
+#: Processor seconds from the start for which first tasks are expected to follow soon.
 _SOON = 2.0
 
 #: Workers are prepared after this share of what the tree does alone, and not more of them:
@@ -113,12 +112,12 @@ class Coordinator(Alone):
         self._key, self._packed, self._sent = uuid.uuid4().hex, None, 0
         self._under_way, self._number = {}, 0
         self._transport, self._rate, self._heard = None, None, 0.0
-        self._known, self._preparing, self._created = set(), [], Deadline()
+        self._known, self._preparing = set(), []
 
     @property
     def about_to_search(self):
         """See Alone.about_to_search: all wait for the first tasks."""
-        begun = self._number > 0 or self._created.elapsed() > _SOON
+        begun = self._number > 0 or time.process_time() - self._began > _SOON
         return self.workers.usable and not begun
 
     @property
