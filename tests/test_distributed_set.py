@@ -31,7 +31,7 @@ def test_tasks_that_wait_for_nobody(workers, seconds):
 
 @pytest.mark.parametrize("workers", [1, 2, 16])
 def test_tasks_of_which_each_waits_for_the_one_before(workers):
-    outcome = simulate(report(*CHAIN, before=2.0), workers, 0.25)
+    outcome = simulate(report(*CHAIN, before=2.0), workers, 0.25, exact=True)
     assert outcome.seconds == pytest.approx(2.0 + 8 * 1.25)
     assert outcome.work == 10
 
@@ -43,7 +43,15 @@ def test_the_coordinator_does_one_thing_at_a_time():
 
 def test_a_task_waits_for_all_that_gave_it_boxes():
     tasks = [(1.0, (0,)), (3.0, (0,)), (1.0, (1, 2)), (1.0, (1,))]
-    assert simulate(report(*tasks), 2, 0.0).seconds == 4.0
+    assert simulate(report(*tasks), 2, 0.0, exact=True).seconds == 4.0
+
+
+def test_or_for_as_many_boxes_whoever_gave_them():
+    tasks = [(1.0, (0,)), (3.0, (0,)), (1.0, (1, 2)), (1.0, (1,))]
+    # the third begins with the box of the first, the fourth with that of the third
+    assert simulate(report(*tasks), 2, 0.0).seconds == 3.0
+    # one box to begin with, and each task gives one back
+    assert simulate(report(*CHAIN), 8, 0.0).seconds == 8.0
 
 
 def test_lost_tasks_are_not_waited_for():

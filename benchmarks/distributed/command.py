@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import time
 from concurrent.futures import ProcessPoolExecutor
+from math import inf
 from pathlib import Path
 
 from benchmarks.distributed.models import MODELS
@@ -19,6 +20,10 @@ def main(arguments=None):
     options = _parser().parse_args(arguments)
     if options.command == "simulate":
         report = TaskReport.read(options.trace)
+        if options.before is not None:
+            report.before = options.before
+        if options.handling is not None:
+            report.during = options.handling * (len(report.trace) - report.lost)
         print_simulations(report, options.workers, options.transport, options.serial)
     elif options.command == "record":
         record(options)
@@ -40,9 +45,17 @@ def _parser():
             action="store_true",
             help="leave Dask's MALLOC_TRIM_THRESHOLD_ as it is: measures its price",
         )
+        command.add_argument(
+            "--profile",
+            action="store_true",
+            help="leave Dask's profiler of its workers on: measures its price",
+        )
         command.add_argument("--limit", type=float, help="seconds for each run")
     command.add_argument("--workers", type=int, default=16)
-    command.add_argument("--nodes", type=float, default=200, help="boxes per task")
+    command.add_argument(
+        "--seconds", type=float, default=0.4, help="processor seconds per task"
+    )
+    command.add_argument("--nodes", type=float, default=inf, help="boxes per task")
     command.add_argument("--trace", type=Path, default=Path("trace.json"))
     command = commands.add_parser("simulate")
     command.add_argument("trace", type=Path)
@@ -51,6 +64,12 @@ def _parser():
         "--serial", type=float, help="CPU seconds of one process alone"
     )
     command.add_argument("--transport", type=float, default=TRANSPORT, help="seconds")
+    for name, what in (("before", "before the first task"), ("handling", "per task")):
+        command.add_argument(
+            f"--{name}",
+            type=float,
+            help=f"the coordinator's CPU seconds {what}, instead of those recorded",
+        )
     return parser
 
 
@@ -67,6 +86,7 @@ def pool(options):
     if not options.trim:
         trim = "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_"
         dask.config.set({trim: None})
+    dask.config.set({"distributed.worker.profile.enabled": options.profile})
     cluster = LocalCluster(
         options.processes,
         threads_per_worker=1,
@@ -105,7 +125,7 @@ def measure(options):
 def record(options):
     """Record the tasks as they are for so many workers, whoever does them."""
     problem = read_model(MODELS[options.model]()).problem
-    plan = Plan(seconds=(1e9, 1e9), nodes=options.nodes)
+    plan = Plan(seconds=(options.seconds, options.seconds), nodes=options.nodes)
     more = {"threads": options.workers, "plan": plan, "time_limit": options.limit}
     with pool(options) as executor:
         result = branch(problem, BranchOptions(executor=executor, **more))
@@ -116,8 +136,10 @@ def record(options):
 
 def print_simulations(report, workers, transport=TRANSPORT, serial=None):
     """A table of what is simulated."""
-    print(f"{'workers':>8} {'seconds':>9} {'efficiency':>11}")
+    print(f"{'workers':>8} {'seconds':>9} {'efficiency':>11} {'exact':>11}")
     for count in workers:
         outcome = simulate(report, count, transport)
-        share = outcome.efficiency(serial)
-        print(f"{count:>8} {outcome.seconds:>9.2f} {100 * share:>10.1f}%")
+        exact = simulate(report, count, transport, exact=True)
+        shares = (100 * one.efficiency(serial) for one in (outcome, exact))
+        shares = " ".join(f"{share:>10.1f}%" for share in shares)
+        print(f"{count:>8} {outcome.seconds:>9.2f} {shares}")

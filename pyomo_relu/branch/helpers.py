@@ -17,6 +17,9 @@ class Alone:
     #: See Searches.run.
     for_a_dive = 0.0
 
+    #: Whether they are about to begin, and the tree leaves looking for points to them.
+    about_to_search = False
+
     @property
     def bound(self):
         """Least bound of the boxes that others work on."""

@@ -1,12 +1,11 @@
 """Boxes with few unstable neurons: those that go to a MILP instead of being split."""
 
-import time
-
 import numpy as np
 
 from pyomo_relu.branch.bounding.leaves import solve_leaf
 from pyomo_relu.branch.boxes import Nodes
 from pyomo_relu.branch.handover import ROOT_LIMITS, Handover
+from pyomo_relu.linear.sessions.highs_runs import processor_seconds
 
 #: Seconds and nodes of a MILP below the root, and of one for a box that cannot be split.
 _LIMITS, _LAST = (1.0, 500), (10.0, 10**6)
@@ -56,10 +55,10 @@ class SmallBoxes:
                 tree.limits.close(batch.bound[i])
                 settled[i] = True
                 continue
-            started = time.process_time()
+            started = processor_seconds()
             limits = ROOT_LIMITS if root else _LIMITS
             answer = self._milp(batch.lower[i], batch.upper[i], *limits)
-            self.handover.book_milp(time.process_time() - started, answer.finished)
+            self.handover.book_milp(processor_seconds() - started, answer.finished)
             batch.bound[i] = max(batch.bound[i], answer.bound)
             # a solution of the MILP may be no point of the model, to its tolerance
             if answer.finished and tree.reaches_cutoff(answer.bound):

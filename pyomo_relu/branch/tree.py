@@ -1,7 +1,6 @@
 """The tree of a branch and bound: which boxes are worked on, pruned and handed over."""
 
 import contextlib
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +15,7 @@ from pyomo_relu.branch.points.incumbent import REPAIRS, Incumbent
 from pyomo_relu.branch.points.searches import FOR_A_DIVE_IN_A_TASK, Searches
 from pyomo_relu.branch.small_boxes import SmallBoxes
 from pyomo_relu.errors import InfeasibleError
+from pyomo_relu.linear.sessions.highs_runs import processor_seconds
 
 OPTIMAL = "optimal"
 INFEASIBLE = "infeasible"
@@ -59,8 +59,8 @@ class Tree:
     open : OpenNodes
         Those that wait here; ``helpers.out`` has others.
     nodes, milps : int
-    paused, of_a_box : float
-        Seconds of the run in which others were at work, and those for the whole box.
+    paused, helped, of_a_box : float
+        Seconds in which others were at work, or its helpers, and for the whole box.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Tree:
         self.relaxation = Relaxation(problem)
         self.open = OpenNodes(self.relaxation.root())
         self.nodes = self.milps = 0
-        self.paused = self.of_a_box = 0.0
+        self.paused = self.helped = self.of_a_box = 0.0
         self.limits = Limits()
         self._at_work = np.inf
         self._proven = -np.inf
@@ -91,7 +91,7 @@ class Tree:
         self._searches = Searches(self)
         self.small_boxes = SmallBoxes(self)
         self._unconfined = bool(self.relaxation.endless.any())
-        self._begun = False
+        self._begun, self._repairs = False, True
         self.ends = problem.lower, problem.upper
 
     # -- what is proven ------------------------------------------------------------
@@ -162,6 +162,7 @@ class Tree:
     def restore(self, state):
         """Go on from a ``State`` of the same problem instead of beginning."""
         nodes = Nodes.joined(state.nodes)
+        nodes.origin = np.zeros(len(nodes), dtype=int)  # it has other tasks
         # a root that was tightened better meanwhile is what the relaxation is made for
         nodes.lower = np.maximum(nodes.lower, self.problem.lower)
         nodes.upper = np.minimum(nodes.upper, self.problem.upper)
@@ -199,8 +200,12 @@ class Tree:
             self.helpers.close()
             self.checkpoint.write()
 
-    def run_subtree(self, spent):
-        """Work on what was taken up until ``spent()``; None, or INTERRUPTED."""
+    def run_subtree(self, spent, searches=True):
+        """Work on what was taken up until ``spent()``; None, or INTERRUPTED.
+
+        Without ``searches`` points are those of relaxations, once one is known.
+        """
+        self._repairs = searches
         try:
             while len(self.open):
                 self.batch()
@@ -208,8 +213,9 @@ class Tree:
                 self._prune()
                 if spent() or self.deadline.passed() or self._decided():
                     break
-                self._searches.run(FOR_A_DIVE_IN_A_TASK)
-                self._prune()
+                if searches:
+                    self._searches.run(FOR_A_DIVE_IN_A_TASK)
+                    self._prune()
         except KeyboardInterrupt:
             return INTERRUPTED
         return None
@@ -230,7 +236,8 @@ class Tree:
         while True:
             self._confine()
             self._prune()
-            if not self.helpers.out:
+            left = self.helpers.about_to_search and np.isfinite(self.incumbent.value)
+            if not (left or self.helpers.out):
                 self._searches.run(self.helpers.for_a_dive)
             if self.progress is not None:
                 self.progress(self)
@@ -266,12 +273,11 @@ class Tree:
         cutoff = self.incumbent.value if self._wide else self.cutoff
         self.limits.shrink_to(cutoff)
         self._at_work = -np.inf
-        started = time.thread_time()
+        started = processor_seconds()
         done = self.relaxation.evaluate(self.open.pop(1), cutoff)
-        self.of_a_box = time.thread_time() - started
-        if done.unbounded and not (
-            np.isfinite(cutoff) and np.isfinite(done.nodes.bound).all()
-        ):
+        self.of_a_box = processor_seconds() - started
+        bounded = np.isfinite(cutoff) and np.isfinite(done.nodes.bound).all()
+        if done.unbounded and not bounded:
             return UNBOUNDED
         self._take(done)
         self._at_work = np.inf
@@ -319,9 +325,7 @@ class Tree:
             return STALLED  # by a rounding below it: neither proven nor optimal
         if not self.reaches_cutoff(min(self.limits.unresolved, self.limits.closed)):
             return STALLED
-        if np.isfinite(self.incumbent.value):
-            return OPTIMAL
-        return INFEASIBLE
+        return OPTIMAL if np.isfinite(self.incumbent.value) else INFEASIBLE
 
     def reaches_cutoff(self, bound):
         """Whether nothing in a box of this bound is of interest."""
@@ -340,11 +344,11 @@ class Tree:
         if not len(batch):
             return
         # by the wall clock batches would shrink on a busy machine
-        started = time.thread_time()
+        started = processor_seconds()
         cutoff = self.limits.shrink_to(self.cutoff)
         halves = batch.split(self.problem.integer)
         self._take(self.relaxation.evaluate(halves, cutoff, self.deadline))
-        seconds = time.thread_time() - started
+        seconds = processor_seconds() - started
         counted = 2 * int(batch.counted.sum())
         self.small_boxes.handover.book_boxes(seconds, 2 * len(batch), counted)
         self._adapt(seconds)
@@ -375,10 +379,12 @@ class Tree:
         feasible, _ = self.incumbent.offer(done.points)
         if self.incumbent.value < before:
             self.incumbent.walk(self.incumbent.full[self.problem.columns])
-        if not self.problem.is_box and not feasible.all():
-            count = REPAIRS if not np.isfinite(self.incumbent.value) else 1
-            points, bounds = done.points[~feasible], done.nodes.bound[~feasible]
-            self._repair(self.incumbent.starts(points, bounds, count))
+        known = np.isfinite(self.incumbent.value)
+        if self.problem.is_box or feasible.all() or (known and not self._repairs):
+            return
+        count = 1 if known else REPAIRS
+        points, bounds = done.points[~feasible], done.nodes.bound[~feasible]
+        self._repair(self.incumbent.starts(points, bounds, count))
 
     def try_point(self, point):
         """Take a point, or one of its linear region, as an incumbent."""

@@ -202,11 +202,12 @@ def _stop(turns):
     ends += [
         lambda t=turn: t.join(max(0.0, until - time.monotonic())) for turn in turns
     ]
-    for turn, end in zip(turns * 2, ends, strict=True):
-        try:
-            end()
-        except KeyboardInterrupt as error:
-            interrupted = error
-            turn.stop()
+    for end in ends:
+        while True:
+            try:
+                end()
+                break
+            except KeyboardInterrupt as error:
+                interrupted = error  # and whoever is waited for still is at work
     if interrupted is not None:
         raise interrupted

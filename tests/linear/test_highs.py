@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import threading
+import time
 
 import pytest
 
@@ -160,3 +162,21 @@ def test_an_error_in_a_run_reaches_the_caller():
     with pytest.raises(ZeroDivisionError):
         call_highs(lambda: 1 / 0)
     assert call_highs(lambda: 3) == 3
+
+
+def test_processor_seconds_count_what_highs_does_and_no_other_thread():
+    from pyomo_relu.linear.sessions.highs_runs import call_highs, processor_seconds
+
+    def works():
+        began = time.thread_time()
+        while time.thread_time() - began < 0.02:
+            pass
+
+    before, here = processor_seconds(), time.thread_time()
+    call_highs(works)
+    assert processor_seconds() - before >= 0.02 > time.thread_time() - here
+    before = processor_seconds()
+    other = threading.Thread(target=works)
+    other.start()
+    other.join()
+    assert processor_seconds() - before < 0.02

@@ -183,11 +183,10 @@ def test_added_columns_equal_a_new_session(solver, size):
         assert answer.primal[j] == pytest.approx(0.25)
 
 
-@pytest.mark.parametrize("solver", ["highs", "gurobi"])
-def test_a_batch_equals_one_session_each(solver):
+def batch_of(B, m=3, n=4):
+    """As many LPs, feasible ones and others."""
     rng = np.random.default_rng(2)
-    B, m, n = 12, 3, 4
-    batch = Batch(
+    return Batch(
         np.arange(m + 1) * n,
         np.tile(np.arange(n), m),
         rng.normal(size=(B, m * n)),
@@ -197,6 +196,24 @@ def test_a_batch_equals_one_session_each(solver):
         np.full((B, n), 2.0),
         rng.normal(size=(B, n)),
     )
+
+
+def test_a_batch_of_many_turns_comes_back_in_order():
+    batch = batch_of(600)
+    with session_class("highs")(settings=Settings()) as session:
+        answers = list(session.minimize_each(batch))
+    assert len(answers) == 600
+    for b, answer in enumerate(answers):
+        if answer.status is Status.OPTIMAL:
+            assert answer.objective == pytest.approx(batch.costs[b] @ answer.primal)
+            sums = batch.data[b].reshape(3, 4) @ answer.primal
+            assert (sums <= batch.row_upper[b] + 1e-6).all()
+
+
+@pytest.mark.parametrize("solver", ["highs", "gurobi"])
+def test_a_batch_equals_one_session_each(solver):
+    B, n = 12, 4
+    batch = batch_of(B)
     with session_class(solver)(settings=Settings()) as session:
         answers = list(session.minimize_each(batch))
         assert list(session.minimize_each(batch, deadline=Deadline(0.0))) == []

@@ -106,6 +106,29 @@ def test_an_interrupt_ends_all_routes():
     assert workers[0].stopped
 
 
+class InterruptedWhileAwaited(Turn):
+    """The keyboard interrupts whoever waits for it, once."""
+
+    awaited = 0
+
+    def join(self, seconds):
+        """Wait as long as it takes."""
+        self.awaited += 1
+        if self.awaited == 1:
+            raise KeyboardInterrupt
+        return super().join(None)
+
+
+def test_an_interrupt_while_a_route_ends_does_not_leave_it_at_work():
+    """It is waited for again: what it holds must not change after the call."""
+    workers = [Worker(name, 10**9, []) for name in "ab"]
+    turns = [InterruptedWhileAwaited(w.name, w) for w in workers]
+    with pytest.raises(KeyboardInterrupt):
+        share(turns, Deadline(), lambda: turns[1].begun, threads=2)
+    assert all(w.stopped for w in workers)
+    assert [turn.awaited for turn in turns] == [2, 2]
+
+
 def findings(**options):
     linear = LinearModel(
         np.ones((1, 2)), [-np.inf], [3.0], [0.0, 0.0], [2.0, 2.0], [False, True]

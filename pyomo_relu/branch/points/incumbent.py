@@ -31,6 +31,9 @@ REPAIRS = 4
 #: Share of the time that may go into successive LPs once a point is known.
 _TANGENTS = 0.15
 
+#: Relative difference of a point's objective between machines: both round.
+_SAME_VALUE = 1e-9
+
 #: Points of a model with atoms from which successive LPs start before branching.
 _PROMISING = 10
 
@@ -92,6 +95,31 @@ class Incumbent:
         """Take a point that was verified elsewhere, if it is better."""
         if value < self.value:
             self._best = value, full
+
+    def confirm(self, value, full):
+        """Take a point that others call feasible, as it is evaluated here.
+
+        Parameters
+        ----------
+        value : float
+            Its objective, as they say; infinite for no point.
+        full : numpy.ndarray, shape (n_columns,), or None
+
+        Returns
+        -------
+        bool
+            False if it is not feasible, or its objective is another one than they say:
+            what they dropped because of it is not proven.
+        """
+        if full is None:
+            return not value < np.inf
+        full = np.asarray(full)
+        if full.shape != (self.problem.original.n_columns,):
+            return False
+        points = np.array(full[None, self.problem.columns], dtype=float)
+        feasible, here = self.offer(points)
+        close = _SAME_VALUE * (1.0 + abs(value))
+        return bool(feasible[0] and abs(here[0] - value) <= close)
 
     def begin(self, seed, start=None):
         """Random points, descended along gradients or from region to region.

@@ -48,6 +48,11 @@ class Searches:
         self._rounds = SearchRounds(tree.incumbent, seed)
         self._assignments = Assignments(tree.problem, tree.incumbent, seed)
 
+    @property
+    def _seconds(self):
+        """Seconds of which shares are taken: none in which others were at work."""
+        return self._tree.seconds - self._tree.helped
+
     def run(self, for_a_dive=0.0):
         """Whatever is due now.
 
@@ -67,7 +72,7 @@ class Searches:
         """Integer values near the best point's and of the best nodes, then LPs."""
         if not self._assignments.useful or not len(tree.open):
             return
-        seconds = self._assigning.seconds(tree.seconds)
+        seconds = self._assigning.seconds(self._seconds)
         if seconds <= 0 or tree.deadline.passed():
             return
         points = tree.open.best(_ASSIGNED).minimiser
@@ -83,7 +88,7 @@ class Searches:
             least = 0.0
         elif tree.problem.atoms:
             least = max(least, _DIVED * tree.of_a_box)
-        if self._diving.seconds(tree.seconds) <= least:
+        if self._diving.seconds(self._seconds) <= least:
             return
         node = tree.open.best(1)
         dive = Dive(tree.relaxation, tree.incumbent, tree.deadline)
@@ -95,7 +100,7 @@ class Searches:
         share = SEARCHING / 6.0 if known else SEARCHING
         if tree.problem.is_box or tree.deadline.passed() or not len(tree.open):
             return
-        if known and tree.seconds < _PATIENCE:
+        if known and self._seconds < _PATIENCE:
             return
-        if self._rounds.due(share, tree.seconds):
+        if self._rounds.due(share, self._seconds):
             self._rounds.run(tree.deadline)

@@ -3,7 +3,10 @@
 There is no barrier.  Whoever is done gets boxes of the least bounds that wait, together
 with the best point known by then.  A task's budget is long against its transport and
 short against the run, so that workers end together; where few boxes wait it is the
-shortest, so that all get some.  The coordinator keeps the boxes of every task until it
+shortest, so that all get some.  Workers are prepared while the tree is still alone, and
+once a point is known one of them at a time looks for better ones, in the share of its
+time that a tree alone would take: else all would look at the same places.  The
+coordinator evaluates again what they find before it counts.  It keeps the boxes of every task until it
 comes back: those of a task that is lost wait again, and they count in the bound all the
 time.  In which order tasks come back decides what is found first, so neither nodes nor
 solutions are the same in every run; the bound is proven in each.
@@ -12,25 +15,34 @@ solutions are the same in every run; the bound is proven in each.
 import time
 import uuid
 from concurrent.futures import CancelledError
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from pyomo_relu.branch.helpers import Alone
+from pyomo_relu.branch.points.searches import FOR_A_DIVE_IN_A_TASK
 from pyomo_relu.branch.subtrees.task import Budget, NeedsProblem, Subtree, pack
 from pyomo_relu.branch.subtrees.trace import TaskRecord, TaskReport
 from pyomo_relu.branch.subtrees.workers import Workers
 from pyomo_relu.common.executor import GRACE
 from pyomo_relu.errors import ReLUError
 
+#: Processor seconds from the start for which first tasks are expected to follow soon.
+_SOON = 2.0
+
+#: Workers are prepared after this share of what the tree does alone, and not more of them:
+#: the problem travels to others with their first boxes.
+_PREPARED, _MOST_PREPARED = 0.5, 64
+
 #: Seconds after which a coordinator that waits looks up: for progress, limits, Ctrl-C.
 _TICK = 0.5
 
 
-_OTHER_BOXES = (
-    "it returned boxes that are no parts of those it was given, so nothing of it was "
-    "used; install the same pyomo_relu everywhere"
+_WRONG = (
+    "it returned {}, so nothing of it was used; install the same pyomo_relu everywhere"
 )
+_OTHER_BOXES = _WRONG.format("boxes that are no parts of those it was given")
+_OTHER_POINT = _WRONG.format("a point that is not feasible here, or has another value")
 
 
 @dataclass(frozen=True)
@@ -45,7 +57,7 @@ class Plan:
     overhead : float
         A task takes at least so many times as long as its transport.
     seconds : tuple of float
-        Least and most seconds of a task.
+        Least and most processor seconds of a task.
     share : float
         Most seconds of a task as a share of the run so far.
     nodes : float
@@ -61,8 +73,8 @@ class Plan:
     ramp_seconds: float = 0.5
     ramp_boxes: float = 4.0
     overhead: float = 20.0
-    seconds: tuple = (0.25, 10.0)
-    share: float = 0.05
+    seconds: tuple = (0.25, 5.0)
+    share: float = 0.02
     nodes: float = np.inf
     boxes: int = 2000
     spare: float = 0.25
@@ -78,6 +90,7 @@ class _Task:
     began: float
     budget: Budget
     submitted: float
+    searches: bool
 
 
 class Coordinator(Alone):
@@ -99,12 +112,18 @@ class Coordinator(Alone):
         self._key, self._packed, self._sent = uuid.uuid4().hex, None, 0
         self._under_way, self._number = {}, 0
         self._transport, self._rate, self._heard = None, None, 0.0
-        self._known = set()
+        self._known, self._preparing = set(), []
+
+    @property
+    def about_to_search(self):
+        """See Alone.about_to_search: all wait for the first tasks."""
+        begun = self._number > 0 or time.process_time() - self._began > _SOON
+        return self.workers.usable and not begun
 
     @property
     def for_a_dive(self):
-        """See Searches.run: all wait for the first tasks, and workers dive."""
-        return np.inf if self.workers.usable else 0.0
+        """See Searches.run: workers dive."""
+        return FOR_A_DIVE_IN_A_TASK if self.workers.usable else 0.0
 
     @property
     def out(self):
@@ -137,6 +156,7 @@ class Coordinator(Alone):
         takes = self.workers.usable and enough and ready
         if not takes:
             self._heard = time.perf_counter()
+            self._prepare(tree)
         return takes
 
     def step(self, tree):
@@ -146,7 +166,9 @@ class Coordinator(Alone):
             return
         silent = time.perf_counter() - self._heard >= self.plan.patience
         seconds = 0.0 if silent else tree.deadline.left(_TICK)
+        began = tree.seconds
         done = self.workers.done(list(self._under_way), seconds)
+        tree.helped += tree.seconds - began
         for future in done:
             self._collect(tree, future)
         if done:
@@ -180,11 +202,28 @@ class Coordinator(Alone):
 
     def close(self):
         """See Alone.close."""
-        for future in list(self._under_way):
+        for future in [*self._under_way, *self._preparing]:
             future.cancel()
         self.workers.close()
 
     # -- giving --------------------------------------------------------------------
+
+    def _prepare(self, tree):
+        """Let workers begin with the problem while the first boxes are split."""
+        plan, count = self.plan, self.workers.count
+        soon = tree.seconds >= _PREPARED * plan.ramp_seconds
+        soon &= len(tree.open) >= _PREPARED * plan.ramp_boxes
+        if self._sent or not (soon and self.workers.usable):
+            return
+        self._pack(tree)
+        nothing = tree.open.best(0)
+        while self._sent < min(count, _MOST_PREPARED) and self.workers.usable:
+            future = self.workers.submit(
+                self._subtree(tree, nothing, Budget(0.0), self._packed, False)
+            )
+            self._sent += 1
+            if future is not None:
+                self._preparing.append(future)
 
     def _hand_out(self, tree):
         count, waiting = self.workers.count, len(tree.open)
@@ -194,7 +233,9 @@ class Coordinator(Alone):
         if free <= 0 or not self.workers.usable:
             return
         budget = self._budget(tree, plenty)
-        share = waiting // (count if plenty else 2 * count)
+        # half stays for those who come next, where all but the first ones are at work
+        few = self._under_way and not plenty
+        share = waiting // (2 * count if few else count)
         each = max(1, min(share, self._most(budget)))
         with tree.moving(tree.open.bound):
             batch = tree.open.pop(free * each)
@@ -217,16 +258,37 @@ class Coordinator(Alone):
         able = min(budget.seconds * self._rate, budget.nodes) / 2
         return int(np.clip(able, 1, self.plan.boxes))
 
+    def _pack(self, tree):
+        if self._packed is None:
+            self._packed = pack(tree.problem, tree.options, tree.small_boxes.handover)
+
     def _submit(self, tree, nodes, budget, problem=None):
         """Give boxes away; they wait again if nobody takes them."""
-        if self._packed is None:
-            self._packed, self._first = _packed(tree), time.process_time()
+        self._pack(tree)
+        if self._first is None:
+            self._first = time.process_time()
         if self._sent < self.workers.count:
             problem = self._packed
         self._sent += problem is not None
         self._number += 1
+        searches = not (
+            np.isfinite(tree.incumbent.value)
+            and any(task.searches for task in self._under_way.values())
+        )
+        began = tree.deadline.elapsed()
+        future = self.workers.submit(
+            self._subtree(tree, nodes, budget, problem, searches)
+        )
+        if future is None:
+            tree.open.add(nodes)
+            return
+        self._under_way[future] = _Task(
+            self._number, nodes, began, budget, time.perf_counter(), searches
+        )
+
+    def _subtree(self, tree, nodes, budget, problem, searches):
         best = tree.incumbent
-        subtree = Subtree(
+        return Subtree(
             self._key,
             self._number,
             problem,
@@ -236,14 +298,7 @@ class Coordinator(Alone):
             tree.deadline,
             budget,
             tree.visited is not None,
-        )
-        began = tree.deadline.elapsed()
-        future = self.workers.submit(subtree)
-        if future is None:
-            tree.open.add(nodes)
-            return
-        self._under_way[future] = _Task(
-            self._number, nodes, began, budget, time.perf_counter()
+            searches,
         )
 
     # -- taking back ---------------------------------------------------------------
@@ -258,9 +313,11 @@ class Coordinator(Alone):
             self._lose(tree, future, error)
             return
         unknown = isinstance(answer, NeedsProblem)
-        if not unknown and not answer.nodes.are_parts_of(task.nodes):
-            self._lose(tree, future, RuntimeError(_OTHER_BOXES))
-            return
+        if not unknown:
+            wrong = self._wrong(tree, task, answer)
+            if wrong is not None:
+                self._lose(tree, future, RuntimeError(wrong))
+                return
         self.workers.succeeded()
         with tree.moving(float(task.nodes.bound.min())):
             del self._under_way[future]
@@ -270,6 +327,15 @@ class Coordinator(Alone):
             if answer.interrupted:
                 raise KeyboardInterrupt
             self._take(tree, task, answer)
+
+    @staticmethod
+    def _wrong(tree, task, answer):
+        """What an answer cannot be used for; if nothing, its point is taken."""
+        if not answer.nodes.are_parts_of(task.nodes):
+            return _OTHER_BOXES
+        if not tree.incumbent.confirm(answer.value, answer.full):
+            return _OTHER_POINT
+        return None
 
     def _lose(self, tree, future, error):
         """Book a task that failed, and let its boxes wait again."""
@@ -286,7 +352,6 @@ class Coordinator(Alone):
         tree.open.add(answer.nodes)
         tree.nodes += answer.evaluated
         tree.milps += answer.milps
-        tree.incumbent.adopt(answer.value, answer.full)
         for box in answer.visited:
             tree.visited(*box)
         took = max(0.0, time.perf_counter() - task.submitted - answer.seconds)
@@ -294,8 +359,8 @@ class Coordinator(Alone):
         if answer.worker in self._known:
             self._transport = min(took, self._transport or took)
         self._known.add(answer.worker)
-        if answer.seconds > 0:
-            rate = answer.evaluated / answer.seconds
+        if answer.cpu > 0:
+            rate = answer.evaluated / answer.cpu
             self._rate = rate if self._rate is None else 0.8 * self._rate + 0.2 * rate
 
     def _back(self, tree, future):
@@ -330,19 +395,3 @@ class Coordinator(Alone):
                 answer is None,
             )
         )
-
-
-def _packed(tree):
-    """The problem as it travels: workers begin nothing and save nothing."""
-    options = replace(
-        tree.options,
-        time_limit=None,
-        executor=None,
-        threads=1,
-        start=None,
-        save=None,
-        resume=None,
-        plan=None,
-        node_limit=np.inf,
-    )
-    return pack(tree.problem, options, tree.small_boxes.handover)

@@ -3,7 +3,8 @@
 The problem does not travel with every task.  The first tasks carry it; a worker keeps
 what it made of it, under the run's key, and answers ``NeedsProblem`` to a task without
 one if it has none (a worker that was started later, say), which is then sent again with
-it.  So nothing is asked of an executor but ``submit``.
+it.  So nothing is asked of an executor but ``submit``.  A task without boxes prepares
+its worker and does nothing else.
 """
 
 import multiprocessing.connection
@@ -14,7 +15,7 @@ import signal
 import threading
 import time
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from pyomo_relu.branch.boxes import Nodes
 from pyomo_relu.branch.limits import Limits
 from pyomo_relu.branch.tree import INTERRUPTED, Tree
 from pyomo_relu.common.deadline import Deadline
+from pyomo_relu.linear.sessions.highs_runs import processor_seconds
 
 #: Runs whose problem a worker's thread keeps.
 _KEPT = 2
@@ -39,6 +41,7 @@ class Budget:
     Attributes
     ----------
     seconds : float
+        Processor seconds: on a busy machine a task is as much work as on an idle one.
     nodes : float
         Boxes bounded.
     """
@@ -71,6 +74,9 @@ class Subtree:
     budget : Budget
     visited : bool
         Whether the boxes that were bounded are to be returned.
+    searches : bool
+        Whether to look for points beyond those of relaxations, in a share of the time
+        of such tasks.
     """
 
     key: str
@@ -82,6 +88,7 @@ class Subtree:
     deadline: Deadline
     budget: Budget
     visited: bool = False
+    searches: bool = True
 
 
 @dataclass
@@ -100,7 +107,8 @@ class SubtreeResult:
     evaluated, milps : int
         Boxes bounded and handed to a MILP.
     seconds, cpu : float
-        Wall and the process' processor time of the work, without transport.
+        Wall and processor time of the work, without transport and without what other
+        threads of the process did.
     worker : str
         Machine, process and thread.
     visited : list of (lower, upper)
@@ -126,7 +134,18 @@ class NeedsProblem:
 
 
 def pack(problem, options, handover):
-    """What ``Subtree.problem`` holds."""
+    """What ``Subtree.problem`` holds: workers begin nothing and save nothing."""
+    options = replace(
+        options,
+        time_limit=None,
+        executor=None,
+        threads=1,
+        start=None,
+        save=None,
+        resume=None,
+        plan=None,
+        node_limit=np.inf,
+    )
     return pickle.dumps((problem, options, handover), pickle.HIGHEST_PROTOCOL)
 
 
@@ -141,7 +160,7 @@ def work_on(task):
     -------
     SubtreeResult or NeedsProblem
     """
-    began, cpu = time.perf_counter(), time.process_time()
+    began, cpu = time.perf_counter(), processor_seconds()
     worker = _worker(task)
     if worker is None:
         return NeedsProblem()
@@ -155,15 +174,17 @@ def work_on(task):
     tree.deadline = task.deadline
     # elapsed time is that of this worker, not of the run
     tree.paused = task.deadline.elapsed() - worker.seconds
-    limit = Deadline(task.budget.seconds)
+    budget = task.budget
 
     def spent():
         stopped = _stop is not None and _stop.is_set()
-        return limit.passed() or tree.nodes >= task.budget.nodes or stopped
+        used = processor_seconds() - cpu
+        return used >= budget.seconds or tree.nodes >= budget.nodes or stopped
 
-    status = tree.run_subtree(spent)
+    status = tree.run_subtree(spent, task.searches)
     seconds = time.perf_counter() - began
-    worker.seconds += seconds
+    if task.searches:
+        worker.seconds += seconds
     better = tree.incumbent.value < task.value
     return SubtreeResult(
         tree.open.nodes,
@@ -173,7 +194,7 @@ def work_on(task):
         tree.nodes,
         tree.milps,
         seconds,
-        time.process_time() - cpu,
+        processor_seconds() - cpu,
         f"{platform.node()}/{os.getpid()}/{threading.get_ident()}",
         visited,
         status == INTERRUPTED,
@@ -182,7 +203,14 @@ def work_on(task):
 
 @dataclass
 class _Worker:
-    """What a worker's thread keeps of a run: it saves work and changes no bound."""
+    """What a worker's thread keeps of a run: it saves work and changes no bound.
+
+    Attributes
+    ----------
+    tree : Tree
+    seconds : float
+        Of its tasks that might search.
+    """
 
     tree: Tree
     seconds: float = 0.0
@@ -197,8 +225,12 @@ def _worker(task):
         if task.problem is None:
             return None
         problem, options, handover = pickle.loads(task.problem)
+        # or all workers would look for points at the same places
+        options = replace(options, seed=options.seed + task.number)
         tree = Tree(problem, options, task.deadline)
         tree.small_boxes.handover = handover
+        # solvers are loaded and their sessions opened by the first box
+        tree.relaxation.evaluate(tree.relaxation.root(), np.inf, task.deadline)
         workers[task.key] = _Worker(tree)
         while len(workers) > _KEPT:
             workers.popitem(last=False)

@@ -4,7 +4,7 @@ import contextlib
 
 import numpy as np
 
-from pyomo_relu.common.deadline import ENDLESS
+from pyomo_relu.common.deadline import ENDLESS, Deadline
 from pyomo_relu.errors import SolverError
 from pyomo_relu.linear.sessions.answer import Answer, Figures, Status
 from pyomo_relu.linear.sessions.highs_runs import (
@@ -18,6 +18,10 @@ from pyomo_relu.linear.sessions.session import LEAST_GAP, Session, import_solver
 _PRIMAL, _DUAL = 4, 1
 _FEASIBLE = 2
 
+#: Seconds of LPs that are solved in one turn on HiGHS' thread: long against the change of
+#: threads, which costs as much as a small LP, and short for who waits to interrupt.
+_TURN = 0.05
+
 
 class HighsSession(Session):
     """One linear model in HiGHS; see Session."""
@@ -30,7 +34,7 @@ class HighsSession(Session):
         self._error = highspy.HighsStatus.kError
         self._threads = settings.threads
         self._options_for = None
-        self._limited = False
+        self._limited = self._in_turn = False
         self._at_root = []
         if settings.figures and self._keeps_integers:
             self._highs.cbMipInterrupt.subscribe(self._note_root)
@@ -148,14 +152,34 @@ class HighsSession(Session):
         self.integer = False
         self._set_options()
         self._limit(None)
+        done, n_models = 0, len(batch.costs)
+        while done < n_models and not deadline.passed():
+            answers = self._turn(batch, done, deadline)
+            yield from answers
+            done += len(answers)
+
+    def _turn(self, batch, first, deadline):
+        """Answers of some LPs of a batch, from one on: at least one if there is time."""
+
+        def turn():
+            self._in_turn = self._threads == 1
+            try:
+                return self._some(batch, first, deadline)
+            finally:
+                self._in_turn = False
+
+        return call_highs(turn) if self._threads == 1 else turn()
+
+    def _some(self, batch, first, deadline):
         h, (n_models, n) = self._highs, batch.costs.shape
         m, size = batch.row_lower.shape[1], batch.columns.size
         start = batch.start[:-1].astype(np.int32)
         columns = batch.columns.astype(np.int32)
         continuous = np.zeros(n, dtype=np.int32)
-        for b in range(n_models):
-            if deadline.passed():
-                return
+        answers, turn = [], Deadline(_TURN)
+        for b in range(first, n_models):
+            if deadline.passed() or (answers and turn.passed()):
+                break
             h.passModel(
                 n,
                 m,
@@ -173,14 +197,24 @@ class HighsSession(Session):
                 np.ascontiguousarray(batch.data[b]),
                 continuous,
             )
-            yield self._solved()
+            answers.append(self._solved())
+        return answers
+
+    def _call(self, method):
+        """A method of HiGHS on a thread of its own, which this one may be already."""
+        return method() if self._in_turn else call_highs(method)
+
+    def _run(self):
+        if self._in_turn:
+            return self._highs.run()
+        return run_on_own_thread(self._highs, self._threads)
 
     def _solved(self):
         h, figures = self._highs, self.settings.figures
         if figures:
             self._at_root.clear()
         with self._watched():
-            outcome = run_on_own_thread(h, self._threads)
+            outcome = self._run()
         if outcome == self._error:
             word = h.modelStatusToString(h.getModelStatus())
             # A basis that HiGHS got lost in is no help for the next solve.
@@ -189,7 +223,7 @@ class HighsSession(Session):
         status = self._status()
         if status is Status.FAILED and not self.integer:
             with self._another_way():
-                run_on_own_thread(h, self._threads)
+                self._run()
             status = self._status()
         answer = self._mip_answer(status) if self.integer else self._lp_answer(status)
         if status is Status.FAILED:
@@ -243,11 +277,11 @@ class HighsSession(Session):
         if not (self.settings.only_costs_change or self.settings.presolve):
             return self._dual_ray()
         with self._from_scratch(simplex_strategy=_DUAL, presolve="off"):
-            run_on_own_thread(self._highs, self._threads)
+            self._run()
             return self._dual_ray()
 
     def _dual_ray(self):
-        _, exists, ray = call_highs(self._highs.getDualRay)
+        _, exists, ray = self._call(self._highs.getDualRay)
         return np.array(ray) if exists else None
 
     def _another_way(self):

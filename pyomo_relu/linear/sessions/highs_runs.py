@@ -10,6 +10,7 @@ import contextlib
 import os
 import queue
 import threading
+import time
 
 import numpy as np
 
@@ -29,6 +30,23 @@ _QUIET = {
 _lock = threading.Lock()
 _idle = []
 _greeted = False
+
+#: Of each thread: processor seconds of HiGHS' threads on its behalf.
+_on_behalf = threading.local()
+
+
+def processor_seconds():
+    """Processor seconds of this thread and of all that HiGHS has done for it.
+
+    Other threads of the process, an executor's among them, do not count, and neither
+    does waiting.
+
+    Returns
+    -------
+    float
+        Since some moment in the past.
+    """
+    return time.thread_time() + getattr(_on_behalf, "seconds", 0.0)
 
 
 def make_highs(options, purpose="this"):
@@ -141,6 +159,7 @@ class _Worker:
     def _work(self):
         while True:
             method = self._tasks.get()
+            began = time.thread_time()
             try:
                 result = method(), None
             except BaseException as error:  # noqa: BLE001  (raised by the caller)
@@ -148,7 +167,7 @@ class _Worker:
             del method  # or its object lives until the next task
             if self._reset is not None:
                 self._reset(True)
-            self._results.put(result)
+            self._results.put((*result, time.thread_time() - began))
             if self._reset is not None:
                 return
 
@@ -157,10 +176,11 @@ class _Worker:
         interrupted = None
         while True:
             try:
-                result, error = self._results.get()
+                result, error, seconds = self._results.get()
                 break
             except KeyboardInterrupt as again:
                 interrupted = again
+        _on_behalf.seconds = getattr(_on_behalf, "seconds", 0.0) + seconds
         if interrupted is not None or error is not None:
             raise interrupted or error
         return result

@@ -19,7 +19,7 @@ OPTIONS = {"milp_neurons": 0}
 ALL_BELOW = {**OPTIONS, "abs_gap": -5.0, "mip_gap": -10.0}
 
 #: Tasks of few boxes from the first box on, whatever the speed.
-SMALL_TASKS = Plan(ramp_seconds=0.0, ramp_boxes=1.0, nodes=24, boxes=4)
+SMALL_TASKS = Plan(ramp_seconds=0.0, ramp_boxes=1.0, nodes=24, boxes=4, patience=1e3)
 
 #: Of a cutoff, relative, that values at points are compared with.
 _ROUNDING = 1e-9

@@ -55,6 +55,32 @@ def test_the_same_optimum_by_many_tasks(kind):
         assert record.boxes >= 1 and all(n < record.number for n in record.after)
 
 
+class Noting(ThreadPoolExecutor):
+    """Keeps the tasks that it is given."""
+
+    def __init__(self):
+        super().__init__(2)
+        self.tasks = []
+
+    def submit(self, fn, /, *args, **kwargs):
+        (task,) = args
+        self.tasks.append(task)
+        return super().submit(fn, task)
+
+
+def test_workers_are_prepared_and_one_at_a_time_searches():
+    with Noting() as executor:
+        result = run(executor=executor)
+    assert_optimal(result)
+    first, tasks = executor.tasks[:2], executor.tasks[2:]
+    assert all(task.problem is not None and not len(task.nodes) for task in first)
+    assert all(task.problem is None and len(task.nodes) for task in tasks)
+    known = [task for task in tasks if task.full is not None]
+    searching = sum(task.searches for task in known)
+    assert 0 < searching < len(known)
+    assert len(result.tasks.trace) == len(tasks)
+
+
 def test_fewer_boxes_than_workers_are_worked_on_here():
     with ThreadPoolExecutor(2) as executor:
         result = run(executor=executor, threads=10_000)

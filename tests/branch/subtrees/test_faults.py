@@ -9,6 +9,7 @@ import subprocess
 import sys
 from dataclasses import fields, replace
 
+import numpy as np
 import pytest
 
 from pyomo_relu.branch.branch import BranchOptions
@@ -21,6 +22,7 @@ from tests.branch.subtrees.problems import (
     assert_covered,
     assert_honest,
     assert_optimal,
+    optimum,
     problem,
 )
 from tests.branch.subtrees.test_coordinator import run
@@ -202,6 +204,72 @@ def test_boxes_that_were_not_given_away_do_not_come_back(how, tmp_path, caplog):
     assert "install the same pyomo_relu everywhere" in caplog.text
     assert_honest(result)
     assert_nothing_is_lost(path)
+
+
+def test_boxes_are_parts_of_those_given_away_after_a_resume_too(tmp_path):
+    """Saved boxes that others had given back are given away like any, and nobody's."""
+    path = tmp_path / "state.npz"
+    options = {**ALL_BELOW, "save": path}
+    with concurrent.futures.ThreadPoolExecutor(2) as executor:
+        first = run(executor=executor, node_limit=150, **options)
+    (saved,) = load_state(path, problem(), BranchOptions(**ALL_BELOW)).nodes
+    assert first.tasks.tasks and saved.origin.max() > 0
+    with Wrong("wider") as executor:
+        result = run(
+            executor=executor, node_limit=first.nodes + 150, resume=path, **options
+        )
+    trace = result.tasks.trace
+    assert result.tasks.lost >= 1 and result.tasks.tasks >= 1
+    assert trace[0].after == (0,)
+    assert all(n < record.number for record in trace for n in record.after)
+    assert_honest(result)
+    assert_nothing_is_lost(path)
+
+
+class Boasting(concurrent.futures.ThreadPoolExecutor):
+    """Every task comes back with a point that is better than any."""
+
+    def __init__(self, how):
+        super().__init__(2)
+        self.how = how
+
+    def submit(self, fn, /, *args, **kwargs):
+        return super().submit(_boasted, self.how, fn, *args)
+
+
+def _boasted(how, function, task):
+    result = function(task)
+    if not hasattr(result, "full"):
+        return result
+    full = task.full if result.full is None else result.full
+    result.value, result.full = optimum() - 1.0, np.array(full)
+    if how == "infeasible":
+        result.full[0] += 1e3
+        result.full[problem().columns] = -2.0
+        result.full[-1] = result.value
+    elif how == "none":
+        result.full = None
+    elif how == "fewer columns":
+        result.full = result.full[:-1]
+    return result
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "other value",
+        "infeasible",
+        pytest.param("none", marks=pytest.mark.dense),
+        pytest.param("fewer columns", marks=pytest.mark.dense),
+    ],
+)
+def test_points_that_come_back_are_evaluated_again(how, caplog):
+    """Else whatever is above a value that nothing has would be dropped."""
+    with Boasting(how) as executor:
+        result = run(executor=executor)
+    assert_optimal(result)
+    assert result.tasks.tasks == 0 and result.tasks.lost >= 6
+    assert "a point that is not feasible here, or has another value" in caplog.text
 
 
 def test_errors_about_the_problem_come_through():

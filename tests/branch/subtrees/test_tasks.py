@@ -110,6 +110,28 @@ def test_the_problem_travels_once():
     assert len(pickle.dumps(subtree(4, with_problem=False))) < 0.5 * full
 
 
+def test_a_task_without_boxes_prepares_its_worker():
+    answers = []
+
+    def worker():
+        nothing = begun()[0].open.best(0)
+        answers.append(work_on(subtree(4, "prepared", nodes=nothing)))
+        answers.append(work_on(subtree(4, "prepared", False)))
+
+    thread = threading.Thread(target=worker)
+    thread.start()
+    thread.join()
+    assert answers[0].evaluated == len(answers[0].nodes) == 0
+    assert np.isinf(answers[0].limits.least)
+    assert len(answers[1].nodes) and answers[1].evaluated
+
+
+@pytest.mark.parametrize("searches", [True, False])
+def test_with_and_without_searches(searches):
+    task = subtree(40, f"searches {searches}", searches=searches)
+    assert_covered(task.nodes, (result := work_on(task)).limits, result.nodes)
+
+
 def test_a_worker_forgets_old_runs():
     def worker():
         for key in "abcd":
