@@ -3,6 +3,7 @@
 import contextlib
 
 import numpy as np
+from scipy import sparse
 
 from pyomo_relu.common.deadline import ENDLESS
 from pyomo_relu.errors import SolverError
@@ -17,6 +18,10 @@ from pyomo_relu.linear.sessions.session import LEAST_GAP, Session, import_solver
 
 _PRIMAL, _DUAL = 4, 1
 _FEASIBLE = 2
+
+#: Most iterations of a quadratic programme per column and row: degenerate ones may go
+#: round in circles.  Those of some hundred columns took about one.
+_ITERATIONS = 20
 
 
 class HighsSession(Session):
@@ -143,13 +148,19 @@ class HighsSession(Session):
         return self._solved()
 
     def minimize_each(self, batch, deadline=ENDLESS):
-        """See Session.minimize_each; the arrays go to HiGHS as they are."""
+        """See Session.minimize_each; the arrays go to HiGHS as they are.
+
+        A quadratic programme that takes too many iterations, or more time than is left,
+        is an Answer without a point.
+        """
         self.model = self._range = None
         self.integer = False
         self._set_options()
-        self._limit(None)
         h, (n_models, n) = self._highs, batch.costs.shape
         m, size = batch.row_lower.shape[1], batch.columns.size
+        quadratic = batch.hessian is not None
+        if quadratic:
+            h.setOptionValue("qp_iteration_limit", _ITERATIONS * (n + m))
         start = batch.start[:-1].astype(np.int32)
         columns = batch.columns.astype(np.int32)
         continuous = np.zeros(n, dtype=np.int32)
@@ -173,9 +184,27 @@ class HighsSession(Session):
                 np.ascontiguousarray(batch.data[b]),
                 continuous,
             )
-            yield self._solved()
+            self._limit(deadline.left() if quadratic else None)
+            if quadratic and self._pass_hessian(batch.hessian[b], n) == self._error:
+                yield Answer(Status.FAILED, word="Hessian refused")
+                continue
+            yield self._solved(quadratic)
 
-    def _solved(self):
+    def _pass_hessian(self, hessian, n):
+        """Give HiGHS the second derivatives along the first columns; its HighsStatus."""
+        triangle = sparse.csc_array(np.tril(hessian))
+        start = np.full(n, triangle.nnz, dtype=np.int32)
+        start[: len(hessian)] = triangle.indptr[:-1]
+        return self._highs.passHessian(
+            n,
+            triangle.nnz,
+            1,  # lower triangle by columns
+            start,
+            triangle.indices.astype(np.int32),
+            triangle.data,
+        )
+
+    def _solved(self, quadratic=False):
         h, figures = self._highs, self.settings.figures
         if figures:
             self._at_root.clear()
@@ -187,7 +216,7 @@ class HighsSession(Session):
             h.clearSolver()
             return Answer(Status.FAILED, word=word)
         status = self._status()
-        if status is Status.FAILED and not self.integer:
+        if status is Status.FAILED and not (self.integer or quadratic):
             with self._another_way():
                 run_on_own_thread(h, self._threads)
             status = self._status()
