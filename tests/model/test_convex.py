@@ -153,7 +153,7 @@ def test_a_row_on_columns_without_bounds_bounds_them():
     m.obj = pyo.Objective(expr=m.x[0] + m.y + m.x[1])
     results = pyo.SolverFactory("relu.branch").solve(m)
     # least of 2 x0 + x1 with x0 >= 0 or of x1 with x0 <= 0 on the ellipse
-    t = np.linspace(0, 2 * np.pi, 200_001)
+    t = np.linspace(0, 2 * np.pi, 20_001)
     u, v = np.cos(t), np.sin(t)
     radius = np.sqrt(3 / (u * u + u * v + v * v))
     inner = np.linspace(0, 1, 51)[:, None] * radius
