@@ -70,7 +70,7 @@ class Taker:
         start, found = self._before(None, expression, 0)
         return visitor.walk_expression(expression) if start else found
 
-    def convex_rows(self, form, where, reach):
+    def convex_rows(self, form, where, reach, sides):
         """Rows ``form >= side`` for what of a form is convex; see ``model.convex``."""
         self._where = where
 
@@ -80,7 +80,7 @@ class Taker:
                 Power(2).key, OneColumn, "a convex form", [column], shape=Power(2)
             )
 
-        return convex_rows(form, self.atoms, square, reach)
+        return convex_rows(form, self.atoms, square, reach, sides)
 
     def placed(self, first):
         """The atoms, with their columns numbered from ``first`` on."""

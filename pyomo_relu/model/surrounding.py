@@ -305,12 +305,16 @@ class _Reader:
         ]
         return terms, float(value(repn.constant))
 
-    def terms(self, expr, where):
-        """As ``linear``, over the columns of atoms as well if these are asked for."""
+    def terms(self, expr, where, sides=(-np.inf, np.inf)):
+        """As ``linear``, over the columns of atoms as well if these are asked for.
+
+        ``sides`` are those of the row that it is the body of.
+        """
         terms, constant = self.linear(expr)
         if terms is None and self._taker is not None:
             form = self._taker.form(expr, where)
-            for convex, side in self._taker.convex_rows(form, where, self._reach):
+            found = self._taker.convex_rows(form, where, self._reach, sides)
+            for convex, side in found:
                 self._rows.append((list(convex.terms.items()), side, np.inf))
                 self.row_names.append(f"convex form in {where}")
             return list(form.terms.items()), form.constant
@@ -335,12 +339,13 @@ class _Reader:
         lower, body, upper = self._as_written.get(
             id(row), (row.lower, row.body, row.upper)
         )
-        terms, constant = self.terms(body, f"constraint '{row.name}'")
+        lower = -np.inf if lower is None else float(value(lower))
+        upper = np.inf if upper is None else float(value(upper))
+        where = f"constraint '{row.name}'"
+        terms, constant = self.terms(body, where, (lower, upper))
         if terms is None:
             return False
-        lower = -np.inf if lower is None else float(value(lower)) - constant
-        upper = np.inf if upper is None else float(value(upper)) - constant
-        self._rows.append((terms, lower, upper))
+        self._rows.append((terms, lower - constant, upper - constant))
         self.row_names.append(row.name)
         return True
 

@@ -6,6 +6,9 @@ region.  Rows may be violated at a price; a step is taken if objective plus pric
 foretold (Fletcher and Sainz de la Maza, Nonlinear programming and nonsmooth optimization
 by successive linear programming, 1989).
 
+Where the model is a convex quadratic programme in every linear region, costs count with
+their second derivatives as long as it is they, not kinks, that make tangents wrong.
+
 Integer columns stay at the values of the start, or those that a mixed-integer linear
 programme gives them at the point where steps without integrality end.
 """
@@ -16,11 +19,10 @@ from scipy import sparse
 from pyomo_relu.linear.atoms.atom import Atom
 from pyomo_relu.linear.model import LinearModel
 from pyomo_relu.linear.rounding import FEASIBILITY
-from pyomo_relu.linear.sessions.answer import Status
-from pyomo_relu.linear.sessions.highs import HighsSession
-from pyomo_relu.linear.sessions.session import Batch, Settings
 from pyomo_relu.linear.solve import solve_linear
 from pyomo_relu.network.pieces import piece_at
+from pyomo_relu.search.programme import Programme, Tangents
+from pyomo_relu.search.quadratic import RegionWalk, cost_hessian, is_quadratic
 from pyomo_relu.search.smooth import Smooth
 
 #: Radii relative to the columns' widths: the first one, the largest, where to stop with
@@ -49,6 +51,12 @@ _LINEAR = 1e3
 
 #: Within this share of all widths two ends of steps are the same.
 _SAME = 1e-6
+
+#: Coefficients along all columns under which a row says nothing about them.
+_NOTHING = 1e-9
+
+#: How far a column may move in one region, in widths.
+_FURTHEST = 10.0
 
 #: Gap and seconds of the programme that gives integer columns their values.
 _WHOLE_GAP, _WHOLE_SECONDS = 1e-2, 1.0
@@ -104,13 +112,12 @@ class SuccessiveLPs:
         straight = ~np.isfinite(width) & ~np.isin(self.free, m.input_columns())
         self._reach = np.where(straight, _LINEAR, self.width)
         self._prepare_rows()
-        self._dead_ends = []
-        settings = Settings("a search", presolve=False, rays=False)
-        self._session = HighsSession(settings=settings)
+        self._dead_ends, self._is_quadratic = [], None
+        self.programme = Programme(self.low, self.high)
 
     def _prepare_rows(self):
         """The rows that may be violated: the modeller's and ends of computed columns."""
-        linear, n = self.model.linear, self.free.size
+        linear = self.model.linear
         rest = np.flatnonzero(~self._is_free)
         rest = rest[np.isfinite(self.lower[rest]) | np.isfinite(self.upper[rest])]
         ends = np.zeros((rest.size, linear.n_columns))
@@ -120,13 +127,6 @@ class SuccessiveLPs:
         none = np.zeros(own)
         self.low = np.concatenate([linear.row_lower, self.lower[rest], none])
         self.high = np.concatenate([linear.row_upper, self.upper[rest], none])
-        m = self.low.size
-        # each row: its coefficients, then what it may be off by to either side
-        self._columns = np.empty((m, n + 2), dtype=np.int32)
-        self._columns[:, :n] = np.arange(n)
-        self._columns[:, n] = n + np.arange(m)
-        self._columns[:, n + 1] = n + m + np.arange(m)
-        self._start = (n + 2) * np.arange(m + 1, dtype=np.int32)
 
     def improve(self, point, deadline, known=np.inf, relax=False, polish=True):
         """A feasible point near ``point`` with a small objective, or None.
@@ -152,11 +152,11 @@ class SuccessiveLPs:
         prices = [price * slope for price in _PRICES]
         if relax and self._integer.any():
             none = np.zeros_like(self._integer)
-            x = self._completed(point, whole=False)
+            x = self.completed(point, whole=False)
             if np.isfinite(x).all():
                 x = self._descend(x, prices[0], deadline, known, held=none)
                 point = self._with_whole(x, prices[0], deadline)
-        x = self._completed(point)
+        x = self.completed(point)
         if not np.isfinite(x).all():
             return None
         start, restarts = x, True
@@ -166,7 +166,9 @@ class SuccessiveLPs:
                 # a low price has led away from what is feasible
                 restarts, x = False, self._descend(start, price, deadline, known)
             if self._feasible(x):
-                if polish and self.model.objective(x) < known:
+                value = float(self.model.objective(x))
+                # other starts end at the same point, but for rounding
+                if polish and value + _GAIN * (1.0 + abs(value)) < known:
                     x = self._polished(x, price, deadline)
                 return x
             if deadline.passed() or self.model.objective(x) >= known:
@@ -187,7 +189,7 @@ class SuccessiveLPs:
         others = [before[self.free], *self._dead_ends]
         return any((np.abs(x[self.free] - y) <= near).all() for y in others)
 
-    def _completed(self, point, whole=True):
+    def completed(self, point, whole=True):
         """The point within its bounds, what functions compute computed."""
         free = self.free
         x = np.array(point, dtype=float)
@@ -225,40 +227,47 @@ class SuccessiveLPs:
     def _descend(self, x, price, deadline, known, held=None):
         """Steps in a trust region; ``held`` columns, by default integer ones, stay."""
         held = self._integer if held is None else held
-        radius, merit = _FIRST, self._merit(x, price)
-        linearised = None
+        radius, merit = _FIRST, self.merit(x, price)
+        tangents, bent = None, True
         for k in range(_STEPS):
             if radius < _SMALLEST or deadline.passed():
                 break
             if radius < _LEAST and self._feasible(x):
                 break
-            if linearised is None:
-                linearised = self.linearised(x)
-            answer = self._step(x, linearised, price, radius, held)
-            if answer is None:
+            if tangents is None:
+                tangents = self.tangents(x)
+            ends = self.room(x, radius, held)
+            step = self.programme.solved(tangents, price, ends, deadline, bent)
+            if step is None:
                 break
-            step, foretold = answer
-            foretold = merit - foretold
+            foretold, curved = self.programme.foretold(tangents, step, price)
+            if not bent and curved > foretold:
+                bent = True
+                continue
+            foretold -= curved if bent else 0.0
             if foretold <= _GAIN * (1.0 + abs(merit)) and (
                 foretold <= 1e-12 * (1.0 + abs(merit)) or self._feasible(x)
             ):
                 break
             if k >= _PATIENCE and merit - _HOPE * foretold >= known:
                 break
-            new = x.copy()
-            new[self.free] += step
-            new[self.free] = np.clip(
-                new[self.free], self.lower[self.free], self.upper[self.free]
-            )
-            new = self.model.complete(new, keep=self.free)
-            value = self._merit(new, price)
+            new = self.moved(x, step)
+            value = self.merit(new, price)
             gain = merit - value
             if not gain > _TAKEN * foretold:
                 radius *= 0.3
+                # but for kinks a quadratic model keeps what it promises
+                bent = False
                 continue
-            x, merit, linearised = new, value, None
+            x, merit, tangents = new, value, None
             radius = min(_LARGEST, 2.0 * radius) if gain > _GOOD * foretold else radius
         return x
+
+    def moved(self, x, step):
+        """The point after a step of the columns that move, within their bounds."""
+        new, free = x.copy(), self.free
+        new[free] = np.clip(new[free] + step, self.lower[free], self.upper[free])
+        return self.model.complete(new, keep=free)
 
     def _polished(self, x, price, deadline):
         """A point as feasible and no worse, by sequential quadratic programmes.
@@ -267,8 +276,11 @@ class SuccessiveLPs:
         """
         if deadline.passed():
             return x
-        with np.errstate(all="ignore"):
-            new = Smooth(self, x, deadline).solved()
+        if self._is_quadratic:
+            new = RegionWalk(self, x, price, deadline).solved()
+        else:
+            with np.errstate(all="ignore"):
+                new = Smooth(self, x, deadline).solved()
         if new is None:
             return x
         new = self._descend(new, price, deadline, np.inf)
@@ -278,7 +290,8 @@ class SuccessiveLPs:
     def _feasible(self, x):
         return self.model.violation(x) <= FEASIBILITY
 
-    def _merit(self, x, price):
+    def merit(self, x, price):
+        """The objective, and the price of what rows are violated by."""
         if not np.isfinite(x).all():
             return np.inf
         values = self.values(x)
@@ -298,47 +311,55 @@ class SuccessiveLPs:
 
     def linearised(self, x):
         """Costs and rows of the tangents at x along the free columns, and values."""
+        along, missed, _ = self._slopes(x)
+        rows = np.concatenate([self._rows @ along, *missed])
+        return self.model.costs @ along, rows, self.values(x)
+
+    def tangents(self, x):
+        """The Tangents at x."""
+        along, missed, gradients = self._slopes(x)
+        own = self._rows @ along
+        if self._is_quadratic is None:
+            silent = np.abs(own).max(axis=1, initial=0.0) <= _NOTHING
+            self._is_quadratic = is_quadratic(
+                self.model, self._functions, self._is_free, self._rows[~silent]
+            )
+        hessian = None
+        if self._is_quadratic:
+            hessian = cost_hessian(self.model.costs, self._functions, gradients, along)
+            self._is_quadratic = hessian is not None
+        return Tangents(
+            self.model.costs @ along,
+            np.concatenate([own, *missed]),
+            self.values(x),
+            along,
+            hessian,
+        )
+
+    def _slopes(self, x):
+        """All columns' and missed values' gradients along the free ones, functions' own."""
         n = self.free.size
         G = np.zeros((x.size, n))
         G[self.free] = np.eye(n)
-        missed = [np.zeros((0, n))]
+        missed, gradients = [np.zeros((0, n))], []
         for f in self._functions:
             if isinstance(f, Atom):
                 J = f.gradient(x[f.inputs])[None]
             else:
                 J = piece_at(f.network, x[f.inputs])[1][-1][0]
+            gradients.append(J)
             along = J @ G[f.inputs]
             own = self._is_free[f.outputs]
             G[f.outputs[~own]] = along[~own]
             if own.any():
                 missed.append(along[own] - G[f.outputs[own]])
-        rows = np.concatenate([self._rows @ G, *missed])
-        return self.model.costs @ G, rows, self.values(x)
+        return G, missed, gradients
 
-    def _step(self, x, linearised, price, radius, held):
-        """The best step in the trust region and the merit that is foretold."""
-        costs, rows, at = linearised
-        m, n = rows.shape
-        lower = np.maximum(self.lower[self.free] - x[self.free], -radius * self._reach)
-        upper = np.minimum(self.upper[self.free] - x[self.free], radius * self._reach)
+    def room(self, x, radius=None, held=None):
+        """How far the columns that move may do so, in a trust region or in all."""
+        reach = _FURTHEST * self._reach if radius is None else radius * self._reach
+        lower = np.maximum(self.lower[self.free] - x[self.free], -reach)
+        upper = np.minimum(self.upper[self.free] - x[self.free], reach)
+        held = self._integer if held is None else held
         lower[held] = upper[held] = 0.0
-        lower, upper = np.minimum(lower, 0.0), np.maximum(upper, 0.0)
-        data = np.empty((m, n + 2))
-        data[:, :n], data[:, n], data[:, n + 1] = rows, 1.0, -1.0
-        every = np.concatenate([costs, np.full(2 * m, price)])
-        batch = Batch(
-            self._start,
-            self._columns.ravel(),
-            data.reshape(1, -1),
-            (self.low - at)[None],
-            (self.high - at)[None],
-            np.concatenate([lower, np.zeros(2 * m)])[None],
-            np.concatenate([upper, np.full(2 * m, np.inf)])[None],
-            every[None],
-        )
-        answer = next(iter(self._session.minimize_each(batch)))
-        if answer.status is not Status.OPTIMAL:
-            return None
-        step = np.clip(answer.primal[:n], lower, upper)
-        value = float(self.model.objective(x)) + float(every @ answer.primal)
-        return step, value
+        return np.minimum(lower, 0.0), np.maximum(upper, 0.0)

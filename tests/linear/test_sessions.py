@@ -1,5 +1,7 @@
 """Sessions: incremental solves equal solves from scratch; choice of the solver."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -347,3 +349,46 @@ def test_what_a_watcher_raises_comes_out(solver):
             session.minimize(np.arange(30), costs)
         session.watcher = None
         assert session.minimize(np.arange(30), costs).status == "optimal"
+
+
+def test_quadratic_batches_are_solved_by_highs_alone():
+    """Random convex programmes, singular ones too: optimality conditions hold."""
+    rng = np.random.default_rng(4)
+    B, m, n = 10, 3, 6
+    factors = rng.normal(size=(B, 4, 4)) * (
+        np.arange(4) < rng.integers(1, 5, (B, 1, 1))
+    )
+    batch = Batch(
+        np.arange(m + 1) * n,
+        np.tile(np.arange(n), m),
+        rng.normal(size=(B, m * n)),
+        np.full((B, m), -np.inf),
+        rng.uniform(0.1, 1.0, size=(B, m)),
+        -np.ones((B, n)),
+        np.full((B, n), 2.0),
+        rng.normal(size=(B, n)),
+        factors @ factors.transpose(0, 2, 1),
+    )
+    with session_class("highs")(settings=Settings(presolve=False)) as session:
+        answers = list(session.minimize_each(batch))
+        linear = replace(batch, hessian=None)
+        plain = [a.objective for a in session.minimize_each(linear)]
+        over = list(session.minimize_each(batch, deadline=Deadline(0.0)))
+    assert over == [] and len(answers) == B
+    for b, answer in enumerate(answers):
+        assert answer.status is Status.OPTIMAL
+        x, model = answer.primal, batch.model(b)
+        slope = batch.costs[b].copy()
+        slope[:4] += batch.hessian[b] @ x[:4]
+        # no feasible direction goes down: the linear programme of the slopes says so
+        with open_session("highs", model) as other:
+            least = other.minimize(np.arange(n), slope).objective
+        assert slope @ x == pytest.approx(least, abs=1e-5)
+        value = batch.costs[b] @ x + 0.5 * x[:4] @ batch.hessian[b] @ x[:4]
+        assert answer.objective == pytest.approx(value, abs=1e-7)
+        assert plain[b] <= batch.costs[b] @ x + 1e-7
+    with (
+        session_class("gurobi")(settings=Settings("a test")) as session,
+        pytest.raises(SolverError, match="a test has quadratic costs.*'highs'"),
+    ):
+        next(iter(session.minimize_each(batch)))

@@ -3,6 +3,7 @@
 import contextlib
 
 import numpy as np
+from scipy import sparse
 
 from pyomo_relu.common.deadline import ENDLESS, Deadline
 from pyomo_relu.errors import SolverError
@@ -21,6 +22,10 @@ _FEASIBLE = 2
 #: Seconds of LPs that are solved in one turn on HiGHS' thread: long against the change of
 #: threads, which costs as much as a small LP, and short for who waits to interrupt.
 _TURN = 0.05
+
+#: Most iterations of a quadratic programme per column and row: degenerate ones may go
+#: round in circles.  Those of some hundred columns took about one.
+_ITERATIONS = 20
 
 
 class HighsSession(Session):
@@ -147,11 +152,14 @@ class HighsSession(Session):
         return self._solved()
 
     def minimize_each(self, batch, deadline=ENDLESS):
-        """See Session.minimize_each; the arrays go to HiGHS as they are."""
+        """See Session.minimize_each; the arrays go to HiGHS as they are.
+
+        A quadratic programme that takes too many iterations, or more time than is left,
+        is an Answer without a point.
+        """
         self.model = self._range = None
         self.integer = False
         self._set_options()
-        self._limit(None)
         done, n_models = 0, len(batch.costs)
         while done < n_models and not deadline.passed():
             answers = self._turn(batch, done, deadline)
@@ -173,6 +181,9 @@ class HighsSession(Session):
     def _some(self, batch, first, deadline):
         h, (n_models, n) = self._highs, batch.costs.shape
         m, size = batch.row_lower.shape[1], batch.columns.size
+        quadratic = batch.hessian is not None
+        if quadratic:
+            h.setOptionValue("qp_iteration_limit", _ITERATIONS * (n + m))
         start = batch.start[:-1].astype(np.int32)
         columns = batch.columns.astype(np.int32)
         continuous = np.zeros(n, dtype=np.int32)
@@ -197,7 +208,11 @@ class HighsSession(Session):
                 np.ascontiguousarray(batch.data[b]),
                 continuous,
             )
-            answers.append(self._solved())
+            self._limit(deadline.left() if quadratic else None)
+            if quadratic and self._pass_hessian(batch.hessian[b], n) == self._error:
+                answers.append(Answer(Status.FAILED, word="Hessian refused"))
+            else:
+                answers.append(self._solved(quadratic))
         return answers
 
     def _call(self, method):
@@ -209,7 +224,21 @@ class HighsSession(Session):
             return self._highs.run()
         return run_on_own_thread(self._highs, self._threads)
 
-    def _solved(self):
+    def _pass_hessian(self, hessian, n):
+        """Give HiGHS the second derivatives along the first columns; its HighsStatus."""
+        triangle = sparse.csc_array(np.tril(hessian))
+        start = np.full(n, triangle.nnz, dtype=np.int32)
+        start[: len(hessian)] = triangle.indptr[:-1]
+        return self._highs.passHessian(
+            n,
+            triangle.nnz,
+            1,  # lower triangle by columns
+            start,
+            triangle.indices.astype(np.int32),
+            triangle.data,
+        )
+
+    def _solved(self, quadratic=False):
         h, figures = self._highs, self.settings.figures
         if figures:
             self._at_root.clear()
@@ -221,7 +250,7 @@ class HighsSession(Session):
             h.clearSolver()
             return Answer(Status.FAILED, word=word)
         status = self._status()
-        if status is Status.FAILED and not self.integer:
+        if status is Status.FAILED and not (self.integer or quadratic):
             with self._another_way():
                 self._run()
             status = self._status()

@@ -79,6 +79,9 @@ BOUND_TIGHTENING = Settings("bound tightening", only_costs_change=True)
 class Batch:
     """B linear programmes in unit range whose matrices have one sparsity pattern.
 
+    With ``hessian`` convex quadratic ones, ``min c'x + y'Hy / 2`` with y the first q
+    columns.
+
     Parameters
     ----------
     start, columns : numpy.ndarray of int, shapes (m + 1,) and (nnz,)
@@ -87,6 +90,8 @@ class Batch:
     row_lower, row_upper : numpy.ndarray, shape (B, m)
     lower, upper : numpy.ndarray, shape (B, n)
     costs : numpy.ndarray, shape (B, n)
+    hessian : numpy.ndarray, shape (B, q, q), optional
+        Symmetric and positive semidefinite.
     """
 
     start: np.ndarray
@@ -97,6 +102,7 @@ class Batch:
     lower: np.ndarray
     upper: np.ndarray
     costs: np.ndarray
+    hessian: np.ndarray | None = None
 
     def __len__(self):
         return len(self.costs)
@@ -244,7 +250,17 @@ class Session:
         Yields
         ------
         Answer
+
+        Raises
+        ------
+        SolverError
+            If the programmes are quadratic and the solver is not HiGHS.
         """
+        if batch.hessian is not None:
+            raise SolverError(
+                f"{self.settings.purpose} has quadratic costs, for which only HiGHS is "
+                "called; use solver 'highs'."
+            )
         every = np.arange(batch.costs.shape[1])
         for b in range(len(batch)):
             if deadline.passed():
