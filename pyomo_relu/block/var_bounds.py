@@ -146,11 +146,13 @@ class TightenedVars(AutoSlots.Mixin):
                 self._sides.append((some, side, known, bounds))
                 put_bounds(some, side, bounds)
 
-    def _each(self):
+    def _each(self, newest_first=False):
         """(var, side, declared bound, bound) of every side, as they were tightened."""
-        for variables, side, declared, bounds in self._sides:
-            declared = itertools.repeat(None) if declared is None else declared
-            for var, own, bound in zip(variables, declared, bounds, strict=False):
+        order = reversed if newest_first else iter
+        for variables, side, declared, bounds in order(self._sides):
+            declared = [None] * len(bounds) if declared is None else declared
+            each = zip(order(variables), order(declared), order(bounds), strict=True)
+            for var, own, bound in each:
                 yield var, side, own, bound
 
     def __iter__(self):
@@ -167,7 +169,7 @@ class TightenedVars(AutoSlots.Mixin):
         Called on the newest entries first: a side that still carries the bound set
         here has the declared one behind it, any other has been changed since.
         """
-        for var, side, declared, bound in reversed([*self._each()]):
+        for var, side, declared, bound in self._each(newest_first=True):
             current = var_sides.get((id(var), side), own_bounds(var)[side])
             var_sides[id(var), side] = declared if current == bound else current
 
@@ -186,7 +188,7 @@ class TightenedVars(AutoSlots.Mixin):
         """
         restored = []
         on_rollback(self._tighten_again, self._sides, restored)
-        for var, side, declared, bound in reversed([*self._each()]):
+        for var, side, declared, bound in self._each(newest_first=True):
             if own_bounds(var)[side] == bound:
                 restored.append((var, side, bound))
                 (var.setlb, var.setub)[side](declared)

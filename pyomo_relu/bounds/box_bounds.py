@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -61,17 +61,20 @@ class BoundsOfBoxes(NeuronStates):
     @classmethod
     def of(cls, records: Sequence[NeuronBounds]) -> BoundsOfBoxes:
         """Records of one network, one after the other."""
-        parts = (
-            [np.stack(layer) for layer in zip(*each, strict=True)]
-            for each in (
-                [r.lower for r in records],
-                [r.upper for r in records],
-                [r.source for r in records],
-            )
-        )
         return cls(
             records[0].network,
-            *parts,
+            [
+                np.stack(layer)
+                for layer in zip(*(r.lower for r in records), strict=True)
+            ],
+            [
+                np.stack(layer)
+                for layer in zip(*(r.upper for r in records), strict=True)
+            ],
+            [
+                np.stack(layer)
+                for layer in zip(*(r.source for r in records), strict=True)
+            ],
             np.stack([r.input_lower for r in records]),
             np.stack([r.input_upper for r in records]),
         )
@@ -109,19 +112,24 @@ class BoundsOfBoxes(NeuronStates):
 
     def put(self, at: ArrayLike, other: BoundsOfBoxes) -> BoundsOfBoxes:
         """The same with other bounds of some of the boxes."""
-        sides = []
-        for mine, others in (
-            (self.lower, other.lower),
-            (self.upper, other.upper),
-            (self.source, other.source),
-        ):
+        rows = np.asarray(at, dtype=np.intp)
+
+        def put_in(mine: list[NDArray[Any]], others: list[NDArray[Any]]):
             layers = []
             for a, b in zip(mine, others, strict=True):
-                a = a.astype(np.result_type(a, b))  # which copies
-                a[at] = b
-                layers.append(a)
-            sides.append(layers)
-        return BoundsOfBoxes(self.network, *sides, self.input_lower, self.input_upper)
+                layer = a.astype(np.result_type(a, b))  # which copies
+                layer[rows] = b
+                layers.append(layer)
+            return layers
+
+        return BoundsOfBoxes(
+            self.network,
+            put_in(self.lower, other.lower),
+            put_in(self.upper, other.upper),
+            put_in(self.source, other.source),
+            self.input_lower,
+            self.input_upper,
+        )
 
     def intersect(
         self,
@@ -130,16 +138,17 @@ class BoundsOfBoxes(NeuronStates):
         source: str | Sequence[NDArray[np.str_]],
     ) -> BoundsOfBoxes:
         """With the tighter of two bounds per neuron and side; see ``NeuronBounds``."""
-        found = [], [], []
+        los, his, sources = [], [], []
         for k, ends in enumerate(zip(lower, upper, strict=True)):
             lo = np.maximum(self.lower[k], ends[0])
             hi = np.minimum(self.upper[k], ends[1])
             tighter = (lo > self.lower[k]) | (hi < self.upper[k])
             new = source if isinstance(source, str) else source[k]
-            found[0].append(lo)
-            found[1].append(hi)
-            found[2].append(np.where(tighter, new, self.source[k]))
-        return BoundsOfBoxes(self.network, *found, self.input_lower, self.input_upper)
+            los.append(lo)
+            his.append(hi)
+            sources.append(np.where(tighter, new, self.source[k]))
+        box = self.input_lower, self.input_upper
+        return BoundsOfBoxes(self.network, los, his, sources, box[0], box[1])
 
     def content(self, b: int, whole: bool = True) -> tuple[bytes, ...]:
         """Hashable, and equal for boxes with bounds that are equal to the last bit.
@@ -156,14 +165,15 @@ class BoundsOfBoxes(NeuronStates):
 
     def records(self) -> list[NeuronBounds]:
         """One NeuronBounds per box; they share this one's arrays."""
-        groups = self.lower, self.upper, self.source
         box = self.input_lower.copy(), self.input_upper.copy()  # may be the caller's
         for a in (*self.lower, *self.upper, *self.source, *box):
             a.setflags(write=False)
         return [
             NeuronBounds.of_checked(
                 self.network,
-                *(tuple(a[b] for a in group) for group in groups),
+                tuple(a[b] for a in self.lower),
+                tuple(a[b] for a in self.upper),
+                tuple(a[b] for a in self.source),
                 box[0][b],
                 box[1][b],
             )

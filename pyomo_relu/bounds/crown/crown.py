@@ -127,10 +127,11 @@ def _crown_of_some(kernel, lower, upper, start, alpha_steps):
             lowers[k][beaten] = np.maximum(lowers[k][beaten], lo)
             uppers[k][beaten] = np.minimum(uppers[k][beaten], hi)
     interval = interval_ranges(network, kernel.maps, lower, upper)
-    found = BoundsOfBoxes(network, *interval, "interval", lower, upper)
-    if start is not None:
-        sides = start.lower, start.upper, start.source
-        found = BoundsOfBoxes(network, *sides, lower, upper)
+    if start is None:
+        found = BoundsOfBoxes(network, *interval, "interval", lower, upper)
+    else:
+        known = start.lower, start.upper, start.source
+        found = BoundsOfBoxes(network, *known, lower, upper)
         found = found.intersect(*interval, "interval")
     return found.intersect(lowers, uppers, "crown")
 

@@ -134,9 +134,14 @@ def _check(max_cells, neurons, tolerance):
 
 def _unions(splitting, bases):
     """The unions over the boxes' cells, as bounds."""
-    sides = (splitting.layers(a) for a in (splitting.union_low, splitting.union_high))
-    box = bases.input_lower, bases.input_upper
-    return BoundsOfBoxes(bases.network, *sides, "split", *box)
+    return BoundsOfBoxes(
+        bases.network,
+        splitting.layers(splitting.union_low),
+        splitting.layers(splitting.union_high),
+        "split",
+        bases.input_lower,
+        bases.input_upper,
+    )
 
 
 def _run(kernel, splitting, deadline):
