@@ -51,22 +51,33 @@ class Regions:
         builder = ModelBuilder()
         every = builder.add_columns(lower, upper)
         builder.add_rows([(every, linear.matrix)], linear.row_lower, linear.row_upper)
-        for f in self._families:
-            self._add(builder, f, x)
+        self._add(builder, every, x)
         with HighsSession(builder.build(), settings=_SETTINGS) as session:
             answer = ask(session, np.arange(n), self._costs, time_limit)
         return answer.primal if answer.status is Status.OPTIMAL else None
 
-    def _add(self, builder, f, x):
-        """Rows of a family's regions, and the affine maps on them."""
-        for at in f.columns:
-            inputs, outputs = at[: f.n], at[f.n :]
-            rows, low, high, C, d = region_rows(f.network, x[inputs])
-            # what no point of the box violates only takes time
-            a, b = rows * self._lower[inputs], rows * self._upper[inputs]
-            least = np.minimum(a, b).sum(axis=1)
-            most = np.maximum(a, b).sum(axis=1)
-            some = (least < low) | (most > high)
-            builder.add_rows([(inputs, rows[some])], low[some], high[some])
-            maps = sparse.csr_array(np.concatenate([C, -np.eye(d.size)], axis=1))
-            builder.add_rows([(np.concatenate([inputs, outputs]), maps)], -d, -d)
+    def _add(self, builder, every, x):
+        """Rows of all parts' regions, and the affine maps on them, in one block."""
+        columns, counts, data, lower, upper = [], [], [], [], []
+        for f in self._families:
+            for at in f.columns:
+                inputs = at[: f.n]
+                rows, low, high, C, d = region_rows(f.network, x[inputs])
+                # what no point of the box violates only takes time
+                a, b = rows * self._lower[inputs], rows * self._upper[inputs]
+                least = np.minimum(a, b).sum(axis=1)
+                most = np.maximum(a, b).sum(axis=1)
+                some = (least < low) | (most > high)
+                maps = np.concatenate([C, -np.eye(d.size)], axis=1)
+                for block, over in ((rows[some], inputs), (maps, at)):
+                    data.append(block.ravel())
+                    columns.append(np.tile(over, len(block)))
+                    counts.append(np.full(len(block), over.size))
+                lower += [low[some], -d]
+                upper += [high[some], -d]
+        ends = np.concatenate([[0], np.cumsum(np.concatenate(counts))])
+        entries = np.concatenate(data), np.concatenate(columns), ends
+        matrix = sparse.csr_array(entries, shape=(ends.size - 1, x.size))
+        builder.add_rows(
+            [(every, matrix)], np.concatenate(lower), np.concatenate(upper)
+        )
