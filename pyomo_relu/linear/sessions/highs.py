@@ -1,6 +1,7 @@
 """Sessions on HiGHS through the array interface of highspy."""
 
 import contextlib
+import time
 
 import numpy as np
 
@@ -17,6 +18,10 @@ from pyomo_relu.linear.sessions.session import LEAST_GAP, Session, import_solver
 
 _PRIMAL, _DUAL = 4, 1
 _FEASIBLE = 2
+
+#: Seconds for which small LPs are solved one after the other on HiGHS' thread: an
+#: interrupt waits for so long.
+_AT_ONCE = 0.05
 
 
 class HighsSession(Session):
@@ -153,9 +158,8 @@ class HighsSession(Session):
         start = batch.start[:-1].astype(np.int32)
         columns = batch.columns.astype(np.int32)
         continuous = np.zeros(n, dtype=np.int32)
-        for b in range(n_models):
-            if deadline.passed():
-                return
+
+        def solved(b):
             h.passModel(
                 n,
                 m,
@@ -173,7 +177,21 @@ class HighsSession(Session):
                 np.ascontiguousarray(batch.data[b]),
                 continuous,
             )
-            yield self._solved()
+            return self._solved()
+
+        def some(first):
+            answers, until = [], time.perf_counter() + _AT_ONCE
+            for b in range(first, n_models):
+                answers.append(solved(b))
+                if time.perf_counter() > until or deadline.passed():
+                    break
+            return answers
+
+        done = 0
+        while done < n_models and not deadline.passed():
+            answers = call_highs(lambda: some(done))  # noqa: B023
+            done += len(answers)
+            yield from answers
 
     def _solved(self):
         h, figures = self._highs, self.settings.figures

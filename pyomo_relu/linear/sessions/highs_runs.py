@@ -28,6 +28,7 @@ _QUIET = {
 
 _lock = threading.Lock()
 _idle = []
+_here = threading.local()
 _greeted = False
 
 
@@ -119,7 +120,13 @@ def run_on_own_thread(highs, threads=1):
 
 
 def call_highs(method):
-    """Any method of a HiGHS object that may solve something, on such a thread."""
+    """Any method of a HiGHS object that may solve something, on such a thread.
+
+    Or a function that runs several of them there: changing threads takes as long as a
+    third of a small LP.
+    """
+    if getattr(_here, "is_worker", False):
+        return method()
     try:
         worker = _idle.pop()
     except IndexError:
@@ -139,6 +146,7 @@ class _Worker:
         threading.Thread(target=self._work, name="HiGHS", daemon=True).start()
 
     def _work(self):
+        _here.is_worker = self._reset is None
         while True:
             method = self._tasks.get()
             try:
