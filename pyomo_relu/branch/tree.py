@@ -33,6 +33,10 @@ _BATCH_SECONDS = 0.4
 #: Most seconds for finding ends of columns without any.
 _CONFINING = 10.0
 
+#: With atoms a tree of at most so many boxes begins anew, its whole box narrowed again,
+#: where a new point closed so much of the gap, relative to what is left of it.
+_ANEW, _MUCH = 200, 0.05
+
 #: A bound this much below the cutoff, relative, reaches it: MILPs rest on tolerances.
 _REACHED = 1e-8
 
@@ -230,8 +234,8 @@ class Tree:
         while True:
             self._confine()
             self._prune()
-            if not self.helpers.out:
-                self._searches.run(self.helpers.for_a_dive)
+            if not self.helpers.out and self._search() == UNBOUNDED:
+                return UNBOUNDED
             if self.progress is not None:
                 self.progress(self)
             self._prune()
@@ -249,6 +253,22 @@ class Tree:
                 self.helpers.step(self)
             else:
                 self.batch()
+
+    def _search(self):
+        """Points; one that is much better early on is worth a root that knows of it."""
+        before, few = self.cutoff, self.nodes <= _ANEW
+        self._searches.run(self.helpers.for_a_dive)
+        if not (self.problem.atoms and few and len(self.open)):
+            return None
+        closed, left = before - self.cutoff, self.cutoff - self.bound
+        return self._begin_anew() if closed > _MUCH * left > 0.0 else None
+
+    def _begin_anew(self):
+        """The whole box again, what has been proven kept; UNBOUNDED as ``_root``."""
+        self._proven = self.bound
+        self.relaxation.forget()
+        self._narrow()
+        return self._root() if len(self.open) else None
 
     def _ended(self):
         """The limit that was reached, or None."""

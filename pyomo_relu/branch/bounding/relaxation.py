@@ -85,6 +85,10 @@ class Relaxation:
         """Which columns boxes may be split along, bool (n,)."""
         return self._branching.splittable
 
+    def forget(self):
+        """Choose columns to split as if nothing had been split yet."""
+        self._branching = Branching(self.problem, self.function_rows)
+
     def __getstate__(self):
         return {"problem": self.problem}
 
@@ -106,9 +110,31 @@ class Relaxation:
         -------
         Evaluated
         """
+        done, found = self._evaluate(nodes, cutoff, deadline)
+        self._branching.book(nodes, done.nodes, cutoff)
+        if found is not None:
+            self._branching.choose(done.nodes, *found, done.points)
+            self._probe(done, found, cutoff, deadline)
+        return done
+
+    def _probe(self, done, found, cutoff, deadline):
+        """Split along several columns, where too little is known of what that gains."""
+        b = self._branching
+        halves, whose = b.trials(done.nodes, *found, done.points)
+        if not whose.size:
+            return
+        halves.origin = np.arange(len(halves))
+        after, _ = self._evaluate(halves, cutoff, deadline)
+        b.book(halves, after.nodes, cutoff)
+        bounds = np.full(len(halves), cutoff)
+        bounds[after.nodes.origin] = after.nodes.bound
+        b.take_best(done.nodes, halves, whose, bounds)
+        done.evaluated += len(halves)
+
+    def _evaluate(self, nodes, cutoff, deadline):
+        """``evaluate`` without a choice of columns, and what that needs to know."""
         p = self.problem
         nodes, evaluated = nodes[:], len(nodes)
-        given = nodes
         nodes.lower, nodes.upper = nodes.lower.copy(), nodes.upper.copy()
         closed = np.inf
         nodes = nodes[~self.propagated(nodes, passes=1)]
@@ -131,20 +157,18 @@ class Relaxation:
             if shrunk.mean() < 0.5 if len(nodes) else True:
                 break
         if not len(nodes):
-            self._branching.book(given, nodes, cutoff)
-            return Evaluated(nodes, nodes.lower, min(closed, cutoff), evaluated)
+            done = Evaluated(nodes, nodes.lower, min(closed, cutoff), evaluated)
+            return done, None
         of_atoms = self.atom_rows(nodes)
         lps = self.function_rows.lp_rows(rows, of_atoms)
         costs = self.function_rows.costs(rows)
         found = lines, of_atoms
         done, found = self._bound(nodes, found, lps, costs, constants, cutoff, deadline)
-        self._branching.book(given, done.nodes, cutoff)
-        self._branching.choose(done.nodes, *found, done.points)
         done.closed, done.evaluated = min(done.closed, closed), evaluated
         if len(done.nodes) < evaluated:
             # boxes were shrunk to where the objective may be below the cutoff
             done.closed = min(done.closed, cutoff)
-        return done
+        return done, found
 
     def propagated(self, nodes, passes=PASSES):
         """Shrink boxes by the plain rows and the atoms; which ones are empty."""
