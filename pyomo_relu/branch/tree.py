@@ -33,10 +33,6 @@ _BATCH_SECONDS = 0.4
 #: Most seconds for finding ends of columns without any.
 _CONFINING = 10.0
 
-#: With atoms a tree of at most so many boxes begins anew, its whole box narrowed again,
-#: where a new point closed so much of the gap, relative to what is left of it.
-_ANEW, _MUCH = 200, 0.05
-
 #: A bound this much below the cutoff, relative, reaches it: MILPs rest on tolerances.
 _REACHED = 1e-8
 
@@ -78,10 +74,8 @@ class Tree:
         checkpoint=NO_CHECKPOINT,
     ):
         self.problem = problem
-        self.options = options
-        self.deadline = deadline
-        self.progress = progress
-        self.visited = visited
+        self.options, self.deadline = options, deadline
+        self.progress, self.visited = progress, visited
         self.helpers, self.checkpoint = helpers, checkpoint
         self.incumbent = Incumbent(problem)
         self.relaxation = Relaxation(problem)
@@ -89,8 +83,7 @@ class Tree:
         self.nodes = self.milps = 0
         self.paused = self.of_a_box = 0.0
         self.limits = Limits()
-        self._at_work = np.inf
-        self._proven = -np.inf
+        self._at_work, self._proven = np.inf, -np.inf
         self._per_batch = 8
         self._searches = Searches(self)
         self.small_boxes = SmallBoxes(self)
@@ -234,7 +227,7 @@ class Tree:
         while True:
             self._confine()
             self._prune()
-            if not self.helpers.out and self._search() == UNBOUNDED:
+            if self._search() == UNBOUNDED:
                 return UNBOUNDED
             if self.progress is not None:
                 self.progress(self)
@@ -255,16 +248,9 @@ class Tree:
                 self.batch()
 
     def _search(self):
-        """Points; one that is much better early on is worth a root that knows of it."""
-        before, few = self.cutoff, self.nodes <= _ANEW
-        self._searches.run(self.helpers.for_a_dive)
-        if not (self.problem.atoms and few and len(self.open)):
+        """Points; the whole box again where that promises much, UNBOUNDED as ``_root``."""
+        if self.helpers.out or not self._searches.run(self.helpers.for_a_dive):
             return None
-        closed, left = before - self.cutoff, self.cutoff - self.bound
-        return self._begin_anew() if closed > _MUCH * left > 0.0 else None
-
-    def _begin_anew(self):
-        """The whole box again, what has been proven kept; UNBOUNDED as ``_root``."""
         self._proven = self.bound
         self.relaxation.forget()
         self._narrow()

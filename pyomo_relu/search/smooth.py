@@ -16,13 +16,8 @@ _MOST = 300
 _NOTHING = 1e-12
 
 
-#: After so many programmes in a row without a better merit, relative, no more follow:
-#: at kinks SLSQP goes astray, measured on a reactor from 1e-5 of the optimum to 80% off.
-_STALE, _BETTER = 6, 1e-6
-
-
-class _Over(Exception):
-    """The deadline has passed within a call of SLSQP, or it gains nothing any more."""
+class _TimeOver(Exception):
+    """The deadline has passed within a call of SLSQP."""
 
 
 class Smooth:
@@ -32,14 +27,11 @@ class Smooth:
     ----------
     around : SuccessiveLPs
     x : numpy.ndarray, shape (n_columns,)
-    price : float
-        Of violations, in comparing points.
     deadline : Deadline
     """
 
-    def __init__(self, around, x, price, deadline):
+    def __init__(self, around, x, deadline):
         self.around, self.x, self.deadline = around, x, deadline
-        self.price, self._best, self._stale = price, (np.inf, None), 0
         self._at = self._slopes = None
         low, high = around.low, around.high
         rows = np.abs(self._tangents(np.zeros(around.free.size))[1])
@@ -55,7 +47,7 @@ class Smooth:
         key = step.tobytes()
         if self._at is None or self._at[0] != key:
             if self._at is not None and self.deadline.passed():
-                raise _Over
+                raise _TimeOver
             a = self.around
             x = self.x.copy()
             x[a.free] = np.clip(
@@ -75,19 +67,8 @@ class Smooth:
             self._slopes = key, costs * a.width, rows * a.width
         return self._slopes[1:]
 
-    def _note(self, step):
-        """Keep the best point that SLSQP comes to; end it where it finds no better."""
-        x, values = self._point(np.asarray(step))
-        merit = self.around.merit(x, self.price, values)
-        if merit < self._best[0] - _BETTER * (1.0 + abs(merit)):
-            self._best, self._stale = (merit, x), 0
-            return
-        self._stale += 1
-        if self._stale >= _STALE:
-            raise _Over
-
     def solved(self):
-        """The best point that SLSQP comes to, or None."""
+        """The point that SLSQP ends at, or None."""
         from scipy.optimize import minimize
 
         a, x = self.around, self.x
@@ -122,9 +103,8 @@ class Smooth:
                 ),
                 constraints=constraints,
                 options={"maxiter": _QUADRATIC, "ftol": 1e-10},
-                callback=self._note,
             )
-            self._note(found.x)
-        except _Over:
-            pass
-        return self._best[1]
+            new = self._point(np.asarray(found.x))[0]
+        except _TimeOver:
+            return None
+        return new if np.isfinite(new).all() else None

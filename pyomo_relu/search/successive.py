@@ -225,7 +225,7 @@ class SuccessiveLPs:
     def _descend(self, x, price, deadline, known, held=None):
         """Steps in a trust region; ``held`` columns, by default integer ones, stay."""
         held = self._integer if held is None else held
-        radius, merit = _FIRST, self.merit(x, price)
+        radius, merit = _FIRST, self._merit(x, price)
         linearised = None
         for k in range(_STEPS):
             if radius < _SMALLEST or deadline.passed():
@@ -251,7 +251,7 @@ class SuccessiveLPs:
                 new[self.free], self.lower[self.free], self.upper[self.free]
             )
             new = self.model.complete(new, keep=self.free)
-            value = self.merit(new, price)
+            value = self._merit(new, price)
             gain = merit - value
             if not gain > _TAKEN * foretold:
                 radius *= 0.3
@@ -268,7 +268,7 @@ class SuccessiveLPs:
         if deadline.passed():
             return x
         with np.errstate(all="ignore"):
-            new = Smooth(self, x, price, deadline).solved()
+            new = Smooth(self, x, deadline).solved()
         if new is None:
             return x
         new = self._descend(new, price, deadline, np.inf)
@@ -278,14 +278,10 @@ class SuccessiveLPs:
     def _feasible(self, x):
         return self.model.violation(x) <= FEASIBILITY
 
-    def merit(self, x, price, values=None):
-        """Objective plus violations times their price; infinite if x is not finite.
-
-        ``values`` are those of all rows at x, if they are known.
-        """
+    def _merit(self, x, price):
         if not np.isfinite(x).all():
             return np.inf
-        values = self.values(x) if values is None else values
+        values = self.values(x)
         off = np.maximum(self.low - values, values - self.high)
         total = np.maximum(off, 0.0).sum()
         return float(self.model.objective(x)) + price * total

@@ -213,7 +213,9 @@ class Branching:
         bounds : numpy.ndarray, shape (len(halves),)
             Of the halves.
         """
-        rise = np.clip(bounds - halves.parent, _LEAST_RISE, _MOST_RISE)
+        with np.errstate(invalid="ignore"):
+            rise = bounds - halves.parent
+        rise = np.fmin(np.fmax(rise, _LEAST_RISE), _MOST_RISE)
         product = rise.reshape(2, whose.size).prod(axis=0)
         # the last one of each node is its best, of equal ones the first tried
         order = np.lexsort((-np.arange(whose.size), product, whose))
