@@ -61,12 +61,24 @@ class Searches:
         for_a_dive : float
             Seconds of diving's share without which no dive begins, once a feasible
             point is known.
+
+        Returns
+        -------
+        bool
+            Whether a point was found early that is so much better that the tree had
+            better begin anew.
         """
-        if self._tree.nodes > _EASY:
-            self._tree.incumbent.try_left_over(self._tree.deadline.left())
-        self._assign(self._tree)
-        self._dive(self._tree, for_a_dive)
-        self._search(self._tree)
+        tree, before = self._tree, self._tree.cutoff
+        few = tree.nodes <= _ANEW
+        if tree.nodes > _EASY:
+            tree.incumbent.try_left_over(tree.deadline.left())
+        self._assign(tree)
+        self._dive(tree, for_a_dive)
+        self._search(tree)
+        if not (tree.problem.atoms and few and len(tree.open)):
+            return False
+        closed, left = before - tree.cutoff, tree.cutoff - tree.bound
+        return bool(closed > _MUCH * left > 0.0)
 
     def _assign(self, tree):
         """Integer values near the best point's and of the best nodes, then LPs."""
