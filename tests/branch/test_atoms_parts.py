@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pyomo_relu.branch.bounding.narrowing import narrowed
-from pyomo_relu.branch.bounding.relaxation import Relaxation
+from pyomo_relu.branch.bounding.relaxation import EASY, Relaxation
 from pyomo_relu.branch.boxes import Nodes
 from pyomo_relu.branch.joint import build_problem
 from pyomo_relu.branch.read import read_model
@@ -99,7 +99,11 @@ def test_the_first_boxes_are_split_where_both_halves_gain_most():
         ]
     )
     product = (bounds - halves.parent).clip(1e-9).reshape(2, n).prod(axis=0)
-    done = Relaxation(problem).evaluate(root, np.inf)
+    relaxation = Relaxation(problem)
+    assert relaxation.evaluate(root, np.inf).evaluated == 1  # the tree may end at once
+    relaxation.evaluate(root[np.zeros(EASY, dtype=int)], np.inf)
+    relaxation.forget()
+    done = relaxation.evaluate(root, np.inf)
     assert done.evaluated == 1 + 2 * n
     assert done.nodes.column[0] == halves.column[product.argmax()]
     # once columns have been split often enough, nothing is tried

@@ -160,3 +160,15 @@ def test_an_error_in_a_run_reaches_the_caller():
     with pytest.raises(ZeroDivisionError):
         call_highs(lambda: 1 / 0)
     assert call_highs(lambda: 3) == 3
+
+
+def test_a_run_within_a_run_stays_on_its_thread():
+    import threading
+
+    from pyomo_relu.linear.sessions.highs_runs import call_highs
+
+    def both():
+        return threading.get_ident(), call_highs(threading.get_ident)
+
+    outer, inner = call_highs(both)
+    assert outer == inner != threading.get_ident()

@@ -18,6 +18,9 @@ from pyomo_relu.linear.column_bounds import bound_endless_columns
 #: A box shrunk to less than this fraction of its edges' product is bounded again.
 _AGAIN = 0.6
 
+#: Boxes after which a tree is none of those that end at once: only then is anything
+#: begun that pays in the long run.
+EASY = 30
 
 #: Rounds of propagation through plain rows and atoms in turn.
 PASSES = 2
@@ -74,6 +77,7 @@ class Relaxation:
         self.has_atoms = bool(p.atoms)
         self._branching = Branching(p, self.function_rows)
         self._local = threading.local()
+        self._bounded = 0
 
     @cached_property
     def bounder(self):
@@ -112,12 +116,14 @@ class Relaxation:
         """
         done, found = self._evaluate(nodes, cutoff, deadline)
         self._branching.book(nodes, done.nodes, cutoff)
+        self._bounded += len(nodes)
         if found is not None:
             self._branching.choose(done.nodes, *found, done.points)
-            self._probe(done, found, cutoff, deadline)
+            if self._bounded > EASY:
+                self._try_out(done, found, cutoff, deadline)
         return done
 
-    def _probe(self, done, found, cutoff, deadline):
+    def _try_out(self, done, found, cutoff, deadline):
         """Split along several columns, where too little is known of what that gains."""
         b = self._branching
         halves, whose = b.trials(done.nodes, *found, done.points)

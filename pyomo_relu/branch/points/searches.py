@@ -2,13 +2,11 @@
 
 import numpy as np
 
+from pyomo_relu.branch.bounding.relaxation import EASY
 from pyomo_relu.branch.points.assignment import Assignments
 from pyomo_relu.branch.points.budget import Budget
 from pyomo_relu.branch.points.dive import Dive
 from pyomo_relu.branch.points.rounds import SEARCHING, SearchRounds
-
-#: Boxes after which a tree is none of those that end at once.
-_EASY = 30
 
 #: Share of the time that may go into trying values of integer columns.
 _ASSIGNING = 0.15
@@ -70,7 +68,7 @@ class Searches:
         """
         tree, before = self._tree, self._tree.cutoff
         few = tree.nodes <= _ANEW
-        if tree.nodes > _EASY:
+        if tree.nodes > EASY:
             tree.incumbent.try_left_over(tree.deadline.left())
         self._assign(tree)
         self._dive(tree, for_a_dive)
