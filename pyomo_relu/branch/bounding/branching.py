@@ -3,8 +3,7 @@
 A column's score is the error of networks' lines and atoms' lines that it is responsible
 for, each line weighed by its multiplier in the dual bound.  With atoms, whose errors are
 not comparable with those of networks, a score is multiplied by what splitting that column
-has gained per score so far; where little is known of that, boxes are split along several
-columns to see.
+has gained per score so far.
 """
 
 import numpy as np
@@ -27,17 +26,6 @@ _TOWARDS = 0.15
 #: So many splits of a column count as much as all columns' mean gain per score, and
 #: the most that one of them counts.
 _PRIOR, _MOST_GAIN = 4.0, 10.0
-
-#: With atoms a box is split along several columns to see which one to take, where one of
-#: these has been split less often than that: at most so many, with at least this share of
-#: the largest score; in batches with at most so many splits in all, since later ones know
-#: enough.
-#: Measured on mixing problems of four inputs, 600 boxes in place of 1500 to 4700 on one,
-#: and as many as before on others.
-_TRIED, _RELIABLE, _WORTH, _AT_ONCE = 4, 8.0, 0.1, 64
-
-#: The least and the most that a bound counts as raised by, in comparing products.
-_LEAST_RISE, _MOST_RISE = 1e-9, 1e9
 
 
 class Branching:
@@ -114,10 +102,20 @@ class Branching:
         p = self.problem
         if not len(nodes):
             return
-        scores, can = self._scores(nodes, lines, of_atoms, points)
+        weights = self._rows.line_weights(nodes.duals, p.network.n_outputs)
+        n = p.n_inputs
+        scores = np.zeros(nodes.lower.shape)
+        scores[:, :n] = np.matmul(weights[:, None, :], lines.errors)[:, 0]
+        if self._has_atoms:
+            weights = self._rows.atom_weights(nodes.duals)
+            scores += self._rows.atoms.scores(weights, of_atoms, points, _MISSED)
         width = nodes.upper - nodes.lower
+        size = np.maximum(np.abs(nodes.lower), np.abs(nodes.upper))
+        can = width > _SHORTEST * np.where(np.isfinite(size), size, 1.0)
+        can &= self.splittable
         # where no error is left every width counts: rounding or integers remain
-        exact = ~(scores > 0).any(axis=1)
+        exact = ~(np.where(can, scores, 0.0) > 0).any(axis=1)
+        scores = np.where(can, scores, -1.0)
         column = self._weighted(scores).argmax(axis=1)
         rows = np.arange(len(nodes))
         nodes.score = np.maximum(scores[rows, column], 0.0)
@@ -143,90 +141,6 @@ class Branching:
             point = np.where(stuck, centre, point)
         whole = (column >= 0) & p.integer[column]
         nodes.column, nodes.point = column, np.where(whole, np.floor(point), point)
-
-    def _scores(self, nodes, lines, of_atoms, points):
-        """Each column's score, -1 where it cannot be split, and where it can."""
-        p = self.problem
-        weights = self._rows.line_weights(nodes.duals, p.network.n_outputs)
-        scores = np.zeros(nodes.lower.shape)
-        scores[:, : p.n_inputs] = np.matmul(weights[:, None, :], lines.errors)[:, 0]
-        if self._has_atoms:
-            weights = self._rows.atom_weights(nodes.duals)
-            scores += self._rows.atoms.scores(weights, of_atoms, points, _MISSED)
-        width = nodes.upper - nodes.lower
-        size = np.maximum(np.abs(nodes.lower), np.abs(nodes.upper))
-        can = width > _SHORTEST * np.where(np.isfinite(size), size, 1.0)
-        can &= self.splittable
-        return np.where(can, scores, -1.0), can
-
-    # -- trying several columns ----------------------------------------------------
-
-    def trials(self, nodes, lines, of_atoms, points):
-        """Halves of boxes along each of the best columns, where too little is known.
-
-        A column is chosen for what splitting others has gained per score; before some
-        have been split, that says nothing (Achterberg, Koch and Martin, Branching rules
-        revisited, 2005: reliability branching).
-
-        Parameters
-        ----------
-        nodes, lines, of_atoms, points
-            As for ``choose``, after it.
-
-        Returns
-        -------
-        halves : Nodes
-            All left ones, then all right ones.
-        whose : numpy.ndarray of int, shape (len(halves) / 2,)
-            Which node each pair of them is of.
-        """
-        nothing = nodes[:0], np.zeros(0, dtype=int)
-        if not (self._has_atoms and 0 < len(nodes) <= _AT_ONCE):
-            return nothing
-        scores, _ = self._scores(nodes, lines, of_atoms, points)
-        weighted = self._weighted(scores)
-        best = np.argsort(-weighted, axis=1)[:, :_TRIED]
-        rows = np.arange(len(nodes))[:, None]
-        # not where an integer, or no split at all, was chosen
-        usual = nodes.column[:, None] == best[:, :1]
-        tried = usual & (scores[rows, best] > 0)
-        tried &= weighted[rows, best] > _WORTH * weighted[rows, best[:, :1]]
-        unknown = (tried & (self._splits[best] < _RELIABLE)).any(axis=1)
-        tried &= (unknown & (tried.sum(axis=1) > 1))[:, None]
-        whose, which = np.nonzero(tried)
-        if not 0 < whose.size <= _AT_ONCE:
-            return nothing
-        each, column = nodes[whose], best[whose, which]
-        each.column, each.score = column, scores[whose, column]
-        each.point = self._points(each, points[whose], column)
-        whole = self.problem.integer[column]
-        each.point = np.where(whole, np.floor(each.point), each.point)
-        return each.split(self.problem.integer), whose
-
-    def take_best(self, nodes, halves, whose, bounds):
-        """Have nodes split where the product of what both halves gained is largest.
-
-        Parameters
-        ----------
-        nodes : Nodes
-            Changed in place.
-        halves, whose
-            As ``trials`` gives them.
-        bounds : numpy.ndarray, shape (len(halves),)
-            Of the halves.
-        """
-        with np.errstate(invalid="ignore"):
-            rise = bounds - halves.parent
-        rise = np.fmin(np.fmax(rise, _LEAST_RISE), _MOST_RISE)
-        product = rise.reshape(2, whose.size).prod(axis=0)
-        # the last one of each node is its best, of equal ones the first tried
-        order = np.lexsort((-np.arange(whose.size), product, whose))
-        last = np.append(np.diff(whose[order]) > 0, True)
-        best = order[last]
-        at = whose[best]
-        nodes.column[at] = halves.column[best]
-        nodes.point[at] = halves.point[best]
-        nodes.score[at] = halves.score[best]
 
     def _points(self, nodes, points, column):
         """Where boxes are split along these columns."""

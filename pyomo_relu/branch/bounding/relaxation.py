@@ -18,10 +18,6 @@ from pyomo_relu.linear.column_bounds import bound_endless_columns
 #: A box shrunk to less than this fraction of its edges' product is bounded again.
 _AGAIN = 0.6
 
-#: Boxes after which a tree is none of those that end at once: only then is anything
-#: begun that pays in the long run.
-EASY = 30
-
 #: Rounds of propagation through plain rows and atoms in turn.
 PASSES = 2
 
@@ -77,7 +73,6 @@ class Relaxation:
         self.has_atoms = bool(p.atoms)
         self._branching = Branching(p, self.function_rows)
         self._local = threading.local()
-        self._bounded = 0
 
     @cached_property
     def bounder(self):
@@ -114,33 +109,9 @@ class Relaxation:
         -------
         Evaluated
         """
-        done, found = self._evaluate(nodes, cutoff, deadline)
-        self._branching.book(nodes, done.nodes, cutoff)
-        self._bounded += len(nodes)
-        if found is not None:
-            self._branching.choose(done.nodes, *found, done.points)
-            if self._bounded > EASY:
-                self._try_out(done, found, cutoff, deadline)
-        return done
-
-    def _try_out(self, done, found, cutoff, deadline):
-        """Split along several columns, where too little is known of what that gains."""
-        b = self._branching
-        halves, whose = b.trials(done.nodes, *found, done.points)
-        if not whose.size:
-            return
-        halves.origin = np.arange(len(halves))
-        after, _ = self._evaluate(halves, cutoff, deadline)
-        b.book(halves, after.nodes, cutoff)
-        bounds = np.full(len(halves), cutoff)
-        bounds[after.nodes.origin] = after.nodes.bound
-        b.take_best(done.nodes, halves, whose, bounds)
-        done.evaluated += len(halves)
-
-    def _evaluate(self, nodes, cutoff, deadline):
-        """``evaluate`` without a choice of columns, and what that needs to know."""
         p = self.problem
         nodes, evaluated = nodes[:], len(nodes)
+        given = nodes
         nodes.lower, nodes.upper = nodes.lower.copy(), nodes.upper.copy()
         closed = np.inf
         nodes = nodes[~self.propagated(nodes, passes=1)]
@@ -163,18 +134,20 @@ class Relaxation:
             if shrunk.mean() < 0.5 if len(nodes) else True:
                 break
         if not len(nodes):
-            done = Evaluated(nodes, nodes.lower, min(closed, cutoff), evaluated)
-            return done, None
+            self._branching.book(given, nodes, cutoff)
+            return Evaluated(nodes, nodes.lower, min(closed, cutoff), evaluated)
         of_atoms = self.atom_rows(nodes)
         lps = self.function_rows.lp_rows(rows, of_atoms)
         costs = self.function_rows.costs(rows)
         found = lines, of_atoms
         done, found = self._bound(nodes, found, lps, costs, constants, cutoff, deadline)
+        self._branching.book(given, done.nodes, cutoff)
+        self._branching.choose(done.nodes, *found, done.points)
         done.closed, done.evaluated = min(done.closed, closed), evaluated
         if len(done.nodes) < evaluated:
             # boxes were shrunk to where the objective may be below the cutoff
             done.closed = min(done.closed, cutoff)
-        return done, found
+        return done
 
     def propagated(self, nodes, passes=PASSES):
         """Shrink boxes by the plain rows and the atoms; which ones are empty."""
