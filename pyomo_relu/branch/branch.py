@@ -194,6 +194,7 @@ def branch(problem, options=None, progress=None, visited=None):
     or else the input that most of its lines' error is due to.  Boxes with few unstable
     neurons are solved by a MILP.  Atoms (products, powers, exp, ...) are bounded by their
     own lines, boxes are split along their arguments as well, and none goes to a MILP.
+    With them a tree to which a much better point is found early begins anew.
     Points come from relaxations, dives, and successive linear programmes with all
     integer columns fixed, next to the best point's values.
 

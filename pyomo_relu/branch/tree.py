@@ -74,10 +74,8 @@ class Tree:
         checkpoint=NO_CHECKPOINT,
     ):
         self.problem = problem
-        self.options = options
-        self.deadline = deadline
-        self.progress = progress
-        self.visited = visited
+        self.options, self.deadline = options, deadline
+        self.progress, self.visited = progress, visited
         self.helpers, self.checkpoint = helpers, checkpoint
         self.incumbent = Incumbent(problem)
         self.relaxation = Relaxation(problem)
@@ -85,8 +83,7 @@ class Tree:
         self.nodes = self.milps = 0
         self.paused = self.helped = self.of_a_box = 0.0
         self.limits = Limits()
-        self._at_work = np.inf
-        self._proven = -np.inf
+        self._at_work, self._proven = np.inf, -np.inf
         self._per_batch = 8
         self._searches = Searches(self)
         self.small_boxes = SmallBoxes(self)
@@ -236,9 +233,8 @@ class Tree:
         while True:
             self._confine()
             self._prune()
-            left = self.helpers.about_to_search and np.isfinite(self.incumbent.value)
-            if not (left or self.helpers.out):
-                self._searches.run(self.helpers.for_a_dive)
+            if self._search() == UNBOUNDED:
+                return UNBOUNDED
             if self.progress is not None:
                 self.progress(self)
             self._prune()
@@ -256,6 +252,18 @@ class Tree:
                 self.helpers.step(self)
             else:
                 self.batch()
+
+    def _search(self):
+        """Points; the whole box again where that promises much, UNBOUNDED as ``_root``."""
+        left = self.helpers.about_to_search and np.isfinite(self.incumbent.value)
+        if left or self.helpers.out:
+            return None
+        if not self._searches.run(self.helpers.for_a_dive):
+            return None
+        self._proven = self.bound
+        self.relaxation.forget()
+        self._narrow()
+        return self._root() if len(self.open) else None
 
     def _ended(self):
         """The limit that was reached, or None."""

@@ -147,6 +147,12 @@ class BoxRows:
             rows, box = (self.lower, self.upper), (lower, upper)
             return dual_bounds(ends, y, rows, box, constants)
 
+    def violation(self, points):
+        """By how much points, shape (B, n), miss the rows: the most of each, (B,)."""
+        values = self.pattern.row_sum(self.data * points[:, self.pattern.column])
+        off = np.maximum(self.lower - values, values - self.upper)
+        return off.max(axis=1, initial=0.0)
+
     def proven_empty(self, rays, lower, upper):
         """Boxes whose multipliers, in either sign, prove that the rows have no point.
 

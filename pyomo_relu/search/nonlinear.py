@@ -220,6 +220,7 @@ def implied_bounds(problem):
     atoms = [f for f in problem.functions if isinstance(f, Atom)]
     relaxation = AtomRelaxation(atoms, problem.n_columns)
     for _ in range(_ROUNDS):
+        before = linear.lower, linear.upper
         lower, upper = propagate(linear)
         linear = linear.replace(lower=lower, upper=upper)
         linear = with_reachable_outputs(replace(problem, linear=linear))
@@ -229,4 +230,6 @@ def implied_bounds(problem):
                 "bounds and rows leave nothing that the nonlinear expressions can be."
             )
         linear = linear.replace(lower=lower[0], upper=upper[0])
+        if np.array_equal(before, (linear.lower, linear.upper)):
+            break
     return linear.lower, linear.upper

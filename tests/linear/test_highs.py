@@ -180,3 +180,15 @@ def test_processor_seconds_count_what_highs_does_and_no_other_thread():
     other.start()
     other.join()
     assert processor_seconds() - before < 0.02
+
+
+def test_a_run_within_a_run_stays_on_its_thread():
+    import threading
+
+    from pyomo_relu.linear.sessions.highs_runs import call_highs
+
+    def both():
+        return threading.get_ident(), call_highs(threading.get_ident)
+
+    outer, inner = call_highs(both)
+    assert outer == inner != threading.get_ident()

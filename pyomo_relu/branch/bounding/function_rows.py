@@ -1,5 +1,7 @@
 """A problem's rows over a batch of boxes, networks replaced by lines."""
 
+from functools import cached_property
+
 import numpy as np
 from scipy import sparse
 
@@ -187,18 +189,22 @@ class FunctionRows:
         lps.lower[boxes, self.n_linear :] = of_atoms.lower
         lps.upper[boxes, self.n_linear :] = of_atoms.upper
 
-    def with_objective(self, rows, of_atoms):
-        """(pattern, rows): all rows, the objective's line among them."""
-        pattern = RowPattern(
+    @cached_property
+    def every_pattern(self):
+        """The pattern of ``with_objective``."""
+        return RowPattern(
             np.concatenate([self.pattern.row, self.n_linear + 1 + self.atoms.row]),
             np.concatenate([self.pattern.column, self.atoms.column]),
             self.n_rows + 1,
             self.pattern.n_columns,
         )
+
+    def with_objective(self, rows, of_atoms):
+        """All rows, the objective's line among them, then the atoms'."""
         every = (rows.data, rows.lower, rows.upper)
         more = of_atoms.data, of_atoms.lower, of_atoms.upper
         both = [np.concatenate(pair, axis=1) for pair in zip(every, more, strict=True)]
-        return pattern, BoxRows(pattern, *both)
+        return BoxRows(self.every_pattern, *both)
 
     def costs(self, rows):
         """The objective's line as costs, shape (B, n)."""

@@ -1,4 +1,4 @@
-"""The LPs of a batch of boxes, solved by HiGHS; bounds are proven from their duals."""
+"""The LPs of a batch of boxes, together or by HiGHS; bounds are proven from their duals."""
 
 from dataclasses import dataclass
 
@@ -8,9 +8,17 @@ from pyomo_relu.common.deadline import ENDLESS
 from pyomo_relu.linear.sessions.answer import Status
 from pyomo_relu.linear.sessions.highs import HighsSession
 from pyomo_relu.linear.sessions.session import Batch, Settings
+from pyomo_relu.linear.small_lps import SmallAnswers, solve_small
 
 #: Bound of a box whose rows have no solution (proven by multipliers).
 LPS_INFEASIBLE = np.inf
+
+#: So many LPs of at most so many rows times columns are solved together: measured on 20
+#: columns and 50 rows, 350 take half of HiGHS' seconds, 60 two thirds, and 15 more.
+_MANY, _SMALL = 64, 2000
+
+#: By so much, relative, their values agree with what their multipliers prove.
+_AGREE = 1e-7
 
 _SETTINGS = Settings("relu.branch with rows")
 _UNBOUNDED = (Status.UNBOUNDED, Status.INFEASIBLE_OR_UNBOUNDED)
@@ -40,7 +48,7 @@ class LPAnswers:
 
 
 class NodeLPs:
-    """One HiGHS session that solves LP after LP of one sparsity pattern.
+    """LPs of one sparsity pattern: many small ones together, others by HiGHS.
 
     Parameters
     ----------
@@ -71,11 +79,7 @@ class NodeLPs:
         LPAnswers
         """
         B, n = costs.shape
-        duals = np.zeros((B, self.pattern.n_rows))
-        points = np.zeros((B, n))
-        solved = np.zeros(B, dtype=bool)
-        rays = np.zeros(B, dtype=bool)
-        unbounded = False
+        found = SmallAnswers.none(B, self.pattern.n_rows, n)
         batch = Batch(
             self._start,
             self._columns,
@@ -86,18 +90,13 @@ class NodeLPs:
             upper,
             costs,
         )
-        for b, answer in enumerate(self._session.minimize_each(batch, deadline)):
-            if answer.status is Status.OPTIMAL:
-                points[b], duals[b], solved[b] = answer.primal, answer.duals, True
-            elif answer.status is Status.INFEASIBLE:
-                size = (
-                    0.0 if answer.ray is None else np.abs(answer.ray).max(initial=0.0)
-                )
-                rays[b] = np.isfinite(size) and size > 0
-                if rays[b]:
-                    duals[b] = answer.ray / size
-            elif answer.status in _UNBOUNDED:
-                unbounded = True
+        many = B >= _MANY and n * self.pattern.n_rows <= _SMALL
+        if many and np.isfinite(lower).all() and np.isfinite(upper).all():
+            found = solve_small(self.pattern.row, self._columns, batch)
+            self._check(found, batch, rows)
+        left = np.flatnonzero(~(found.solved | found.infeasible))
+        unbounded = self._solve_each(left, batch, found, deadline)
+        rays, duals = found.infeasible, found.duals
         bounds = rows.dual_bounds(costs, constants, duals, lower, upper)
         if rays.any():
             bounds[rays] = -np.inf
@@ -105,17 +104,45 @@ class NodeLPs:
             proven = rows[at].proven_empty(duals[at], lower[at], upper[at])
             bounds[at[proven]] = LPS_INFEASIBLE
             duals[rays] = 0.0
-        return LPAnswers(bounds, duals, points, solved, unbounded)
+        return LPAnswers(bounds, duals, found.points, found.solved, unbounded)
 
-    def _proven(self, rows, rays, lower, upper, which):
-        """Boxes whose ray, in either sign, proves that the rows have no solution."""
-        at = np.flatnonzero(which)
-        zero = np.zeros((at.size, self.pattern.n_columns))
-        none = np.zeros(at.size)
-        proven = np.zeros(at.size, dtype=bool)
-        for sign in (1.0, -1.0):
-            value = rows[at].dual_bounds(
-                zero, none, sign * rays[at], lower[at], upper[at]
-            )
-            proven |= value > 0
-        return at[proven]
+    @staticmethod
+    def _check(found, batch, rows):
+        """Leave to HiGHS what is no minimiser and what proves no contradiction."""
+        at = np.flatnonzero(found.infeasible)
+        if at.size:
+            box = batch.lower[at], batch.upper[at]
+            proven = rows[at].proven_empty(found.duals[at], *box)
+            found.infeasible[at[~proven]] = False
+        at = np.flatnonzero(found.solved)
+        some, points = rows[at], found.points[at]
+        values = (batch.costs[at] * points).sum(axis=1)
+        box = batch.lower[at], batch.upper[at]
+        bounds = some.dual_bounds(
+            batch.costs[at], np.zeros(at.size), found.duals[at], *box
+        )
+        good = values - bounds <= _AGREE * (1.0 + np.abs(values))
+        good &= some.violation(points) <= _AGREE
+        found.solved[at[~good]] = False
+
+    def _solve_each(self, left, batch, found, deadline):
+        """HiGHS' answers to some of the LPs; whether one was unbounded."""
+        unbounded, found.duals[left] = False, 0.0
+        if not left.size:
+            return unbounded
+        if left.size < len(batch):
+            batch = batch[left]
+        answers = self._session.minimize_each(batch, deadline)
+        for b, answer in zip(left, answers, strict=False):
+            if answer.status is Status.OPTIMAL:
+                found.points[b], found.duals[b] = answer.primal, answer.duals
+                found.solved[b] = True
+            elif answer.status is Status.INFEASIBLE:
+                size = (
+                    0.0 if answer.ray is None else np.abs(answer.ray).max(initial=0.0)
+                )
+                found.infeasible[b] = np.isfinite(size) and size > 0
+                found.duals[b] = answer.ray / size if found.infeasible[b] else 0.0
+            elif answer.status in _UNBOUNDED:
+                unbounded = True
+        return unbounded

@@ -36,14 +36,14 @@ def narrowed(relaxation, cutoff, deadline):
     costs = np.zeros((2 * k, p.n_columns))
     costs[np.arange(k), columns] = 1.0
     costs[k + np.arange(k), columns] = -1.0
+    lps = NodeLPs(relaxation.function_rows.every_pattern)
     for _ in range(_ROUNDS):
         before = (root.upper - root.lower)[0, columns]
-        found = _rows(relaxation, root, cutoff)
-        if found is None:
+        rows = _rows(relaxation, root, cutoff)
+        if rows is None:
             return root[:0]
-        pattern, rows = found
         every = np.zeros(2 * k, dtype=int)
-        answer = NodeLPs(pattern).solve(
+        answer = lps.solve(
             rows[every],
             costs,
             np.zeros(2 * k),
@@ -67,7 +67,7 @@ def narrowed(relaxation, cutoff, deadline):
 
 
 def _rows(relaxation, root, cutoff):
-    """(pattern, rows) of the box after propagation; None if it is empty."""
+    """The rows of the box after propagation; None if it is empty."""
     p, function_rows = relaxation.problem, relaxation.function_rows
     if relaxation.propagated(root).any():
         return None

@@ -19,7 +19,6 @@ from pyomo_relu.linear.column_bounds import bound_endless_columns
 #: A box shrunk to less than this fraction of its edges' product is bounded again.
 _AGAIN = 0.6
 
-
 #: Rounds of propagation through plain rows and atoms in turn.
 PASSES = 2
 
@@ -87,6 +86,10 @@ class Relaxation:
     def splittable(self):
         """Which columns boxes may be split along, bool (n,)."""
         return self._branching.splittable
+
+    def forget(self):
+        """Choose columns to split as if nothing had been split yet."""
+        self._branching = Branching(self.problem, self.function_rows)
 
     def __getstate__(self):
         return {"problem": self.problem}

@@ -37,6 +37,9 @@ _SAME_VALUE = 1e-9
 #: Points of a model with atoms from which successive LPs start before branching.
 _PROMISING = 10
 
+#: After so many of them in a row that end at nothing better the others are left out.
+_STALE = 4
+
 
 class Incumbent:
     """Best verified point of a BranchProblem.
@@ -234,12 +237,16 @@ class Incumbent:
         none = not np.isfinite(before)
 
         def work():
+            stale = 0
             while len(self._left) and not deadline.passed():
-                start = self.problem.complete(self._left[:1])[0]
+                start, known = self.problem.complete(self._left[:1])[0], self.value
                 self._left = self._left[1:]
-                self._successive_from(start, deadline, self.value, polish=none)
+                self._successive_from(start, deadline, known, polish=none)
                 if none and np.isfinite(self.value):
                     return True
+                stale = 0 if self.value < known else stale + 1
+                if stale >= _STALE and not none:
+                    self._left = self._left[:0]
             if self.value < before:
                 self._successive_from(self.full, deadline, np.inf)
             return self.value < before

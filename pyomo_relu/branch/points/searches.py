@@ -25,6 +25,11 @@ _DIVING = 0.1
 #: dive gave a better point gets it from the starts that are left, too.
 _DIVED = 50
 
+#: With atoms a tree of at most so many boxes had better begin anew, its whole box
+#: narrowed again, where a new point closed so much of the gap, relative to what is left.
+#: Measured on mixing problems of four inputs, a third to all of the boxes of going on.
+_ANEW, _MUCH = 200, 0.05
+
 #: As ``for_a_dive`` of Searches.run.  A dive takes no heed of its share while it lasts;
 #: measured on the deep oil field, where one takes 1.7 s, all workers began with one.
 FOR_A_DIVE_IN_A_TASK = 0.5
@@ -61,12 +66,24 @@ class Searches:
         for_a_dive : float
             Seconds of diving's share without which no dive begins, once a feasible
             point is known.
+
+        Returns
+        -------
+        bool
+            Whether a point was found early that is so much better that the tree had
+            better begin anew.
         """
-        if self._tree.nodes > _EASY:
-            self._tree.incumbent.try_left_over(self._tree.deadline.left())
-        self._assign(self._tree)
-        self._dive(self._tree, for_a_dive)
-        self._search(self._tree)
+        tree, before = self._tree, self._tree.cutoff
+        few = tree.nodes <= _ANEW
+        if tree.nodes > _EASY:
+            tree.incumbent.try_left_over(tree.deadline.left())
+        self._assign(tree)
+        self._dive(tree, for_a_dive)
+        self._search(tree)
+        if not (tree.problem.atoms and few and len(tree.open)):
+            return False
+        closed, left = before - tree.cutoff, tree.cutoff - tree.bound
+        return bool(closed > _MUCH * left > 0.0)
 
     def _assign(self, tree):
         """Integer values near the best point's and of the best nodes, then LPs."""

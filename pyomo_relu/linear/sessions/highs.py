@@ -39,7 +39,7 @@ class HighsSession(Session):
         self._error = highspy.HighsStatus.kError
         self._threads = settings.threads
         self._options_for = None
-        self._limited = self._in_turn = False
+        self._limited = False
         self._at_root = []
         if settings.figures and self._keeps_integers:
             self._highs.cbMipInterrupt.subscribe(self._note_root)
@@ -162,23 +162,16 @@ class HighsSession(Session):
         self._set_options()
         done, n_models = 0, len(batch.costs)
         while done < n_models and not deadline.passed():
-            answers = self._turn(batch, done, deadline)
+            answers = self._turn(lambda: self._some(batch, done, deadline))  # noqa: B023
             yield from answers
             done += len(answers)
 
-    def _turn(self, batch, first, deadline):
-        """Answers of some LPs of a batch, from one on: at least one if there is time."""
-
-        def turn():
-            self._in_turn = self._threads == 1
-            try:
-                return self._some(batch, first, deadline)
-            finally:
-                self._in_turn = False
-
-        return call_highs(turn) if self._threads == 1 else turn()
+    def _turn(self, method):
+        """On HiGHS' thread, unless runs have several and a thread each."""
+        return call_highs(method) if self._threads == 1 else method()
 
     def _some(self, batch, first, deadline):
+        """Answers of some models of a batch, from one on: at least one if there is time."""
         h, (n_models, n) = self._highs, batch.costs.shape
         m, size = batch.row_lower.shape[1], batch.columns.size
         quadratic = batch.hessian is not None
@@ -215,15 +208,6 @@ class HighsSession(Session):
                 answers.append(self._solved(quadratic))
         return answers
 
-    def _call(self, method):
-        """A method of HiGHS on a thread of its own, which this one may be already."""
-        return method() if self._in_turn else call_highs(method)
-
-    def _run(self):
-        if self._in_turn:
-            return self._highs.run()
-        return run_on_own_thread(self._highs, self._threads)
-
     def _pass_hessian(self, hessian, n):
         """Give HiGHS the second derivatives along the first columns; its HighsStatus."""
         triangle = sparse.csc_array(np.tril(hessian))
@@ -243,7 +227,7 @@ class HighsSession(Session):
         if figures:
             self._at_root.clear()
         with self._watched():
-            outcome = self._run()
+            outcome = run_on_own_thread(h, self._threads)
         if outcome == self._error:
             word = h.modelStatusToString(h.getModelStatus())
             # A basis that HiGHS got lost in is no help for the next solve.
@@ -252,7 +236,7 @@ class HighsSession(Session):
         status = self._status()
         if status is Status.FAILED and not (self.integer or quadratic):
             with self._another_way():
-                self._run()
+                run_on_own_thread(h, self._threads)
             status = self._status()
         answer = self._mip_answer(status) if self.integer else self._lp_answer(status)
         if status is Status.FAILED:
@@ -306,11 +290,11 @@ class HighsSession(Session):
         if not (self.settings.only_costs_change or self.settings.presolve):
             return self._dual_ray()
         with self._from_scratch(simplex_strategy=_DUAL, presolve="off"):
-            self._run()
+            run_on_own_thread(self._highs, self._threads)
             return self._dual_ray()
 
     def _dual_ray(self):
-        _, exists, ray = self._call(self._highs.getDualRay)
+        _, exists, ray = call_highs(self._highs.getDualRay)
         return np.array(ray) if exists else None
 
     def _another_way(self):

@@ -29,6 +29,10 @@ _QUIET = {
 
 _lock = threading.Lock()
 _idle = []
+
+#: Of each thread: whether it is one of those here that are used again.
+_here = threading.local()
+
 _greeted = False
 
 #: Of each thread: processor seconds of HiGHS' threads on its behalf.
@@ -137,7 +141,13 @@ def run_on_own_thread(highs, threads=1):
 
 
 def call_highs(method):
-    """Any method of a HiGHS object that may solve something, on such a thread."""
+    """Any method of a HiGHS object that may solve something, on such a thread.
+
+    Or a function that calls several: a change of threads takes as long as a third of a
+    small LP.
+    """
+    if getattr(_here, "is_worker", False):
+        return method()
     try:
         worker = _idle.pop()
     except IndexError:
@@ -157,6 +167,7 @@ class _Worker:
         threading.Thread(target=self._work, name="HiGHS", daemon=True).start()
 
     def _work(self):
+        _here.is_worker = self._reset is None
         while True:
             method = self._tasks.get()
             began = time.thread_time()

@@ -107,6 +107,14 @@ class Batch:
     def __len__(self):
         return len(self.costs)
 
+    def __getitem__(self, some):
+        """Those of some numbers."""
+        of_each = self.row_lower, self.row_upper, self.lower, self.upper, self.costs
+        data = self.data[some]
+        hessian = None if self.hessian is None else self.hessian[some]
+        some_of_each = (a[some] for a in of_each)
+        return Batch(self.start, self.columns, data, *some_of_each, hessian=hessian)
+
     def model(self, b):
         """Number b as a LinearModel."""
         shape = self.row_lower.shape[1], self.lower.shape[1]
