@@ -46,8 +46,8 @@ class SmallAnswers:
     @classmethod
     def none(cls, B, m, n):
         """No answers yet."""
-        never = np.zeros((2, B), dtype=bool)
-        return cls(*never, np.zeros((B, n)), np.zeros((B, m)))
+        solved, infeasible = np.zeros((2, B), dtype=bool)
+        return cls(solved, infeasible, np.zeros((B, n)), np.zeros((B, m)))
 
 
 def solve_small(row, column, batch):

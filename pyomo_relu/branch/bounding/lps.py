@@ -138,11 +138,10 @@ class NodeLPs:
                 found.points[b], found.duals[b] = answer.primal, answer.duals
                 found.solved[b] = True
             elif answer.status is Status.INFEASIBLE:
-                size = (
-                    0.0 if answer.ray is None else np.abs(answer.ray).max(initial=0.0)
-                )
-                found.infeasible[b] = np.isfinite(size) and size > 0
-                found.duals[b] = answer.ray / size if found.infeasible[b] else 0.0
+                ray = np.zeros(1) if answer.ray is None else answer.ray
+                size = np.abs(ray).max(initial=0.0)
+                if np.isfinite(size) and size > 0:
+                    found.infeasible[b], found.duals[b] = True, ray / size
             elif answer.status in _UNBOUNDED:
                 unbounded = True
         return unbounded
