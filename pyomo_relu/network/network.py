@@ -156,7 +156,7 @@ class Network:
             raise NetworkError(f"{self.name}: the last layer must be the output layer.")
         if any(layer.activation == "identity" for layer in self.layers[:-1]):
             raise NetworkError(f"{self.name}: only the output layer may be affine.")
-        if self.n_inputs == 0:
+        if self.n_inputs == 0 and any(layer.sources for layer in self.layers):
             raise NetworkError(f"{self.name}: the network has no inputs.")
         if sum(t.size for t in self.outputs) != self.layers[-1].size:
             raise NetworkError(

@@ -114,7 +114,7 @@ def region_rows(network, x):
         high = np.select([state == INACTIVE, state == ACTIVE], [0.0, ceiling], np.inf)
         parts.append((rows, low - shift, high - shift))
     rows, lower, upper = (np.concatenate(part) for part in zip(*parts, strict=True))
-    size = np.max(np.abs(rows), axis=1)
+    size = np.max(np.abs(rows), axis=1, initial=0.0)
     keep = np.flatnonzero(size > 0)
     size = size[keep]
     return RegionRows(
