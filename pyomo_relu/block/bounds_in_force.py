@@ -106,15 +106,26 @@ def bounds_in_force_on_each(blocks, assume_fixed_vars_permanent=True, reading=No
 
 def _finite_box(block, assume_fixed_vars_permanent):
     lower, upper = input_box(block, assume_fixed_vars_permanent)
-    for var, lo, hi in zip(block.input_vars(), lower, upper, strict=True):
-        if not (lo > -_INFINITE and hi < _INFINITE):
-            raise BoundsError(
-                f"{block.name}: input '{var.name}' has the bounds [{lo}, {hi}]; "
-                "bounds on the neurons need finite ones, below 1e20. Set them with "
-                f"{var.name}.setlb(...) and .setub(...), or let "
-                "relu.obbt(scope='model') derive them from your constraints."
-            )
+    for var, lo, hi in _endless(block, lower, upper):
+        raise BoundsError(
+            f"{block.name}: input '{var.name}' has the bounds [{lo}, {hi}]; "
+            "bounds on the neurons need finite ones, below 1e20. Set them with "
+            f"{var.name}.setlb(...) and .setub(...), or let "
+            "relu.obbt(scope='model') derive them from your constraints."
+        )
     return lower, upper
+
+
+def has_finite_box(block, assume_fixed_vars_permanent=True):
+    """Whether all inputs of a block have finite bounds of their own."""
+    box = input_box(block, assume_fixed_vars_permanent)
+    return not list(_endless(block, *box))
+
+
+def _endless(block, lower, upper):
+    """(Var, lower, upper) of the inputs without finite bounds."""
+    ends = zip(block.input_vars(), lower, upper, strict=True)
+    return (e for e in ends if not (e[1] > -_INFINITE and e[2] < _INFINITE))
 
 
 def _intersect(block, bounds, recorded):

@@ -53,6 +53,10 @@ class NeuronStates:
         """Neurons of activation layer k whose state is the same on the whole box."""
         return self.inactive(k) | self.active(k) | self.at_ceiling(k)
 
+    def varying(self, k: int) -> BoolArray:
+        """Neurons of activation layer k whose post-activation is no constant."""
+        return ~(self.inactive(k) | self.at_ceiling(k))
+
     def unstable(self, k: int) -> BoolArray:
         """Neurons of activation layer k that need an activation indicator."""
         return ~self.stable(k)

@@ -8,8 +8,9 @@ time budget.  What it picks:
 ==========================================  ===========================================
 all neurons stable                          ``relu.bigm`` (no binaries)
 one varying input                           ``relu.cells``: exact pieces
-neurons in units that solvers do not        ``relu.obbt``, then ``relu.scaled``
-resolve
+neurons in units that solvers do not        ``relu.obbt``, then ``relu.scaled``; all of
+resolve                                     them stable: ``relu.bounds``, then
+                                            ``relu.reduce``
 told of ``scip_direct`` or                  ``relu.obbt``, then ``relu.sos1``
 ``scip_persistent``, one network, and up
 to eight varying inputs
@@ -21,6 +22,8 @@ few unstable neurons                        ``relu.bounds``, then ``relu.bigm``
 more                                        ``relu.obbt`` (LPs, within the budget), then
                                             ``relu.bigm``
 too large for Gurobi's licence              ``relu.reduce``, if that fits
+inputs without bounds                       ``relu.obbt`` with ``scope="model"`` before
+                                            all else
 ==========================================  ===========================================
 
 Measured on the set of ``benchmarks/regret``: with HiGHS 1.16 cells of several networks
@@ -60,6 +63,7 @@ from pyomo.core.base import (
 from pyomo.core.expr.numvalue import polynomial_degree
 from pyomo.gdp import Disjunct
 
+from pyomo_relu.block.bounds_in_force import has_finite_box
 from pyomo_relu.block.values import put_back
 from pyomo_relu.common.options import non_negative
 from pyomo_relu.common.wording import counted
@@ -70,6 +74,7 @@ from pyomo_relu.model.surrounding import modellers_rows
 from pyomo_relu.model.unit_rows import modellers_objective
 from pyomo_relu.transform.base import NetworkFormulation
 from pyomo_relu.transform.parts.choice import (
+    Step,
     choose,
     expected_size,
     is_gurobi,
@@ -89,6 +94,9 @@ _START_SECONDS = 1.0
 #: What is tried for it: forward passes, then successive LPs.  A solver that has any
 #: point needs little time for a better one.
 _QUICK, _THOROUGH = ("samples",), ("ascent",)
+
+#: What finds bounds of inputs that have none.
+_CONFINE = Step("relu.obbt")
 
 #: Shares of the time budget for refining cells and for tightening.
 _SHARE = {"relu.cells": 0.1, "relu.obbt": 0.2}
@@ -144,11 +152,14 @@ class Auto(NetworkFormulation):
             return self._undo(model, config.reverse)
         call.application.describe(type(self), model, config)
         blocks = self._untransformed(model, config)
-        found = ComponentMap()
-        with outputs_bounded(call.reading) as note:
-            for block in blocks:
-                found[block] = Plan(config, call).crown_bounds(block)
-                note(block, found[block])
+        found = _crown_bounds(call, blocks, config)
+        confined = found is None
+        if found is None:
+            obbt = TransformationFactory(_CONFINE.name)
+            assert obbt is not None  # registered with the package
+            options = {"scope": "model", **_options(obbt, _CONFINE, config)}
+            obbt.apply_within(call, model, targets=blocks, **options)
+            found = _crown_bounds(call, blocks, config, confined)
         alone = len(blocks) == 1
         nonlinear = _nonlinear(model, blocks)
         plans = ComponentMap(
@@ -163,6 +174,8 @@ class Auto(NetworkFormulation):
                 transformation.apply_within(call, model, targets=group, **options)
         for block, (steps, reason) in plans.items():
             choice = f"{' then '.join(s.name for s in steps)}, because {reason}"
+            if confined:
+                choice = f"{_CONFINE.name} on the whole model, then {choice}"
             block.record.encoding.choice = f"{self.NAME} picked {choice}"
             _say(f"{self.NAME}: '{block.name}': {choice}", config.tee)
         start = None
@@ -212,6 +225,18 @@ class Auto(NetworkFormulation):
             run.check_last(self.NAME)
             run.restore()
         _forget(token.reverse_dict["start"])
+
+
+def _crown_bounds(call, blocks, config, confined=False):
+    """CROWN's bounds of each block; None if an input has no bounds, unless confined."""
+    found, plan = ComponentMap(), Plan(config, call)
+    with outputs_bounded(call.reading) as note:
+        for block in blocks:
+            if not (confined or has_finite_box(block, plan.fixed_permanent)):
+                return None
+            found[block] = plan.crown_bounds(block)
+            note(block, found[block])
+    return found
 
 
 def _say(line, tee):

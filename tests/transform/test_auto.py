@@ -6,8 +6,8 @@ import re
 import pyomo.environ as pyo
 import pytest
 
-from pyomo_relu import ReLUNetworkBlock
-from pyomo_relu.errors import TransformationError
+from pyomo_relu import ReLUNetworkBlock, example_network
+from pyomo_relu.errors import BoundsError, TransformationError
 from pyomo_relu.linear.sessions.gurobi import licence_takes
 from tests.networks import chain
 from tests.transform.battery import box_model, violations
@@ -74,9 +74,36 @@ def test_networks_of_one_model_get_their_own_and_come_off_together():
 def test_network_without_input_bounds_leaves_nothing():
     m = mixed()
     m.many.inputs[0].setub(None)
+    m.link.deactivate()
     with pytest.raises(ValueError, match="inputs"):
         encode(m)
     assert m.few.record.encoding is None and m.many.record.encoding is None
+
+
+def test_inputs_without_bounds_get_them_from_the_rows_and_lose_them():
+    m = pyo.ConcreteModel()
+    m.x, m.z = pyo.Var(bounds=(-2, 2)), pyo.Var([0, 1], bounds=(-1, 1))
+    m.f, m.y = pyo.Var(), pyo.Var([0, 1])
+    m.row = pyo.Constraint(expr=m.f == 2 * m.x + 1)
+    m.nn = ReLUNetworkBlock(
+        [0, 1],
+        network=example_network("peaks_2x20"),
+        inputs=lambda k: [m.y[0] if k else m.f, m.z[k]],
+        outputs=lambda k: m.y[k],
+    )
+    m.cost = pyo.Objective(expr=m.y[1] + 0.1 * m.y[0])
+    token = encode(m)
+    assert "relu.obbt on the whole model, then" in m.nn[1].summary()
+    pyo.SolverFactory("appsi_highs").solve(m)
+    encoded = pyo.value(m.cost)
+    encode(m, reverse=token)
+    assert not any(v.has_lb() or v.has_ub() for v in (m.f, *m.y.values()))
+    pyo.SolverFactory("relu").solve(m)
+    assert encoded == pytest.approx(pyo.value(m.cost), abs=1e-3)
+    m.row.deactivate()
+    with pytest.raises(BoundsError, match="neither Var bounds nor constraints confine"):
+        encode(m)
+    assert not any(v.has_lb() or v.has_ub() for v in (m.f, *m.y.values()))
 
 
 def test_already_encoded_network_is_refused():

@@ -71,6 +71,11 @@ def choose(bounds, config, alone=True, linear=True):
         f"{counted(len(network.layers) - 1, 'layer')} unstable, "
         f"{counted(free, 'input')} not fixed"
     )
+    if unstable == 0 and _has_tiny_units(bounds):
+        return (
+            _REDUCED,
+            "all neurons are stable, some in units that solvers do not resolve",
+        )
     if unstable == 0:
         return _BIG_M, "all neurons are stable: no binaries"
     if free <= 1:
@@ -99,7 +104,7 @@ def _has_tiny_units(bounds):
     from pyomo_relu.bounds.resolution import smallest_unit
 
     layers = range(len(bounds.lower) - 1)
-    return smallest_unit(bounds, [bounds.unstable(k) for k in layers]) is not None
+    return smallest_unit(bounds, [bounds.varying(k) for k in layers]) is not None
 
 
 def is_gurobi(config):

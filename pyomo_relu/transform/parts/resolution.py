@@ -101,7 +101,7 @@ def _tiny_unit(encoding):
     names = encoding.formulation.ACTIVATION_ROWS
     found = map(encoding.reformulation.component, names)
     with_rows = [
-        mask & encoding.bounds.unstable(k)
+        mask & encoding.bounds.varying(k)
         for k, mask in enumerate(_masks(encoding, filter(None, found)))
     ]
     widths, units = _widths(encoding.block), encoding.units_of_neurons()
