@@ -17,7 +17,7 @@ from pyomo_relu.branch.bounding.root import tightened_root
 from pyomo_relu.branch.checkpoint import NO_CHECKPOINT, Checkpoint, load_state
 from pyomo_relu.branch.helpers import ALONE
 from pyomo_relu.branch.joint import build_problem
-from pyomo_relu.branch.tree import (
+from pyomo_relu.branch.statuses import (
     BOUND_REACHED,
     INFEASIBLE,
     INTERRUPTED,
@@ -27,8 +27,8 @@ from pyomo_relu.branch.tree import (
     STALLED,
     TIME_LIMIT,
     UNBOUNDED,
-    Tree,
 )
+from pyomo_relu.branch.tree import Tree
 from pyomo_relu.branch.units import Progress, in_unit_range, in_units
 from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.common.html import table_html

@@ -16,8 +16,9 @@ from pyomo_relu.block.values import (
     put_back,
     saved_values,
 )
-from pyomo_relu.branch.branch import INFEASIBLE, BranchOptions, branch
+from pyomo_relu.branch.branch import BranchOptions, branch
 from pyomo_relu.branch.joint import build_problem
+from pyomo_relu.branch.statuses import INFEASIBLE
 from pyomo_relu.common.transaction import on_rollback, transaction
 from pyomo_relu.errors import ModelError
 from pyomo_relu.linear.embedded import EmbeddedModel

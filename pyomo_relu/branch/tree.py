@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from pyomo_relu.branch import statuses
 from pyomo_relu.branch.bounding.narrowing import narrowed, refuse_endless
 from pyomo_relu.branch.bounding.relaxation import Relaxation
 from pyomo_relu.branch.boxes import Nodes, OpenNodes
@@ -16,16 +17,6 @@ from pyomo_relu.branch.points.searches import FOR_A_DIVE_IN_A_TASK, Searches
 from pyomo_relu.branch.small_boxes import SmallBoxes
 from pyomo_relu.errors import InfeasibleError
 from pyomo_relu.linear.sessions.highs_runs import processor_seconds
-
-OPTIMAL = "optimal"
-INFEASIBLE = "infeasible"
-UNBOUNDED = "unbounded"
-TIME_LIMIT = "time limit"
-NODE_LIMIT = "node limit"
-INTERRUPTED = "interrupted"
-STALLED = "stalled"
-POINT_REACHED = "stop_at is reached"
-BOUND_REACHED = "prove_above is proven"
 
 #: Processor seconds of a batch: short against a time limit, long against Python.
 _BATCH_SECONDS = 0.4
@@ -192,7 +183,7 @@ class Tree:
         try:
             return self._run()
         except KeyboardInterrupt:
-            return INTERRUPTED
+            return statuses.INTERRUPTED
         finally:
             self.helpers.close()
             self.checkpoint.write()
@@ -214,7 +205,7 @@ class Tree:
                     self._searches.run(FOR_A_DIVE_IN_A_TASK)
                     self._prune()
         except KeyboardInterrupt:
-            return INTERRUPTED
+            return statuses.INTERRUPTED
         return None
 
     def _begin(self):
@@ -228,13 +219,13 @@ class Tree:
         return self._root() if len(self.open) else None
 
     def _run(self):
-        if not self._begun and self._begin() == UNBOUNDED:
-            return UNBOUNDED
+        if not self._begun and self._begin() == statuses.UNBOUNDED:
+            return statuses.UNBOUNDED
         while True:
             self._confine()
             self._prune()
-            if self._search() == UNBOUNDED:
-                return UNBOUNDED
+            if self._search() == statuses.UNBOUNDED:
+                return statuses.UNBOUNDED
             if self.progress is not None:
                 self.progress(self)
             self._prune()
@@ -255,10 +246,7 @@ class Tree:
 
     def _search(self):
         """Points; the whole box again where that promises much, UNBOUNDED as ``_root``."""
-        left = self.helpers.about_to_search and np.isfinite(self.incumbent.value)
-        if left or self.helpers.out:
-            return None
-        if not self._searches.run(self.helpers.for_a_dive):
+        if self.helpers.out or not self._searches.run(self.helpers.for_a_dive):
             return None
         self._proven = self.bound
         self.relaxation.forget()
@@ -268,8 +256,8 @@ class Tree:
     def _ended(self):
         """The limit that was reached, or None."""
         if self.deadline.passed():
-            return TIME_LIMIT
-        return NODE_LIMIT if self.nodes >= self.options.node_limit else None
+            return statuses.TIME_LIMIT
+        return statuses.NODE_LIMIT if self.nodes >= self.options.node_limit else None
 
     def batch(self):
         """Work on some boxes of least bound."""
@@ -286,7 +274,7 @@ class Tree:
         self.of_a_box = processor_seconds() - started
         bounded = np.isfinite(cutoff) and np.isfinite(done.nodes.bound).all()
         if done.unbounded and not bounded:
-            return UNBOUNDED
+            return statuses.UNBOUNDED
         self._take(done)
         self._at_work = np.inf
         return None
@@ -330,10 +318,13 @@ class Tree:
 
     def _conclusion(self):
         if self.cutoff == self.options.prove_above < np.inf:
-            return STALLED  # by a rounding below it: neither proven nor optimal
+            return (
+                statuses.STALLED
+            )  # by a rounding below it: neither proven nor optimal
         if not self.reaches_cutoff(min(self.limits.unresolved, self.limits.closed)):
-            return STALLED
-        return OPTIMAL if np.isfinite(self.incumbent.value) else INFEASIBLE
+            return statuses.STALLED
+        known = np.isfinite(self.incumbent.value)
+        return statuses.OPTIMAL if known else statuses.INFEASIBLE
 
     def reaches_cutoff(self, bound):
         """Whether nothing in a box of this bound is of interest."""

@@ -12,14 +12,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from pyomo_relu.branch.branch import (
-    INFEASIBLE,
-    INTERRUPTED,
-    OPTIMAL,
-    UNBOUNDED,
-    BranchOptions,
-    BranchResult,
-)
+from pyomo_relu.branch.branch import BranchOptions, BranchResult
+from pyomo_relu.branch.statuses import INFEASIBLE, INTERRUPTED, OPTIMAL, UNBOUNDED
 from pyomo_relu.branch.units import Progress, in_unit_range, in_units
 from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.decompose.subproblems.parts import check_functions

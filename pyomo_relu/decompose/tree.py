@@ -13,7 +13,7 @@ from pyomo_relu.branch.branch import branch
 from pyomo_relu.branch.joint import build_problem
 from pyomo_relu.branch.points.incumbent import Incumbent
 from pyomo_relu.branch.points.rounds import SEARCHING, SearchRounds
-from pyomo_relu.branch.tree import (
+from pyomo_relu.branch.statuses import (
     INFEASIBLE,
     INTERRUPTED,
     OPTIMAL,

@@ -305,7 +305,7 @@ class _Reader:
         ]
         return terms, float(value(repn.constant))
 
-    def terms(self, expr, where, sides=(-np.inf, np.inf)):
+    def terms(self, expr, where, sides=(float("-inf"), float("inf"))):
         """As ``linear``, over the columns of atoms as well if these are asked for.
 
         ``sides`` are those of the row that it is the body of.

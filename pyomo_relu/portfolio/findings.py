@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pyomo_relu.branch.branch import OPTIMAL
+from pyomo_relu.branch.statuses import OPTIMAL
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from pyomo_relu.bounds.model_tightening import tighten_model
-from pyomo_relu.branch.branch import INFEASIBLE
+from pyomo_relu.branch.statuses import INFEASIBLE
 from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import InfeasibleError
 from pyomo_relu.linear.sessions.answer import Status

@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 
 from pyomo_relu.branch.bounding.root import tightened_root
-from pyomo_relu.branch.branch import (
+from pyomo_relu.branch.branch import BranchResult
+from pyomo_relu.branch.statuses import (
     BOUND_REACHED,
     INFEASIBLE,
     INTERRUPTED,
@@ -15,7 +16,6 @@ from pyomo_relu.branch.branch import (
     STALLED,
     TIME_LIMIT,
     UNBOUNDED,
-    BranchResult,
 )
 from pyomo_relu.branch.subtrees.trace import joined
 from pyomo_relu.common.wording import counted

@@ -11,8 +11,9 @@ from pyomo_relu.branch.bounding import leaves
 from pyomo_relu.branch.bounding.ascent import Ascent
 from pyomo_relu.branch.bounding.relaxation import Relaxation
 from pyomo_relu.branch.bounding.worth import Worth
-from pyomo_relu.branch.branch import OPTIMAL, BranchOptions
+from pyomo_relu.branch.branch import BranchOptions
 from pyomo_relu.branch.joint import build_problem
+from pyomo_relu.branch.statuses import OPTIMAL
 from pyomo_relu.branch.tree import Tree
 from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.linear.embedded import EmbeddedModel, EmbeddedNetwork

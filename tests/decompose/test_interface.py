@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from pyomo_relu.branch.branch import INTERRUPTED, OPTIMAL, BranchOptions
+from pyomo_relu.branch.branch import BranchOptions
+from pyomo_relu.branch.statuses import INTERRUPTED, OPTIMAL
 from pyomo_relu.decompose.decompose import decompose
 from tests.decompose.models import coupled
 

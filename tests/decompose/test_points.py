@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from pyomo_relu.branch.branch import OPTIMAL, BranchOptions
+from pyomo_relu.branch.branch import BranchOptions
 from pyomo_relu.branch.points.rounds import SearchRounds
+from pyomo_relu.branch.statuses import OPTIMAL
 from pyomo_relu.branch.units import Progress
 from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.decompose.decompose import decompose

@@ -10,7 +10,8 @@ from multiprocessing import get_context
 import numpy as np
 import pytest
 
-from pyomo_relu.branch.branch import OPTIMAL, BranchOptions
+from pyomo_relu.branch.branch import BranchOptions
+from pyomo_relu.branch.statuses import OPTIMAL
 from pyomo_relu.common.deadline import ENDLESS, Deadline
 from pyomo_relu.decompose.decompose import decompose
 from pyomo_relu.decompose.subproblems.family import families

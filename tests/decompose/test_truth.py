@@ -4,16 +4,15 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from pyomo_relu.branch.branch import (
+from pyomo_relu.branch.branch import BranchOptions, branch
+from pyomo_relu.branch.joint import build_problem
+from pyomo_relu.branch.statuses import (
     INFEASIBLE,
     OPTIMAL,
     STALLED,
     TIME_LIMIT,
     UNBOUNDED,
-    BranchOptions,
-    branch,
 )
-from pyomo_relu.branch.joint import build_problem
 from pyomo_relu.decompose.decompose import decompose
 from pyomo_relu.linear.embedded import FEASIBILITY, EmbeddedModel, EmbeddedNetwork
 from pyomo_relu.linear.model import LinearModel

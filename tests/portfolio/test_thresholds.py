@@ -9,8 +9,9 @@ import pytest
 from pyomo.opt import TerminationCondition
 
 from pyomo_relu import ReLUNetworkBlock
-from pyomo_relu.branch.branch import INTERRUPTED, OPTIMAL, BranchOptions
+from pyomo_relu.branch.branch import BranchOptions
 from pyomo_relu.branch.read import read_model
+from pyomo_relu.branch.statuses import INTERRUPTED, OPTIMAL
 from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.portfolio.plan import Planned, by_name
 from pyomo_relu.portfolio.portfolio import Portfolio

@@ -74,6 +74,8 @@ class Searches:
             better begin anew.
         """
         tree, before = self._tree, self._tree.cutoff
+        if tree.helpers.about_to_search and np.isfinite(tree.incumbent.value):
+            return False  # workers will, beside each other
         few = tree.nodes <= _ANEW
         if tree.nodes > _EASY:
             tree.incumbent.try_left_over(tree.deadline.left())

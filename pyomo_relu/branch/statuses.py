@@ -1,0 +1,11 @@
+"""How a run of a branch and bound, or of a route of the portfolio, ends."""
+
+OPTIMAL = "optimal"
+INFEASIBLE = "infeasible"
+UNBOUNDED = "unbounded"
+TIME_LIMIT = "time limit"
+NODE_LIMIT = "node limit"
+INTERRUPTED = "interrupted"
+STALLED = "stalled"
+POINT_REACHED = "stop_at is reached"
+BOUND_REACHED = "prove_above is proven"
