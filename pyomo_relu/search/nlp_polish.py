@@ -14,6 +14,7 @@ from pyomo_relu.common.pyomo_solver import PyomoSolver
 from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import ModelError, ReLUError, SolverError
 from pyomo_relu.search.nlp_model import NLPModel
+from pyomo_relu.search.starts import takes_warmstart
 from pyomo_relu.search.successive import moving_columns
 
 logger = logging.getLogger("pyomo.relu.search")
@@ -103,8 +104,6 @@ class NLPPolish:
         )
 
     def _run(self, searcher, nlp, start, seconds):
-        from pyomo_relu.search.warmstart import takes_warmstart
-
         self.runs += 1
         try:
             nlp.begin(start)

@@ -53,28 +53,9 @@ from pyomo_relu.common.transaction import on_rollback, transaction
 from pyomo_relu.errors import TransformationError
 from pyomo_relu.model.blocks import network_blocks, refuse_disjuncts
 from pyomo_relu.model.options import declare
+from pyomo_relu.search.starts import HOW_TO_START
 
 logger = logging.getLogger("pyomo.relu")
-
-_KEYWORD = "solve(model, warmstart=True)"
-_CONFIG = "opt.config.warmstart_discrete_vars = True (integer Vars only)"
-
-#: How each solver of Pyomo's factory is handed a start; None: it cannot be.
-HOW_TO_START = {
-    "appsi_highs": _KEYWORD,
-    "gurobi": _KEYWORD,
-    "gurobi_direct": _KEYWORD,
-    "gurobi_persistent": _KEYWORD,
-    "gurobi_direct_v2": _CONFIG,
-    "gurobi_persistent_v2": _CONFIG,
-    "gurobi_direct_minlp": _CONFIG,
-    "scip_direct": _CONFIG,
-    "scip_persistent": _CONFIG,
-    "ipopt": "itself: it begins at the Vars' values",
-    "highs": None,
-    "appsi_gurobi": None,
-    "relu.branch": None,
-}
 
 
 def _config() -> ConfigDict:
@@ -231,11 +212,6 @@ def _numbers(point):
     except (TypeError, ValueError):
         return None
     return array if np.all(np.isfinite(array)) else None
-
-
-def takes_warmstart(name):
-    """Whether a solver takes the Vars' values by ``warmstart=True``."""
-    return HOW_TO_START.get(name) == _KEYWORD
 
 
 def _able():

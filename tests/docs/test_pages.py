@@ -8,7 +8,7 @@ import pyomo.environ as pyo
 import pytest
 
 import pyomo_relu  # noqa: F401  (registers)
-from pyomo_relu.search.warmstart import HOW_TO_START
+from pyomo_relu.search.starts import HOW_TO_START
 from pyomo_relu.transform.table import MEASURED
 from tests.docs.site import (
     DOCS,

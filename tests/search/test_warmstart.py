@@ -6,7 +6,7 @@ import pyomo.environ as pyo
 import pytest
 
 from pyomo_relu.errors import TransformationError
-from pyomo_relu.search.warmstart import HOW_TO_START
+from pyomo_relu.search.starts import HOW_TO_START
 from tests.search.models import level_set, surrogate, two_networks, violation
 
 FORMULATIONS = [

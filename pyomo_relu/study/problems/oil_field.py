@@ -36,8 +36,8 @@ def train_tables(folder=FOLDER, hidden=(16,), options=None, seed=0):
     list of TrainedFile
         Named as the network files in ``problem.json``, without ``.onnx``.
     """
-    from pyomo_relu.study.problems.benchmarks import train_function, trained_file
     from pyomo_relu.study.training.csv_data import read_table, table_data
+    from pyomo_relu.study.training.trained_files import train_function, trained_file
 
     folder = Path(folder)
     field = json.loads((folder / "problem.json").read_text(encoding="utf-8"))
