@@ -1,11 +1,10 @@
 """Which boxes of a batch have their bounds raised, before LPs or after them."""
 
-import time
-
 import numpy as np
 
 from pyomo_relu.branch.bounding.ascent import Ascent
 from pyomo_relu.branch.bounding.worth import Worth
+from pyomo_relu.linear.sessions.highs_runs import processor_seconds
 
 #: Boxes with at most so many unstable neurons get an LP, too: what is almost linear is
 #: quicker with one than with many steps.
@@ -32,11 +31,11 @@ class Raising:
         self._ascent = None
         if bounder is not None:
             self._ascent = Ascent(problem, function_rows, bounder)
-        self.worth, self._began = Worth(), time.process_time()
+        self.worth, self._began = Worth(), processor_seconds()
 
     def begin(self):
         """A batch of boxes is about to be bounded."""
-        self._began = time.process_time()
+        self._began = processor_seconds()
 
     def batch(self, nodes, lines, inputs, cutoff):
         """The ``Batch`` of these boxes.
@@ -57,7 +56,7 @@ class Raising:
 
     def book(self, batch):
         """Note what bounding the boxes took, and by how much bounds rose by splits."""
-        seconds = time.process_time() - self._began - batch.seconds
+        seconds = processor_seconds() - self._began - batch.seconds
         self.worth.book_batch(seconds, len(batch.nodes))
         known = np.isfinite(batch.nodes.parent)
         gains = np.minimum(batch.nodes.bound, batch.cutoff)[known]
@@ -73,7 +72,7 @@ class Batch:
     soon : numpy.ndarray of bool, shape (N,)
         Whose bounds were raised by ``before_lps``.
     seconds : float
-        For raising.
+        Processor seconds for raising.
     """
 
     def __init__(self, raising, ascent, nodes, lines, inputs, cutoff):
@@ -111,13 +110,13 @@ class Batch:
         at = np.flatnonzero(which & (nodes.bound < self.cutoff))
         if not at.size:
             return
-        started, some = time.process_time(), nodes[at]
+        started, some = processor_seconds(), nodes[at]
         inputs = [a[at] for a in self._inputs]
         gains = self._ascent.improve(some, self._lines[at].hidden, *inputs, self.cutoff)
         nodes.bound[at], nodes.duals[at] = some.bound, some.duals
         nodes.lower[at], nodes.upper[at] = some.lower, some.upper
         if points is not None and nodes.duals.shape[1]:
             points[at] = some.minimiser
-        seconds = time.process_time() - started
+        seconds = processor_seconds() - started
         self.seconds += seconds
         self._raising.worth.book_raising(seconds, gains)
