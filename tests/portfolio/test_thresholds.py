@@ -105,6 +105,15 @@ class InterruptedAtTheEnd:
             raise
 
 
+@pytest.fixture
+def interruptible():
+    """Python's own handler of Ctrl-C, whatever solvers' libraries left in its place."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before or signal.default_int_handler)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("parts", [1, 2])
 def test_an_interrupt_after_the_proof_keeps_it_and_begins_nothing(parts):
     problem, begun = read_model(model(parts)).problem, []

@@ -211,12 +211,12 @@ def test_boxes_are_parts_of_those_given_away_after_a_resume_too(tmp_path):
     path = tmp_path / "state.npz"
     options = {**ALL_BELOW, "save": path}
     with concurrent.futures.ThreadPoolExecutor(2) as executor:
-        first = run(executor=executor, node_limit=150, **options)
+        first = run(executor=executor, node_limit=60, **options)
     (saved,) = load_state(path, problem(), BranchOptions(**ALL_BELOW)).nodes
     assert first.tasks.tasks and saved.origin.max() > 0
     with Wrong("wider") as executor:
         result = run(
-            executor=executor, node_limit=first.nodes + 150, resume=path, **options
+            executor=executor, node_limit=first.nodes + 60, resume=path, **options
         )
     trace = result.tasks.trace
     assert result.tasks.lost >= 1 and result.tasks.tasks >= 1
