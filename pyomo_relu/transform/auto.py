@@ -160,6 +160,7 @@ class Auto(NetworkFormulation):
             options = {"scope": "model", **_options(obbt, _CONFINE, config)}
             obbt.apply_within(call, model, targets=blocks, **options)
             found = _crown_bounds(call, blocks, config, confined)
+        assert found is not None  # an input still without bounds has raised
         alone = len(blocks) == 1
         nonlinear = _nonlinear(model, blocks)
         plans = ComponentMap(
