@@ -19,8 +19,8 @@ SHORT = (
     "tests/linear/test_highs.py",
     "tests/linear/test_sessions.py",
     "tests/search/test_warmstart.py",
-    "tests/transform/test_native.py",
-    "tests/branch/test_interface.py",
+    "tests/transform/formulations/test_native.py",
+    "tests/branch/interface/test_interface.py",
     "tests/network/onnx",
     "tests/cli",
 )

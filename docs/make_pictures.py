@@ -18,7 +18,7 @@ sys.path.insert(0, str(ROOT))
 from pyomo_relu import Network, ReLUNetworkBlock, load_onnx, plot  # noqa: E402
 from pyomo_relu.bounds import crown_bounds, interval_bounds, tighten  # noqa: E402
 from pyomo_relu.branch.branch import BranchOptions, branch  # noqa: E402
-from pyomo_relu.branch.read import read_model  # noqa: E402
+from pyomo_relu.branch.interface.read import read_model  # noqa: E402
 
 PEAKS = ROOT / "examples" / "networks" / "peaks_2x20.onnx"
 STUDY = ROOT / "examples" / "study" / "results" / "solves.csv"

@@ -4,7 +4,7 @@
 def load():
     """Register ReLUNetworkBlock, the ``relu.*`` transformations and solver."""
     import pyomo_relu.block.block
-    import pyomo_relu.branch.solver
+    import pyomo_relu.branch.interface.solver
     import pyomo_relu.decompose.solver
     import pyomo_relu.portfolio.solver
     import pyomo_relu.search.warmstart

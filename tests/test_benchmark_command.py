@@ -21,7 +21,7 @@ from benchmarks.regret.models import MODELS
 from benchmarks.sets import QUESTIONS, SETS, model_set, question
 from benchmarks.surrogatelib import models as surrogatelib
 from benchmarks.verification.command import SHARED
-from pyomo_relu.branch.read import read_model
+from pyomo_relu.branch.interface.read import read_model
 from tests.paths import ROOT
 from tests.test_comparison import outcome
 

@@ -391,14 +391,14 @@ RIGHT = {
         "l1_norm": lambda: {"network": NETWORK},
         "power_of_two": lambda: {"factors": FACTORS, "up": None},
     },
-    "pyomo_relu.search.ascent": {
+    "pyomo_relu.search.methods.ascent": {
         "value_and_gradient": lambda: {
             "network": NETWORK,
             "X": np.zeros((3, 2)),
             "costs": [1.0],
         },
     },
-    "pyomo_relu.search.points": {
+    "pyomo_relu.search.completion": {
         "polish": lambda: {"surrounding": None, "points": [[0.0, 0.0]]},
     },
 }

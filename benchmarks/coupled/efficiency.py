@@ -44,7 +44,7 @@ def recorded(size, limit, workers=2):
 
     from benchmarks.coupled.routes import GAP
     from pyomo_relu.branch.branch import BranchOptions
-    from pyomo_relu.branch.read import read_model
+    from pyomo_relu.branch.interface.read import read_model
     from pyomo_relu.decompose.decompose import decompose
 
     model = read_model(ROWS[size.rows](size), "relu.decompose").problem.original

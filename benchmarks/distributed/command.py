@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.distributed.models import MODELS
 from benchmarks.distributed.simulate import TRANSPORT, simulate
 from pyomo_relu.branch.branch import BranchOptions, branch
-from pyomo_relu.branch.read import read_model
+from pyomo_relu.branch.interface.read import read_model
 from pyomo_relu.branch.subtrees.coordinator import Plan
 from pyomo_relu.branch.subtrees.trace import TaskReport
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pyomo_relu.branch.read import read_model
+from pyomo_relu.branch.interface.read import read_model
 from pyomo_relu.linear.embedded import EmbeddedNetwork
 from pyomo_relu.network.layer import Source
 

@@ -10,14 +10,25 @@ from pyomo.core.base import TransformationFactory
 from pyomo.core.base.block import Block, BlockData, declare_custom_block
 from pyomo.core.base.component import ModelComponentFactory
 
-from pyomo_relu.block.bounds_in_force import bounds_in_force, input_box, use_bounds
-from pyomo_relu.block.bounds_runs import check_up_to_date, warn_of_restricted_outputs
+from pyomo_relu.block.arguments.network import (
+    per_index,
+    resolve_network,
+    scaled_network,
+)
+from pyomo_relu.block.arguments.vars import add_ends, match_vars
 from pyomo_relu.block.containers import block_keywords, complete_containers
-from pyomo_relu.block.given_network import per_index, resolve_network, scaled_network
-from pyomo_relu.block.given_vars import add_ends, match_vars
-from pyomo_relu.block.record import block_record
+from pyomo_relu.block.display.shown import Shown
+from pyomo_relu.block.records.bounds_in_force import (
+    bounds_in_force,
+    input_box,
+    use_bounds,
+)
+from pyomo_relu.block.records.bounds_runs import (
+    check_up_to_date,
+    warn_of_restricted_outputs,
+)
+from pyomo_relu.block.records.record import block_record
 from pyomo_relu.block.rows import add_neurons
-from pyomo_relu.block.shown import Shown
 from pyomo_relu.block.values import initialize_blocks, point
 from pyomo_relu.common.model_building import pause_garbage_collection
 from pyomo_relu.common.transaction import transaction
@@ -28,11 +39,10 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from pyomo.core.base.var import VarData
 
-    from pyomo_relu.block.record import BlockRecord
+    from pyomo_relu.block.records.record import BlockRecord
     from pyomo_relu.bounds.neuron_bounds import NeuronBounds
     from pyomo_relu.common.types import FloatArray
     from pyomo_relu.network.network import Network
-
 
 #: What a block consists of besides its record.
 _PARTS = ("inputs", "outputs", "pre", "post", "affine", "activation")

@@ -12,8 +12,8 @@ from pyomo.core.base.component import Component, ComponentData
 from pyomo.core.base.var import Var
 
 from pyomo_relu import network as network_
-from pyomo_relu.block.expression_inputs import is_one_item
-from pyomo_relu.block.report import members_html
+from pyomo_relu.block.arguments.expressions import is_one_item
+from pyomo_relu.block.display.report import members_html
 from pyomo_relu.block.values import initialize_blocks, point
 from pyomo_relu.errors import ModelError
 

@@ -4,7 +4,7 @@ from pyomo.common.dependencies import numpy as np
 from pyomo.core.base import Block, BooleanVar, Var
 from pyomo.gdp import Disjunct
 
-from pyomo_relu.block.expression_inputs import expression_value
+from pyomo_relu.block.arguments.expressions import expression_value
 from pyomo_relu.block.pyomo_private import members, put_values, values_of
 from pyomo_relu.block.rows import NetworkColumns
 from pyomo_relu.common.wording import counted

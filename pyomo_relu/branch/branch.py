@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pyomo_relu.branch.bounding.root import tightened_root
-from pyomo_relu.branch.checkpoint import NO_CHECKPOINT, Checkpoint, load_state
-from pyomo_relu.branch.helpers import ALONE
-from pyomo_relu.branch.joint import build_problem
+from pyomo_relu.branch.problem.joint import build_problem
+from pyomo_relu.branch.problem.units import Progress, in_unit_range, in_units
 from pyomo_relu.branch.statuses import (
     BOUND_REACHED,
     INFEASIBLE,
@@ -28,8 +27,9 @@ from pyomo_relu.branch.statuses import (
     TIME_LIMIT,
     UNBOUNDED,
 )
-from pyomo_relu.branch.tree import Tree
-from pyomo_relu.branch.units import Progress, in_unit_range, in_units
+from pyomo_relu.branch.tree.checkpoint import NO_CHECKPOINT, Checkpoint, load_state
+from pyomo_relu.branch.tree.helpers import ALONE
+from pyomo_relu.branch.tree.tree import Tree
 from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.common.html import table_html
 from pyomo_relu.errors import BoundsError

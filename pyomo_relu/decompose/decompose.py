@@ -13,8 +13,8 @@ from dataclasses import replace
 import numpy as np
 
 from pyomo_relu.branch.branch import BranchOptions, BranchResult
+from pyomo_relu.branch.problem.units import Progress, in_unit_range, in_units
 from pyomo_relu.branch.statuses import INFEASIBLE, INTERRUPTED, OPTIMAL, UNBOUNDED
-from pyomo_relu.branch.units import Progress, in_unit_range, in_units
 from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.decompose.subproblems.parts import check_functions
 from pyomo_relu.decompose.tree import Decomposition

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyomo.common.config import ConfigDict, document_class_CONFIG
 from pyomo.opt import SolverFactory
 
-from pyomo_relu.branch.interface import (
+from pyomo_relu.branch.interface.interface import (
     LOG_EVERY,
     EmbeddedSolver,
     Log,

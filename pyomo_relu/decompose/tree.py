@@ -10,9 +10,9 @@ from dataclasses import replace
 import numpy as np
 
 from pyomo_relu.branch.branch import branch
-from pyomo_relu.branch.joint import build_problem
 from pyomo_relu.branch.points.incumbent import Incumbent
 from pyomo_relu.branch.points.rounds import SEARCHING, SearchRounds
+from pyomo_relu.branch.problem.joint import build_problem
 from pyomo_relu.branch.statuses import (
     INFEASIBLE,
     INTERRUPTED,

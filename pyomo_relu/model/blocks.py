@@ -8,8 +8,8 @@ from pyomo.core.base.block import Block, BlockData
 from pyomo.gdp import Disjunct
 from pyomo.gdp.util import is_child_of
 
+from pyomo_relu.block.arguments.expressions import vars_behind_inputs
 from pyomo_relu.block.block import ReLUNetworkBlockData
-from pyomo_relu.block.expression_inputs import vars_behind_inputs
 from pyomo_relu.errors import ModelError, TransformationError
 
 logger = logging.getLogger("pyomo.relu")

@@ -9,7 +9,7 @@ from pyomo.common.dependencies import numpy as np
 from pyomo.core.base import Constraint, Objective
 from pyomo.core.expr.visitor import identify_mutable_parameters, identify_variables
 
-from pyomo_relu.block.var_bounds import ends
+from pyomo_relu.block.records.var_bounds import ends
 from pyomo_relu.common.model_reading import ModelReading
 from pyomo_relu.model.declared_bounds import declared_bounds, declared_sides
 from pyomo_relu.model.surrounding import in_force, read_surrounding

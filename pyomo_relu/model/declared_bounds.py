@@ -6,7 +6,7 @@ from pyomo.core.base.block import Block
 from pyomo.gdp import Disjunct
 
 from pyomo_relu.block.block import ReLUNetworkBlockData
-from pyomo_relu.block.var_bounds import ends
+from pyomo_relu.block.records.var_bounds import ends
 
 
 class Piece(NamedTuple):

@@ -8,7 +8,7 @@ from pyomo.core.base.var import Var
 from scipy import sparse
 
 from pyomo_relu.block.pyomo_private import beyond, beyond_defaults
-from pyomo_relu.block.var_bounds import ends
+from pyomo_relu.block.records.var_bounds import ends
 from pyomo_relu.errors import ModelError
 from pyomo_relu.linear.embedded import EmbeddedModel, EmbeddedNetwork
 from pyomo_relu.model.declared_bounds import declared_sides

@@ -13,8 +13,8 @@ from pyomo.mpec import Complementarity
 from pyomo.mpec.complementarity import ComplementarityData
 
 from pyomo_relu.block.block import ReLUNetworkBlockData
-from pyomo_relu.block.bounds_in_force import bounds_in_force
 from pyomo_relu.block.pyomo_private import complementary_expressions, own_bounds
+from pyomo_relu.block.records.bounds_in_force import bounds_in_force
 from pyomo_relu.block.rows import NetworkColumns
 from pyomo_relu.model.blocks import in_disjunct
 from pyomo_relu.model.surrounding import read_surrounding

@@ -21,7 +21,7 @@ from pyomo.mpec import Complementarity
 from pyomo.repn import generate_standard_repn
 
 from pyomo_relu.block.block import ReLUNetworkBlockData
-from pyomo_relu.block.var_bounds import ends
+from pyomo_relu.block.records.var_bounds import ends
 from pyomo_relu.errors import ModelError
 from pyomo_relu.model.unit_copies import UnitCopies
 from pyomo_relu.model.unit_rows import modellers_objective

@@ -181,7 +181,7 @@ def visited_boxes(block: Any, **options: Any) -> tuple[FloatArray, FloatArray]:
     from pyomo.common.collections import ComponentMap
 
     from pyomo_relu.branch.branch import BranchOptions, branch
-    from pyomo_relu.branch.read import read_model
+    from pyomo_relu.branch.interface.read import read_model
 
     if not is_block(block):
         raise ModelError(f"visited_boxes takes a network block, not {block!r:.80}.")

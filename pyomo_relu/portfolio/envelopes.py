@@ -3,7 +3,7 @@
 import numpy as np
 
 from pyomo_relu.bounds.relaxation.curve_rows import envelope
-from pyomo_relu.branch.bounding.lines import LineBounder
+from pyomo_relu.branch.bounding.lines.lines import LineBounder
 
 
 class FunctionEnvelopes:

@@ -1,6 +1,6 @@
 """The log of ``SolverFactory("relu")``: bound, incumbent, and the routes that hold them."""
 
-from pyomo_relu.branch.interface import LOG_EVERY, Log
+from pyomo_relu.branch.interface.interface import LOG_EVERY, Log
 from pyomo_relu.common.wording import counted
 from pyomo_relu.version import __version__
 

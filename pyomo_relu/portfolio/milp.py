@@ -12,7 +12,7 @@ from pyomo_relu.bounds.relaxation.network import add_big_m_network
 from pyomo_relu.bounds.relaxation.switching_cuts import switching_cuts
 from pyomo_relu.bounds.solver_free import part_of_split_budget
 from pyomo_relu.bounds.tightening import tighten
-from pyomo_relu.branch.bounding.bounder import Curves
+from pyomo_relu.branch.bounding.lines.bounder import Curves
 from pyomo_relu.errors import InfeasibleError
 from pyomo_relu.linear.box_rows import propagate
 from pyomo_relu.linear.column_bounds import bound_free_columns

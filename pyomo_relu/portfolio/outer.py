@@ -18,7 +18,7 @@ from pyomo_relu.linear.atoms.tangents import Tangents
 from pyomo_relu.linear.embedded import Units
 from pyomo_relu.portfolio.convexity import convex
 from pyomo_relu.portfolio.one_sided import OneSided
-from pyomo_relu.search.nonlinear import implied_bounds
+from pyomo_relu.search.nonlinear.nonlinear import implied_bounds
 
 
 class OuterApproximation:

@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 
 from pyomo_relu.branch.branch import branch
-from pyomo_relu.branch.joint import build_problem
 from pyomo_relu.branch.points.incumbent import Incumbent
+from pyomo_relu.branch.problem.joint import build_problem
 from pyomo_relu.branch.statuses import INFEASIBLE, UNBOUNDED
 from pyomo_relu.common.wording import counted
 from pyomo_relu.decompose.decompose import decompose

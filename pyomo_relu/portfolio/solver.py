@@ -7,7 +7,11 @@ from math import inf
 from pyomo.common.config import ConfigDict, document_class_CONFIG
 from pyomo.opt import SolverFactory
 
-from pyomo_relu.branch.interface import EmbeddedSolver, common_options, threshold
+from pyomo_relu.branch.interface.interface import (
+    EmbeddedSolver,
+    common_options,
+    threshold,
+)
 from pyomo_relu.errors import ModelError
 from pyomo_relu.model.options import declare
 from pyomo_relu.portfolio.log import PortfolioLog

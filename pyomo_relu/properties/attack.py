@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 
 from pyomo_relu.network.gradients import gradient
-from pyomo_relu.search.ascent import latin_hypercube
+from pyomo_relu.search.methods.ascent import latin_hypercube
 
 #: Sampled points, those that are descended from, and steps of these.
 _SAMPLES, _STARTS, _STEPS = 1000, 32, 40

@@ -15,7 +15,7 @@ from pyomo_relu.bounds.crown.backward import BoxState
 from pyomo_relu.bounds.crown.folding import fold, work
 from pyomo_relu.bounds.crown.forward import ForwardLines, ForwardPass
 from pyomo_relu.bounds.crown.lines import times
-from pyomo_relu.branch.bounding.lines import (
+from pyomo_relu.branch.bounding.lines.lines import (
     CHUNK,
     SMALLER,
     LineBounder,

@@ -6,8 +6,8 @@ import numpy as np
 
 from pyomo_relu.bounds.crown.crown import crown_bounds
 from pyomo_relu.branch.branch import BranchOptions, branch
-from pyomo_relu.branch.joint import build_problem
-from pyomo_relu.branch.joint_parts import only_outputs
+from pyomo_relu.branch.problem.joint import build_problem
+from pyomo_relu.branch.problem.joint_parts import only_outputs
 from pyomo_relu.branch.statuses import INFEASIBLE
 from pyomo_relu.linear.embedded import EmbeddedModel, EmbeddedNetwork
 from pyomo_relu.linear.model import ModelBuilder

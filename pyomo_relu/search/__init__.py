@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING
 from pyomo_relu.common.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from pyomo_relu.search.ascent import minimise_over_box
     from pyomo_relu.search.find import SearchResult, find_point
+    from pyomo_relu.search.methods.ascent import minimise_over_box
     from pyomo_relu.search.warmstart import WarmStart
 else:
     __getattr__, __dir__ = lazy_exports(
         __name__,
         {
-            "ascent": ["minimise_over_box"],
+            "methods.ascent": ["minimise_over_box"],
             "find": ["SearchResult", "find_point"],
             "warmstart": ["WarmStart"],
         },

@@ -13,7 +13,7 @@ import numpy as np
 from pyomo.common.collections import ComponentMap
 from pyomo.common.deprecation import deprecation_warning
 
-from pyomo_relu.block.bounds_runs import release_void_bounds
+from pyomo_relu.block.records.bounds_runs import release_void_bounds
 from pyomo_relu.block.values import point
 from pyomo_relu.common.arguments import (
     a_solver,
@@ -38,12 +38,12 @@ from pyomo_relu.model.blocks import (
 from pyomo_relu.model.contradiction import SECONDS, contradiction
 from pyomo_relu.model.neurons import NeuronsAsOutputs
 from pyomo_relu.model.surrounding import read_surrounding
-from pyomo_relu.search.methods import METHODS
-from pyomo_relu.search.nlp_polish import NLPPolish
-from pyomo_relu.search.nonlinear import NONLINEAR_METHODS, NonlinearSearcher
-from pyomo_relu.search.points import check_class, problem_of, with_points
-from pyomo_relu.search.project import with_reachable_outputs
-from pyomo_relu.search.searcher import Searcher
+from pyomo_relu.search.completion import check_class, problem_of, with_points
+from pyomo_relu.search.methods.methods import METHODS
+from pyomo_relu.search.methods.projections import with_reachable_outputs
+from pyomo_relu.search.methods.searcher import Searcher
+from pyomo_relu.search.nlp.polish import NLPPolish
+from pyomo_relu.search.nonlinear.nonlinear import NONLINEAR_METHODS, NonlinearSearcher
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike

@@ -15,10 +15,10 @@ from pyomo.core.base import (
 )
 from pyomo.core.base.component import ComponentData
 
-from pyomo_relu.block.applications import Call
 from pyomo_relu.block.block import ReLUNetworkBlockData
-from pyomo_relu.block.bounds_runs import release_void_bounds
-from pyomo_relu.block.encoding import Encoding
+from pyomo_relu.block.records.applications import Call
+from pyomo_relu.block.records.bounds_runs import release_void_bounds
+from pyomo_relu.block.records.encoding import Encoding
 from pyomo_relu.common.documentation import show_module_docstring
 from pyomo_relu.common.model_building import pause_garbage_collection
 from pyomo_relu.common.options import read_options

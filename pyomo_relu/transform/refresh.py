@@ -30,9 +30,9 @@ from pyomo.common.config import ConfigDict, document_class_CONFIG
 from pyomo.core.base import Transformation, TransformationFactory
 from pyomo.gdp.util import is_child_of
 
-from pyomo_relu.block.applications import Call
-from pyomo_relu.block.bounds_in_force import input_box, use_bounds
-from pyomo_relu.block.bounds_runs import GIVEN, BoundsRun
+from pyomo_relu.block.records.applications import Call
+from pyomo_relu.block.records.bounds_in_force import input_box, use_bounds
+from pyomo_relu.block.records.bounds_runs import GIVEN, BoundsRun
 from pyomo_relu.common.documentation import show_module_docstring
 from pyomo_relu.common.model_reading import ModelReading
 from pyomo_relu.common.options import read_options

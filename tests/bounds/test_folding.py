@@ -8,7 +8,7 @@ from pyomo_relu.bounds.crown.backward import BackwardPass
 from pyomo_relu.bounds.crown.crown import bound_layers, crown_bounds
 from pyomo_relu.bounds.crown.folding import fold, work
 from pyomo_relu.bounds.crown.interval import interval_bounds
-from pyomo_relu.branch.bounding.lines import LineBounder
+from pyomo_relu.branch.bounding.lines.lines import LineBounder
 from pyomo_relu.network import Network
 from tests.random_networks import boxes, networks, random_network, sample, twins
 

@@ -10,18 +10,18 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from pyomo_relu import ReLUNetworkBlock
-from pyomo_relu.branch.bounding.bounder import LINES, Curve, Curves, MixedBounder
-from pyomo_relu.branch.bounding.lines import LineBounder
+from pyomo_relu.branch.bounding.lines.bounder import LINES, Curve, Curves, MixedBounder
+from pyomo_relu.branch.bounding.lines.lines import LineBounder
 from pyomo_relu.branch.bounding.lps import NodeLPs
 from pyomo_relu.branch.bounding.relaxation import Relaxation
 from pyomo_relu.branch.bounding.root import tightened_root
 from pyomo_relu.branch.branch import BranchOptions, branch
-from pyomo_relu.branch.joint import build_problem
-from pyomo_relu.branch.joint_parts import Substitution, only_outputs
+from pyomo_relu.branch.interface.read import read_model
 from pyomo_relu.branch.points.assignment import Assignments
 from pyomo_relu.branch.points.budget import Budget
 from pyomo_relu.branch.points.incumbent import Incumbent
-from pyomo_relu.branch.read import read_model
+from pyomo_relu.branch.problem.joint import build_problem
+from pyomo_relu.branch.problem.joint_parts import Substitution, only_outputs
 from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.linear.box_rows import BoxRows, RowPattern
 from pyomo_relu.linear.embedded import FEASIBILITY, EmbeddedModel, EmbeddedNetwork

@@ -11,7 +11,7 @@ from pyomo_relu import Network, ReLUNetworkBlock
 from pyomo_relu.analysis import big_m_statistics, count_regions, stability
 from pyomo_relu.bounds import interval_bounds, tighten
 from pyomo_relu.branch.branch import branch
-from pyomo_relu.branch.read import read_model
+from pyomo_relu.branch.interface.read import read_model
 from pyomo_relu.common.html import MOST_ROWS, table_html
 from pyomo_relu.search import find_point
 

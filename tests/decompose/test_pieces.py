@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from pyomo_relu.branch.bounding.leaves import solve_leaf
-from pyomo_relu.branch.bounding.lines import LineBounder
+from pyomo_relu.branch.bounding.lines.lines import LineBounder
 from pyomo_relu.branch.branch import BranchOptions, branch
-from pyomo_relu.branch.joint import build_problem
+from pyomo_relu.branch.problem.joint import build_problem
 from pyomo_relu.branch.statuses import OPTIMAL
 from pyomo_relu.common.deadline import ENDLESS, Deadline
 from pyomo_relu.decompose.decompose import decompose

@@ -8,8 +8,8 @@ from scipy import sparse
 
 from pyomo_relu.branch.branch import BranchOptions
 from pyomo_relu.branch.points.rounds import SearchRounds
+from pyomo_relu.branch.problem.units import Progress
 from pyomo_relu.branch.statuses import OPTIMAL
-from pyomo_relu.branch.units import Progress
 from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.decompose.decompose import decompose
 from pyomo_relu.decompose.nodes.branching import choose_split

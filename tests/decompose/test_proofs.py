@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from pyomo_relu.branch.bounding.lines import LineBounder
+from pyomo_relu.branch.bounding.lines.lines import LineBounder
 from pyomo_relu.branch.branch import BranchOptions
 from pyomo_relu.common.deadline import ENDLESS, Deadline
 from pyomo_relu.decompose.decompose import decompose

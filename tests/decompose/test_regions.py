@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from pyomo_relu.branch.joint import build_problem
 from pyomo_relu.branch.points.region import RegionLP
+from pyomo_relu.branch.problem.joint import build_problem
 from pyomo_relu.decompose.nodes.regions import Regions
 from pyomo_relu.decompose.subproblems.family import families
 from pyomo_relu.decompose.subproblems.parts import take_apart

@@ -5,7 +5,7 @@ import pyomo.environ as pyo
 import pytest
 
 from pyomo_relu.errors import BoundsError, ModelError
-from tests.branch.test_solver import absolute, peaky
+from tests.branch.interface.test_solver import absolute, peaky
 from tests.branch.test_truth import MODELS, check_solution, reference
 
 SOLVER = pyo.SolverFactory("relu.decompose")

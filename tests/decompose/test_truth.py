@@ -5,7 +5,7 @@ import pytest
 from scipy import sparse
 
 from pyomo_relu.branch.branch import BranchOptions, branch
-from pyomo_relu.branch.joint import build_problem
+from pyomo_relu.branch.problem.joint import build_problem
 from pyomo_relu.branch.statuses import (
     INFEASIBLE,
     OPTIMAL,

@@ -8,7 +8,7 @@ import pyomo.environ as pyo
 import pytest
 
 from pyomo_relu import ReLUNetworkBlock
-from pyomo_relu.branch.read import read_model
+from pyomo_relu.branch.interface.read import read_model
 from pyomo_relu.linear.atoms.atom import Atom, Sum
 from pyomo_relu.model.polynomials import ONE, Polynomial
 from tests.branch.test_atoms import ABSOLUTE

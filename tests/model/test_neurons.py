@@ -5,7 +5,7 @@ import pyomo.environ as pyo
 import pytest
 
 from pyomo_relu import ReLUNetworkBlock
-from pyomo_relu.branch.read import read_model
+from pyomo_relu.branch.interface.read import read_model
 from tests.random_networks import random_network
 
 UNITS = range(6)

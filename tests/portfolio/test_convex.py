@@ -6,7 +6,7 @@ import pytest
 
 from pyomo_relu import ReLUNetworkBlock
 from pyomo_relu.branch.branch import BranchOptions
-from pyomo_relu.branch.read import read_model
+from pyomo_relu.branch.interface.read import read_model
 from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.portfolio.outer import OuterApproximation
 from pyomo_relu.portfolio.outer_route import OuterRoute

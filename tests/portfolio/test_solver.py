@@ -9,13 +9,13 @@ import pytest
 
 from pyomo_relu import ReLUNetworkBlock
 from pyomo_relu.branch.branch import BranchOptions
-from pyomo_relu.branch.read import read_model
+from pyomo_relu.branch.interface.read import read_model
 from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.errors import BoundsError, ModelError
 from pyomo_relu.portfolio import portfolio
 from pyomo_relu.portfolio.plan import Planned, plan, sizes
 from pyomo_relu.portfolio.routes import DecompositionRoute, MILPRoute, TreeRoute
-from tests.branch.test_solver import absolute, peaky
+from tests.branch.interface.test_solver import absolute, peaky
 from tests.branch.test_truth import MODELS, check_solution, reference
 from tests.networks import chain
 from tests.random_networks import random_network

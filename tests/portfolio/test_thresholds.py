@@ -10,7 +10,7 @@ from pyomo.opt import TerminationCondition
 
 from pyomo_relu import ReLUNetworkBlock
 from pyomo_relu.branch.branch import BranchOptions
-from pyomo_relu.branch.read import read_model
+from pyomo_relu.branch.interface.read import read_model
 from pyomo_relu.branch.statuses import INTERRUPTED, OPTIMAL
 from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.portfolio.plan import Planned, by_name

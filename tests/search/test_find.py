@@ -8,7 +8,7 @@ from pyomo_relu import ReLUNetworkBlock
 from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.errors import InfeasibleError, ModelError
 from pyomo_relu.search import find_point
-from pyomo_relu.search.project import dykstra
+from pyomo_relu.search.methods.projections import dykstra
 from tests.networks import chain
 from tests.paths import needs_shared_models
 from tests.search.models import level_set, surrogate, two_networks, violation

@@ -6,14 +6,14 @@ import pytest
 from scipy import sparse
 
 from pyomo_relu.branch.branch import BranchOptions, branch
-from pyomo_relu.branch.joint import build_problem
-from pyomo_relu.branch.read import read_model
+from pyomo_relu.branch.interface.read import read_model
+from pyomo_relu.branch.problem.joint import build_problem
 from pyomo_relu.linear.box_rows import BoxRows, RowPattern
 from pyomo_relu.linear.embedded import FEASIBILITY, EmbeddedModel, EmbeddedNetwork
 from pyomo_relu.linear.model import LinearModel
 from pyomo_relu.network import Network
 from pyomo_relu.network.scaling import scaled_layers
-from pyomo_relu.search.ascent import box_model
+from pyomo_relu.search.methods.ascent import box_model
 from tests import units
 
 #: Each scale, output factor and kind of model at least once.

@@ -9,7 +9,7 @@ import pyomo_relu.transform as transforms
 from pyomo_relu import Network, ReLUNetworkBlock
 from pyomo_relu.errors import TransformationError
 from pyomo_relu.transform.base import NetworkFormulation
-from pyomo_relu.transform.bigm import BigM, encode_big_m
+from pyomo_relu.transform.formulations.bigm import BigM, encode_big_m
 from tests.truth import solve
 
 

@@ -6,15 +6,15 @@ import pyomo.environ as pyo
 import pytest
 from pyomo.gdp import Disjunct
 
-from pyomo_relu.block.encoding import Encoding
+from pyomo_relu.block.records.encoding import Encoding
 from pyomo_relu.errors import ModelError
 from pyomo_relu.transform.base import NetworkFormulation
-from pyomo_relu.transform.bigm import encode_big_m
-from pyomo_relu.transform.cells import Cells
-from pyomo_relu.transform.cuts import Cuts
-from pyomo_relu.transform.obbt import OBBT
+from pyomo_relu.transform.formulations.bigm import encode_big_m
+from pyomo_relu.transform.formulations.cells.cells import Cells
+from pyomo_relu.transform.formulations.cuts import Cuts
+from pyomo_relu.transform.formulations.reduce import Reduce
 from pyomo_relu.transform.parts.plan import Plan
-from pyomo_relu.transform.reduce import Reduce
+from pyomo_relu.transform.tightening.obbt import OBBT
 from tests.networks import chain
 from tests.transform.battery import BY_NAME, box_model, linked_model, snapshot
 from tests.truth import solve

@@ -6,12 +6,12 @@ from functools import cached_property
 
 import numpy as np
 
-from pyomo_relu.branch.bounding.bounder import MixedBounder
 from pyomo_relu.branch.bounding.branching import Branching, middle
 from pyomo_relu.branch.bounding.function_rows import FunctionRows
-from pyomo_relu.branch.bounding.lines import LineBounder
+from pyomo_relu.branch.bounding.lines.bounder import MixedBounder
+from pyomo_relu.branch.bounding.lines.lines import LineBounder
 from pyomo_relu.branch.bounding.lps import LPS_INFEASIBLE, NodeLPs
-from pyomo_relu.branch.bounding.raising import Raising
+from pyomo_relu.branch.bounding.raising.raising import Raising
 from pyomo_relu.branch.boxes import Nodes
 from pyomo_relu.common.deadline import ENDLESS
 from pyomo_relu.linear.column_bounds import bound_endless_columns

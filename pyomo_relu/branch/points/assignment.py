@@ -14,9 +14,9 @@ import numpy as np
 from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.errors import ReLUError
 from pyomo_relu.linear.rounding import INTEGRALITY
-from pyomo_relu.search.project import nearest_linear_point
-from pyomo_relu.search.trust_region import approach, sample_scales
-from pyomo_relu.search.walk import solve_region
+from pyomo_relu.search.methods.projections import nearest_linear_point
+from pyomo_relu.search.regions.trust_region import approach, sample_scales
+from pyomo_relu.search.regions.walk import solve_region
 
 #: Points from which the ranges of the networks' outputs are taken.
 _SAMPLE = 200

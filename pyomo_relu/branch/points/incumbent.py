@@ -10,11 +10,11 @@ from pyomo_relu.branch.points.tangents import TangentLP
 from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.errors import ReLUError
 from pyomo_relu.linear.rounding import FEASIBILITY
-from pyomo_relu.search.ascent import minimise_over_box
-from pyomo_relu.search.methods import METHODS
-from pyomo_relu.search.nonlinear import promising
-from pyomo_relu.search.searcher import Searcher
-from pyomo_relu.search.successive import SuccessiveLPs
+from pyomo_relu.search.methods.ascent import minimise_over_box
+from pyomo_relu.search.methods.methods import METHODS
+from pyomo_relu.search.methods.searcher import Searcher
+from pyomo_relu.search.nonlinear.nonlinear import promising
+from pyomo_relu.search.nonlinear.successive import SuccessiveLPs
 
 #: Random points evaluated before branching, the fewest and the most of them, and starts,
 #: steps and walks of a descent.

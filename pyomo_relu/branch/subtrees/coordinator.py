@@ -19,11 +19,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pyomo_relu.branch.helpers import Alone
 from pyomo_relu.branch.points.searches import FOR_A_DIVE_IN_A_TASK
 from pyomo_relu.branch.subtrees.task import Budget, NeedsProblem, Subtree, pack
 from pyomo_relu.branch.subtrees.trace import TaskRecord, TaskReport
 from pyomo_relu.branch.subtrees.workers import Workers
+from pyomo_relu.branch.tree.helpers import Alone
 from pyomo_relu.common.executor import GRACE
 from pyomo_relu.errors import ReLUError
 

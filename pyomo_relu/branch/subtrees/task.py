@@ -20,9 +20,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from pyomo_relu.branch.boxes import Nodes
-from pyomo_relu.branch.limits import Limits
 from pyomo_relu.branch.statuses import INTERRUPTED
-from pyomo_relu.branch.tree import Tree
+from pyomo_relu.branch.tree.limits import Limits
+from pyomo_relu.branch.tree.tree import Tree
 from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.linear.sessions.highs_runs import processor_seconds
 

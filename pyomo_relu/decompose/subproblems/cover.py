@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pyomo_relu.branch.bounding.lines import FunctionLines, Lines
+from pyomo_relu.branch.bounding.lines.lines import FunctionLines, Lines
 from pyomo_relu.linear.rounding import NEGLIGIBLE, gamma, rounding
 
 #: Covers the rounding of error bounds, as in ``linear.certificate``.

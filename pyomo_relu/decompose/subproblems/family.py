@@ -10,8 +10,8 @@ import itertools
 
 import numpy as np
 
-from pyomo_relu.branch.bounding.lines import LineBounder
-from pyomo_relu.branch.joint_parts import only_outputs
+from pyomo_relu.branch.bounding.lines.lines import LineBounder
+from pyomo_relu.branch.problem.joint_parts import only_outputs
 from pyomo_relu.decompose.subproblems.cover import Cover
 from pyomo_relu.decompose.subproblems.pricing import Subproblems
 from pyomo_relu.network.pieces import breakpoints

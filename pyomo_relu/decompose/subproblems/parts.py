@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from pyomo_relu.branch.joint import joined_functions
+from pyomo_relu.branch.problem.joint import joined_functions
 from pyomo_relu.errors import BoundsError
 from pyomo_relu.linear.model import LinearModel
 

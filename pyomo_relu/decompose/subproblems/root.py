@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pyomo_relu.branch.bounding.lines import LineBounder
+from pyomo_relu.branch.bounding.lines.lines import LineBounder
 from pyomo_relu.branch.bounding.root import unbounded_input
 from pyomo_relu.decompose.subproblems.cover import Cover
 from pyomo_relu.linear.box_rows import BoxRows, propagate

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pyomo.common.config import ConfigDict
 
 from pyomo_relu import bounds as bounds_
-from pyomo_relu.block.applications import Call
-from pyomo_relu.block.bounds_in_force import bounds_in_force
-from pyomo_relu.block.var_bounds import TightenedVars
+from pyomo_relu.block.records.applications import Call
+from pyomo_relu.block.records.bounds_in_force import bounds_in_force
+from pyomo_relu.block.records.var_bounds import TightenedVars
 from pyomo_relu.model.blocks import in_disjunct
 
 

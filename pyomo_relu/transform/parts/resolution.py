@@ -4,7 +4,7 @@ import logging
 
 from pyomo.common.dependencies import numpy as np
 
-from pyomo_relu.block.var_bounds import ends
+from pyomo_relu.block.records.var_bounds import ends
 from pyomo_relu.errors import TransformationError
 from pyomo_relu.model.reads import variables_read
 from pyomo_relu.model.surrounding import read_surrounding

@@ -9,7 +9,7 @@ from pyomo.core.base.set_types import Any, Binary, Reals
 from pyomo.core.base.var import Var
 from pyomo.core.expr.numeric_expr import LinearExpression
 
-from pyomo_relu.block.applications import next_stamp
+from pyomo_relu.block.records.applications import next_stamp
 from pyomo_relu.block.rows import NetworkColumns
 from pyomo_relu.common.transaction import on_rollback
 

@@ -21,8 +21,8 @@ from pyomo.common.dependencies import numpy as np
 
 from pyomo_relu import bounds as bounds_
 from pyomo_relu import network as network_
+from pyomo_relu.block.records.var_bounds import ends
 from pyomo_relu.block.rows import affine_rows
-from pyomo_relu.block.var_bounds import ends
 from pyomo_relu.model.unit_copies import (
     copies_beside,
     copy_of,

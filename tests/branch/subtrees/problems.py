@@ -7,7 +7,7 @@ import pyomo.environ as pyo
 
 from pyomo_relu import ReLUNetworkBlock
 from pyomo_relu.branch.branch import BranchOptions, branch
-from pyomo_relu.branch.read import read_model
+from pyomo_relu.branch.interface.read import read_model
 from pyomo_relu.branch.subtrees.coordinator import Plan
 from tests.random_networks import random_network
 

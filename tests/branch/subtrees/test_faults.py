@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from pyomo_relu.branch.branch import BranchOptions
-from pyomo_relu.branch.checkpoint import load_state
 from pyomo_relu.branch.subtrees.coordinator import Plan
+from pyomo_relu.branch.tree.checkpoint import load_state
 from pyomo_relu.errors import SolverError
 from tests.branch.subtrees.problems import (
     ALL_BELOW,

@@ -10,7 +10,6 @@ import pytest
 from pyomo_relu.branch.bounding.root import tightened_root
 from pyomo_relu.branch.boxes import Nodes
 from pyomo_relu.branch.branch import BranchOptions
-from pyomo_relu.branch.handover import Handover
 from pyomo_relu.branch.subtrees.task import (
     Budget,
     NeedsProblem,
@@ -18,7 +17,8 @@ from pyomo_relu.branch.subtrees.task import (
     pack,
     work_on,
 )
-from pyomo_relu.branch.tree import Tree
+from pyomo_relu.branch.tree.handover import Handover
+from pyomo_relu.branch.tree.tree import Tree
 from pyomo_relu.common.deadline import Deadline
 from tests.branch.subtrees.problems import (
     ALL_BELOW,

@@ -1,0 +1,1 @@
+"""How the keywords ``network=``, ``inputs=`` and ``outputs=`` of a block are read."""

@@ -1,0 +1,1 @@
+"""What a network block prints and shows."""

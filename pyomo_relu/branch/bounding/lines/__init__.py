@@ -1,0 +1,1 @@
+"""Linear functions below and above row functions over batches of boxes."""

@@ -1,0 +1,1 @@
+"""What Pyomo sees of branch and bound: the model read, the solver, its results."""

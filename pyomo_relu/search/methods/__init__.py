@@ -1,0 +1,1 @@
+"""The search methods: starts, descent, projections, small MILPs."""

@@ -1,0 +1,1 @@
+"""Points polished by an NLP solver of the user's."""

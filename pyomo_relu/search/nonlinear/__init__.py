@@ -1,0 +1,1 @@
+"""Points of models with nonlinear rows: starts, and steps by LPs and QPs."""

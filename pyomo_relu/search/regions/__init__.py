@@ -1,0 +1,1 @@
+"""Linear programmes over linear regions of networks."""

@@ -1,0 +1,1 @@
+"""relu.auto: what it picks, and how it says so."""

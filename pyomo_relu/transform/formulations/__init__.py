@@ -1,0 +1,1 @@
+"""The formulations: how an activation is written as rows."""

@@ -1,0 +1,1 @@
+"""relu.cells: the input box in cells, with linear bounds or exact pieces on each."""

@@ -1,0 +1,1 @@
+"""Activations as pairs of nonnegative variables of which one is zero."""
