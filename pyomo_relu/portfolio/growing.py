@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import sparse
 
-from pyomo_relu.linear.certificate import Certifier, dual_bounds, proven_empty
+from pyomo_relu.linear.certificate import Certifier
 from pyomo_relu.linear.rounding import down
 
 
@@ -24,12 +24,14 @@ class GrowingModel:
 
     def __init__(self, linear, costs, constant):
         self._costs, self._constant = costs[None], constant
-        self._all, self._certifier, self._waiting = linear, None, []
+        self._all, self._waiting = linear, []
+        self._certifier = Certifier(linear)
         self.rows = 0
 
     def add(self, matrix, lower, upper):
         """Add rows behind the others."""
         self._waiting.append((matrix, lower, upper))
+        self._certifier.add(matrix, lower, upper)
         self.rows += lower.size
 
     @property
@@ -40,7 +42,7 @@ class GrowingModel:
             self._all = self._all.with_rows(
                 sparse.vstack(matrices), *map(np.concatenate, sides)
             )
-            self._waiting, self._certifier = [], None
+            self._waiting = []
         return self._all
 
     def bound(self, box, duals):
@@ -51,21 +53,10 @@ class GrowingModel:
         box : tuple of numpy.ndarray, shapes (n,)
         duals : numpy.ndarray, shape (m,)
         """
-        value = self._bounds(box, self._costs, duals[None])[0] + self._constant
+        proven = self._certifier.lower_bounds(self._costs, duals[None], box)[0]
+        value = proven + self._constant
         return float(down(value)) if np.isfinite(value) else -np.inf
 
     def empty(self, box, ray):
         """Whether multipliers prove that a box holds no point."""
-        if ray.shape != (self.linear.n_rows,):
-            return False
-        zero = np.zeros_like(self._costs)
-        return bool(proven_empty(ray[None], lambda y: self._bounds(box, zero, y))[0])
-
-    def _bounds(self, box, costs, duals):
-        linear = self.linear
-        if self._certifier is None:
-            self._certifier = Certifier(linear)
-        y = self._certifier.project(duals)
-        with np.errstate(over="ignore", invalid="ignore"):
-            residuals = self._certifier.residuals(costs, y)
-            return dual_bounds(residuals, y, (linear.row_lower, linear.row_upper), box)
+        return self._certifier.proves_infeasible(ray, box)

@@ -12,6 +12,11 @@ import time
 #: Seconds of a first slice, and of a later one as a share of the run so far.
 _FIRST, _GROWTH = 0.25, 0.3
 
+#: Share of the wall clock that counts towards delays where the process worked for less.
+#: On a busy machine a second route would begin before the first one has done its part;
+#: but one that waits for another process is not waited for forever.
+_WAITED = 0.25
+
 #: Seconds between two looks at the clock while routes work.
 _TICK = 0.1
 
@@ -34,7 +39,7 @@ class Turn:
     weight : float
         How long its slices are, relative to other routes'.
     delay : float
-        Seconds of the run before its first slice.
+        Seconds of the run before its first slice; see ``worked``.
     elsewhere : bool
         Whether its work is done by others, so that it takes no time from the rest and
         needs no slices.
@@ -125,6 +130,17 @@ class Turn:
         return True
 
 
+def worked(processor, wall):
+    """Seconds of a run as they count towards delays.
+
+    Parameters
+    ----------
+    processor, wall : float
+        Processor seconds of the process since the run began, and those of the clock.
+    """
+    return max(min(processor, wall), _WAITED * wall)
+
+
 def share(turns, deadline, done, threads=1, watch=None, soon=None):
     """Let routes work in turns until all is done.
 
@@ -148,6 +164,7 @@ def share(turns, deadline, done, threads=1, watch=None, soon=None):
         What a route raised, if no other route got done without it.
     """
     changed, began, first = threading.Event(), time.monotonic(), True
+    processor = time.process_time()
     # seconds of work by weight, as if each had begun with those that had least
     spent = dict.fromkeys(turns, 0.0)
     try:
@@ -159,7 +176,8 @@ def share(turns, deadline, done, threads=1, watch=None, soon=None):
                 break
             here = [t for t in alive if not t.elsewhere]
             working = sum(t.working for t in here)
-            ready = [t for t in waiting if elapsed >= t.delay]
+            counted = worked(time.process_time() - processor, elapsed)
+            ready = [t for t in waiting if counted >= t.delay]
             if soon is not None and turns[0].alive and soon():
                 ready = [t for t in ready if t is turns[0]]
             if len(waiting) == len(alive) and not ready:
@@ -173,7 +191,7 @@ def share(turns, deadline, done, threads=1, watch=None, soon=None):
                 first = False
             changed.wait(deadline.left(_TICK))
             changed.clear()
-            _book(turns, spent, time.monotonic() - began)
+            _book(turns, spent, counted)
             if watch is not None:
                 watch()
         if not done():
