@@ -146,8 +146,8 @@ class Certifier:
     def __init__(self, model):
         matrix = model.matrix
         small = matrix.shape[0] * matrix.shape[1] <= _DENSE
-        self._transposed = matrix.toarray().T if small else sparse.csr_array(matrix.T)
-        self._absolute = abs(self._transposed)
+        self.transposed = matrix.toarray().T if small else sparse.csr_array(matrix.T)
+        self._absolute = abs(self.transposed)
         self._counts = np.bincount(matrix.indices, minlength=matrix.shape[1])
         self._longest = int(self._counts.max(initial=0))
         self.rows = model.row_lower, model.row_upper
@@ -157,11 +157,11 @@ class Certifier:
     def add(self, matrix, lower, upper):
         """Count further rows, behind the others; matrix is a csr_array."""
         more = matrix.T
-        if sparse.issparse(self._transposed):
+        if sparse.issparse(self.transposed):
             join = partial(sparse.hstack, format="csr")
         else:
             join, more = np.hstack, more.toarray()
-        self._transposed = join([self._transposed, more])
+        self.transposed = join([self.transposed, more])
         self._absolute = join([self._absolute, abs(more)])
         self._counts += np.bincount(matrix.indices, minlength=self._counts.size)
         self._longest = int(self._counts.max(initial=0))
@@ -181,11 +181,11 @@ class Certifier:
         duals : numpy.ndarray, shape (K, m), projected
         """
         y = duals.T
-        d = costs - (self._transposed @ y).T
+        d = costs - (self.transposed @ y).T
         size = np.abs(costs) + (self._absolute @ np.abs(y)).T
 
         def exact(k, j):
-            column = self._transposed[[j]]
+            column = self.transposed[[j]]
             column = column.toarray() if sparse.issparse(column) else column
             rows = np.flatnonzero(column[0])
             return exact_residual(costs[k, j], column[0, rows], duals[k, rows])

@@ -4,7 +4,7 @@ import numpy as np
 from scipy import sparse
 
 from pyomo_relu.linear.certificate import Certifier
-from pyomo_relu.linear.rounding import down
+from pyomo_relu.linear.rounding import FEASIBILITY, down
 
 
 class GrowingModel:
@@ -56,6 +56,33 @@ class GrowingModel:
         proven = self._certifier.lower_bounds(self._costs, duals[None], box)[0]
         value = proven + self._constant
         return float(down(value)) if np.isfinite(value) else -np.inf
+
+    def reduced_costs(self, duals):
+        """Ends of the columns' reduced costs, shapes (n,), at multipliers of shape (m,)."""
+        y = self._certifier.project(duals[None])
+        return tuple(end[0] for end in self._certifier.residuals(self._costs, y))
+
+    def may_move(self, point, columns, steps):
+        """Which columns can move by a step each, one at a time, with all rows kept.
+
+        Parameters
+        ----------
+        point : numpy.ndarray, shape (n,)
+        columns : numpy.ndarray of int, shape (k,)
+        steps : numpy.ndarray, shape (k,)
+
+        Returns
+        -------
+        numpy.ndarray of bool, shape (k,)
+        """
+        certifier = self._certifier
+        matrix = certifier.transposed
+        now, (lower, upper) = point @ matrix, certifier.rows
+        by = matrix[columns]
+        by = by.toarray() if sparse.issparse(by) else by
+        after = now + steps[:, None] * by
+        off = np.maximum(lower - after, after - upper)
+        return (off <= np.maximum(lower - now, now - upper).clip(FEASIBILITY)).all(1)
 
     def empty(self, box, ray):
         """Whether multipliers prove that a box holds no point."""

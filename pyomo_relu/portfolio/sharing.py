@@ -15,7 +15,7 @@ _FIRST, _GROWTH = 0.25, 0.3
 #: Share of the wall clock that counts towards delays where the process worked for less.
 #: On a busy machine a second route would begin before the first one has done its part;
 #: but one that waits for another process is not waited for forever.
-_WAITED = 0.25
+_WAITED = 0.05
 
 #: Seconds between two looks at the clock while routes work.
 _TICK = 0.1
