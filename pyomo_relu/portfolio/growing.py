@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import sparse
 
-from pyomo_relu.linear.certificate import Certifier
+from pyomo_relu.linear.certificate import Certifier, dual_bounds
 from pyomo_relu.linear.rounding import FEASIBILITY, down
 
 
@@ -46,21 +46,25 @@ class GrowingModel:
         return self._all
 
     def bound(self, box, duals):
-        """The lower bound of the objective that multipliers prove over a box.
+        """What multipliers prove of the objective over a box.
 
         Parameters
         ----------
         box : tuple of numpy.ndarray, shapes (n,)
         duals : numpy.ndarray, shape (m,)
-        """
-        proven = self._certifier.lower_bounds(self._costs, duals[None], box)[0]
-        value = proven + self._constant
-        return float(down(value)) if np.isfinite(value) else -np.inf
 
-    def reduced_costs(self, duals):
-        """Ends of the columns' reduced costs, shapes (n,), at multipliers of shape (m,)."""
-        y = self._certifier.project(duals[None])
-        return tuple(end[0] for end in self._certifier.residuals(self._costs, y))
+        Returns
+        -------
+        bound : float
+        low, high : numpy.ndarray, shape (n,)
+            Ends of the columns' reduced costs.
+        """
+        y, rows = self._certifier.project(duals[None]), self._certifier.rows
+        with np.errstate(over="ignore", invalid="ignore"):
+            reduced = self._certifier.residuals(self._costs, y)
+            value = dual_bounds(reduced, y, rows, box)[0] + self._constant
+        bound = float(down(value)) if np.isfinite(value) else -np.inf
+        return bound, reduced[0][0], reduced[1][0]
 
     def may_move(self, point, columns, steps):
         """Which columns can move by a step each, one at a time, with all rows kept.

@@ -371,8 +371,8 @@ class LPTree:
             if left and answer.objective < cutoff:
                 new = self._violated(answer.primal, least)
             if new is None or not new[1].size:
-                proven = self._rows.bound(self._box(node), answer.duals)
-                low, high = self._rows.reduced_costs(answer.duals)
+                found = self._rows.bound(self._box(node), answer.duals)
+                proven, low, high = found
                 node.reduced = low[self.whole], high[self.whole]
                 node.bound = max(node.bound, proven)
                 if node.bound >= cutoff:

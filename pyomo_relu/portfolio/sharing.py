@@ -9,6 +9,8 @@ import math
 import threading
 import time
 
+from pyomo_relu.linear.sessions.highs_runs import as_own_thread
+
 #: Seconds of a first slice, and of a later one as a share of the run so far.
 _FIRST, _GROWTH = 0.25, 0.3
 
@@ -97,7 +99,8 @@ class Turn:
 
     def _run(self):
         try:
-            self._work(self)
+            with as_own_thread():
+                self._work(self)
         except Stopped:
             pass
         except BaseException as error:  # noqa: BLE001  (raised by whoever shares)

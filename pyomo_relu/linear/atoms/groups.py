@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pyomo_relu.linear.atoms.lines import shape_range, sloped_lines
+from pyomo_relu.linear.atoms.lines import lines_at, shape_range, sloped_lines
 from pyomo_relu.linear.atoms.shapes import CONCAVE, CONVEX, MAXIMAL_ULPS
 from pyomo_relu.linear.rounding import OF_MANY_TERMS, TINY, rounding
 
@@ -127,10 +127,10 @@ class ShapeGroup:
             x, scale, size = points[box, self.inputs[k]], self.scale[k], self.size[k]
             rows = []
             for sign, lines in zip(
-                (1.0, -1.0), sloped_lines(self.shape, lo, hi, [x * scale]), strict=True
+                (1.0, -1.0), lines_at(self.shape, lo, hi, x * scale), strict=True
             ):
-                slope = lines.slope * (scale / size)[:, None]
-                constant = lines.constant / size[:, None]
+                slope = lines[0] * (scale / size)[:, None]
+                constant = lines[1] / size[:, None]
                 off = sign * (slope * x[:, None] + constant - w[box, k][:, None])
                 at, line = np.nonzero(off > least)
                 columns = np.stack([self.outputs[k[at]], self.inputs[k[at]]], axis=1)
