@@ -35,6 +35,7 @@ from pyomo_relu.linear.embedded import EmbeddedModel
     alpha_steps=whole,
     recompute_lost=flag,
     progress=optional(function),
+    neurons_only=flag,
 )
 def tighten_model(
     model,
@@ -49,6 +50,7 @@ def tighten_model(
     alpha_steps=0,
     recompute_lost=True,
     progress=None,
+    neurons_only=False,
 ):
     """Bounds of networks inside a linear model, of their inputs and outputs.
 
@@ -68,6 +70,8 @@ def tighten_model(
         As in ``tighten``; "milp" does not apply here.
     time_limit, solver, executor, stop_at_sign, alpha_steps, recompute_lost, progress
         See ``tighten``.
+    neurons_only : bool
+        Whether LPs for outputs, and for inputs once neurons are bounded, are left out.
 
     Returns
     -------
@@ -116,7 +120,7 @@ def tighten_model(
     try:
         tightening.find_boxes()
         if "lp" in methods:
-            run_model_obbt(tightening)
+            run_model_obbt(tightening, neurons_only)
     except KeyboardInterrupt:
         tightening.statistics.interrupted = True
     tightening.statistics.seconds = time.perf_counter() - begin

@@ -12,6 +12,7 @@ evaluating the right-hand side is bounded a priori and subtracted.
 """
 
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 from scipy import sparse
@@ -21,6 +22,10 @@ from pyomo_relu.network.layer import INPUT
 
 #: Error bounds are themselves computed in float64; this covers their rounding.
 _MARGIN = 1.0 + 1e-6
+
+#: Matrices of at most so many entries, zeros among them, are dense: a product of sparse
+#: ones takes longer to begin.
+_DENSE = 100_000
 
 #: Smaller multipliers are left out: their products underflow, and prove nothing.
 LEAST_DUAL = 1e-100
@@ -139,15 +144,33 @@ class Certifier:
     """
 
     def __init__(self, model):
-        self.model = model
-        self._transposed = sparse.csr_array(model.matrix.T)
-        self._absolute = abs(self._transposed)
-        self._longest = int(np.diff(self._transposed.indptr).max(initial=0))
+        matrix = model.matrix
+        small = matrix.shape[0] * matrix.shape[1] <= _DENSE
+        self.transposed = matrix.toarray().T if small else sparse.csr_array(matrix.T)
+        self._absolute = abs(self.transposed)
+        self._counts = np.bincount(matrix.indices, minlength=matrix.shape[1])
+        self._longest = int(self._counts.max(initial=0))
+        self.rows = model.row_lower, model.row_upper
+        self.box = model.lower, model.upper
         self._endless = ~(np.isfinite(model.lower) & np.isfinite(model.upper))
+
+    def add(self, matrix, lower, upper):
+        """Count further rows, behind the others; matrix is a csr_array."""
+        more = matrix.T
+        if sparse.issparse(self.transposed):
+            join = partial(sparse.hstack, format="csr")
+        else:
+            join, more = np.hstack, more.toarray()
+        self.transposed = join([self.transposed, more])
+        self._absolute = join([self._absolute, abs(more)])
+        self._counts += np.bincount(matrix.indices, minlength=self._counts.size)
+        self._longest = int(self._counts.max(initial=0))
+        sides = zip(self.rows, (lower, upper), strict=True)
+        self.rows = tuple(np.concatenate(side) for side in sides)
 
     def project(self, duals):
         """Multipliers of sides that exist, (K, m); see ``usable_duals``."""
-        return usable_duals(duals, self.model.row_lower, self.model.row_upper)
+        return usable_duals(duals, *self.rows)
 
     def residuals(self, costs, duals):
         """Ends of ``c - A'y``, both (K, n); see ``residual_ends``.
@@ -158,20 +181,19 @@ class Certifier:
         duals : numpy.ndarray, shape (K, m), projected
         """
         y = duals.T
-        d = costs - (self._transposed @ y).T
+        d = costs - (self.transposed @ y).T
         size = np.abs(costs) + (self._absolute @ np.abs(y)).T
 
         def exact(k, j):
-            at = slice(self._transposed.indptr[j], self._transposed.indptr[j + 1])
-            rows = self._transposed.indices[at]
-            return exact_residual(
-                costs[k, j], self._transposed.data[at], duals[k, rows]
-            )
+            column = self.transposed[[j]]
+            column = column.toarray() if sparse.issparse(column) else column
+            rows = np.flatnonzero(column[0])
+            return exact_residual(costs[k, j], column[0, rows], duals[k, rows])
 
         error = residual_error(size, self._longest)
         return residual_ends(d, error, self._endless, exact)
 
-    def lower_bounds(self, costs, duals):
+    def lower_bounds(self, costs, duals, box=None):
         """Proven lower bounds of ``min c'x``, one per row of ``costs``.
 
         Parameters
@@ -180,25 +202,27 @@ class Certifier:
         duals : array_like, shape (K, m)
             Any numbers; the closer to the optimal row duals of the minimisation
             (HiGHS' sign convention), the tighter the bound.
+        box : pair of numpy.ndarray, shapes (n,), optional
+            Other bounds of the columns, finite where the model's are.
 
         Returns
         -------
         numpy.ndarray, shape (K,)
             ``-inf`` where nothing is proven.
         """
-        m, y = self.model, self.project(duals)
+        y = self.project(duals)
         with np.errstate(over="ignore", invalid="ignore"):
             residuals = self.residuals(costs, y)
-            rows, box = (m.row_lower, m.row_upper), (m.lower, m.upper)
-            return dual_bounds(residuals, y, rows, box)
+            box = self.box if box is None else box
+            return dual_bounds(residuals, y, self.rows, box)
 
-    def proves_infeasible(self, ray):
-        """True if the multipliers ``ray`` prove that the model has no point."""
-        if np.shape(ray) != (self.model.n_rows,):
+    def proves_infeasible(self, ray, box=None):
+        """True if the multipliers ``ray`` prove that the model, or a box, has no point."""
+        if np.shape(ray) != self.rows[0].shape:
             return False
-        zero = np.zeros((1, self.model.n_columns))
+        zero = np.zeros((1, self._counts.size))
         ray = np.asarray(ray, dtype=float)[None]
-        return bool(proven_empty(ray, lambda y: self.lower_bounds(zero, y))[0])
+        return bool(proven_empty(ray, lambda y: self.lower_bounds(zero, y, box))[0])
 
 
 def _product(d, bound):

@@ -1,6 +1,9 @@
-"""Values of many functions at many points: those of one network are evaluated at once."""
+"""Values of many functions at many points: those of one network, and atoms of one kind,
+are evaluated at once."""
 
 import numpy as np
+
+from pyomo_relu.linear.atoms.atom import Alike, Atom
 
 #: Most entries of an array with a row per point and function.
 _ENTRIES = 1 << 21
@@ -12,15 +15,18 @@ class Evaluation:
     Parameters
     ----------
     functions : sequence
-        See ``EmbeddedModel``.  Those with a ``network`` share its evaluation.
+        See ``EmbeddedModel``.  Those with a ``network`` share its evaluation, atoms that
+        of their ``kind``.
     """
 
     def __init__(self, functions):
         groups = {}
         for at, f in enumerate(functions):
-            network = getattr(f, "network", None)
-            groups.setdefault(at if network is None else network, []).append(f)
-        self._groups = [_Group(g) for g in groups.values()]
+            shared = f.kind if isinstance(f, Atom) else getattr(f, "network", None)
+            groups.setdefault(at if shared is None else shared, []).append(f)
+        self._groups = [
+            (_Atoms if isinstance(g[0], Atom) else _Group)(g) for g in groups.values()
+        ]
 
     def __call__(self, X):
         """Yield (output columns, their values, shape (N, outputs)) at points.
@@ -31,6 +37,22 @@ class Evaluation:
         """
         for group in self._groups:
             yield group.outputs, group.values(X)
+
+
+class _Atoms:
+    """Atoms of one kind."""
+
+    def __init__(self, atoms):
+        self.inputs = np.stack([a.inputs for a in atoms])
+        self.outputs = np.concatenate([a.outputs for a in atoms])
+        self._alike = Alike(atoms)
+
+    def values(self, X):
+        step = max(1, _ENTRIES // self.inputs.size)
+        if len(X) <= step:
+            return self._alike.values(X[:, self.inputs])
+        parts = [X[at : at + step] for at in range(0, len(X), step)]
+        return np.concatenate([self._alike.values(x[:, self.inputs]) for x in parts])
 
 
 class _Group:
@@ -55,6 +77,37 @@ class _Group:
             inputs = X[some][:, self.inputs].reshape(-1, d)
             values[some] = self.first.values(inputs).reshape(-1, self.outputs.size)
         return values
+
+
+class Gradients:
+    """Derivatives of all atoms among some functions, those of one kind at once.
+
+    Parameters
+    ----------
+    functions : sequence
+    """
+
+    def __init__(self, functions):
+        groups = {}
+        for at, f in enumerate(functions):
+            if isinstance(f, Atom):
+                groups.setdefault(at if f.kind is None else f.kind, []).append(at)
+        self._groups = [
+            (
+                group,
+                np.stack([functions[at].inputs for at in group]),
+                Alike([functions[at] for at in group]),
+            )
+            for group in groups.values()
+        ]
+
+    def __call__(self, x):
+        """{position: derivatives, shape (1, n_inputs)} at a point of all columns."""
+        return {
+            at: gradient[None]
+            for group, inputs, alike in self._groups
+            for at, gradient in zip(group, alike.gradients(x[inputs]), strict=True)
+        }
 
 
 def in_units(functions, columns):

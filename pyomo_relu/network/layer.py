@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
@@ -37,7 +38,7 @@ class Tensor(NamedTuple):
     @property
     def size(self) -> int:
         """Number of entries."""
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
     def index(self) -> list[int] | list[tuple[int, ...]]:
         """Entries' indices in C order: ints for up to one axis, else tuples."""
@@ -256,10 +257,12 @@ class Layer:
         x0 : numpy.ndarray, shape (N, n_inputs)
         pre, post : sequence of numpy.ndarray, shapes (N, layer size)
         """
-        v = np.broadcast_to(self.bias, (x0.shape[0], self.size))
+        if not self.sources:
+            return np.tile(self.bias, (x0.shape[0], 1))
+        v = self.bias
         for source, w in self.terms:
             v = v + (w @ source.of(x0, pre, post).T).T
-        return np.array(v) if not self.sources else v
+        return v
 
     def magnitude(
         self, x0: FloatArray, pre: Sequence[FloatArray], post: Sequence[FloatArray]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import operator
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -192,7 +193,7 @@ class Network:
         """The affine layer that computes the outputs."""
         return self.layers[-1]
 
-    @property
+    @cached_property
     def n_inputs(self) -> int:
         """Number of scalar inputs, over all input tensors."""
         return sum(t.size for t in self.inputs)
@@ -202,7 +203,7 @@ class Network:
         """Number of scalar outputs, over all output tensors."""
         return self.layers[-1].size
 
-    @property
+    @cached_property
     def n_neurons(self) -> int:
         """Number of neurons with an activation."""
         return sum(layer.size for layer in self.activation_layers)

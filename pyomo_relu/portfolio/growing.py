@@ -3,8 +3,8 @@
 import numpy as np
 from scipy import sparse
 
-from pyomo_relu.linear.certificate import Certifier, dual_bounds, proven_empty
-from pyomo_relu.linear.rounding import down
+from pyomo_relu.linear.certificate import Certifier, dual_bounds
+from pyomo_relu.linear.rounding import FEASIBILITY, down
 
 
 class GrowingModel:
@@ -24,12 +24,14 @@ class GrowingModel:
 
     def __init__(self, linear, costs, constant):
         self._costs, self._constant = costs[None], constant
-        self._all, self._certifier, self._waiting = linear, None, []
+        self._all, self._waiting = linear, []
+        self._certifier = Certifier(linear)
         self.rows = 0
 
     def add(self, matrix, lower, upper):
         """Add rows behind the others."""
         self._waiting.append((matrix, lower, upper))
+        self._certifier.add(matrix, lower, upper)
         self.rows += lower.size
 
     @property
@@ -40,32 +42,52 @@ class GrowingModel:
             self._all = self._all.with_rows(
                 sparse.vstack(matrices), *map(np.concatenate, sides)
             )
-            self._waiting, self._certifier = [], None
+            self._waiting = []
         return self._all
 
     def bound(self, box, duals):
-        """The lower bound of the objective that multipliers prove over a box.
+        """What multipliers prove of the objective over a box.
 
         Parameters
         ----------
         box : tuple of numpy.ndarray, shapes (n,)
         duals : numpy.ndarray, shape (m,)
+
+        Returns
+        -------
+        bound : float
+        low, high : numpy.ndarray, shape (n,)
+            Ends of the columns' reduced costs.
         """
-        value = self._bounds(box, self._costs, duals[None])[0] + self._constant
-        return float(down(value)) if np.isfinite(value) else -np.inf
+        y, rows = self._certifier.project(duals[None]), self._certifier.rows
+        with np.errstate(over="ignore", invalid="ignore"):
+            reduced = self._certifier.residuals(self._costs, y)
+            value = dual_bounds(reduced, y, rows, box)[0] + self._constant
+        bound = float(down(value)) if np.isfinite(value) else -np.inf
+        return bound, reduced[0][0], reduced[1][0]
+
+    def may_move(self, point, columns, steps):
+        """Which columns can move by a step each, one at a time, with all rows kept.
+
+        Parameters
+        ----------
+        point : numpy.ndarray, shape (n,)
+        columns : numpy.ndarray of int, shape (k,)
+        steps : numpy.ndarray, shape (k,)
+
+        Returns
+        -------
+        numpy.ndarray of bool, shape (k,)
+        """
+        certifier = self._certifier
+        matrix = certifier.transposed
+        now, (lower, upper) = point @ matrix, certifier.rows
+        by = matrix[columns]
+        by = by.toarray() if sparse.issparse(by) else by
+        after = now + steps[:, None] * by
+        off = np.maximum(lower - after, after - upper)
+        return (off <= np.maximum(lower - now, now - upper).clip(FEASIBILITY)).all(1)
 
     def empty(self, box, ray):
         """Whether multipliers prove that a box holds no point."""
-        if ray.shape != (self.linear.n_rows,):
-            return False
-        zero = np.zeros_like(self._costs)
-        return bool(proven_empty(ray[None], lambda y: self._bounds(box, zero, y))[0])
-
-    def _bounds(self, box, costs, duals):
-        linear = self.linear
-        if self._certifier is None:
-            self._certifier = Certifier(linear)
-        y = self._certifier.project(duals)
-        with np.errstate(over="ignore", invalid="ignore"):
-            residuals = self._certifier.residuals(costs, y)
-            return dual_bounds(residuals, y, (linear.row_lower, linear.row_upper), box)
+        return self._certifier.proves_infeasible(ray, box)

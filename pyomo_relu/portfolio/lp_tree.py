@@ -31,6 +31,9 @@ _LEAST_GAIN = 1e-6
 #: other nodes.
 _MANY, _FEW = 30, 2
 
+#: Most steps from the integer values of one point to those of another.
+_WALK = 20
+
 #: A violation that is none, in unit range.
 _NOTHING = 1e-8
 
@@ -50,10 +53,11 @@ class Node:
         Minimiser of its LP.
     """
 
-    __slots__ = ("bound", "lower", "point", "upper")
+    __slots__ = ("bound", "lower", "point", "reduced", "upper")
 
     def __init__(self, bound, lower, upper, point=None):
         self.bound, self.lower, self.upper, self.point = bound, lower, upper, point
+        self.reduced = None
 
 
 class LPTree:
@@ -179,11 +183,39 @@ class LPTree:
     def dive(self, values):
         """Offer the best point with these values of the integer columns, if any."""
         values = np.clip(np.round(values), self.root.lower, self.root.upper)
-        node = Node(-np.inf, values, values)
         closed, stuck = self._closed, self._stuck
-        if self._solve(node, _MANY, _NOTHING):
-            self._offer(node.point)
+        node = Node(-np.inf, values, values)
+        if self._solve(node, _FEW):
+            node = self._walked(node)
+            if self._solve(node, _MANY, _NOTHING):
+                self._offer(node.point)
         self._closed, self._stuck = closed, stuck
+
+    def _walked(self, node):
+        """The last of better and better integer values, each next to the one before.
+
+        Where a neuron's pre-activation is at its kink, and the reduced cost of its
+        indicator says that the other side is better, the minimiser lies in the region
+        beyond as well, and that has a better one.
+        """
+        for _ in range(_WALK):
+            low, high = node.reduced
+            to = node.lower + (high < 0.0) - (low > 0.0)
+            to = np.clip(to, self.root.lower, self.root.upper)
+            at = np.flatnonzero(to != node.lower)
+            steps = (to - node.lower)[at]
+            at = at[self._rows.may_move(node.point, self.whole[at], steps)]
+            best = at[np.argsort(np.minimum(high, -low)[at])]
+            for some in (at, best[:1])[: at.size]:
+                values = node.lower.copy()
+                values[some] = to[some]
+                new = Node(-np.inf, values, values)
+                if self._solve(new, _FEW) and new.bound < node.bound:
+                    break
+            else:
+                break
+            node = new
+        return node
 
     def _put_back(self, node):
         if node is not None:
@@ -339,7 +371,9 @@ class LPTree:
             if left and answer.objective < cutoff:
                 new = self._violated(answer.primal, least)
             if new is None or not new[1].size:
-                proven = self._rows.bound(self._box(node), answer.duals)
+                found = self._rows.bound(self._box(node), answer.duals)
+                proven, low, high = found
+                node.reduced = low[self.whole], high[self.whole]
                 node.bound = max(node.bound, proven)
                 if node.bound >= cutoff:
                     self._closed = min(self._closed, node.bound)

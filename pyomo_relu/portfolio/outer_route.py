@@ -80,6 +80,7 @@ class OuterRoute(MILPRoute):
             methods=("crown", "lp"),
             time_limit=_TIGHTENING * left if left < _SECONDS else _SECONDS,
             stop_at_sign=True,
+            neurons_only=True,
             progress=lambda *_: self._turn.pause(),
         )
         linear = relaxed.linear.replace(lower=found.lower, upper=found.upper)

@@ -9,8 +9,15 @@ import math
 import threading
 import time
 
+from pyomo_relu.linear.sessions.highs_runs import as_own_thread
+
 #: Seconds of a first slice, and of a later one as a share of the run so far.
 _FIRST, _GROWTH = 0.25, 0.3
+
+#: Share of the wall clock that counts towards delays where the process worked for less.
+#: On a busy machine a second route would begin before the first one has done its part;
+#: but one that waits for another process is not waited for forever.
+_WAITED = 0.05
 
 #: Seconds between two looks at the clock while routes work.
 _TICK = 0.1
@@ -34,7 +41,7 @@ class Turn:
     weight : float
         How long its slices are, relative to other routes'.
     delay : float
-        Seconds of the run before its first slice.
+        Seconds of the run before its first slice; see ``worked``.
     elsewhere : bool
         Whether its work is done by others, so that it takes no time from the rest and
         needs no slices.
@@ -92,7 +99,8 @@ class Turn:
 
     def _run(self):
         try:
-            self._work(self)
+            with as_own_thread():
+                self._work(self)
         except Stopped:
             pass
         except BaseException as error:  # noqa: BLE001  (raised by whoever shares)
@@ -125,6 +133,17 @@ class Turn:
         return True
 
 
+def worked(processor, wall):
+    """Seconds of a run as they count towards delays.
+
+    Parameters
+    ----------
+    processor, wall : float
+        Processor seconds of the process since the run began, and those of the clock.
+    """
+    return max(min(processor, wall), _WAITED * wall)
+
+
 def share(turns, deadline, done, threads=1, watch=None, soon=None):
     """Let routes work in turns until all is done.
 
@@ -148,6 +167,7 @@ def share(turns, deadline, done, threads=1, watch=None, soon=None):
         What a route raised, if no other route got done without it.
     """
     changed, began, first = threading.Event(), time.monotonic(), True
+    processor = time.process_time()
     # seconds of work by weight, as if each had begun with those that had least
     spent = dict.fromkeys(turns, 0.0)
     try:
@@ -159,7 +179,8 @@ def share(turns, deadline, done, threads=1, watch=None, soon=None):
                 break
             here = [t for t in alive if not t.elsewhere]
             working = sum(t.working for t in here)
-            ready = [t for t in waiting if elapsed >= t.delay]
+            counted = worked(time.process_time() - processor, elapsed)
+            ready = [t for t in waiting if counted >= t.delay]
             if soon is not None and turns[0].alive and soon():
                 ready = [t for t in ready if t is turns[0]]
             if len(waiting) == len(alive) and not ready:
@@ -173,7 +194,7 @@ def share(turns, deadline, done, threads=1, watch=None, soon=None):
                 first = False
             changed.wait(deadline.left(_TICK))
             changed.clear()
-            _book(turns, spent, time.monotonic() - began)
+            _book(turns, spent, counted)
             if watch is not None:
                 watch()
         if not done():

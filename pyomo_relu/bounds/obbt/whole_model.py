@@ -293,15 +293,20 @@ class ModelTightening:
         return [int(j) for j in columns[~(np.isfinite(lower) & np.isfinite(upper))]]
 
 
-def run_model_obbt(tightening):
-    """Inputs, then every network's layers in order, then the inputs once more."""
+def run_model_obbt(tightening, neurons_only=False):
+    """Inputs, then every network's layers in order, then the inputs once more.
+
+    With ``neurons_only`` neither output layers nor the inputs once more: rows of a MILP
+    get little from them.
+    """
     start = time.perf_counter()
     run = tightening.run
     steps = [tightening.tighten_inputs]
     for i in tightening.order:
-        for k in range(len(tightening.embedded[i].network.layers)):
+        for k in range(len(tightening.embedded[i].network.layers) - neurons_only):
             steps.append(lambda i=i, k=k: tightening.tighten_layer(i, k))
-    steps.append(tightening.tighten_inputs)
+    if not neurons_only:
+        steps.append(tightening.tighten_inputs)
     for step in steps:
         if run.interrupted:
             break

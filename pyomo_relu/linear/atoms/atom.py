@@ -42,17 +42,18 @@ class Atom:
         if self.scale is None:
             set_(self, "scale", np.ones(self.inputs.size))
 
+    @property
+    def kind(self):
+        """What atoms share that ``Alike`` evaluates together; None for one alone."""
+        return type(self)
+
     def values(self, X):
         """Outputs, shape (N, 1), at inputs of shape (N, n_inputs); NaN if undefined."""
-        with np.errstate(all="ignore"):
-            value = self._value(X * self.scale)
-            return np.where(np.isfinite(value), value, np.nan)[:, None] / self.size
+        return Alike([self]).values(X[:, None])
 
     def gradient(self, x):
         """Derivatives along the inputs, shape (n_inputs,), at one point of them."""
-        with np.errstate(all="ignore"):
-            slopes = self._slopes(x * self.scale) * self.scale / self.size
-        return np.where(np.isfinite(slopes), slopes, 0.0)
+        return Alike([self]).gradients(x[None])[0]
 
     def in_units(self, columns):
         """The atom between columns divided by powers of two; without rounding."""
@@ -67,30 +68,60 @@ class Atom:
         return replace(self, inputs=place[self.inputs], outputs=place[self.outputs])
 
     def _value(self, X):
+        """Values, shape (...), at arguments of shape (..., n_inputs)."""
         raise NotImplementedError
 
-    def _slopes(self, x):
+    def _slopes(self, X):
+        """Derivatives, shape (..., n_inputs), at arguments of that shape."""
         raise NotImplementedError
+
+
+class Alike:
+    """Atoms of one ``kind``, evaluated together.
+
+    Parameters
+    ----------
+    atoms : sequence of Atom
+    """
+
+    def __init__(self, atoms):
+        self._first = atoms[0]
+        self._scale = np.stack([a.scale for a in atoms])
+        self._size = np.array([a.size for a in atoms])
+
+    def values(self, X):
+        """Outputs, shape (N, k), at inputs of shape (N, k, n_inputs); NaN if undefined."""
+        with np.errstate(all="ignore"):
+            value = self._first._value(X * self._scale)
+            return np.where(np.isfinite(value), value, np.nan) / self._size
+
+    def gradients(self, X):
+        """Derivatives along the inputs, at inputs of shape (k, n_inputs), and of it."""
+        with np.errstate(all="ignore"):
+            slopes = self._first._slopes(X * self._scale) * self._scale
+            slopes = slopes / self._size[:, None]
+        return np.where(np.isfinite(slopes), slopes, 0.0)
 
 
 class Product(Atom):
     """The product of two different columns."""
 
     def _value(self, X):
-        return X[:, 0] * X[:, 1]
+        return X[..., 0] * X[..., 1]
 
-    def _slopes(self, x):
-        return x[::-1].copy()
+    def _slopes(self, X):
+        return X[..., ::-1]
 
 
 class Quotient(Atom):
     """The first column divided by the second."""
 
     def _value(self, X):
-        return X[:, 0] / X[:, 1]
+        return X[..., 0] / X[..., 1]
 
-    def _slopes(self, x):
-        return np.array([1.0 / x[1], -x[0] / x[1] ** 2])
+    def _slopes(self, X):
+        a, b = X[..., 0], X[..., 1]
+        return np.stack([1.0 / b, -a / b**2], axis=-1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,11 +135,16 @@ class OneColumn(Atom):
 
     shape: Shape = None
 
-    def _value(self, X):
-        return self.shape.value(X[:, 0])
+    @property
+    def kind(self):
+        """See Atom.kind."""
+        return self.shape.key
 
-    def _slopes(self, x):
-        return np.atleast_1d(self.shape.slope(x[0]))
+    def _value(self, X):
+        return self.shape.value(X[..., 0])
+
+    def _slopes(self, X):
+        return self.shape.slope(X)
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,8 +157,13 @@ class Sum(Atom):
     coefficients: np.ndarray = None
     constant: float = 0.0
 
+    @property
+    def kind(self):
+        """See Atom.kind."""
+        return None
+
     def _value(self, X):
         return X @ self.coefficients + self.constant
 
-    def _slopes(self, x):
-        return self.coefficients
+    def _slopes(self, X):
+        return np.broadcast_to(self.coefficients, X.shape)

@@ -2,9 +2,12 @@
 
 import numpy as np
 
-from pyomo_relu.linear.atoms.lines import shape_range, sloped_lines
+from pyomo_relu.linear.atoms.lines import lines_at, shape_range, sloped_lines
 from pyomo_relu.linear.atoms.shapes import CONCAVE, CONVEX, MAXIMAL_ULPS
 from pyomo_relu.linear.rounding import OF_MANY_TERMS, TINY, rounding
+
+#: No rows, as ``ShapeGroup.violated`` gives them.
+NO_ROWS = np.zeros((0, 2), dtype=int), np.zeros((0, 2)), *np.zeros((2, 0))
 
 
 class ShapeGroup:
@@ -96,6 +99,45 @@ class ShapeGroup:
         row_upper[:, rows] = upper_side.reshape(B, -1)
         errors[:, rows] = error.reshape(B, -1)
         return start + 2 * count * n
+
+    def violated(self, lower, upper, points, least):
+        """Lines over one box, touching at points that they cut off.
+
+        Parameters
+        ----------
+        lower, upper : numpy.ndarray, shape (n,)
+        points : numpy.ndarray, shape (B, n)
+        least : float
+            What rows must be violated by.
+
+        Returns
+        -------
+        columns, data : numpy.ndarray, shapes (R, 2)
+            Of the rows' entries.
+        lower, upper : numpy.ndarray, shapes (R,)
+        """
+        w = points[:, self.outputs]
+        with np.errstate(all="ignore"):
+            missed = self.shape.value(points[:, self.inputs] * self.scale) / self.size
+            # not a number where the function is not defined: lines may be violated
+            box, k = np.nonzero(~(np.abs(missed - w) <= least))
+            if not k.size:
+                return NO_ROWS
+            lo, hi = (end[0, k] for end in self._box(lower[None], upper[None]))
+            x, scale, size = points[box, self.inputs[k]], self.scale[k], self.size[k]
+            rows = []
+            for sign, lines in zip(
+                (1.0, -1.0), lines_at(self.shape, lo, hi, x * scale), strict=True
+            ):
+                slope = lines[0] * (scale / size)[:, None]
+                constant = lines[1] / size[:, None]
+                off = sign * (slope * x[:, None] + constant - w[box, k][:, None])
+                at, line = np.nonzero(off > least)
+                columns = np.stack([self.outputs[k[at]], self.inputs[k[at]]], axis=1)
+                data = np.stack([np.ones(at.size), -slope[at, line]], axis=1)
+                sides = constant[at, line], np.full(at.size, sign * np.inf)
+                rows.append((columns, data, *sides[:: int(sign)]))
+        return tuple(map(np.concatenate, zip(*rows, strict=True)))
 
     def endless(self, lower, upper):
         """(position, lower, upper) of an atom without lines on one side, or None."""

@@ -143,8 +143,37 @@ def sloped_lines(shape, lower, upper, near=()):
             if touching is not None and count > 1:
                 mixed = curvature == MIXED
                 slopes[mixed, :2] = touching[mixed]
-            sides.append(_proven(shape, lower, upper, slopes, sign))
+            lines = _proven(shape, lower, upper, slopes, sign)
+            error = _error(shape, lower, upper, *lines, sign)
+            sides.append(SlopedLines(*lines, error))
     return tuple(sides)
+
+
+def lines_at(shape, lower, upper, x):
+    """Lines below and above a shape on intervals that are tight at a point each.
+
+    Parameters
+    ----------
+    shape : Shape
+    lower, upper, x : numpy.ndarray, shape (B,)
+        As of ``sloped_lines``, and the points.
+
+    Returns
+    -------
+    below, above : (slope, constant), shapes (B, K)
+        As those of SlopedLines; the tangents alone where it bends to one side
+        everywhere, and none on the other, whose line is the same for all points.
+    """
+    with np.errstate(all="ignore"):
+        curvature, sides = shape.curvature(lower, upper), []
+        if shape.name != "abs" and (curvature != MIXED).all():
+            slope = shape.slope(np.clip(x, lower, upper))[:, None]
+            for sign, bowl in ((1.0, CONVEX), (-1.0, CONCAVE)):
+                slopes = np.where((curvature == bowl)[:, None], slope, np.nan)
+                sides.append(_proven(shape, lower, upper, slopes, sign))
+            return tuple(sides)
+    lines = sloped_lines(shape, lower, upper, [x])
+    return tuple((side.slope, side.constant) for side in lines)
 
 
 def _finite_slope(shape, lower, upper):
@@ -207,10 +236,7 @@ def _proven(shape, lower, upper, slopes, sign):
     pole = _has_pole(shape, lower, upper)
     if pole is not None:
         known &= ~pole[:, None]
-    constant = np.where(known, sign * constant, -sign * np.inf)
-    return SlopedLines(
-        slopes, constant, _error(shape, lower, upper, slopes, constant, sign)
-    )
+    return slopes, np.where(known, sign * constant, -sign * np.inf)
 
 
 def _error(shape, lower, upper, slopes, constant, sign):

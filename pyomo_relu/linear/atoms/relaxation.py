@@ -74,7 +74,7 @@ class AtomRelaxation:
         self._products = [a for a in self.atoms if not isinstance(a, OneColumn)]
         self._triples()
         self._group()
-        inputs = [self._p, self._q, *(g.inputs for g in self._groups)]
+        inputs = [self._p, self._q, *(g.inputs for g in self.groups)]
         self.arguments = np.unique(np.concatenate(inputs))
         self._pattern()
 
@@ -86,7 +86,7 @@ class AtomRelaxation:
                 column += [self._r[a], self._p[a], self._q[a]]
                 owner.append(a)
                 at += 1
-        for group in self._groups:
+        for group in self.groups:
             group.first = at
             for x, w in zip(group.inputs, group.outputs, strict=True):
                 for _ in range(group.shape.below + group.shape.above):
@@ -119,7 +119,7 @@ class AtomRelaxation:
         for a in self.atoms:
             if isinstance(a, OneColumn):
                 found.setdefault(a.shape.key, []).append(a)
-        self._groups = [ShapeGroup(some) for some in found.values()]
+        self.groups = [ShapeGroup(some) for some in found.values()]
 
     # -- propagation ---------------------------------------------------------------
 
@@ -141,7 +141,7 @@ class AtomRelaxation:
                 before = upper - lower
                 if len(self._products):
                     self._tighten_products(lower, upper)
-                for group in self._groups:
+                for group in self.groups:
                     group.tighten(lower, upper)
                 if left and not (upper - lower < _WORTHWHILE * before).any():
                     break
@@ -200,7 +200,7 @@ class AtomRelaxation:
             if len(self._products):
                 self._product_rows(lower, upper, data, row_lower, row_upper, errors)
             start = 3 * _OF_PRODUCT * len(self._products)
-            for group in self._groups:
+            for group in self.groups:
                 start = group.rows(
                     lower, upper, near, start, data, row_lower, row_upper, errors
                 )
@@ -238,7 +238,7 @@ class AtomRelaxation:
 
     def endless(self, lower, upper):
         """(atom, lower, upper) of one that a single box gives no lines; else None."""
-        for group in self._groups:
+        for group in self.groups:
             found = group.endless(lower, upper)
             if found is not None:
                 k, *ends = found
@@ -257,7 +257,7 @@ class AtomRelaxation:
         """
         out = np.zeros(len(points))
         with np.errstate(all="ignore"):
-            for group in self._groups:
+            for group in self.groups:
                 group.add_promised(weights, lower, upper, points, out)
         return out
 
@@ -293,6 +293,6 @@ class AtomRelaxation:
                 for k in range(n):
                     out[:, self._p[k]] += score[:, k]
                     out[:, self._q[k]] += score[:, k]
-            for group in self._groups:
+            for group in self.groups:
                 group.scores(weights, rows, points, violation_share, out)
         return out

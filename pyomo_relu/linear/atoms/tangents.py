@@ -3,6 +3,7 @@
 import numpy as np
 from scipy import sparse
 
+from pyomo_relu.linear.atoms.groups import NO_ROWS
 from pyomo_relu.linear.atoms.relaxation import AtomRelaxation
 
 #: Shares of the box at which functions of one column are touched to begin with, besides
@@ -47,7 +48,10 @@ class Tangents:
         return self._chosen(rows, known)
 
     def violated(self, points, least):
-        """Rows that points violate by more than ``least``.
+        """Rows of tangents that points violate by more than ``least``.
+
+        Only atoms of one column have other lines than those to begin with, and no line
+        is violated by more than its atom is.
 
         Parameters
         ----------
@@ -59,13 +63,13 @@ class Tangents:
         -------
         As ``first``.
         """
-        rows, r = self._rows(points), self._relaxation
-        values = np.zeros_like(rows.lower)
-        terms = rows.data * points[:, r.column]
-        for b, of_point in enumerate(terms):
-            values[b] = np.bincount(r.row, of_point, r.n_rows)
-        off = np.maximum(rows.lower - values, values - rows.upper)
-        return self._chosen(rows, off > least)
+        found, n = [NO_ROWS], self._lower.size
+        for group in self._relaxation.groups:
+            found.append(group.violated(self._lower, self._upper, points, least))
+        columns, data, lower, upper = map(np.concatenate, zip(*found, strict=True))
+        start = 2 * np.arange(lower.size + 1)
+        entries = data.ravel(), columns.ravel(), start
+        return sparse.csr_array(entries, shape=(lower.size, n)), lower, upper
 
     def _rows(self, points):
         """All lines of the box, touching at each point."""

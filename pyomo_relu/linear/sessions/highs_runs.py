@@ -127,6 +127,19 @@ def pass_model(highs, model, integer):
     )
 
 
+@contextlib.contextmanager
+def as_own_thread():
+    """Call HiGHS on this thread, which is this package's, instead of changing threads.
+
+    A change of threads takes as long as a third of a small LP.
+    """
+    before, _here.is_worker = getattr(_here, "is_worker", False), True
+    try:
+        yield
+    finally:
+        _here.is_worker = before
+
+
 def run_on_own_thread(highs, threads=1):
     """``highs.run()`` on a thread whose pool fits; returns its HighsStatus.
 

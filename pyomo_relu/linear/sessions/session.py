@@ -163,6 +163,7 @@ class Session:
         self._range = UnitRange(model)
         self.integer = bool(self._keeps_integers and np.any(model.integer))
         self._set = np.zeros(0, dtype=np.int32)
+        self._asked = None
         self._load(self._range.model)
 
     def set_bounds(self, columns, lower, upper):
@@ -232,7 +233,7 @@ class Session:
         -------
         Answer
         """
-        coefficients, unit = self._range.costs(columns, coefficients)
+        coefficients, unit = self._in_unit_range(columns, coefficients)
         at, values = self._cost_changes(columns, coefficients)
         if self.watcher is not None and self.integer:
             self._watching = WatcherInUnitRange(self.watcher, self._range, unit)
@@ -288,6 +289,17 @@ class Session:
     def _gap(self, unit):
         """The absolute gap to ask for where the objective is divided by ``unit``."""
         return max(self.settings.absolute_gap / unit, LEAST_GAP)
+
+    def _in_unit_range(self, columns, coefficients):
+        """Costs in unit range, and the objective's unit; often those of the last solve."""
+        if self._asked is not None:
+            *asked, found = self._asked
+            given = zip(asked, (columns, coefficients), strict=True)
+            if all(np.array_equal(*pair) for pair in given):
+                return found
+        found = self._range.costs(columns, coefficients)
+        self._asked = np.array(columns), np.array(coefficients), found
+        return found
 
     def _cost_changes(self, columns, coefficients):
         """Indices and values of the costs that change: the old ones become zero."""

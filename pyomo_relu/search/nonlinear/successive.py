@@ -16,7 +16,7 @@ programme gives them at the point where steps without integrality end.
 import numpy as np
 from scipy import sparse
 
-from pyomo_relu.linear.atoms.atom import Atom
+from pyomo_relu.linear.evaluation import Gradients
 from pyomo_relu.linear.model import LinearModel
 from pyomo_relu.linear.rounding import FEASIBILITY
 from pyomo_relu.linear.solve import solve_linear
@@ -102,6 +102,7 @@ class SuccessiveLPs:
         self._is_free = np.zeros(m.n_columns, dtype=bool)
         self._is_free[self.free] = True
         self._functions = [m.functions[i] for i in m.order()]
+        self._gradients = Gradients(self._functions)
         self.lower, self.upper = m.linear.lower.copy(), m.linear.upper.copy()
         if lower is not None:
             self.lower[self.free] = np.maximum(self.lower, lower)[self.free]
@@ -342,10 +343,10 @@ class SuccessiveLPs:
         G = np.zeros((x.size, n))
         G[self.free] = np.eye(n)
         missed, gradients = [np.zeros((0, n))], []
-        for f in self._functions:
-            if isinstance(f, Atom):
-                J = f.gradient(x[f.inputs])[None]
-            else:
+        of_atoms = self._gradients(x)
+        for at, f in enumerate(self._functions):
+            J = of_atoms.get(at)
+            if J is None:
                 J = piece_at(f.network, x[f.inputs])[1][-1][0]
             gradients.append(J)
             along = J @ G[f.inputs]
