@@ -18,6 +18,7 @@ eliminates no Var by a factor of more than 1e6, so as long as the copy stays wit
 
 from pyomo.common.autoslots import AutoSlots
 from pyomo.common.dependencies import numpy as np
+from pyomo.common.dependencies import scipy
 
 from pyomo_relu import bounds as bounds_
 from pyomo_relu import network as network_
@@ -71,10 +72,6 @@ class UnitRange:
     def __init__(self, bounds, inputs, outputs):
         low, high = bounds.input_lower, bounds.input_upper
         half, middle = 0.5 * high - 0.5 * low, 0.5 * low + 0.5 * high
-        odd = (half < _INPUT_RANGE[0]) | (half > _INPUT_RANGE[1])
-        odd |= np.abs(middle) > _FAR * half
-        odd &= (half > 0) & _ordinary(_largest_weights(bounds.network) * half)
-        self.input_offset, self.input_factor = _units(odd, middle, half, inputs)
         size = np.maximum(np.abs(bounds.lower[-1]), np.abs(bounds.upper[-1]))
         last = _row_maxima(bounds.network.layers[-1])
         # bounds alone may be large because they are loose
@@ -83,6 +80,11 @@ class UnitRange:
         odd &= _ordinary(last / np.where(size > 0, size, np.inf))
         zero = np.zeros(size.shape)
         self.output_offset, self.output_factor = _units(odd, zero, size, outputs)
+        odd = (half < _INPUT_RANGE[0]) | (half > _INPUT_RANGE[1])
+        odd |= np.abs(middle) > _FAR * half
+        weights = _largest_weights(bounds.network, self.output_factor)
+        odd &= (half > 0) & _ordinary(weights * half)
+        self.input_offset, self.input_factor = _units(odd, middle, half, inputs)
 
     @property
     def trivial(self):
@@ -262,13 +264,19 @@ def _ordinary(weight):
     return (weight >= 1.0 / _WEIGHT) & (weight <= _WEIGHT)
 
 
-def _largest_weights(network):
-    """The largest absolute weight that reads each input, shape (n_inputs,)."""
-    largest = np.zeros(network.n_inputs)
+def _largest_weights(network, output_factor):
+    """The largest absolute weight that reads each input, shape (n_inputs,).
+
+    Of outputs that are affine in inputs those between the outputs' copies count.
+    """
+    largest, last = np.zeros(network.n_inputs), network.layers[-1]
     for layer in network.layers:
         for source, w in layer.terms:
             if source.layer == network_.INPUT and w.shape[0]:
-                largest = np.maximum(largest, _dense(abs(w).max(axis=0)))
+                size = abs(w)
+                if layer is last:
+                    size = scipy.sparse.diags_array(1.0 / output_factor) @ size
+                largest = np.maximum(largest, _dense(size.max(axis=0)))
     return largest
 
 

@@ -9,6 +9,8 @@ import pytest
 from pyomo.gdp import Disjunct, Disjunction
 
 from pyomo_relu import Network, ReLUNetworkBlock
+from pyomo_relu.model.unit_copies import copy_of
+from pyomo_relu.network import INPUT, Layer, Source
 from tests import units
 from tests.thinned import thinned
 from tests.transform.battery import BY_NAME, FORMULATIONS
@@ -335,3 +337,46 @@ def test_rows_that_read_a_network_on_a_disjunct(apply_twice):
         return found / out
 
     assert optimum(1e-7) == pytest.approx(optimum(1.0), rel=1e-4)
+
+
+@pytest.mark.parametrize("solver", ["appsi_highs", "gurobi_direct"])
+@pytest.mark.parametrize("out", [1e-7, 1e6])
+@pytest.mark.parametrize("kind", ["affine", "skip"])
+def test_inputs_of_which_outputs_are_affine(kind, out, solver):
+    """Weights between an input's units and an output's say nothing about either."""
+    rng, scale = np.random.default_rng(5), (1e6, 10.0, 1e-5)
+    last = [rng.normal(size=(1, 3)).round(1)]
+    if kind == "affine":
+        layers = [Layer([Source(INPUT)], last, [0.3], "identity")]
+    else:
+        last.append(rng.normal(size=(1, 4)))
+        layers = [
+            Layer(
+                [Source(INPUT)], [rng.normal(size=(4, 3))], rng.normal(size=4), "relu"
+            ),
+            Layer([Source(INPUT), Source(0)], last, [0.3], "identity"),
+        ]
+    net = Network(layers, [("x", (3,))], [("y", (1,))])
+    values = []
+    for s, o in ((ONES, 1.0), (scale, out)):
+        m = pyo.ConcreteModel()
+        m.x = pyo.Var(range(3), bounds=lambda m, i, s=s: (-s[i], 1.5 * s[i]))
+        m.z = pyo.Var(range(3), domain=pyo.Binary)
+        m.switch = pyo.Constraint(
+            range(3), rule=lambda m, i, s=s: m.x[i] / s[i] <= 0.9 * m.z[i] + 0.3
+        )
+        m.limit = pyo.Constraint(expr=sum(m.z.values()) <= 2)
+        m.nn = ReLUNetworkBlock(
+            network=net,
+            inputs=m.x,
+            input_scaling=([0.0] * 3, list(s)),
+            output_scaling=([0.0], [o]),
+        )
+        m.o = pyo.Objective(
+            expr=0.31 * m.nn.outputs[0] / o - 0.02 * sum(m.z.values()),
+            sense=pyo.maximize,
+        )
+        pyo.TransformationFactory("relu.bigm").apply_to(m)
+        assert (copy_of(m.x[0]) is None) == (s == ONES)
+        values.append(solve(m, solver))
+    assert values[1] == pytest.approx(values[0], rel=1e-5)
