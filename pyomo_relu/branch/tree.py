@@ -13,7 +13,7 @@ from pyomo_relu.branch.checkpoint import NO_CHECKPOINT, State
 from pyomo_relu.branch.helpers import ALONE
 from pyomo_relu.branch.limits import Limits
 from pyomo_relu.branch.points.incumbent import REPAIRS, Incumbent
-from pyomo_relu.branch.points.searches import FOR_A_DIVE_IN_A_TASK, Searches
+from pyomo_relu.branch.points.searches import Searches
 from pyomo_relu.branch.small_boxes import SmallBoxes
 from pyomo_relu.errors import InfeasibleError
 from pyomo_relu.linear.sessions.highs_runs import processor_seconds
@@ -198,7 +198,7 @@ class Tree:
         try:
             while len(self.open):
                 if search > 0:
-                    self.searches.run(FOR_A_DIVE_IN_A_TASK, search)
+                    self.searches.run(search)
                     self._prune()
                 self.batch()
                 self._confine()
@@ -247,7 +247,7 @@ class Tree:
 
     def _search(self):
         """Points; the whole box again where that promises much, UNBOUNDED as ``_root``."""
-        if self.helpers.out or not self.searches.run(self.helpers.for_a_dive):
+        if self.helpers.out or not self.searches.run():
             return None
         self._proven = self.bound
         self.relaxation.forget()

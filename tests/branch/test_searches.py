@@ -8,7 +8,7 @@ import pyomo.environ as pyo
 from pyomo_relu.branch.branch import BranchOptions, branch
 from pyomo_relu.branch.helpers import ALONE
 from pyomo_relu.branch.joint import build_problem
-from pyomo_relu.branch.points.searches import FOR_A_DIVE_IN_A_TASK, Searches
+from pyomo_relu.branch.points.searches import Searches
 from pyomo_relu.branch.read import read_model
 from pyomo_relu.branch.subtrees.coordinator import Coordinator
 from pyomo_relu.branch.tree import Tree
@@ -17,35 +17,23 @@ from tests.branch.subtrees.problems import OPTIONS, model, problem
 from tests.branch.test_atoms import flowsheet
 
 
-def test_dives_wait_for_their_share_once_a_point_is_known():
-    tree = Tree(problem(), BranchOptions(**OPTIONS), Deadline())
-    tree._begin()
-    assert tree.incumbent.value < float("inf")
-    for least, dives in ((float("inf"), False), (0.0, True)):
-        searches = Searches(tree)
-        share = searches._diving.seconds(1.0)
-        searches.run(least)
-        assert (searches._diving.seconds(1.0) < share) == dives
-
-
 def test_who_coordinates_leaves_searches_to_workers_that_are_about_to_begin():
     with_workers = Coordinator(None, 2)
     assert with_workers.about_to_search
-    assert with_workers.for_a_dive == FOR_A_DIVE_IN_A_TASK
     with_workers.workers.usable = False
     assert not with_workers.about_to_search
-    assert with_workers.for_a_dive == 0.0 == ALONE.for_a_dive
     assert not ALONE.about_to_search
 
 
 def test_time_in_which_helpers_were_waited_for_is_nobodys_share():
     tree = Tree(problem(), BranchOptions(**OPTIONS), Deadline())
     tree._begin()
-    tree.helped = tree.seconds + 1e9
     searches = Searches(tree)
     share = searches._diving.seconds(1.0)
-    searches.run()
-    assert searches._diving.seconds(1.0) == share
+    for helped, dives in ((tree.seconds + 1e9, False), (0.0, True)):
+        tree.helped = helped
+        searches.run()
+        assert (searches._diving.seconds(1.0) < share) == dives
 
 
 def with_an_integer():
@@ -87,7 +75,7 @@ def test_searches_take_their_share_of_the_work_of_all():
 def test_a_search_in_a_task_is_no_longer_than_it_says():
     tree = with_an_integer()
     tree.paused = -1e9
-    tree.searches.run(float("inf"), 0.0)
+    tree.searches.run(0.0)
     assert not tree.searches.state.tried.keys
 
 

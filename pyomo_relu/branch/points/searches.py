@@ -33,10 +33,6 @@ _DIVED = 50
 #: Measured on mixing problems of four inputs, a third to all of the boxes of going on.
 _ANEW, _MUCH = 200, 0.05
 
-#: As ``for_a_dive`` of Searches.run.  A dive takes no heed of its share while it lasts;
-#: measured on the deep oil field, where one takes 1.7 s, all workers began with one.
-FOR_A_DIVE_IN_A_TASK = 0.5
-
 #: Seconds after which search goes on although something feasible is known.
 _PATIENCE = 5.0
 
@@ -91,14 +87,11 @@ class Searches:
         self._rounds.spent = searched.rounds
         self._assignments.tried = searched.tried
 
-    def run(self, for_a_dive=0.0, most=np.inf):
+    def run(self, most=np.inf):
         """Whatever is due now.
 
         Parameters
         ----------
-        for_a_dive : float
-            Seconds of diving's share without which no dive begins, once a feasible
-            point is known.
         most : float
             Seconds for each kind of search but a dive.
 
@@ -115,7 +108,7 @@ class Searches:
         if tree.nodes > _EASY:
             tree.incumbent.try_left_over(tree.deadline.left())
         self._assign(tree, most)
-        self._dive(tree, for_a_dive)
+        self._dive(tree)
         self._search(tree, most)
         if not (tree.problem.atoms and few and len(tree.open)):
             return False
@@ -133,15 +126,15 @@ class Searches:
         clock = tree.deadline.share(seconds)
         self._assigning.run(lambda: self._assignments.work(points, clock))
 
-    def _dive(self, tree, least):
+    def _dive(self, tree):
         """Dive from the best node, often while nothing feasible is known."""
+        least = 0.0
         if tree.problem.is_box or not len(tree.open):
             return
         if not np.isfinite(tree.incumbent.value):
             self._diving.renew()
-            least = 0.0
         elif tree.problem.atoms:
-            least = max(least, _DIVED * tree.of_a_box)
+            least = _DIVED * tree.of_a_box
         if self._diving.seconds(tree.worked) <= least:
             return
         node = tree.open.best(1)

@@ -22,7 +22,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from pyomo_relu.branch.helpers import Alone
-from pyomo_relu.branch.points.searches import FOR_A_DIVE_IN_A_TASK
 from pyomo_relu.branch.subtrees.task import Budget, NeedsProblem, Subtree, pack
 from pyomo_relu.branch.subtrees.trace import TaskRecord, TaskReport
 from pyomo_relu.branch.subtrees.workers import Workers
@@ -122,11 +121,6 @@ class Coordinator(Alone):
         """See Alone.about_to_search: all wait for the first tasks."""
         begun = self._number > 0 or processor_seconds() - self._began > _SOON
         return self.workers.usable and not begun
-
-    @property
-    def for_a_dive(self):
-        """See Searches.run: workers dive."""
-        return FOR_A_DIVE_IN_A_TASK if self.workers.usable else 0.0
 
     @property
     def out(self):

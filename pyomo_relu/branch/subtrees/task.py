@@ -226,7 +226,9 @@ def _tree(task):
         tree = Tree(problem, options, task.deadline)
         tree.small_boxes.handover = handover
         # solvers are loaded and their sessions opened by the first box
+        started = processor_seconds()
         tree.relaxation.evaluate(tree.relaxation.root(), np.inf, task.deadline)
+        tree.of_a_box = processor_seconds() - started
         trees[task.key] = tree
         while len(trees) > _KEPT:
             trees.popitem(last=False)
