@@ -114,76 +114,141 @@ class Nodes:
         return Nodes.joined([left, right])
 
 
-class OpenNodes:
-    """Nodes that wait, given out in batches of the least bounds."""
+@dataclass(frozen=True)
+class _Part:
+    """Some of the nodes that wait: these rows of arrays in which others have gone."""
 
-    def __init__(self, nodes):
-        self._nodes = nodes
-        self._new = []
+    nodes: Nodes
+    rows: np.ndarray
 
     def __len__(self):
-        return len(self._nodes) + sum(map(len, self._new))
+        return self.rows.size
+
+    @property
+    def bound(self):
+        return self.nodes.bound[self.rows]
+
+    @property
+    def whole(self):
+        """The nodes that wait, in arrays without others."""
+        gone = len(self.nodes) > self.rows.size
+        return self.nodes[self.rows] if gone else self.nodes
+
+    def keep(self, which):
+        """Those of these; the arrays stay until more of their rows have gone than wait."""
+        rows = self.rows[which]
+        if 2 * rows.size >= len(self.nodes):
+            return _Part(self.nodes, rows)
+        return _part(self.nodes[rows])
+
+
+def _part(nodes):
+    return _Part(nodes, np.arange(len(nodes)))
+
+
+class OpenNodes:
+    """Nodes that wait, given out in batches of the least bounds.
+
+    They are held in parts of different sizes.  Taking some away copies these alone, and
+    two parts become one where one of them is more than half as large as the other: each
+    node is copied a few times, however many wait and however often some come and go.
+    """
+
+    def __init__(self, nodes):
+        # always replaced as a whole: an interrupt leaves the nodes before or after
+        self._parts = [_part(nodes)]
+
+    def __len__(self):
+        return sum(map(len, self._parts))
 
     @property
     def nodes(self):
         """All of them."""
-        self._merge()
-        return self._nodes
+        self._parts = [_part(Nodes.joined([part.whole for part in self._parts]))]
+        return self._parts[0].nodes
 
     @property
     def bound(self):
         """The least bound; infinite if no node is left."""
-        self._merge()
-        return float(self._nodes.bound.min()) if len(self._nodes) else np.inf
+        return min(float(part.bound.min(initial=np.inf)) for part in self._parts)
 
     @property
     def counted(self):
         """Number of nodes that are counted."""
-        self._merge()
-        return int(self._nodes.counted.sum())
+        return sum(int(part.nodes.counted[part.rows].sum()) for part in self._parts)
 
     def add(self, nodes):
         """Put nodes back."""
-        if len(nodes):
-            self._new.append(nodes)
+        if not len(nodes):
+            return
+        parts = sorted([*self._parts, _part(nodes)], key=len)
+        while len(parts) > 1 and 2 * len(parts[0]) > len(parts[1]):
+            both = _part(Nodes.joined([part.whole for part in parts[:2]]))
+            parts = sorted([both, *parts[2:]], key=len)
+        self._parts = parts
 
     def prune(self, cutoff):
         """Drop nodes whose bound reaches ``cutoff``; returns the least of their bounds.
 
         Of what the nodes' boxes were shrunk by it says nothing.
         """
-        self._merge()
-        keep = self._nodes.bound < cutoff
+        bound = self._bounds()
+        keep = bound < cutoff
         if keep.all():
             return np.inf
-        least = float(self._nodes.bound[~keep].min())
-        self._nodes = self._nodes[keep]
+        least = float(bound[~keep].min())
+        self._keep(keep)
         return least
 
     def confine(self, lower, upper):
         """Intersect all boxes with one; those left without a point stay, crossed."""
-        self._merge()
-        nodes = self._nodes
+        nodes = self.nodes
         nodes.lower = np.maximum(nodes.lower, lower)
         nodes.upper = np.minimum(nodes.upper, upper)
 
     def pop(self, count):
         """The ``count`` nodes of least bound, which are no longer open."""
-        self._merge()
-        nodes = self._nodes
-        if count >= len(nodes):
-            self._nodes = nodes[:0]
+        if count >= len(self):
+            nodes = self.nodes
+            self._parts = [_part(nodes[:0])]
             return nodes
-        order = np.argpartition(nodes.bound, count)
-        self._nodes = nodes[order[count:]]
-        return nodes[order[:count]]
+        order = np.argpartition(self._bounds(), count)
+        nodes = self._at(order[:count])
+        keep = np.ones(len(self), dtype=bool)
+        keep[order[:count]] = False
+        self._keep(keep)
+        return nodes
 
     def best(self, count):
         """Up to ``count`` nodes of least bound, best first; they stay open."""
-        self._merge()
-        return self._nodes[np.argsort(self._nodes.bound, kind="stable")[:count]]
+        return self._at(np.argsort(self._bounds(), kind="stable")[:count])
 
-    def _merge(self):
-        if self._new:
-            self._nodes = Nodes.joined([self._nodes, *self._new])
-            self._new = []
+    # -- positions: those of all parts in a row ------------------------------------
+
+    def _bounds(self):
+        return np.concatenate([part.bound for part in self._parts])
+
+    def _ends(self):
+        return np.cumsum([len(part) for part in self._parts])
+
+    def _at(self, positions):
+        """The nodes at these positions, in this order."""
+        part = np.searchsorted(self._ends(), positions, side="right")
+        begins = self._ends() - [len(part) for part in self._parts]
+        order = np.argsort(part, kind="stable")
+        some = [
+            one.nodes[one.rows[positions[order][part[order] == i] - begins[i]]]
+            for i, one in enumerate(self._parts)
+        ]
+        back = np.empty(len(positions), dtype=int)
+        back[order] = np.arange(len(positions))
+        return Nodes.joined(some)[back]
+
+    def _keep(self, which):
+        """Drop all others."""
+        each = np.split(which, self._ends()[:-1])
+        kept = [
+            part if some.all() else part.keep(some)
+            for part, some in zip(self._parts, each, strict=True)
+        ]
+        self._parts = [part for part in kept if len(part)] or kept[:1]

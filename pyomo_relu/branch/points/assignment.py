@@ -6,8 +6,9 @@ neighbours of the best point: one integer column moved by one, the others as clo
 their values as the modeller's rows permit.
 """
 
+import copy
 import itertools
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -26,6 +27,28 @@ _PAIRS = 200
 
 #: Seconds for one choice of the integer columns.
 _SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Tried:
+    """Which values of the integer columns were tried, and which are next.
+
+    Attributes
+    ----------
+    keys : frozenset of bytes
+        Values that were tried.
+    neighbours : tuple
+        Moves from ``around`` that were not, in reverse order of trial.
+    around : numpy.ndarray or None
+        Integer values of the best point when they were made.
+    rng : numpy.random.Generator
+        Of the order of later ones.
+    """
+
+    keys: frozenset
+    neighbours: tuple
+    around: np.ndarray | None
+    rng: np.random.Generator
 
 
 class Assignments:
@@ -60,6 +83,21 @@ class Assignments:
         self._tried = set()
         self._neighbours, self._around = [], None
         self._made_scales = None
+
+    @property
+    def tried(self):
+        """What was tried, as a ``Tried``; setting it goes on from there."""
+        return Tried(
+            frozenset(self._tried),
+            tuple(self._neighbours),
+            self._around,
+            copy.deepcopy(self._rng),
+        )
+
+    @tried.setter
+    def tried(self, tried):
+        self._tried, self._neighbours = set(tried.keys), list(tried.neighbours)
+        self._around, self._rng = tried.around, copy.deepcopy(tried.rng)
 
     def work(self, points, clock):
         """Try neighbours of the best point and the integer values of some points.

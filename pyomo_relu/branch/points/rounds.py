@@ -22,6 +22,15 @@ class SearchRounds:
         self._incumbent, self._seed = incumbent, seed
         self._round, self._spent = _FIRST, 0.0
 
+    @property
+    def spent(self):
+        """Seconds of the next round, and of all before."""
+        return self._round, self._spent
+
+    @spent.setter
+    def spent(self, seconds):
+        self._round, self._spent = seconds
+
     def due(self, share, elapsed):
         """Whether less than a share of the seconds that went by has been spent."""
         return self._spent <= share * elapsed

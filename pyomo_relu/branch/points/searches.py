@@ -1,8 +1,11 @@
 """When a tree looks for points by itself: integer values, dives, rounds of search."""
 
+import copy
+from dataclasses import dataclass
+
 import numpy as np
 
-from pyomo_relu.branch.points.assignment import Assignments
+from pyomo_relu.branch.points.assignment import Assignments, Tried
 from pyomo_relu.branch.points.budget import Budget
 from pyomo_relu.branch.points.dive import Dive
 from pyomo_relu.branch.points.rounds import SEARCHING, SearchRounds
@@ -30,12 +33,26 @@ _DIVED = 50
 #: Measured on mixing problems of four inputs, a third to all of the boxes of going on.
 _ANEW, _MUCH = 200, 0.05
 
-#: As ``for_a_dive`` of Searches.run.  A dive takes no heed of its share while it lasts;
-#: measured on the deep oil field, where one takes 1.7 s, all workers began with one.
-FOR_A_DIVE_IN_A_TASK = 0.5
-
 #: Seconds after which search goes on although something feasible is known.
 _PATIENCE = 5.0
+
+
+@dataclass(frozen=True)
+class Searched:
+    """What the searches of a run have spent, and what they have tried.
+
+    Attributes
+    ----------
+    diving, assigning : Budget
+    rounds : tuple of float
+        Seconds of the next round, and of all before.
+    tried : Tried
+    """
+
+    diving: Budget
+    assigning: Budget
+    rounds: tuple
+    tried: Tried
 
 
 class Searches:
@@ -54,18 +71,29 @@ class Searches:
         self._assignments = Assignments(tree.problem, tree.incumbent, seed)
 
     @property
-    def _seconds(self):
-        """Seconds of which shares are taken: none in which others were at work."""
-        return self._tree.seconds - self._tree.helped
+    def state(self):
+        """A ``Searched`` from which another tree of the same problem can go on."""
+        return Searched(
+            copy.copy(self._diving),
+            copy.copy(self._assigning),
+            self._rounds.spent,
+            self._assignments.tried,
+        )
 
-    def run(self, for_a_dive=0.0):
+    def go_on(self, searched):
+        """Go on where others have come to; they are not changed by it."""
+        self._diving = copy.copy(searched.diving)
+        self._assigning = copy.copy(searched.assigning)
+        self._rounds.spent = searched.rounds
+        self._assignments.tried = searched.tried
+
+    def run(self, most=np.inf):
         """Whatever is due now.
 
         Parameters
         ----------
-        for_a_dive : float
-            Seconds of diving's share without which no dive begins, once a feasible
-            point is known.
+        most : float
+            Seconds for each kind of search but a dive.
 
         Returns
         -------
@@ -79,47 +107,47 @@ class Searches:
         few = tree.nodes <= _ANEW
         if tree.nodes > _EASY:
             tree.incumbent.try_left_over(tree.deadline.left())
-        self._assign(tree)
-        self._dive(tree, for_a_dive)
-        self._search(tree)
+        self._assign(tree, most)
+        self._dive(tree)
+        self._search(tree, most)
         if not (tree.problem.atoms and few and len(tree.open)):
             return False
         closed, left = before - tree.cutoff, tree.cutoff - tree.bound
         return bool(closed > _MUCH * left > 0.0)
 
-    def _assign(self, tree):
+    def _assign(self, tree, most):
         """Integer values near the best point's and of the best nodes, then LPs."""
         if not self._assignments.useful or not len(tree.open):
             return
-        seconds = self._assigning.seconds(self._seconds)
+        seconds = min(most, self._assigning.seconds(tree.worked))
         if seconds <= 0 or tree.deadline.passed():
             return
         points = tree.open.best(_ASSIGNED).minimiser
         clock = tree.deadline.share(seconds)
         self._assigning.run(lambda: self._assignments.work(points, clock))
 
-    def _dive(self, tree, least):
+    def _dive(self, tree):
         """Dive from the best node, often while nothing feasible is known."""
+        least = 0.0
         if tree.problem.is_box or not len(tree.open):
             return
         if not np.isfinite(tree.incumbent.value):
             self._diving.renew()
-            least = 0.0
         elif tree.problem.atoms:
-            least = max(least, _DIVED * tree.of_a_box)
-        if self._diving.seconds(self._seconds) <= least:
+            least = _DIVED * tree.of_a_box
+        if self._diving.seconds(tree.worked) <= least:
             return
         node = tree.open.best(1)
         dive = Dive(tree.relaxation, tree.incumbent, tree.deadline)
         self._diving.run(lambda: dive.run(node, tree.cutoff))
 
-    def _search(self, tree):
+    def _search(self, tree, most):
         """Rounds of search: many until something feasible is known, few after that."""
         known = np.isfinite(tree.incumbent.value)
         share = SEARCHING / 6.0 if known else SEARCHING
         if tree.problem.is_box or tree.deadline.passed() or not len(tree.open):
             return
-        if known and self._seconds < _PATIENCE:
+        if known and tree.worked < _PATIENCE:
             return
-        if self._rounds.due(share, self._seconds):
-            self._rounds.run(tree.deadline)
+        if self._rounds.due(share, tree.worked):
+            self._rounds.run(tree.deadline.share(most))

@@ -4,8 +4,10 @@ There is no barrier.  Whoever is done gets boxes of the least bounds that wait, 
 with the best point known by then.  A task's budget is long against its transport and
 short against the run, so that workers end together; where few boxes wait it is the
 shortest, so that all get some.  Workers are prepared while the tree is still alone, and
-once a point is known one of them at a time looks for better ones, in the share of its
-time that a tree alone would take: else all would look at the same places.  The
+once a point is known one of them at a time looks for better ones, or all would look at
+the same places.  It takes the share of all workers' time that a tree alone takes of its
+own, or points would come after more boxes; what was tried and spent travels with the
+task that searches.  The
 coordinator evaluates again what they find before it counts.  It keeps the boxes of every task until it
 comes back: those of a task that is lost wait again, and they count in the bound all the
 time.  In which order tasks come back decides what is found first, so neither nodes nor
@@ -19,13 +21,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pyomo_relu.branch.points.searches import FOR_A_DIVE_IN_A_TASK
 from pyomo_relu.branch.subtrees.task import Budget, NeedsProblem, Subtree, pack
 from pyomo_relu.branch.subtrees.trace import TaskRecord, TaskReport
 from pyomo_relu.branch.subtrees.workers import Workers
 from pyomo_relu.branch.tree.helpers import Alone
 from pyomo_relu.common.executor import GRACE
 from pyomo_relu.errors import ReLUError
+from pyomo_relu.linear.sessions.highs_runs import processor_seconds
 
 #: Processor seconds from the start for which first tasks are expected to follow soon.
 _SOON = 2.0
@@ -108,7 +110,7 @@ class Coordinator(Alone):
     def __init__(self, executor, count=None, plan=None):
         self.plan = plan or Plan(ramp_seconds=0.5 if executor is None else 0.25)
         self.workers = Workers(executor, count)
-        self.trace, self._began, self._first = [], time.process_time(), None
+        self.trace, self._began, self._first = [], processor_seconds(), None
         self._key, self._packed, self._sent = uuid.uuid4().hex, None, 0
         self._under_way, self._number = {}, 0
         self._transport, self._rate, self._heard = None, None, 0.0
@@ -117,13 +119,8 @@ class Coordinator(Alone):
     @property
     def about_to_search(self):
         """See Alone.about_to_search: all wait for the first tasks."""
-        begun = self._number > 0 or time.process_time() - self._began > _SOON
+        begun = self._number > 0 or processor_seconds() - self._began > _SOON
         return self.workers.usable and not begun
-
-    @property
-    def for_a_dive(self):
-        """See Searches.run: workers dive."""
-        return FOR_A_DIVE_IN_A_TASK if self.workers.usable else 0.0
 
     @property
     def out(self):
@@ -133,7 +130,7 @@ class Coordinator(Alone):
     def report(self):
         """See Alone.report."""
         done = len(self.trace) - self.workers.lost
-        workers, now = self.workers, time.process_time()
+        workers, now = self.workers, processor_seconds()
         return TaskReport(
             workers.count,
             done,
@@ -218,9 +215,8 @@ class Coordinator(Alone):
         self._pack(tree)
         nothing = tree.open.best(0)
         while self._sent < min(count, _MOST_PREPARED) and self.workers.usable:
-            future = self.workers.submit(
-                self._subtree(tree, nothing, Budget(0.0), self._packed, False)
-            )
+            subtree = self._subtree(tree, nothing, Budget(0.0), self._packed, False)
+            future = self.workers.submit(subtree)
             self._sent += 1
             if future is not None:
                 self._preparing.append(future)
@@ -266,7 +262,7 @@ class Coordinator(Alone):
         """Give boxes away; they wait again if nobody takes them."""
         self._pack(tree)
         if self._first is None:
-            self._first = time.process_time()
+            self._first = processor_seconds()
         if self._sent < self.workers.count:
             problem = self._packed
         self._sent += problem is not None
@@ -298,7 +294,8 @@ class Coordinator(Alone):
             tree.deadline,
             budget,
             tree.visited is not None,
-            searches,
+            tree.searches.state if searches else None,
+            tree.worked,
         )
 
     # -- taking back ---------------------------------------------------------------
@@ -352,6 +349,9 @@ class Coordinator(Alone):
         tree.open.add(answer.nodes)
         tree.nodes += answer.evaluated
         tree.milps += answer.milps
+        tree.of_helpers += answer.cpu
+        if answer.searched is not None:
+            tree.searches.go_on(answer.searched)
         for box in answer.visited:
             tree.visited(*box)
         took = max(0.0, time.perf_counter() - task.submitted - answer.seconds)
@@ -379,19 +379,7 @@ class Coordinator(Alone):
         tree.batch()
 
     def _record(self, tree, task, answer):
-        nodes = task.nodes
+        end = tree.deadline.elapsed()
         self.trace.append(
-            TaskRecord(
-                task.number,
-                task.began,
-                tree.deadline.elapsed(),
-                "" if answer is None else answer.worker,
-                0.0 if answer is None else answer.seconds,
-                0.0 if answer is None else answer.cpu,
-                0 if answer is None else answer.evaluated,
-                len(nodes),
-                0 if answer is None else len(answer.nodes),
-                tuple(int(i) for i in np.unique(nodes.origin)),
-                answer is None,
-            )
+            TaskRecord.of(task.number, task.began, end, task.nodes, answer)
         )

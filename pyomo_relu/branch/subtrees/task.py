@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from pyomo_relu.branch.boxes import Nodes
+from pyomo_relu.branch.points.searches import Searched
 from pyomo_relu.branch.statuses import INTERRUPTED
 from pyomo_relu.branch.tree.limits import Limits
 from pyomo_relu.branch.tree.tree import Tree
@@ -75,9 +76,11 @@ class Subtree:
     budget : Budget
     visited : bool
         Whether the boxes that were bounded are to be returned.
-    searches : bool
-        Whether to look for points beyond those of relaxations, in a share of the time
-        of such tasks.
+    searched : Searched or None
+        What was searched for so far, if this task is to go on with that; None for no
+        points beyond those of relaxations.
+    worked : float
+        Seconds of work in the run so far, of which the searches take their share.
     """
 
     key: str
@@ -89,7 +92,8 @@ class Subtree:
     deadline: Deadline
     budget: Budget
     visited: bool = False
-    searches: bool = True
+    searched: Searched | None = None
+    worked: float = 0.0
 
 
 @dataclass
@@ -115,6 +119,8 @@ class SubtreeResult:
     visited : list of (lower, upper)
     interrupted : bool
         By the keyboard.
+    searched : Searched or None
+        As in the task, from which it went on.
     """
 
     nodes: Nodes
@@ -128,6 +134,7 @@ class SubtreeResult:
     worker: str
     visited: list = field(default_factory=list)
     interrupted: bool = False
+    searched: Searched | None = None
 
 
 class NeedsProblem:
@@ -162,10 +169,9 @@ def work_on(task):
     SubtreeResult or NeedsProblem
     """
     began, cpu = time.perf_counter(), processor_seconds()
-    worker = _worker(task)
-    if worker is None:
+    tree = _tree(task)
+    if tree is None:
         return NeedsProblem()
-    tree = worker.tree
     visited = []
     tree.visited = (lambda *box: visited.append(box)) if task.visited else None
     # the given ones may be others', and in memory that cannot be written to
@@ -173,19 +179,19 @@ def work_on(task):
     nodes.origin = np.arange(len(nodes))
     tree.take_up(nodes, task.value, task.full)
     tree.deadline = task.deadline
-    # elapsed time is that of this worker, not of the run
-    tree.paused = task.deadline.elapsed() - worker.seconds
-    budget = task.budget
+    # shares of time are those of the work of all
+    tree.paused = task.deadline.elapsed() - task.worked
+    budget, searches = task.budget, task.searched is not None
+    if searches:
+        tree.searches.go_on(task.searched)
 
     def spent():
         stopped = _stop is not None and _stop.is_set()
         used = processor_seconds() - cpu
         return used >= budget.seconds or tree.nodes >= budget.nodes or stopped
 
-    status = tree.run_subtree(spent, task.searches)
+    status = tree.run_subtree(spent, budget.seconds if searches else 0.0)
     seconds = time.perf_counter() - began
-    if task.searches:
-        worker.seconds += seconds
     better = tree.incumbent.value < task.value
     return SubtreeResult(
         tree.open.nodes,
@@ -199,30 +205,19 @@ def work_on(task):
         f"{platform.node()}/{os.getpid()}/{threading.get_ident()}",
         visited,
         status == INTERRUPTED,
+        tree.searches.state if searches else None,
     )
 
 
-@dataclass
-class _Worker:
-    """What a worker's thread keeps of a run: it saves work and changes no bound.
+def _tree(task):
+    """This thread's tree of the task's run, or None if it needs the problem.
 
-    Attributes
-    ----------
-    tree : Tree
-    seconds : float
-        Of its tasks that might search.
+    What it keeps saves work and changes no bound.
     """
-
-    tree: Tree
-    seconds: float = 0.0
-
-
-def _worker(task):
-    """This thread's ``_Worker`` of the task's run, or None if it needs the problem."""
-    if not hasattr(_kept, "workers"):
-        _kept.workers = OrderedDict()
-    workers = _kept.workers
-    if task.key not in workers:
+    if not hasattr(_kept, "trees"):
+        _kept.trees = OrderedDict()
+    trees = _kept.trees
+    if task.key not in trees:
         if task.problem is None:
             return None
         problem, options, handover = pickle.loads(task.problem)
@@ -231,12 +226,14 @@ def _worker(task):
         tree = Tree(problem, options, task.deadline)
         tree.small_boxes.handover = handover
         # solvers are loaded and their sessions opened by the first box
+        started = processor_seconds()
         tree.relaxation.evaluate(tree.relaxation.root(), np.inf, task.deadline)
-        workers[task.key] = _Worker(tree)
-        while len(workers) > _KEPT:
-            workers.popitem(last=False)
-    workers.move_to_end(task.key)
-    return workers[task.key]
+        tree.of_a_box = processor_seconds() - started
+        trees[task.key] = tree
+        while len(trees) > _KEPT:
+            trees.popitem(last=False)
+    trees.move_to_end(task.key)
+    return trees[task.key]
 
 
 def prepare_worker(stop):

@@ -4,6 +4,8 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
+
 from pyomo_relu.common.wording import counted
 
 
@@ -44,6 +46,24 @@ class TaskRecord:
     after: tuple
     lost: bool = False
 
+    @classmethod
+    def of(cls, number, start, end, nodes, answer):
+        """The record of a task of these nodes; without an answer it was lost."""
+        lost = answer is None
+        return cls(
+            number,
+            start,
+            end,
+            "" if lost else answer.worker,
+            0.0 if lost else answer.seconds,
+            0.0 if lost else answer.cpu,
+            0 if lost else answer.evaluated,
+            len(nodes),
+            0 if lost else len(answer.nodes),
+            tuple(int(i) for i in np.unique(nodes.origin)),
+            lost,
+        )
+
 
 @dataclass
 class TaskReport:
@@ -56,8 +76,8 @@ class TaskReport:
     tasks, lost : int
         Tasks that came back, and tasks whose worker died or failed.
     before, during : float
-        Processor seconds of the coordinator's process before the first task and from
-        then on.
+        Processor seconds of the coordinator before the first task and from then on,
+        without those of the executor's threads.
     notes : list of str
         What did not go as planned.
     trace : list of TaskRecord

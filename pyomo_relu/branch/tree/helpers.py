@@ -14,9 +14,6 @@ class Alone:
 
     out = ()
 
-    #: See Searches.run.
-    for_a_dive = 0.0
-
     #: Whether they are about to begin, and the tree leaves looking for points to them.
     about_to_search = False
 

@@ -10,7 +10,7 @@ from pyomo_relu.branch.bounding.narrowing import narrowed, refuse_endless
 from pyomo_relu.branch.bounding.relaxation import Relaxation
 from pyomo_relu.branch.boxes import Nodes, OpenNodes
 from pyomo_relu.branch.points.incumbent import REPAIRS, Incumbent
-from pyomo_relu.branch.points.searches import FOR_A_DIVE_IN_A_TASK, Searches
+from pyomo_relu.branch.points.searches import Searches
 from pyomo_relu.branch.tree.checkpoint import NO_CHECKPOINT, State
 from pyomo_relu.branch.tree.helpers import ALONE
 from pyomo_relu.branch.tree.limits import Limits
@@ -50,8 +50,9 @@ class Tree:
     open : OpenNodes
         Those that wait here; ``helpers.out`` has others.
     nodes, milps : int
-    paused, helped, of_a_box : float
-        Seconds in which others were at work, or its helpers, and for the whole box.
+    paused, helped, of_helpers, of_a_box : float
+        Seconds in which others were at work, or its helpers; theirs; for the whole box.
+    searches : Searches
     """
 
     def __init__(
@@ -72,11 +73,11 @@ class Tree:
         self.relaxation = Relaxation(problem)
         self.open = OpenNodes(self.relaxation.root())
         self.nodes = self.milps = 0
-        self.paused = self.helped = self.of_a_box = 0.0
+        self.paused = self.helped = self.of_helpers = self.of_a_box = 0.0
         self.limits = Limits()
         self._at_work, self._proven = np.inf, -np.inf
         self._per_batch = 8
-        self._searches = Searches(self)
+        self.searches = Searches(self)
         self.small_boxes = SmallBoxes(self)
         self._unconfined = bool(self.relaxation.endless.any())
         self._begun, self._repairs = False, True
@@ -121,14 +122,13 @@ class Tree:
         """Seconds since the start, without those for which it paused."""
         return self.deadline.elapsed() - self.paused
 
-    def learn(self, full, bound):
-        """What others found meanwhile.
+    @property
+    def worked(self):
+        """Seconds of work so far, that of helpers among them."""
+        return self.seconds - self.helped + self.of_helpers
 
-        Parameters
-        ----------
-        full : numpy.ndarray, shape (n_columns,), or None
-        bound : float
-        """
+    def learn(self, full, bound):
+        """What others found meanwhile: a point, shape (n_columns,), or None; a bound."""
         self._proven = max(self._proven, bound)
         if full is not None:
             self.incumbent.offer(full[None, self.problem.columns])
@@ -188,22 +188,23 @@ class Tree:
             self.helpers.close()
             self.checkpoint.write()
 
-    def run_subtree(self, spent, searches=True):
+    def run_subtree(self, spent, search=np.inf):
         """Work on what was taken up until ``spent()``; None, or INTERRUPTED.
 
-        Without ``searches`` points are those of relaxations, once one is known.
+        Searches come first, of so many seconds at a time: short tasks have one batch.
+        Without any points are those of relaxations, once one is known.
         """
-        self._repairs = searches
+        self._repairs = search > 0
         try:
             while len(self.open):
+                if search > 0:
+                    self.searches.run(search)
+                    self._prune()
                 self.batch()
                 self._confine()
                 self._prune()
                 if spent() or self.deadline.passed() or self._decided():
                     break
-                if searches:
-                    self._searches.run(FOR_A_DIVE_IN_A_TASK)
-                    self._prune()
         except KeyboardInterrupt:
             return statuses.INTERRUPTED
         return None
@@ -246,7 +247,7 @@ class Tree:
 
     def _search(self):
         """Points; the whole box again where that promises much, UNBOUNDED as ``_root``."""
-        if self.helpers.out or not self._searches.run(self.helpers.for_a_dive):
+        if self.helpers.out or not self.searches.run():
             return None
         self._proven = self.bound
         self.relaxation.forget()
@@ -318,9 +319,8 @@ class Tree:
 
     def _conclusion(self):
         if self.cutoff == self.options.prove_above < np.inf:
-            return (
-                statuses.STALLED
-            )  # by a rounding below it: neither proven nor optimal
+            # by a rounding below it: neither proven nor optimal
+            return statuses.STALLED
         if not self.reaches_cutoff(min(self.limits.unresolved, self.limits.closed)):
             return statuses.STALLED
         known = np.isfinite(self.incumbent.value)

@@ -6,7 +6,6 @@ several small families.  What a lost batch would have proven is proven here.
 """
 
 import logging
-import time
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -14,6 +13,7 @@ import numpy as np
 from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.common.executor import run_tasks
 from pyomo_relu.decompose.subproblems.cover import Cover
+from pyomo_relu.linear.sessions.highs_runs import processor_seconds
 
 logger = logging.getLogger("pyomo.relu")
 
@@ -117,9 +117,9 @@ def prove_batch(batch):
     -------
     BatchResult
     """
-    began = time.process_time()
+    began = processor_seconds()
     parts = [prove(part, batch.deadline) for part in batch.parts]
-    return BatchResult(parts, time.process_time() - began)
+    return BatchResult(parts, processor_seconds() - began)
 
 
 def prove(part, deadline):
@@ -217,7 +217,7 @@ class Pricing:
     def __init__(self, executor=None):
         self.executor = executor
         self.rounds = []
-        self._last = time.process_time()
+        self._last = processor_seconds()
 
     def prove(self, families, covers, duals, tolerance, deadline):
         """Proven least values of linear functions over each member's boxes.
@@ -249,7 +249,7 @@ class Pricing:
             Batch([whole[i].members(first, last) for i, first, last in g], deadline)
             for g in groups
         ]
-        began = time.process_time()
+        began = processor_seconds()
         this = Round(began - self._last)
         executor = self.executor if len(batches) > 1 else None
         run = run_tasks(prove_batch, batches, executor, deadline)
@@ -278,7 +278,7 @@ class Pricing:
             values.append(np.concatenate([p.least for _, p in parts]))
             for first, p in parts:
                 f.keep(first + p.owner, p.points)
-        self._last = time.process_time()
+        self._last = processor_seconds()
         this.here = self._last - began
         if executor is None:
             this.here -= sum(this.batches)

@@ -385,6 +385,39 @@ def test_open_nodes_give_out_the_least_bounds():
     assert queue.bound == np.inf
 
 
+def test_open_nodes_as_if_they_were_a_list():
+    rng = np.random.default_rng(1)
+    root = Nodes.root(np.zeros(1), np.ones(1), 0)
+    queue, listed, number = OpenNodes(root[:0]), np.zeros((0, 2)), 0
+    for _ in range(300):
+        size = int(rng.integers(0, 40))
+        nodes = root[np.zeros(size, dtype=int)]
+        nodes.bound = rng.normal(size=size)
+        nodes.origin = number + np.arange(size)
+        nodes.counted = nodes.origin % 2 == 0
+        number += size
+        queue.add(nodes)
+        listed = np.concatenate([listed, np.stack([nodes.bound, nodes.origin], 1)])
+        listed = listed[np.argsort(listed[:, 0])]
+        best = queue.best(5)
+        assert best.origin.tolist() == listed[:5, 1].tolist()
+        count = int(rng.integers(0, 35))
+        taken = queue.pop(count)
+        assert sorted(taken.origin) == sorted(listed[:count, 1])
+        assert np.array_equal(taken.counted, taken.origin % 2 == 0)
+        listed = listed[count:]
+        if rng.uniform() < 0.1:
+            cutoff = float(rng.normal() + 1.0)
+            gone = listed[listed[:, 0] >= cutoff, 0]
+            assert queue.prune(cutoff) == gone.min(initial=np.inf)
+            listed = listed[listed[:, 0] < cutoff]
+        assert len(queue) == len(listed)
+        assert queue.bound == listed[:, 0].min(initial=np.inf)
+        assert queue.counted == (listed[:, 1] % 2 == 0).sum()
+        if rng.uniform() < 0.05:
+            assert sorted(queue.nodes.origin) == sorted(listed[:, 1])
+
+
 def test_halves_cover_the_box_and_integers_are_separated():
     root = Nodes.root(np.array([0.0, -3.0]), np.array([1.0, 4.0]), 0)
     root.column, root.point = np.array([1]), np.array([0.0])

@@ -76,8 +76,13 @@ def test_workers_are_prepared_and_one_at_a_time_searches():
     assert all(task.problem is not None and not len(task.nodes) for task in first)
     assert all(task.problem is None and len(task.nodes) for task in tasks)
     known = [task for task in tasks if task.full is not None]
-    searching = sum(task.searches for task in known)
-    assert 0 < searching < len(known)
+    searching = [task for task in known if task.searched is not None]
+    assert 0 < len(searching) < len(known)
+    # each goes on where the one before has come to, and takes a share of all work
+    spent = [-task.searched.diving.seconds(0.0) for task in searching]
+    assert spent == sorted(spent) and spent[-1] > spent[0]
+    worked = [task.worked for task in searching]
+    assert worked == sorted(worked)
     assert len(result.tasks.trace) == len(tasks)
 
 

@@ -128,8 +128,20 @@ def test_a_task_without_boxes_prepares_its_worker():
 
 @pytest.mark.parametrize("searches", [True, False])
 def test_with_and_without_searches(searches):
-    task = subtree(40, f"searches {searches}", searches=searches)
+    state = begun()[0].searches.state if searches else None
+    task = subtree(40, f"searches {searches}", searched=state)
     assert_covered(task.nodes, (result := work_on(task)).limits, result.nodes)
+    assert (result.searched is not None) == searches
+
+
+def test_a_task_of_one_batch_searches_too():
+    """Else short tasks would find no points, and all boxes be bounded without them."""
+    tree = begun()[0]
+    state, work = tree.searches.state, 1e6
+    task = subtree(1, "one batch", searched=state, worked=work, seconds=1.0)
+    result = work_on(task)
+    assert result.searched.diving.seconds(work) < state.diving.seconds(work)
+    assert_covered(task.nodes, result.limits, result.nodes)
 
 
 def test_a_worker_forgets_old_runs():
