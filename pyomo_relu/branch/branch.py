@@ -223,11 +223,17 @@ def branch(problem, options=None, progress=None, visited=None):
     ModelError
         If ``save`` or ``resume`` is no file for this problem.
     """
-    options = options or BranchOptions()
-    units = problem.original.units
+    if problem.original.units.identity:
+        return _branch(problem, options or BranchOptions(), progress, visited)
+    return branch_model(problem.original, options, progress, visited)
+
+
+def branch_model(model, options=None, progress=None, visited=None):
+    """As ``branch``, of an EmbeddedModel: its problem is made in unit range alone."""
+    options, units = options or BranchOptions(), model.units
     if units.identity:
-        return _branch(problem, options, progress, visited)
-    inner = build_problem(problem.original.in_unit_range())
+        return _branch(build_problem(model), options, progress, visited)
+    inner = build_problem(model.in_unit_range())
     size = units.columns[inner.columns]
     try:
         found = _branch(
@@ -237,7 +243,8 @@ def branch(problem, options=None, progress=None, visited=None):
             None if visited is None else lambda lo, hi: visited(lo * size, hi * size),
         )
     except BoundsError:
-        tightened_root(problem)  # the same message, with the modeller's numbers
+        # the same message, with the modeller's numbers
+        tightened_root(build_problem(model))
         raise
     return in_units(found, units)
 

@@ -24,6 +24,24 @@ _NOTHING = 1e-9
 _POINTS, _FAR, _ROOM = 8, 10.0, 1e-6
 
 
+def may_be_convex(model):
+    """Whether atoms' kinds and the rows that they are in leave it open; False is cheap.
+
+    A product is convex with others only, in a row that says so.
+    """
+    linear = model.linear
+    below, above = np.isfinite(linear.row_lower), np.isfinite(linear.row_upper)
+    entries = linear.matrix[below & ~above]
+    said = np.zeros(linear.n_columns, dtype=bool)
+    said[entries.indices[entries.data != 0]] = True
+    return all(
+        isinstance(f, (OneColumn, Sum))
+        or (isinstance(f, Product) and said[f.outputs].all())
+        for f in model.functions
+        if isinstance(f, Atom)
+    )
+
+
 def convex(model, lower, upper):
     """Whether tangents to the atoms describe the model, in the limit.
 

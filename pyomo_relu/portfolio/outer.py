@@ -16,7 +16,7 @@ from pyomo_relu.errors import InfeasibleError
 from pyomo_relu.linear.atoms.atom import Atom, Sum
 from pyomo_relu.linear.atoms.tangents import Tangents
 from pyomo_relu.linear.embedded import Units
-from pyomo_relu.portfolio.convexity import convex
+from pyomo_relu.portfolio.convexity import convex, may_be_convex
 from pyomo_relu.portfolio.one_sided import OneSided
 from pyomo_relu.search.nonlinear.nonlinear import implied_bounds
 
@@ -36,11 +36,12 @@ class OuterApproximation:
     """
 
     def __init__(self, model):
-        self.model = model
+        self.model, self.convex = model, False
+        if not may_be_convex(model):
+            return
         try:
             self.lower, self.upper = implied_bounds(model)
         except InfeasibleError:  # for a route to prove
-            self.convex = False
             return
         self.convex = convex(model, self.lower, self.upper)
 

@@ -220,6 +220,37 @@ def test_boxes_and_models_have_the_same_bounds(seed):
         assert Fraction(found) <= exact_value(model, costs[k], y[k])
 
 
+@pytest.mark.parametrize(("m", "n"), [(6, 5), (260, 400)])
+@pytest.mark.parametrize("seed", range(3))
+def test_rows_that_were_added_count_as_if_they_had_been_there(m, n, seed):
+    """Also where a column is free, so that only an exact residual proves anything."""
+    model, half = random_model(seed, m, n), m // 2
+    lower = model.lower.copy()
+    lower[0] = -np.inf
+    model = model.replace(lower=lower)
+    rng = np.random.default_rng(seed)
+    y = rng.integers(-2, 3, (2, m)).astype(float)
+    certifier = Certifier(
+        model.replace(
+            matrix=model.matrix[:half],
+            row_lower=model.row_lower[:half],
+            row_upper=model.row_upper[:half],
+        )
+    )
+    for rows in (slice(half, half + 1), slice(half + 1, m)):
+        certifier.add(model.matrix[rows], model.row_lower[rows], model.row_upper[rows])
+    fresh = Certifier(model)
+    y = fresh.project(y)
+    costs = rng.normal(size=(2, n))
+    # the free column's residual is zero, but for what rounding makes of it
+    costs[:, 0] = [float(model.matrix[:, [0]].toarray()[:, 0] @ d) for d in y]
+    found, expected = certifier.lower_bounds(costs, y), fresh.lower_bounds(costs, y)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    smaller = np.full(n, -0.5), model.upper
+    inside = certifier.lower_bounds(costs, y, smaller)
+    assert (inside >= expected - 1e-9).all() and np.isfinite(inside).all()
+
+
 def test_rays_prove_that_boxes_are_empty():
     """``x_0 + x_1 >= 3`` in two boxes, one of which has such a point."""
     A = sparse.csr_array(np.ones((1, 2)))

@@ -108,3 +108,48 @@ def test_without_a_bound_nothing_is_proven():
     search = Search(linear, -np.abs(costs), 0)
     assert not search.tree.begin()
     assert search.tree.bound == -np.inf and not search.tree.infeasible
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_dives_never_end_worse_than_their_integer_values(seed):
+    linear, costs = random_milp(seed)
+    search = Search(linear, costs, linear.n_rows)
+    if not search.tree.begin():
+        return
+    for values in np.random.default_rng(seed).integers(
+        0, 2, (4, search.tree.whole.size)
+    ):
+        whole = search.tree.whole
+        values = np.clip(values, linear.lower[whole], linear.upper[whole])
+        lower, upper = linear.lower.copy(), linear.upper.copy()
+        lower[whole] = upper[whole] = values
+        fixed = linear.replace(lower=lower, upper=upper)
+        alone = solve_linear(fixed, costs)
+        search.tree.dive(values.astype(float))
+        if alone.primal is not None:
+            assert search.value <= alone.objective + 0.5 + 1e-6
+    search.tree.close()
+
+
+def test_dives_go_on_beyond_kinks():
+    """min sum of max(0, u - a) / 2 - u over u in [0, 2]: past every kink, to its end."""
+    a = np.linspace(0.4, 1.5, 5)
+    k, eye = a.size, np.eye(a.size)
+    zero = np.zeros((k, k))
+    matrix = np.block(  # columns u, x = max(0, u - a) and its indicator z
+        [[-eye, eye, zero], [eye, -eye, -np.diag(a)], [zero, -eye, np.diag(2.0 - a)]]
+    )
+    linear = LinearModel(
+        sparse.csr_array(matrix),
+        np.concatenate([-a, np.zeros(2 * k)]),
+        np.full(3 * k, np.inf),
+        np.zeros(3 * k),
+        np.concatenate([np.full(2 * k, 2.0), np.ones(k)]),
+        np.arange(3 * k) >= 2 * k,
+    )
+    costs = np.repeat([-1.0, 0.5, 0.0], k)
+    search = Search(linear, costs, linear.n_rows)
+    assert search.tree.begin()
+    search.tree.dive(np.zeros(k))
+    search.tree.close()
+    assert search.value == pytest.approx((0.5 * (2.0 - a) - 2.0).sum() + 0.5)

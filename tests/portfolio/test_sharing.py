@@ -10,7 +10,7 @@ from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.linear.embedded import EmbeddedModel
 from pyomo_relu.linear.model import LinearModel
 from pyomo_relu.portfolio.findings import Findings
-from pyomo_relu.portfolio.sharing import Stopped, Turn, share
+from pyomo_relu.portfolio.sharing import Stopped, Turn, share, worked
 
 
 class Worker:
@@ -174,3 +174,10 @@ def test_a_route_whose_work_is_done_elsewhere_takes_no_turns():
     turns = [Turn(w.name, w, elsewhere=w.name == "a") for w in workers]
     share(turns, Deadline(), lambda: not any(t.alive for t in turns))
     assert len(notes) == 300 and all(t.error is None for t in turns)
+
+
+def test_delays_count_what_the_process_worked():
+    """On a busy machine its clock says little; one that waits does not wait forever."""
+    assert worked(0.5, 8.0) == 0.5
+    assert worked(3.0, 1.0) == 1.0  # several threads at work
+    assert 0.0 < worked(0.0, 8.0) < 8.0

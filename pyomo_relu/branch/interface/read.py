@@ -1,6 +1,7 @@
 """From a Pyomo model to a BranchProblem and back to Var values."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from pyomo.core.base.block import Block
@@ -35,14 +36,22 @@ class BranchModel:
 
     Attributes
     ----------
-    problem : BranchProblem
+    embedded : EmbeddedModel
     surrounding : Surrounding
     blocks : list of ReLUNetworkBlockData
+    problem : BranchProblem
+        Of ``embedded``; made when it is asked for, since the search makes its own where
+        the model is not in unit range.
     """
 
-    problem: object
+    embedded: object
     surrounding: object
     blocks: list
+
+    @cached_property
+    def problem(self):
+        """See the class."""
+        return build_problem(self.embedded)
 
     @property
     def maximise(self):
@@ -144,5 +153,5 @@ def read_model(model, name="relu.branch"):
     release_void_bounds(blocks)
     surrounding = read_surrounding(model, blocks, atoms_for=name)
     check_class(surrounding, name)
-    problem = build_problem(NeuronsAsOutputs(surrounding, blocks, name).extended())
-    return BranchModel(problem, surrounding, blocks)
+    embedded = NeuronsAsOutputs(surrounding, blocks, name).extended()
+    return BranchModel(embedded, surrounding, blocks)

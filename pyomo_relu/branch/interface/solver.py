@@ -121,7 +121,7 @@ class ReLUBranch(EmbeddedSolver):
     CONFIG: ConfigDict = _config()
 
     def _search(self, read, config, deadline):
-        from pyomo_relu.branch.branch import BranchOptions, branch
+        from pyomo_relu.branch.branch import BranchOptions, branch_model
 
         options = BranchOptions(
             time_limit=deadline.left(),
@@ -142,7 +142,7 @@ class ReLUBranch(EmbeddedSolver):
             prove_above=threshold(config.prove_above, read, inf),
         )
         log = _TreeLog(read, config.tee)
-        result = branch(read.problem, options, log)
+        result = branch_model(read.embedded, options, log)
         work = f"{counted(result.nodes, 'box')}, {counted(result.milps, 'MILP')}"
         if result.tasks is not None:
             work += f", {result.tasks.done}"

@@ -5,7 +5,7 @@ import pytest
 
 from pyomo_relu.linear.atoms.atom import OneColumn, Product, Quotient
 from pyomo_relu.linear.atoms.intervals import divided, times
-from pyomo_relu.linear.atoms.lines import shape_range, sloped_lines
+from pyomo_relu.linear.atoms.lines import lines_at, shape_range, sloped_lines
 from pyomo_relu.linear.atoms.relaxation import AtomRelaxation
 from pyomo_relu.linear.atoms.shapes import SHAPES, Power
 
@@ -204,3 +204,33 @@ def test_rows_without_a_finite_box_say_nothing():
     assert not rows.data.any()
     assert np.isneginf(rows.lower).all() and np.isposinf(rows.upper).all()
     assert np.isinf(rows.errors).all()
+
+
+@pytest.mark.parametrize("shape", CASES, ids=lambda s: s.name)
+@pytest.mark.parametrize("seed", range(2))
+def test_lines_at_points_hold_and_are_as_good_there(shape, seed):
+    rng = np.random.default_rng(seed)
+    lower, upper = boxes_of(shape, rng)
+    x = points_in(lower, upper, rng)
+    with np.errstate(all="ignore"):
+        y = shape.value(x)
+    touched = x[:, :1]
+    sides = lines_at(shape, lower, upper, touched[:, 0])
+    every = sloped_lines(shape, lower, upper, [touched[:, 0]])
+    chords = sloped_lines(shape, lower, upper)
+    for sign, (slope, constant), best, chord in zip(
+        (1.0, -1.0), sides, every, chords, strict=True
+    ):
+        known = np.isfinite(slope) & np.isfinite(constant)
+        lines = slope[:, :, None] * x[:, None, :] + constant[:, :, None]
+        keeps = np.where(known[:, :, None], sign * (y[:, None] - lines) >= 0, True)
+        assert (keeps | np.isnan(y)[:, None]).all()
+
+        def at_x(slope, constant, sign=sign):
+            values = sign * (slope * touched + constant)
+            return np.where(np.isfinite(values), values, -np.inf).max(axis=1)
+
+        new = np.maximum(at_x(slope, constant), at_x(chord.slope, chord.constant))
+        old = at_x(best.slope, best.constant)
+        finite = np.isfinite(old)
+        assert (new >= old - 1e-9 * (1.0 + np.abs(old)))[finite].all()
