@@ -1,9 +1,14 @@
-"""Values of many functions at many points: those of one network are evaluated at once."""
+"""Values of many functions at many points: alike networks are evaluated at once."""
 
 import numpy as np
 
+from pyomo_relu.network.stack import stacked
+
 #: Most entries of an array with a row per point and function.
 _ENTRIES = 1 << 21
+
+#: Fewer different networks are evaluated one by one, which takes no longer.
+_FEWEST = 8
 
 
 class Evaluation:
@@ -12,15 +17,25 @@ class Evaluation:
     Parameters
     ----------
     functions : sequence
-        See ``EmbeddedModel``.  Those with a ``network`` share its evaluation.
+        See ``EmbeddedModel``.  Those with a ``network`` share its evaluation, or that of
+        many networks of one architecture.
     """
 
     def __init__(self, functions):
-        groups = {}
-        for at, f in enumerate(functions):
-            network = getattr(f, "network", None)
-            groups.setdefault(at if network is None else network, []).append(f)
-        self._groups = [_Group(g) for g in groups.values()]
+        self._groups, networks = [], []
+        for f in functions:
+            if getattr(f, "network", None) is None:
+                self._groups.append(_Group([f]))
+            else:
+                networks.append(f)
+        for stack, members, which in stacked([f.network for f in networks]):
+            group = [networks[k] for k in members]
+            if len(stack) >= _FEWEST:
+                self._groups.append(_Stacked(group, stack, which))
+                continue
+            for k in range(len(stack)):
+                mine = np.flatnonzero(which == k)
+                self._groups.append(_Group([group[i] for i in mine]))
 
     def __call__(self, X):
         """Yield (output columns, their values, shape (N, outputs)) at points.
@@ -52,9 +67,24 @@ class _Group:
         step = max(1, _ENTRIES // (count * self._widest))
         for at in range(0, len(X), step):
             some = slice(at, at + step)
-            inputs = X[some][:, self.inputs].reshape(-1, d)
-            values[some] = self.first.values(inputs).reshape(-1, self.outputs.size)
+            values[some] = self._of_some(X[some][:, self.inputs].reshape(-1, d))
         return values
+
+    def _of_some(self, inputs):
+        """Values at inputs of all functions at each point, shape (N, outputs)."""
+        return self.first.values(inputs).reshape(-1, self.outputs.size)
+
+
+class _Stacked(_Group):
+    """Functions of different networks of one architecture."""
+
+    def __init__(self, functions, stack, which):
+        super().__init__(functions)
+        self._stack, self._which = stack, which
+
+    def _of_some(self, inputs):
+        which = np.tile(self._which, len(inputs) // self._which.size)
+        return self._stack.forward(which, inputs).reshape(-1, self.outputs.size)
 
 
 def in_units(functions, columns):
