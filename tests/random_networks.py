@@ -74,6 +74,29 @@ def random_network(
     return Network(layers, [("x", (n_inputs,))], [("y", (n_outputs,))], "random")
 
 
+def alike(network, rng, count):
+    """Networks of one architecture: the given one, and others of random dense weights."""
+
+    def layer(old):
+        weights = [
+            rng.normal(size=w.shape) * np.abs(w).max() * (rng.random(w.shape) < 0.8)
+            for w in old.weights
+        ]
+        bias = old.bias + 0.3 * rng.normal(size=old.size)
+        return Layer(old.sources, weights, bias, old.activation, old.ceiling, old.name)
+
+    others = [
+        Network(
+            [layer(m) for m in network.layers],
+            network.inputs,
+            network.outputs,
+            f"other {k}",
+        )
+        for k in range(1, count)
+    ]
+    return [network, *others]
+
+
 def twins(seed, depth=3, pairs=6):
     """A network of two inputs that takes maxima of affine functions, pair by pair.
 

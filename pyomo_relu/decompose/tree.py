@@ -238,7 +238,7 @@ class Decomposition:
         if self._boxes > self._most_boxes:
             self._boxes -= node.size
             pairs = zip(node.covers, self.families, strict=True)
-            covers = tuple(c.merged(f.bounder, len(f)) for c, f in pairs)
+            covers = tuple(c.merged(f.networks, len(f)) for c, f in pairs)
             node = replace(node, covers=covers)
             self._boxes += node.size
         heapq.heappush(self._heap, (node.bound, next(self._count), node))

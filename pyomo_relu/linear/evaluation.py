@@ -1,12 +1,16 @@
-"""Values of many functions at many points: those of one network, and atoms of one kind,
-are evaluated at once."""
+"""Values of many functions at many points: alike networks, and atoms of one kind, are
+evaluated at once."""
 
 import numpy as np
 
 from pyomo_relu.linear.atoms.atom import Alike, Atom
+from pyomo_relu.network.stack import stacked
 
 #: Most entries of an array with a row per point and function.
 _ENTRIES = 1 << 21
+
+#: Fewer different networks are evaluated one by one, which takes no longer.
+_FEWEST = 8
 
 
 class Evaluation:
@@ -15,18 +19,28 @@ class Evaluation:
     Parameters
     ----------
     functions : sequence
-        See ``EmbeddedModel``.  Those with a ``network`` share its evaluation, atoms that
-        of their ``kind``.
+        See ``EmbeddedModel``.  Those with a ``network`` share its evaluation, or that of
+        many networks of one architecture, and atoms that of their ``kind``.
     """
 
     def __init__(self, functions):
-        groups = {}
+        self._groups, networks, atoms = [], [], {}
         for at, f in enumerate(functions):
-            shared = f.kind if isinstance(f, Atom) else getattr(f, "network", None)
-            groups.setdefault(at if shared is None else shared, []).append(f)
-        self._groups = [
-            (_Atoms if isinstance(g[0], Atom) else _Group)(g) for g in groups.values()
-        ]
+            if isinstance(f, Atom):
+                atoms.setdefault(at if f.kind is None else f.kind, []).append(f)
+            elif getattr(f, "network", None) is None:
+                self._groups.append(_Group([f]))
+            else:
+                networks.append(f)
+        self._groups += [_Atoms(group) for group in atoms.values()]
+        for stack, members, which in stacked([f.network for f in networks]):
+            group = [networks[k] for k in members]
+            if len(stack) >= _FEWEST:
+                self._groups.append(_Stacked(group, stack, which))
+                continue
+            for k in range(len(stack)):
+                mine = np.flatnonzero(which == k)
+                self._groups.append(_Group([group[i] for i in mine]))
 
     def __call__(self, X):
         """Yield (output columns, their values, shape (N, outputs)) at points.
@@ -74,9 +88,24 @@ class _Group:
         step = max(1, _ENTRIES // (count * self._widest))
         for at in range(0, len(X), step):
             some = slice(at, at + step)
-            inputs = X[some][:, self.inputs].reshape(-1, d)
-            values[some] = self.first.values(inputs).reshape(-1, self.outputs.size)
+            values[some] = self._of_some(X[some][:, self.inputs].reshape(-1, d))
         return values
+
+    def _of_some(self, inputs):
+        """Values at inputs of all functions at each point, shape (N, outputs)."""
+        return self.first.values(inputs).reshape(-1, self.outputs.size)
+
+
+class _Stacked(_Group):
+    """Functions of different networks of one architecture."""
+
+    def __init__(self, functions, stack, which):
+        super().__init__(functions)
+        self._stack, self._which = stack, which
+
+    def _of_some(self, inputs):
+        which = np.tile(self._which, len(inputs) // self._which.size)
+        return self._stack.forward(which, inputs).reshape(-1, self.outputs.size)
 
 
 class Gradients:

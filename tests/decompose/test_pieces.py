@@ -27,8 +27,8 @@ from tests.decompose.models import coupled, many, units
 
 
 def split_family(seed, whole=False):
-    """Three members of one network, split some times, with cuts of every kind."""
-    model, rng = many(seed, 3, identical=True), np.random.default_rng(seed)
+    """Three members of a family, split some times, with cuts of every kind."""
+    model, rng = many(seed, 3, identical=seed % 3 == 0), np.random.default_rng(seed)
     (family,) = families(take_apart(model).parts, model.linear.integer)
     family.integer[:, 1] = whole
     low, high = np.full((3, 2), -2.0), np.full((3, 2), 3.0)
@@ -61,20 +61,21 @@ def split_family(seed, whole=False):
 
 
 def graph(pieces, rng, N=3000):
-    """Points of the network, and the pieces of a member that they lie in."""
+    """Points of each member's network, shape (3, N, 3), at the same inputs."""
     f = pieces.family
     X = rng.uniform(-2, 3, (N, 2))
     X[:, f.integer[0]] = np.round(X[:, f.integer[0]])
-    return np.concatenate([X, f.network.forward(X)], axis=1)
+    return np.stack([f.networks.graph(np.full(N, k), X) for k in range(3)])
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_cuts_hold_at_all_points_of_their_pieces(seed):
     pieces = split_family(seed, whole=seed % 2 == 1)
-    V = graph(pieces, np.random.default_rng(seed))
+    every = graph(pieces, np.random.default_rng(seed))
     assert len(pieces) > 3 and pieces.of.size
-    covered = np.zeros((3, len(V)), dtype=bool)
+    covered = np.zeros(every.shape[:2], dtype=bool)
     for b, k in enumerate(pieces.member):
+        V = every[k]
         inside = (V[:, :2] >= pieces.lower[b, :2]) & (V[:, :2] <= pieces.upper[b, :2])
         mine = inside.all(axis=1)
         covered[k] |= mine

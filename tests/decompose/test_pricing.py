@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import replace
 from multiprocessing import get_context
 
 import numpy as np
@@ -34,9 +35,14 @@ def prepared(model, seed=0):
     return groups, covers, duals
 
 
-def test_identical_networks_are_one_family():
-    assert len(prepared(many(0, 30, identical=True))[0]) == 1
-    assert len(prepared(many(0, 5))[0]) == 5
+def test_networks_of_one_architecture_are_one_family():
+    (same,), (other,) = (prepared(many(0, 5, identical=i))[0] for i in (True, False))
+    assert same.networks.stack.alone and not other.networks.stack.alone
+    assert len(same) == len(other) == 5
+    model, second = many(0, 5), many(1, 4, widths=(4, 3))
+    functions = [*model.functions[:3], *second.functions[3:], model.functions[4]]
+    sizes = [len(f) for f in prepared(replace(model, functions=functions))[0]]
+    assert sizes == [4, 1]
 
 
 @pytest.mark.parametrize("identical", [True, False])
@@ -60,12 +66,12 @@ def test_batches_prove_what_one_does(identical):
                 missing += (known - least).sum()
                 for k in range(len(f)):
                     X = rng.uniform(-1, 1, (200, 2))
-                    V = np.concatenate([X, f.network.forward(X)], axis=1)
+                    V = f.networks.graph(np.full(200, k), X)
                     assert least[k] <= (V @ pi[k]).min() + 1e-9
                     assert cover.contains(np.full(200, k), X).all()
                 # what was found lies on the graph of its member's network
-                new = f.points[first:]
-                assert np.allclose(f.network.forward(new[:, :2]), new[:, 2:])
+                new, k = f.points[first:], f.owner[first:]
+                assert np.allclose(f.networks.forward(k, new[:, :2]), new[:, 2:])
             # the points that are kept are nearly the best ones that were seen
             assert missing <= 2 * 70 * 1e-2
 
@@ -76,7 +82,7 @@ def test_without_time_boxes_prove_what_they_do():
         same, values = Pricing(executor).prove(groups, covers, duals, 1e-6, Deadline(0))
     for cover, now, least, pi in zip(covers, same, values, duals, strict=True):
         assert len(now) == len(cover)
-        assert least == pytest.approx(cover.least(cover.bounds(pi)[0], 1))
+        assert least == pytest.approx(cover.least(cover.bounds(pi)[0], len(least)))
 
 
 def test_processes_and_threads_find_the_same_optimum():

@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 
 from pyomo_relu.branch.branch import BranchOptions
 from pyomo_relu.common.deadline import Deadline
-from pyomo_relu.decompose.pieces.profiles import breaks, hull, profile, slopes
+from pyomo_relu.decompose.pieces.profiles import breaks, hull, profiles, slopes
 from pyomo_relu.decompose.pieces.rows import envelope
+from pyomo_relu.decompose.subproblems.networks import MemberNetworks
 from pyomo_relu.decompose.subproblems.settled import settled
 from pyomo_relu.decompose.tree import Decomposition
+from pyomo_relu.network.stack import NetworkStack
 from tests.decompose.models import many
 from tests.random_networks import random_network
 
@@ -69,13 +71,17 @@ def test_settled_inputs_are_as_good_as_those_of_a_grid(seed):
     network = random_network(rng, 2, (8, 6), 1, scale=1.5)
     low, high = np.array([-1.0, -2.0]), np.array([1.0, 2.0])
     price = np.array([0.0, rng.normal(), rng.normal()])
-    V, values = profile(network, 0, low, high, np.zeros(2, dtype=bool), price)
+    one = np.zeros(1, dtype=int)
+    networks = MemberNetworks(NetworkStack([network]), one)
+    whole = np.zeros((1, 2), dtype=bool)
+    found = profiles(networks, one, one, low[None], high[None], whole, price[None])
+    V, values = (a[0] for a in found)
     X = np.stack(np.meshgrid(V[:, 0], np.linspace(-2, 2, 401), indexing="ij"), -1)
     dense = (
         X[..., 1] * price[1]
         + network.forward(X.reshape(-1, 2)).reshape(129, 401) * (price[2])
     )
-    assert np.array_equal(V[:, 2:], network.forward(V[:, :2]))
+    np.testing.assert_allclose(V[:, 2:], network.forward(V[:, :2]), atol=1e-12)
     # a basin narrower than the first look may be missed, but hardly ever
     assert np.mean(values <= dense.min(axis=1) + 1e-3 * np.ptp(dense)) > 0.95
 
@@ -86,10 +92,12 @@ def test_settled_whole_inputs_are_whole():
     low, high = np.array([-3.0, -1.0, 0.0]), np.array([3.0, 1.0, 1.0])
     X = np.tile([0.0, 0.0, 0.25], (5, 1))
     free, whole = np.array([True, True, False]), np.array([True, False, False])
-    V = settled(network, X, free, low, high, whole, rng.normal(size=4))
+    networks = MemberNetworks(NetworkStack([network]), np.zeros(5, dtype=int))
+    each = (np.tile(a, (5, 1)) for a in (free, low, high, whole, rng.normal(size=4)))
+    V = settled(networks, np.arange(5), X, *each)
     assert (V[:, 0] == np.round(V[:, 0])).all() and (V[:, 2] == 0.25).all()
     assert (V[:, :2] >= low[:2]).all() and (V[:, :2] <= high[:2]).all()
-    assert np.array_equal(V[:, 3:], network.forward(V[:, :3]))
+    np.testing.assert_allclose(V[:, 3:], network.forward(V[:, :3]), atol=1e-12)
 
 
 def test_points_settle_what_nothing_else_reads():

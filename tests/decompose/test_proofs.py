@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from pyomo_relu.branch.bounding.lines.lines import LineBounder
 from pyomo_relu.branch.branch import BranchOptions
 from pyomo_relu.common.deadline import ENDLESS, Deadline
 from pyomo_relu.decompose.decompose import decompose
 from pyomo_relu.decompose.nodes.lagrangian import Lagrangian, improvable
 from pyomo_relu.decompose.subproblems.cover import Cover
 from pyomo_relu.decompose.subproblems.family import families
+from pyomo_relu.decompose.subproblems.networks import MemberNetworks
 from pyomo_relu.decompose.subproblems.parts import take_apart
 from pyomo_relu.decompose.subproblems.pricing import Pricing
 from pyomo_relu.decompose.subproblems.root import root_box
@@ -20,15 +20,22 @@ from pyomo_relu.decompose.tree import Decomposition
 from pyomo_relu.errors import BoundsError, InfeasibleError
 from pyomo_relu.linear.embedded import EmbeddedModel, EmbeddedNetwork
 from pyomo_relu.linear.model import LinearModel
+from pyomo_relu.network.stack import NetworkStack, architecture
 from tests.decompose.models import coupled
-from tests.random_networks import random_network
+from tests.random_networks import alike, random_network
 
 SEEDS = range(12)
 
 
 def two_members(rng, n=2, m=2, **kinds):
-    """A family of two parts with boxes of their own, and its first cover."""
+    """A family of two parts with boxes of their own, and its first cover.
+
+    Half of them have two networks of one architecture.
+    """
     network = random_network(rng, n, (6, 5), m, scale=1.5, **kinds)
+    both = [network, network]
+    if architecture(network) != network and rng.random() < 0.5:
+        both = alike(network, rng, 2)
     d = n + m
     parts = take_apart(
         EmbeddedModel(
@@ -40,7 +47,7 @@ def two_members(rng, n=2, m=2, **kinds):
                 [np.inf] * 2 * d,
             ),
             [
-                EmbeddedNetwork(network, k * d + np.arange(n), k * d + n + np.arange(m))
+                EmbeddedNetwork(both[k], k * d + np.arange(n), k * d + n + np.arange(m))
                 for k in (0, 1)
             ],
         )
@@ -60,7 +67,7 @@ def prove(family, cover, costs, tolerance, deadline=ENDLESS):
 
 def graph(family, rng, lower, upper, k, N=2000):
     X = rng.uniform(lower[k], upper[k], (N, lower.shape[1]))
-    return np.concatenate([X, family.network.forward(X)], axis=1)
+    return family.networks.graph(np.full(N, k), X)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -102,7 +109,7 @@ def test_covers_within_boxes_keep_all_points_there(seed):
     assert (low[:, :2] <= lower).all() and (high[:, :2] >= upper).all()
     inner_low = low + rng.uniform(0, 0.4, low.shape) * (high - low)
     inner_high = high - rng.uniform(0, 0.4, low.shape) * (high - low)
-    inner = cover.within(family.bounder, inner_low, inner_high)
+    inner = cover.within(family.networks, inner_low, inner_high)
     least, most = inner.ranges()
     for k in (0, 1):
         V = graph(family, rng, lower, upper, k)
@@ -117,19 +124,20 @@ def test_covers_within_boxes_keep_all_points_there(seed):
 
 def test_halves_leave_out_what_is_not_whole():
     rng = np.random.default_rng(0)
-    bounder = LineBounder(random_network(rng, 2, (6,), 1))
+    stack = NetworkStack([random_network(rng, 2, (6,), 1)])
+    networks = MemberNetworks(stack, np.zeros(1, dtype=int))
     box = np.array([[0.0, -1.0]]), np.array([[5.0, 1.0]])
-    cover = Cover.of_boxes(bounder, [0], *box)
+    cover = Cover.of_boxes(networks, [0], *box)
     integer = np.array([[True, False]])
     seen = cover
     for _ in range(9):
-        halves, stuck = seen.halves(bounder, integer, np.ones((1, 3)))
+        halves, stuck = seen.halves(networks, integer, np.ones((1, 3)))
         seen = Cover.joined([seen[stuck], halves])
     assert (seen.lower[:, 0] == np.round(seen.lower[:, 0])).all()
     x = np.stack(np.meshgrid(np.arange(6), np.linspace(-1, 1, 50)), -1).reshape(-1, 2)
     assert seen.contains(np.zeros(len(x), dtype=int), x).all()
-    point = Cover.of_boxes(bounder, [0], box[0], box[0])
-    halves, stuck = point.halves(bounder, integer, np.ones((1, 3)))
+    point = Cover.of_boxes(networks, [0], box[0], box[0])
+    halves, stuck = point.halves(networks, integer, np.ones((1, 3)))
     assert halves is None and stuck.all()
 
 

@@ -16,7 +16,7 @@ from pyomo_relu.linear.embedded import (
 from pyomo_relu.linear.evaluation import Evaluation, in_units
 from pyomo_relu.linear.model import LinearModel
 from pyomo_relu.network import Network
-from tests.random_networks import networks, random_network
+from tests.random_networks import alike, networks, random_network
 
 LINE = Network.sequential([[[2.0]]], [[1.0]])
 
@@ -199,6 +199,24 @@ def test_columns_that_do_not_exist_are_refused():
         lines((0, 7))
     with pytest.raises(BoundsError, match="5 columns needs as many costs"):
         EmbeddedModel(free_columns(5), costs=[1.0])
+
+
+@pytest.mark.parametrize("count", [3, 12])
+def test_networks_of_one_architecture_are_evaluated_as_each_of_them(count):
+    rng = np.random.default_rng(0)
+    every = alike(random_network(0, 2, (5, 4), 2), rng, count)
+    every += [every[1], random_network(1, 2, (4,), 2)]
+    functions = [
+        EmbeddedNetwork(f, rng.permutation(4)[:2], [4 + 2 * k, 5 + 2 * k])
+        for k, f in enumerate(every)
+    ]
+    X = rng.normal(size=(7, 4 + 2 * len(every)))
+    found = np.full(X.shape, np.nan)
+    for outputs, values in Evaluation(functions)(X):
+        found[:, outputs] = values
+    for f in functions:
+        expected = f.values(X[:, f.inputs])
+        np.testing.assert_allclose(found[:, f.outputs], expected, atol=1e-12)
 
 
 def test_functions_of_one_network_are_evaluated_as_each_of_them():

@@ -18,11 +18,12 @@ from scipy import sparse
 from pyomo_relu.bounds.crown.coefficients import (
     add,
     dot,
+    entries,
     product,
     relax,
     relax_rows,
     relax_sparse,
-    thin,
+    signed_rows,
     total,
     weighted_sum,
 )
@@ -225,10 +226,10 @@ class BackwardPass:
         below_only : bool
             Lines below v alone: every 2 above is a 1 then.
         """
-        amap, scale = self.maps[k], scale[boxes]
+        amap, scale = self.maps[k].on(boxes), scale[boxes]
         coefficients = {}
         for source, w in zip(amap.sources, amap.weights, strict=True):
-            first = self._first(w, rows)
+            first = signed_rows(w, rows, self.sparse)
             if sparse.issparse(first) and len(scale) > 1:  # sparse ones are one box's
                 first = first.toarray()[None]
             if below_only:
@@ -240,8 +241,7 @@ class BackwardPass:
             # these rows may not read the source at all
             if first.nnz if sparse.issparse(first) else first.any():
                 add(coefficients, source, first)
-        b = amap.bias[rows]
-        scale = scale[:, rows] if rows.ndim == 1 else np.take_along_axis(scale, rows, 1)
+        b, scale = entries(amap.bias, rows), entries(scale, rows)
         error = slack(amap.terms + 2 * k) * scale + (TINY + amap.error[rows])
         error += UNDERFLOW * (1.0 + state.magnitude[boxes, None])
         c = b - error
@@ -273,19 +273,6 @@ class BackwardPass:
             A = np.zeros((1, c.shape[1], self.network.n_inputs))
         return A, c
 
-    def _first(self, w, rows):
-        if rows.ndim == 2:
-            some = w[rows.ravel()]
-            some = some.toarray() if sparse.issparse(some) else some
-            some = some.reshape(*rows.shape, -1)
-            return np.concatenate([some, -some], axis=1)
-        w = w if rows.size == w.shape[0] else w[rows]
-        if not sparse.issparse(w):
-            return np.concatenate([w, -w])[None]
-        if self.sparse:
-            return thin(sparse.vstack([w, -w], format="csr"))
-        return np.concatenate([w.toarray(), -w.toarray()])[None]
-
     def _parts(self, state, k, n_rows):
         """Slices of boxes and of rows that keep temporary arrays small."""
         widest = max([m.size for m in self.maps[:k]] + [self.network.n_inputs])
@@ -310,13 +297,14 @@ class BackwardPass:
 
     def _through(self, state, j, post, pre, boxes, coefficients, slope):
         """Substitute layer j; adds to ``coefficients``, returns the constants."""
-        amap, b = self.maps[j], self.maps[j].bias
+        amap = self.maps[j].on(boxes)
+        b = amap.bias
         sl, tl, su, tu = (a[boxes] for a in state.lines[j][:4])
         eps = state.slack[j][boxes]
         weights = amap.weights
         c = 0.0
         if pre is not None:
-            c = dot(pre, b[None]) - dot(abs(pre), eps)
+            c = dot(pre, np.atleast_2d(b)) - dot(abs(pre), eps)
         if post is None:
             through = pre
         else:
@@ -327,8 +315,8 @@ class BackwardPass:
                 if not alive.size:
                     return c
                 sl, tl, su, tu, eps = (a[:, alive] for a in (sl, tl, su, tu, eps))
-                post, b = post[..., alive], b[alive]
-                weights = [w[alive] for w in weights]
+                post, b = post[..., alive], b[..., alive]
+                weights = [w[:, alive] if w.ndim == 3 else w[alive] for w in weights]
             if slope is not None:
                 post = post.toarray()[None] if sparse.issparse(post) else post
                 c_post, through = relax_rows(post, slope, tl, su, tu, b, eps)
@@ -350,7 +338,7 @@ class BackwardPass:
         return (
             pre is None
             and len(eps) > 1
-            and sum(w.shape[1] for w in amap.weights) <= _FEW
+            and sum(w.shape[-1] for w in amap.weights) <= _FEW
         )
 
     def _through_few(self, amap, post, weights, parts, coefficients):
@@ -358,7 +346,9 @@ class BackwardPass:
         sl, tl, su, tu, b, eps = parts
         gap = su - sl
         negative = np.minimum(post, 0.0)
-        columns = [w.T[:, None, :] for w in weights]
+        columns = [
+            np.moveaxis(w, 2, 0) if w.ndim == 3 else w.T[:, None, :] for w in weights
+        ]
         first = [col * sl for col in columns] + [(sl * b + tl - eps)[None]]
         second = [col * gap for col in columns]
         second.append((gap * b + (tu - tl) + 2.0 * eps)[None])
@@ -375,8 +365,8 @@ class BackwardPass:
             out += negative @ np.moveaxis(second, 0, 2)
         at = 0
         for source, w in zip(amap.sources, weights, strict=True):
-            add(coefficients, source, out[..., at : at + w.shape[1]])
-            at += w.shape[1]
+            add(coefficients, source, out[..., at : at + w.shape[-1]])
+            at += w.shape[-1]
         return out[..., -1]
 
     def least(self, state, A, c, boxes):

@@ -9,6 +9,42 @@ from pyomo_relu.bounds.crown.lines import times
 _DENSE = 0.15
 
 
+def signed_rows(w, rows, keep_sparse):
+    """Coefficients of a map's rows and of these negated: what a pass begins with.
+
+    Parameters
+    ----------
+    w : numpy.ndarray or sparse, shape (size, q), or numpy.ndarray, shape (B, size, q)
+        The same for all boxes, or one for each.
+    rows : numpy.ndarray of int, shape (rows,) or (B, rows)
+    keep_sparse : bool
+    """
+    if w.ndim == 3:
+        if rows.ndim == 2:
+            some = np.take_along_axis(w, rows[:, :, None], axis=1)
+        else:
+            some = w[:, rows]
+        return np.concatenate([some, -some], axis=1)
+    if rows.ndim == 2:
+        some = w[rows.ravel()]
+        some = some.toarray() if sparse.issparse(some) else some
+        some = some.reshape(*rows.shape, -1)
+        return np.concatenate([some, -some], axis=1)
+    w = w if rows.size == w.shape[0] else w[rows]
+    if not sparse.issparse(w):
+        return np.concatenate([w, -w])[None]
+    if keep_sparse:
+        return thin(sparse.vstack([w, -w], format="csr"))
+    return np.concatenate([w.toarray(), -w.toarray()])[None]
+
+
+def entries(a, rows):
+    """Entries (rows,) or (B, rows) of a, (size,) or (B, size)."""
+    if a.ndim == 1 or rows.ndim == 1:
+        return a[..., rows]
+    return np.take_along_axis(a, rows, axis=1)
+
+
 def dot(A, vectors):
     """``A @ vector`` per box: A (1 or B, R, n) or sparse (R, n), vectors (B, n)."""
     if sparse.issparse(A):
@@ -63,7 +99,9 @@ def relax_sparse(post, sl, tl, su, tu, b, eps):
 
 
 def product(A, w):
-    """``A @ w`` for coefficients A and dense or sparse weights w (n, q)."""
+    """``A @ w`` for coefficients A and dense or sparse weights w, (n, q) or (B, n, q)."""
+    if w.ndim == 3:
+        return np.matmul(A, w)
     if sparse.issparse(A):
         out = A @ w
         return thin(out) if sparse.issparse(out) else out[None]

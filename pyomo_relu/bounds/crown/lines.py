@@ -62,6 +62,10 @@ class AffineMap:
             if post and (layer, False) in at and network.layers[layer].ceiling is None
         ]
 
+    def on(self, boxes):
+        """The map on some of the boxes of a batch."""
+        return self
+
     @cached_property
     def abs_weights(self):
         """|W_s| of each source."""
@@ -98,8 +102,9 @@ class AffineMap:
             ``scale`` bounds ``sum_s |W_s| |t_s| + |b|`` up to rounding.
         """
         with np.errstate(invalid="ignore", over="ignore"):
-            mid = np.tile(self.bias, (tensors.batch, 1))
-            scale = np.tile(np.abs(self.bias), (tensors.batch, 1))
+            shape = tensors.batch, self.size
+            mid = np.array(np.broadcast_to(self.bias, shape))
+            scale = np.abs(mid)
             radius = np.zeros_like(mid)
             paired = {i for pair in self.pairs for i in pair}
             for i, source in enumerate(self.sources):
@@ -221,9 +226,17 @@ def affine_maps(network, errors=None):
 
 
 def times(rows, matrix):
-    """``rows @ matrix.T`` for dense rows and a dense or sparse matrix."""
+    """``rows @ matrix.T`` for dense rows and a dense or sparse matrix.
+
+    Where each box has a matrix of its own, shape (B, m, q), rows of all boxes follow each
+    other, perhaps several times: shape (g B, q) to (g B, m).
+    """
     if sparse.issparse(matrix):
         return (matrix @ rows.T).T
+    if matrix.ndim == 3:
+        of_boxes = rows.reshape(-1, len(matrix), rows.shape[1]).transpose(1, 2, 0)
+        found = np.matmul(matrix, of_boxes)
+        return found.transpose(2, 0, 1).reshape(len(rows), -1)
     return rows @ matrix.T
 
 

@@ -98,15 +98,15 @@ def mixture_errors(f, mixture, duals):
         mine = owner == k
         points, part = f.points[numbers[mine]], shares[mine]
         part = part / part.sum()
-        yield k, points, part, *_errors(f, points, part, duals[k])
+        yield k, points, part, *_errors(f, k, points, part, duals[k])
 
 
-def _errors(f, points, shares, pi):
+def _errors(f, k, points, shares, pi):
     """Weighted error of a mixture, its shares by input, and the mean input."""
     n = f.n
     X, Y = points[:, :n], points[:, n:]
     middle = shares @ X
-    at_mean = f.network.forward(middle[None])[0]
+    at_mean = f.networks.forward(np.array([k]), middle[None])[0]
     reach = np.maximum(Y.max(axis=0) - Y.min(axis=0), 1e-12)
     price = np.abs(pi[n:]) + _UNPRICED * np.abs(pi[n:]).max(initial=0.0) + 1e-9 / reach
     total = float(price @ np.abs(shares @ Y - at_mean))
@@ -116,8 +116,9 @@ def _errors(f, points, shares, pi):
             continue
         moved = X.copy()
         moved[:, j] = middle[j]
-        by_input[j] = price @ np.abs(shares @ (Y - f.network.forward(moved)))
-        by_input[j] += 0.1 * (price @ (shares @ np.abs(Y - f.network.forward(moved))))
+        change = Y - f.networks.forward(np.full(len(moved), k), moved)
+        by_input[j] = price @ np.abs(shares @ change)
+        by_input[j] += 0.1 * (price @ (shares @ np.abs(change)))
     sum_ = by_input.sum()
     return total, by_input / sum_ if sum_ > 0 else by_input, middle
 

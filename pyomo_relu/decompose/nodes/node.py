@@ -8,6 +8,10 @@ from pyomo_relu.decompose.nodes.generation import Generation
 from pyomo_relu.linear.rounding import whole
 from pyomo_relu.linear.sessions.answer import Status
 
+#: Boxes whose middle and corners become points of members that have few: at least, or
+#: as many as there are members.
+_FIRST_BOXES = 200
+
 
 @dataclass
 class Node:
@@ -123,7 +127,7 @@ class Evaluator:
                 return None
             for i, f in enumerate(self.families):
                 at = f.columns
-                covers[i] = covers[i].within(f.bounder, lower[at], upper[at])
+                covers[i] = covers[i].within(f.networks, lower[at], upper[at])
                 low, high = covers[i].hull(len(f))
                 if (low > high).any():
                     return None
@@ -185,7 +189,7 @@ class Evaluator:
         counts = np.bincount(f.owner[f.valid], minlength=len(f))
         few = np.flatnonzero(counts[cover.owner] < 10)
         if few.size:
-            few = few[:200]
+            few = few[: max(_FIRST_BOXES, len(f))]
             middle = 0.5 * (cover.lower[few] + cover.upper[few])
             integer = f.integer[cover.owner[few]]
             middle = np.where(integer, np.floor(middle), middle)

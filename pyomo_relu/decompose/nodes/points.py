@@ -120,19 +120,21 @@ class Points:
         x, e = x.copy(), self.evaluator
         low, high = self._box
         for f, linked, pi in zip(self.families, e.linked, by_family, strict=True):
-            for k in np.flatnonzero(~linked[:, : f.n].all(axis=1)):
-                at = f.columns[k]
-                price = np.where(linked[k], pi[k], e.costs[at])
-                inputs = at[: f.n]
-                x[at] = settled(
-                    f.network,
-                    x[inputs][None],
-                    ~linked[k, : f.n],
-                    low[inputs],
-                    high[inputs],
-                    f.integer[k],
-                    price,
-                )[0]
+            some = np.flatnonzero(~linked[:, : f.n].all(axis=1))
+            if not some.size:
+                continue
+            at = f.columns[some]
+            inputs = at[:, : f.n]
+            x[at] = settled(
+                f.networks,
+                some,
+                x[inputs],
+                ~linked[some, : f.n],
+                low[inputs],
+                high[inputs],
+                f.integer[some],
+                np.where(linked[some], pi[some], e.costs[at]),
+            )
         return x
 
     # -- diving --------------------------------------------------------------------

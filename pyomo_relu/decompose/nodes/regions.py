@@ -7,7 +7,6 @@ from pyomo_relu.linear.model import ModelBuilder
 from pyomo_relu.linear.sessions.answer import Status
 from pyomo_relu.linear.sessions.highs import HighsSession
 from pyomo_relu.linear.sessions.session import Settings, ask
-from pyomo_relu.network.pieces import region_rows
 
 _SETTINGS = Settings("relu.decompose", presolve=True, rays=False)
 
@@ -60,21 +59,23 @@ class Regions:
         """Rows of all parts' regions, and the affine maps on them, in one block."""
         columns, counts, data, lower, upper = [], [], [], [], []
         for f in self._families:
-            for at in f.columns:
-                inputs = at[: f.n]
-                rows, low, high, C, d = region_rows(f.network, x[inputs])
-                # what no point of the box violates only takes time
-                a, b = rows * self._lower[inputs], rows * self._upper[inputs]
-                least = np.minimum(a, b).sum(axis=1)
-                most = np.maximum(a, b).sum(axis=1)
-                some = (least < low) | (most > high)
-                maps = np.concatenate([C, -np.eye(d.size)], axis=1)
-                for block, over in ((rows[some], inputs), (maps, at)):
-                    data.append(block.ravel())
-                    columns.append(np.tile(over, len(block)))
-                    counts.append(np.full(len(block), over.size))
-                lower += [low[some], -d]
-                upper += [high[some], -d]
+            inputs = f.columns[:, : f.n]
+            rows, low, high, C, d = f.networks.regions(np.arange(len(f)), x[inputs])
+            # what no point of the box violates only takes time
+            ends = (a[inputs][:, None] for a in (self._lower, self._upper))
+            a, b = (rows * end for end in ends)
+            least, most = np.minimum(a, b).sum(axis=2), np.maximum(a, b).sum(axis=2)
+            some = (least < low) | (most > high)
+            k, m = some.nonzero()[0], d.shape[1]
+            eyes = np.broadcast_to(-np.eye(m), (len(f), m, m))
+            maps = np.concatenate([C, eyes], axis=2)
+            over = np.repeat(f.columns[:, None], m, axis=1)
+            for block, of in ((rows[some], inputs[k]), (maps, over)):
+                data.append(block.ravel())
+                columns.append(of.ravel())
+                counts.append(np.full(block.size // of.shape[-1], of.shape[-1]))
+            lower += [low[some], -d.ravel()]
+            upper += [high[some], -d.ravel()]
         ends = np.concatenate([[0], np.cumsum(np.concatenate(counts))])
         entries = np.concatenate(data), np.concatenate(columns), ends
         matrix = sparse.csr_array(entries, shape=(ends.size - 1, x.size))

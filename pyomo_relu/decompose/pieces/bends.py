@@ -4,7 +4,7 @@ import numpy as np
 
 from pyomo_relu.decompose.nodes.branching import split_at
 from pyomo_relu.decompose.pieces.facets import facets
-from pyomo_relu.decompose.pieces.profiles import breaks, profile, slopes
+from pyomo_relu.decompose.pieces.profiles import breaks, profiles, slopes
 
 
 def split_at_bends(pieces, duals, most):
@@ -20,15 +20,11 @@ def split_at_bends(pieces, duals, most):
     most : float
         How far above its convex hull a profile may be on a piece.
     """
-    splits = []
-    for b in range(len(pieces)):
-        k = pieces.member[b]
-        j = along(pieces.family, k, pieces.linked)
+    splits, (some, _) = [], _with_profiles(pieces, range(len(pieces)))
+    for b, j, x, values in _profiles(pieces, some, duals):
         low, high = pieces.lower[b], pieces.upper[b]
-        if j is None or not low[j] < high[j]:
-            continue
-        V, values = _profile(pieces, b, j, duals)
-        integer, at = pieces.family.integer[k], breaks(V[:, j], values, most)
+        integer = pieces.family.integer[pieces.member[b]]
+        at = breaks(x, values, most)
         every = [split_at(j, x, low, high, integer, margin=0.0) for x in at]
         if at and None not in every:
             splits.append((b, every))
@@ -56,16 +52,10 @@ def slopes_of(pieces, some, duals, most):
     list of tuple
         Piece and multipliers, shape (n + m,).
     """
-    found, others = [], []
-    for b in some:
-        k = pieces.member[b]
-        j = along(pieces.family, k, pieces.linked)
-        if j is None or not pieces.lower[b, j] < pieces.upper[b, j]:
-            others.append(b)
-            continue
-        V, values = _profile(pieces, b, j, duals)
-        for slope in slopes(V[:, j], values, most):
-            pi = duals[k].copy()
+    found, (some, others) = [], _with_profiles(pieces, some)
+    for b, j, x, values in _profiles(pieces, some, duals):
+        for slope in slopes(x, values, most):
+            pi = duals[pieces.member[b]].copy()
             pi[j] = -slope
             found.append((b, pi))
     return found + facets(pieces, others, duals)
@@ -77,9 +67,34 @@ def along(family, k, linked):
     return int(at[0]) if at.size == 1 and not family.integer[k, at[0]] else None
 
 
-def _profile(pieces, b, j, duals):
-    f, k = pieces.family, pieces.member[b]
-    low, high = pieces.lower[b, : f.n], pieces.upper[b, : f.n]
-    V, values = profile(f.network, j, low, high, f.integer[k], duals[k])
-    f.keep(np.full(len(V), k), V)
-    return V, values
+def _with_profiles(pieces, some):
+    """Pieces that have a profile, as pairs with its input, and the others."""
+    found, others = [], []
+    for b in some:
+        j = along(pieces.family, pieces.member[b], pieces.linked)
+        if j is None or not pieces.lower[b, j] < pieces.upper[b, j]:
+            others.append(b)
+        else:
+            found.append((b, j))
+    return found, others
+
+
+def _profiles(pieces, some, duals):
+    """Piece, input, its grid and the profile's values there; the family keeps the points.
+
+    Parameters
+    ----------
+    pieces : Pieces
+    some : list of tuple
+        Pieces and inputs.
+    duals : numpy.ndarray, shape (K, n + m)
+    """
+    if not some:
+        return []
+    f, (b, j) = pieces.family, (np.array(column) for column in zip(*some, strict=True))
+    k, n = pieces.member[b], pieces.family.n
+    ends = pieces.lower[b, :n], pieces.upper[b, :n]
+    V, values = profiles(f.networks, k, j, *ends, f.integer[k], duals[k])
+    f.keep(np.repeat(k, V.shape[1]), V.reshape(-1, V.shape[2]))
+    x = V[np.arange(b.size), :, j]
+    return [(*pair, *rest) for pair, *rest in zip(some, x, values, strict=True)]

@@ -107,7 +107,8 @@ class Pieces:
         f, best = self.family, self.known(costs)
         best = np.minimum(best, self.members_least(best)[self.member] + self.slack)
         integer = f.integer[self.member]
-        return Subproblems(f.bounder, integer, cover, costs, best, tolerance)
+        networks = f.networks[self.member]
+        return Subproblems(networks, integer, cover, costs, best, tolerance)
 
     def several(self, of):
         """Subproblems of some pieces, which may occur several times."""
@@ -157,7 +158,7 @@ class Pieces:
         self.lower = np.concatenate([self.lower, *lower])
         self.upper = np.concatenate([self.upper, *upper])
         parts = Cover.joined([self.cover[mine], copies])
-        parts = parts.within(self.family.bounder, self.lower, self.upper)
+        parts = parts.within(self.family.networks[self.member], self.lower, self.upper)
         self.cover = Cover.joined([self.cover[~mine], parts])
         # what holds on the whole holds on all parts
         of, cuts = _where(self.of, parents)
@@ -290,8 +291,9 @@ class Several:
             mine, V = np.flatnonzero(self.of == b), p.inside(b)
             if len(V):
                 best[mine] = (costs[mine] @ V.T).min(axis=1)
-        integer = p.family.integer[p.member[self.of]]
-        return Subproblems(p.family.bounder, integer, cover, costs, best, tolerance)
+        member = p.member[self.of]
+        networks, integer = p.family.networks[member], p.family.integer[member]
+        return Subproblems(networks, integer, cover, costs, best, tolerance)
 
 
 def _where(owner, values):

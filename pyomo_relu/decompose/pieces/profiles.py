@@ -17,23 +17,39 @@ _GRID = 129
 _LEAST = 2
 
 
-def profile(network, j, lower, upper, integer, price):
-    """Points along the profile over input j within a box of inputs.
+def profiles(networks, owner, j, lower, upper, integer, prices):
+    """Points along the profiles of members over one input each, within boxes of inputs.
+
+    Parameters
+    ----------
+    networks : MemberNetworks
+    owner, j : numpy.ndarray of int, shape (P,)
+        Member and input of each profile.
+    lower, upper : numpy.ndarray, shape (P, n)
+    integer : numpy.ndarray of bool, shape (P, n)
+    prices : numpy.ndarray, shape (P, n + m)
 
     Returns
     -------
-    V : numpy.ndarray, shape (G, n + m)
+    V : numpy.ndarray, shape (P, G, n + m)
         Ascending in input j.
-    values : numpy.ndarray, shape (G,)
+    values : numpy.ndarray, shape (P, G)
         Without what input j itself costs.
     """
-    X = np.tile(lower, (_GRID, 1))
-    X[:, j] = np.linspace(lower[j], upper[j], _GRID)
-    free = np.arange(lower.size) != j
-    price = price.copy()
-    price[j] = 0.0
-    V = settled(network, X, free, lower, upper, integer, price)
-    return V, V @ price
+    P, n = lower.shape
+    each = np.arange(P)
+    X = np.repeat(lower[:, None], _GRID, axis=1)
+    X[each, :, j] = np.linspace(lower[each, j], upper[each, j], _GRID, axis=1)
+    free = np.arange(n) != j[:, None]
+    prices = prices.copy()
+    prices[each, j] = 0.0
+    V = settled(
+        networks,
+        np.repeat(owner, _GRID),
+        X.reshape(-1, n),
+        *(np.repeat(a, _GRID, axis=0) for a in (free, lower, upper, integer, prices)),
+    ).reshape(P, _GRID, -1)
+    return V, np.matmul(V, prices[:, :, None])[:, :, 0]
 
 
 def breaks(x, values, most):

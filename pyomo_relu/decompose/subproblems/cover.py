@@ -1,6 +1,6 @@
 """Boxes that cover what parts can do, with proven lines on each.
 
-Parts with one network are a *family*: their boxes stand in the same arrays, so that one
+Parts with networks of one architecture are a *family*: their boxes stand in the same arrays, so that one
 expression bounds all of them, whatever linear function is asked for.
 """
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pyomo_relu.branch.bounding.lines.lines import FunctionLines, Lines
+from pyomo_relu.branch.bounding.lines.lines import FunctionLines
 from pyomo_relu.linear.rounding import NEGLIGIBLE, gamma, rounding
 
 #: Covers the rounding of error bounds, as in ``linear.certificate``.
@@ -37,11 +37,12 @@ class Cover:
     lines: FunctionLines
 
     @classmethod
-    def of_boxes(cls, bounder, owner, lower, upper):
-        """With lines made by a LineBounder."""
-        lines = bounder.lines(lower, upper)
+    def of_boxes(cls, networks, owner, lower, upper):
+        """With lines made by the MemberNetworks."""
+        owner = np.asarray(owner, dtype=int)
+        lines = networks.lines(owner, lower, upper)
         lines.hidden = ((), ())
-        return cls(np.asarray(owner, dtype=int), lower, upper, lines)
+        return cls(owner, lower, upper, lines)
 
     def __len__(self):
         return self.owner.size
@@ -71,19 +72,11 @@ class Cover:
         """The boxes of several covers."""
         if len(covers) == 1:
             return covers[0]
-        names = ("low", "low_const", "high", "high_const", "unstable", "errors")
-        lines = [
-            np.concatenate([getattr(c.lines, name) for c in covers]) for name in names
-        ]
-        further = tuple(
-            Lines(*(np.concatenate(a) for a in zip(*same, strict=True)))
-            for same in zip(*(c.lines.further for c in covers), strict=True)
-        )
         return Cover(
             np.concatenate([c.owner for c in covers]),
             np.concatenate([c.lower for c in covers]),
             np.concatenate([c.upper for c in covers]),
-            FunctionLines(*lines, ((), ()), further),
+            FunctionLines.joined([c.lines for c in covers]),
         )
 
     def bounds(self, costs):
@@ -144,7 +137,7 @@ class Cover:
             found.append(value - sign * rounding(size, operations=terms))
         return tuple(found)
 
-    def within(self, bounder, lower, upper):
+    def within(self, networks, lower, upper):
         """What of the boxes lies within boxes of inputs and outputs.
 
         Boxes that get much smaller get new lines; those whose outputs all lie outside
@@ -152,7 +145,7 @@ class Cover:
 
         Parameters
         ----------
-        bounder : LineBounder
+        networks : MemberNetworks
         lower, upper : numpy.ndarray, shape (K, n + m)
             Of each part.
         """
@@ -167,7 +160,7 @@ class Cover:
             clipped, smaller = clipped[inside], smaller[inside]
         if smaller.any():
             some = clipped[smaller]
-            new = Cover.of_boxes(bounder, some.owner, some.lower, some.upper)
+            new = Cover.of_boxes(networks, some.owner, some.lower, some.upper)
             clipped = Cover.joined([clipped[~smaller], new])
         least, most = clipped.ranges()
         owner = clipped.owner
@@ -184,12 +177,12 @@ class Cover:
         np.maximum.at(high, self.owner, np.concatenate([self.upper, most], axis=1))
         return low, high
 
-    def merged(self, bounder, n_parts):
+    def merged(self, networks, n_parts):
         """One box per part, around all of its boxes."""
         low, high = self.hull(n_parts)
         n = self.lower.shape[1]
         at = np.flatnonzero((low <= high).all(axis=1))
-        return Cover.of_boxes(bounder, at, low[at, :n], high[at, :n])
+        return Cover.of_boxes(networks, at, low[at, :n], high[at, :n])
 
     def contains(self, owner, X):
         """Whether points of parts lie in a box of theirs, shape (N,)."""
@@ -205,12 +198,12 @@ class Cover:
             found[at] = inside.all(axis=2).any(axis=1)
         return found
 
-    def halves(self, bounder, integer, costs):
+    def halves(self, networks, integer, costs):
         """All boxes halved along the input that most of their lines' error is due to.
 
         Parameters
         ----------
-        bounder : LineBounder
+        networks : MemberNetworks
         integer : numpy.ndarray of bool, shape (K, n)
             Inputs that are whole numbers: halves leave out what is between these.
         costs : numpy.ndarray, shape (K, n + m)
@@ -249,7 +242,7 @@ class Cover:
         lower = np.concatenate([self.lower[rows], right])
         upper = np.concatenate([left, self.upper[rows]])
         owner = np.concatenate([self.owner[rows]] * 2)
-        return Cover.of_boxes(bounder, owner, lower, upper), stuck
+        return Cover.of_boxes(networks, owner, lower, upper), stuck
 
 
 def _groups(ascending, values):

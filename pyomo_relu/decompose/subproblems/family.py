@@ -1,4 +1,4 @@
-"""Parts that have one network: their points, and subproblems over their covers.
+"""Parts that have networks of one architecture: their points, and subproblems over their covers.
 
 A subproblem minimises a linear function of a part's inputs and outputs over its cover.
 Its value lies between the least of the boxes' proven bounds and the least value at a
@@ -10,11 +10,12 @@ import itertools
 
 import numpy as np
 
-from pyomo_relu.branch.bounding.lines.lines import LineBounder
 from pyomo_relu.branch.problem.joint_parts import only_outputs
 from pyomo_relu.decompose.subproblems.cover import Cover
+from pyomo_relu.decompose.subproblems.networks import MemberNetworks
 from pyomo_relu.decompose.subproblems.pricing import Subproblems
 from pyomo_relu.network.pieces import breakpoints
+from pyomo_relu.network.stack import stacked
 
 #: Random points of a part at first: per input, and at most.
 _SAMPLES, _MOST_SAMPLES = 200, 800
@@ -22,19 +23,22 @@ _SAMPLES, _MOST_SAMPLES = 200, 800
 #: Inputs up to which all corners are among the first points.
 _CORNERS = 6
 
-#: Points from which on some are dropped.
-_MOST_POINTS = 30000
+#: Points from which on some are dropped: at least, and for each of many members.
+_MOST_POINTS, _POINTS_EACH = 30000, 1000
 
 #: Most pieces of a network of one input that are all boxes of its first cover.
 _PIECES = 300
 
 
 class Family:
-    """Parts with one network and all points of their graphs that are known.
+    """Parts with networks of one architecture, and all points of their graphs known.
 
     Parameters
     ----------
-    network : Network
+    each : sequence of Network, length K
+        The members' networks.
+    networks : MemberNetworks
+        The same together.
     members : numpy.ndarray of int, shape (K,)
         Positions of its parts.
     columns : numpy.ndarray of int, shape (K, n + m)
@@ -52,11 +56,10 @@ class Family:
         Whether it belongs to the node that is worked on.
     """
 
-    def __init__(self, network, members, columns, integer):
-        self.network, self.members = network, members
+    def __init__(self, each, networks, members, columns, integer):
+        self.networks, self.members, self._each = networks, members, each
         self.columns, self.integer = columns, integer
-        self.bounder = LineBounder(network, flipped=True)
-        self.n = network.n_inputs
+        self.n = each[0].n_inputs
         self.points = np.zeros((0, columns.shape[1]))
         self.owner = self.column = np.zeros(0, dtype=int)
         self.valid = np.zeros(0, dtype=bool)
@@ -69,7 +72,7 @@ class Family:
 
     def add(self, owner, X):
         """Evaluate and keep points of members, as valid ones; their numbers."""
-        return self.keep(owner, np.concatenate([X, self.network.forward(X)], axis=1))
+        return self.keep(owner, self.networks.graph(owner, X))
 
     def keep(self, owner, V):
         """Keep points of members' graphs, as valid ones; their numbers."""
@@ -97,7 +100,7 @@ class Family:
             free = np.flatnonzero(low < high)
             pieces = None
             if free.size == 1 and not self.integer[k, free[0]]:
-                pieces = self._pieces(low, high, free[0])
+                pieces = self._pieces(k, low, high, free[0])
             if pieces is not None:
                 ends = np.tile(low, (pieces.size, 1))
                 ends[:, free[0]] = pieces
@@ -112,11 +115,12 @@ class Family:
             points.append(X)
         self.add(np.concatenate(owners), np.concatenate(points))
         owner, low, high = (np.concatenate(part) for part in zip(*covers, strict=True))
-        return Cover.of_boxes(self.bounder, owner, low, high)
+        return Cover.of_boxes(self.networks, owner, low, high)
 
-    def _pieces(self, low, high, j):
+    def _pieces(self, k, low, high, j):
+        network = self._each[k]
         return breakpoints(
-            only_outputs(self.network, range(self.network.n_outputs)),
+            only_outputs(network, range(network.n_outputs)),
             low,
             high,
             j,
@@ -137,7 +141,7 @@ class Family:
 
     def thin(self, rng):
         """Drop points that the master does not have if there are many."""
-        if self.owner.size < _MOST_POINTS:
+        if self.owner.size < max(_MOST_POINTS, _POINTS_EACH * len(self)):
             return
         keep = (self.column >= 0) | (rng.random(self.owner.size) < 0.5)
         for name in ("points", "owner", "column", "valid"):
@@ -170,26 +174,24 @@ class Family:
         tolerance : float
         """
         best, _ = self.least(costs)
-        return Subproblems(self.bounder, self.integer, cover, costs, best, tolerance)
+        return Subproblems(self.networks, self.integer, cover, costs, best, tolerance)
 
 
 def families(parts, integer):
-    """Parts with the same network, together.
+    """Parts with networks of one architecture, together.
 
     Parameters
     ----------
     parts : sequence of Part
     integer : numpy.ndarray of bool, shape (n_columns,)
     """
-    found = {}
-    for k, part in enumerate(parts):
-        found.setdefault(part.network, []).append(k)
     return [
         Family(
-            network,
-            np.array(members),
+            [parts[k].network for k in members],
+            MemberNetworks(stack, which),
+            members,
             np.array([parts[k].columns for k in members]),
             np.array([integer[parts[k].inputs] for k in members]),
         )
-        for network, members in found.items()
+        for stack, members, which in stacked([part.network for part in parts])
     ]

@@ -20,11 +20,12 @@ logger = logging.getLogger("pyomo.relu")
 #: Boxes of a family halved together.
 _BATCH = 64
 
-#: Boxes that a subproblem may be given before it is left at what is proven.
-_MOST_BOXES = 20000
+#: Boxes that subproblems may be given before they are left at what is proven: at least,
+#: and for each of many members.
+_MOST_BOXES, _BOXES_EACH = 20000, 1000
 
-#: Points kept of each batch of halves.
-_KEPT = 16
+#: Points kept of each batch of halves: at least, and one of so many.
+_KEPT, _ONE_OF = 16, 8
 
 #: Batches per round: enough for some dozens of workers, and for uneven batches.
 _BATCHES = 64
@@ -36,7 +37,7 @@ class Subproblems:
 
     Parameters
     ----------
-    bounder : LineBounder
+    networks : MemberNetworks
     integer : numpy.ndarray of bool, shape (K, n)
         Inputs that are whole numbers.
     cover : Cover
@@ -47,7 +48,7 @@ class Subproblems:
         What proven values may be below the best ones known, on average.
     """
 
-    bounder: object
+    networks: object
     integer: np.ndarray
     cover: Cover
     costs: np.ndarray
@@ -59,9 +60,12 @@ class Subproblems:
 
     def members(self, first, last):
         """Those from ``first`` up to before ``last``, and their boxes."""
+        if last - first == len(self):
+            return self
         some, part = slice(first, last), self.cover.of_owners(first, last)
         return replace(
             self,
+            networks=self.networks[some].compact(),
             integer=self.integer[some],
             cover=part,
             costs=self.costs[some],
@@ -139,7 +143,8 @@ def prove(part, deadline):
     done = np.zeros(len(cover), dtype=bool)
     least = cover.least(bounds, len(part))
     owners, points = [np.zeros(0, dtype=int)], [np.zeros((0, costs.shape[1]))]
-    while not deadline.passed() and len(cover) < _MOST_BOXES:
+    most = max(_MOST_BOXES, _BOXES_EACH * len(part))
+    while not deadline.passed() and len(cover) < most:
         gaps = np.where(np.isfinite(least), best - least, 0.0)
         if gaps.sum() <= part.tolerance * len(part):
             break
@@ -152,7 +157,7 @@ def prove(part, deadline):
             below = (bounds - best[cover.owner])[open_]
             open_ = open_[np.argpartition(below, some)[:some]]
         parents = cover[open_]
-        halves, stuck = parents.halves(part.bounder, part.integer, costs)
+        halves, stuck = parents.halves(part.networks, part.integer, costs)
         done[open_[stuck]] = True
         if halves is None:
             continue
@@ -174,12 +179,13 @@ def prove(part, deadline):
 def _visit(part, owner, X, best):
     """Evaluate points: the least values known then, and good ones of them."""
     X = np.where(part.integer[owner], np.round(X), X)
-    V = np.concatenate([X, part.bounder.network.forward(X)], axis=1)
+    V = part.networks.graph(owner, X)
     values = np.einsum("nd,nd->n", V, part.costs[owner])
     keep = np.flatnonzero(values < best[owner] + part.tolerance)
     best = best.copy()
     np.minimum.at(best, owner, values)
-    keep = keep[np.argsort(values[keep] - best[owner[keep]])][:_KEPT]
+    most = max(_KEPT, len(X) // _ONE_OF)
+    keep = keep[np.argsort(values[keep] - best[owner[keep]])][:most]
     return best, owner[keep], V[keep]
 
 
@@ -276,8 +282,8 @@ class Pricing:
                 Cover.joined([p.cover.with_owners_from(first) for first, p in parts])
             )
             values.append(np.concatenate([p.least for _, p in parts]))
-            for first, p in parts:
-                f.keep(first + p.owner, p.points)
+            owner = np.concatenate([first + p.owner for first, p in parts])
+            f.keep(owner, np.concatenate([p.points for _, p in parts]))
         self._last = processor_seconds()
         this.here = self._last - began
         if executor is None:

@@ -2,11 +2,12 @@
 
 import numpy as np
 
-from pyomo_relu.branch.bounding.lines.lines import LineBounder
 from pyomo_relu.branch.bounding.root import unbounded_input
 from pyomo_relu.decompose.subproblems.cover import Cover
+from pyomo_relu.decompose.subproblems.networks import MemberNetworks
 from pyomo_relu.linear.box_rows import BoxRows, propagate
 from pyomo_relu.linear.column_bounds import bound_free_columns
+from pyomo_relu.network.stack import stacked
 
 #: Most seconds for finding ends of columns outside networks.
 _CONFINING = 10.0
@@ -41,13 +42,16 @@ def root_box(split, deadline):
         if not ready:
             lower, upper = _by_rows(linear, lower, upper, waiting)
             ready = waiting[:1]
-        for part in ready:
-            waiting.remove(part)
-            low, high = lower[part.inputs][None], upper[part.inputs][None]
-            cover = Cover.of_boxes(LineBounder(part.network), [0], low, high)
-            least, most = cover.ranges()
-            lower[part.outputs] = np.maximum(lower[part.outputs], least[0])
-            upper[part.outputs] = np.minimum(upper[part.outputs], most[0])
+        now = {id(p) for p in ready}
+        waiting = [p for p in waiting if id(p) not in now]
+        for stack, members, which in stacked([p.network for p in ready]):
+            at = np.array([ready[k].inputs for k in members])
+            networks = MemberNetworks(stack, which, flipped=False)
+            owner = np.arange(which.size)
+            least, most = Cover.of_boxes(networks, owner, lower[at], upper[at]).ranges()
+            at = np.array([ready[k].outputs for k in members])
+            np.maximum.at(lower, at, least)
+            np.minimum.at(upper, at, most)
         if linear.n_rows and (lower <= upper).all():
             rows = BoxRows.of_model(linear)
             rows.tighten(lower[None], upper[None], linear.integer, rounds=5)

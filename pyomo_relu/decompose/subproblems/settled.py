@@ -1,4 +1,4 @@
-"""Points of a network where the inputs that nothing else reads are about the best ones."""
+"""Points of networks where the inputs that nothing else reads are about the best ones."""
 
 import numpy as np
 
@@ -8,36 +8,54 @@ _FIRST, _CLOSER = 24, 8
 #: Closer looks, and how much smaller each one's box is.
 _LOOKS, _SMALLER = 4, 0.3
 
+#: Most points that are evaluated together.
+_TOGETHER = 1 << 16
 
-def settled(network, X, free, lower, upper, integer, price):
-    """Points of a network's graph near the least value over some of its inputs.
+
+def settled(networks, owner, X, free, lower, upper, integer, prices):
+    """Points of members' graphs near the least value over some of the inputs.
 
     Parameters
     ----------
-    network : Network
+    networks : MemberNetworks
+    owner : numpy.ndarray of int, shape (N,)
+        The member of each point.
     X : numpy.ndarray, shape (N, n)
         What the other inputs are.
-    free : numpy.ndarray of bool, shape (n,)
-    lower, upper : numpy.ndarray, shape (n,)
+    free : numpy.ndarray of bool, shape (N, n)
+    lower, upper : numpy.ndarray, shape (N, n)
         Of the free inputs.
-    integer : numpy.ndarray of bool, shape (n,)
+    integer : numpy.ndarray of bool, shape (N, n)
         Inputs that are whole numbers.
-    price : numpy.ndarray, shape (n + m,)
+    prices : numpy.ndarray, shape (N, n + m)
         Of inputs and outputs.
 
     Returns
     -------
     numpy.ndarray, shape (N, n + m)
     """
-    at = np.flatnonzero(free & (lower < upper))
-    X = X.copy()
-    X[:, free] = 0.5 * (lower + upper)[free]
-    X[:, integer & free] = np.floor(X[:, integer & free])
-    best = np.concatenate([X, network.forward(X)], axis=1)
-    if not at.size:
-        return best
-    rng, (N, n) = np.random.default_rng(0), X.shape
-    low, high = np.tile(lower[at], (N, 1)), np.tile(upper[at], (N, 1))
+    X, whole = np.where(free, 0.5 * (lower + upper), X), integer & free
+    X = np.where(whole, np.floor(X), X)
+    best = networks.graph(owner, X)
+    varied = free & (lower < upper)
+    for some in np.unique(varied, axis=0):
+        at = np.flatnonzero(some)
+        if not at.size:
+            continue
+        rows = np.flatnonzero((varied == some).all(axis=1))
+        step = max(1, _TOGETHER // (_FIRST * at.size))
+        for first in range(0, rows.size, step):
+            part = rows[first : first + step]
+            ends = lower[part][:, at], upper[part][:, at]
+            known = best[part], whole[part], prices[part]
+            best[part] = _closer(networks, owner[part], at, ends, *known)
+    return best
+
+
+def _closer(networks, owner, at, ends, best, whole, prices):
+    """Better points where inputs ``at`` are anywhere between their ends, (N, k) each."""
+    rng, (N, n) = np.random.default_rng(0), whole.shape
+    low, high = ends
     count = _FIRST
     for _ in range(1 + _LOOKS):
         shares = np.linspace(0.0, 1.0, count)[:, None]
@@ -45,13 +63,13 @@ def settled(network, X, free, lower, upper, integer, price):
             shares = rng.random((count * at.size, at.size))
         tried = np.repeat(best[:, None, :n], len(shares), axis=1)
         tried[:, :, at] = low[:, None] + shares * (high - low)[:, None]
-        tried[:, :, integer & free] = np.round(tried[:, :, integer & free])
-        tried = tried.reshape(-1, n)
-        V = np.concatenate([tried, network.forward(tried)], axis=1)
+        tried = np.where(whole[:, None], np.round(tried), tried).reshape(-1, n)
+        V = networks.graph(np.repeat(owner, len(shares)), tried)
         V = np.concatenate([V.reshape(N, len(shares), -1), best[:, None]], axis=1)
-        best = V[np.arange(N), (V @ price).argmin(axis=1)]
+        least = np.matmul(V, prices[:, :, None])[:, :, 0].argmin(axis=1)
+        best = V[np.arange(N), least]
         width = (high - low) * (1.5 / count if at.size == 1 else _SMALLER)
-        low = np.maximum(best[:, at] - width, lower[at])
-        high = np.minimum(best[:, at] + width, upper[at])
+        low = np.maximum(best[:, at] - width, ends[0])
+        high = np.minimum(best[:, at] + width, ends[1])
         count = _CLOSER
     return best

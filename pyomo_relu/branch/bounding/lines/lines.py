@@ -65,6 +65,28 @@ class FunctionLines:
             tuple(Lines(*(a[boxes] for a in more)) for more in self.further),
         )
 
+    @staticmethod
+    def joined(parts):
+        """The lines over the boxes of several, one after the other."""
+        if len(parts) == 1:
+            return parts[0]
+        arrays = [
+            np.concatenate([getattr(p, name) for p in parts])
+            for name in ("low", "low_const", "high", "high_const", "unstable", "errors")
+        ]
+        hidden = tuple(
+            [
+                np.concatenate(layers)
+                for layers in zip(*(p.hidden[side] for p in parts), strict=True)
+            ]
+            for side in (0, 1)
+        )
+        further = tuple(
+            Lines(*(np.concatenate(a) for a in zip(*same, strict=True)))
+            for same in zip(*(p.further for p in parts), strict=True)
+        )
+        return FunctionLines(*arrays, hidden, further)
+
 
 class Lines(NamedTuple):
     """Lines below and above, as in FunctionLines."""
@@ -96,7 +118,7 @@ class LineBounder:
         self.flipped = flipped
         self._chunk = chunk
         self.kernel = BackwardPass(network, errors)
-        self.groups = _groups(network)
+        self.groups = output_groups(network.output_layer.weights, network.n_outputs)
 
     def lines(self, lower, upper, start=None):
         """FunctionLines over the boxes.
@@ -114,25 +136,8 @@ class LineBounder:
             known = None
             if start is not None:
                 known = [[a[part] for a in side] for side in start]
-            parts.append(self._lines(lower[part], upper[part], known))
-        if len(parts) == 1:
-            return parts[0]
-        arrays = [
-            np.concatenate([getattr(p, name) for p in parts])
-            for name in ("low", "low_const", "high", "high_const", "unstable", "errors")
-        ]
-        hidden = tuple(
-            [
-                np.concatenate(layers)
-                for layers in zip(*(p.hidden[side] for p in parts), strict=True)
-            ]
-            for side in (0, 1)
-        )
-        further = tuple(
-            Lines(*(np.concatenate(a) for a in zip(*same, strict=True)))
-            for same in zip(*(p.further for p in parts), strict=True)
-        )
-        return FunctionLines(*arrays, hidden, further)
+            parts.append(self._lines(self.kernel, lower[part], upper[part], known))
+        return FunctionLines.joined(parts)
 
     def hidden_bounds(self, lower, upper):
         """Bounds of the hidden layers only: lists of (B, layer size), low and high."""
@@ -151,8 +156,8 @@ class LineBounder:
             for side in (0, 1)
         )
 
-    def _lines(self, lower, upper, known):
-        kernel, network = self.kernel, self.network
+    def _lines(self, kernel, lower, upper, known):
+        network = self.network
         state = BoxState(kernel, lower, upper)
         unstable = np.zeros(len(lower), dtype=int)
         for k, layer in enumerate(network.layers[:-1]):
@@ -230,7 +235,7 @@ class LineBounder:
             wanted = unstable_neurons(layer, lo, hi)
             if wanted.any():
                 with np.errstate(invalid="ignore", over="ignore"):
-                    new_lo, new_hi = self.kernel.bounds_where(state, k, scale, wanted)
+                    new_lo, new_hi = state.kernel.bounds_where(state, k, scale, wanted)
                 lo, hi = np.maximum(lo, new_lo), np.minimum(hi, new_hi)
         state.append(lo, hi, scale)
         return unstable_neurons(layer, lo, hi)
@@ -263,7 +268,7 @@ class LineBounder:
         for k, layer in enumerate(self.network.layers[:-1]):
             jacobian = np.zeros((1, layer.size, width.shape[1]))
             for (source, post), w in zip(
-                layer.sources, self.kernel.maps[k].weights, strict=True
+                layer.sources, state.kernel.maps[k].weights, strict=True
             ):
                 inner = eye
                 if source != INPUT:
@@ -281,13 +286,20 @@ class LineBounder:
         return shares
 
 
-def _groups(network):
-    """Outputs that read the same layers, together: the others' are no work for them."""
-    last = network.layers[-1]
+def output_groups(weights, size):
+    """Outputs that read the same layers, together: the others' are no work for them.
+
+    Parameters
+    ----------
+    weights : sequence of arrays, shapes (size, q) or (D, size, q)
+        Of the output layer, one for each source; of D networks what any of them reads.
+    size : int
+        Number of outputs.
+    """
     groups = {}
-    reads = [abs(w).sum(axis=1) > 0 for w in last.weights]
-    for i in range(last.size):
-        key = tuple(bool(np.ravel(r)[i]) for r in reads)
+    reads = [abs(w).sum(axis=w.ndim - 1) > 0 for w in weights]
+    for i in range(size):
+        key = tuple(bool(r[..., i].any()) for r in reads)
         groups.setdefault(key, []).append(i)
     return [np.array(rows) for rows in groups.values()]
 
