@@ -12,7 +12,7 @@ from pyomo_relu.errors import ReLUError
 from pyomo_relu.linear.rounding import FEASIBILITY
 from pyomo_relu.search.ascent import minimise_over_box
 from pyomo_relu.search.methods import METHODS
-from pyomo_relu.search.nonlinear import promising
+from pyomo_relu.search.nonlinear import promising, random_values
 from pyomo_relu.search.searcher import Searcher
 from pyomo_relu.search.successive import SuccessiveLPs
 
@@ -188,6 +188,10 @@ class Incumbent:
             p.lower[free].astype(int),
             p.upper[free].astype(int) + 1,
             (len(points), int(free.sum())),
+        )
+        endless = ~(np.isfinite(p.lower) & np.isfinite(p.upper))
+        points[:, endless] = random_values(
+            rng, p.lower[endless], p.upper[endless], p.integer[endless], len(points)
         )
         self.offer(points)
         some = points[promising(p.original, p.complete(points), _PROMISING)]

@@ -33,12 +33,19 @@ class Shape:
         Lines that are drawn below and above it.
     increasing : int
         1 if it increases throughout its domain, -1 if it decreases, 0 otherwise.
+    far_slopes : tuple of float
+        What f'(x) tends to where x goes to the lower and the upper end of the real
+        line; NaN if it tends to nothing, or is not defined there.
+    straight : bool
+        Whether it has these slopes already from the last kink on.
     """
 
     name = None
     domain = (-np.inf, np.inf)
     below = above = 4
     increasing = 0
+    far_slopes = (np.nan, np.nan)
+    straight = False
 
     @property
     def key(self):
@@ -79,6 +86,7 @@ class Exp(Shape):
     name = "exp"
     increasing = 1
     below, above = 4, 1
+    far_slopes = (0.0, np.inf)
 
     def value(self, x):
         return np.exp(x)
@@ -100,6 +108,7 @@ class Log(Shape):
     domain = (0.0, np.inf)
     increasing = 1
     below, above = 1, 4
+    far_slopes = (np.nan, 0.0)
 
     def value(self, x):
         return np.where(x == 0, -np.inf, np.log(np.where(x > 0, x, np.nan)))
@@ -120,6 +129,7 @@ class Log(Shape):
 class Tanh(Shape):
     name = "tanh"
     increasing = 1
+    far_slopes = (0.0, 0.0)
 
     def value(self, x):
         return np.tanh(x)
@@ -146,6 +156,7 @@ class Tanh(Shape):
 class Abs(Shape):
     name = "abs"
     below, above = 2, 1
+    far_slopes, straight = (-1.0, 1.0), True
 
     def value(self, x):
         return np.abs(x)
@@ -223,6 +234,8 @@ class Power(Shape):
         self.whole = self.p == np.rint(self.p)
         self.even = self.whole and self.p % 2 == 0
         self.name = f"power {self.p:g}"
+        last = np.inf if self.p > 1 else 0.0
+        self.far_slopes = (-last if self.even else last, last)
         if not self.whole:
             self.domain = (0.0, np.inf)
             self.increasing = 1 if self.p > 0 else -1
