@@ -64,6 +64,13 @@ class Shape:
         """CONVEX, CONCAVE or MIXED on each interval."""
         raise NotImplementedError
 
+    def branch(self, lower, upper):
+        """(way, first, last): between which x around an interval it rises, or falls.
+
+        ``way`` is 1 if it rises there, -1 if it falls, 0 if it does neither throughout.
+        """
+        return self.increasing, *self.domain
+
     def stationary(self, s, lower, upper):
         """Points where f' = s or f has a kink, on a new first axis; NaN for none.
 
@@ -157,6 +164,9 @@ class Abs(Shape):
     name = "abs"
     below, above = 2, 1
     far_slopes, straight = (-1.0, 1.0), True
+
+    def branch(self, lower, upper):
+        return _branch_at_zero(lower, upper, -1, 1)
 
     def value(self, x):
         return np.abs(x)
@@ -273,6 +283,12 @@ class Power(Shape):
         left = CONVEX if self.even else CONCAVE
         return np.where(lower >= 0, CONVEX, np.where(upper <= 0, left, MIXED))
 
+    def branch(self, lower, upper):
+        if self.increasing:
+            return super().branch(lower, upper)
+        right = 1 if self.p > 0 else -1
+        return _branch_at_zero(lower, upper, -right if self.even else right, right)
+
     def stationary(self, s, lower, upper):
         p = self.p
         if p == 2.0:
@@ -316,6 +332,13 @@ class Power(Shape):
 
     def _root(self, w):
         return np.sqrt(w) if self.p == 2.0 else np.power(w, 1.0 / self.p)
+
+
+def _branch_at_zero(lower, upper, left, right):
+    """``Shape.branch`` of a function that turns, or is endless, at zero."""
+    if lower >= 0:
+        return right, 0.0, np.inf
+    return (left, -np.inf, 0.0) if upper <= 0 else (0, -np.inf, np.inf)
 
 
 def _log(w):
