@@ -207,9 +207,9 @@ def _own_row(linear, by_column, f):
     w, wanted = int(f.outputs[0]), {*f.inputs.tolist(), *f.outputs.tolist()}
     for row in by_column.indices[by_column.indptr[w] : by_column.indptr[w + 1]]:
         at = slice(linear.matrix.indptr[row], linear.matrix.indptr[row + 1])
-        if linear.row_lower[row] == linear.row_upper[row]:
-            if set(linear.matrix.indices[at].tolist()) == wanted:
-                return int(row)
+        same = set(linear.matrix.indices[at].tolist()) == wanted
+        if same and linear.row_lower[row] == linear.row_upper[row]:
+            return int(row)
     return -1
 
 
