@@ -141,6 +141,7 @@ class _FreeColumns:
     def _shortest(self):
         """Per column the entry (row and value) in its shortest row; row -1 for none."""
         coo = self.model.matrix.tocoo()
+        coo.eliminate_zeros()  # a row without an entry here cannot pay
         lengths = np.bincount(coo.row, minlength=self.model.n_rows)
         order = np.lexsort((lengths[coo.row], coo.col))
         columns, first = np.unique(coo.col[order], return_index=True)

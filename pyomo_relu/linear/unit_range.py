@@ -147,11 +147,13 @@ def objective_size(terms):
 
 
 def _sides(model):
-    """The larger finite side of each row, 0 without one."""
+    """The larger finite side of each row, 0 without one, or if it is only rounding."""
     low, high = np.abs(model.row_lower), np.abs(model.row_upper)
-    return np.maximum(
+    side = np.maximum(
         np.where(np.isfinite(low), low, 0.0), np.where(np.isfinite(high), high, 0.0)
     )
+    # a zero rounded outward says nothing of sizes
+    return np.where(side < 2.0**-_EXPONENT, 0.0, side)
 
 
 def _row_numbers(matrix):

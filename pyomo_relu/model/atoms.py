@@ -47,7 +47,7 @@ class Taker:
         self._name = name
         self.atoms = []
         self._known = {}
-        self._where = ""
+        self._where, self._first = "", 0
 
     def form(self, expression, where):
         """The linear form that an expression is over the Vars' and the new columns.
@@ -63,7 +63,7 @@ class Taker:
         ModelError
             If it contains what is no atom.
         """
-        self._where = where
+        self._where, self._first = where, len(self.atoms)
         visitor = StreamBasedExpressionVisitor(
             beforeChild=self._before, exitNode=self._exit
         )
@@ -71,8 +71,12 @@ class Taker:
         return visitor.walk_expression(expression) if start else found
 
     def convex_rows(self, form, where, reach, sides):
-        """Rows ``form >= side`` for what of a form is convex; see ``model.convex``."""
+        """Rows ``form >= side`` for what of a form is convex; see ``model.convex``.
+
+        The form is the last one taken; the sums in it are forms, too.
+        """
         self._where = where
+        within = [a for a in self.atoms[self._first :] if isinstance(a, Sum)]
 
         def square(inner):
             column = self._as_column(inner, "a convex form")
@@ -80,7 +84,11 @@ class Taker:
                 Power(2).key, OneColumn, "a convex form", [column], shape=Power(2)
             )
 
-        return convex_rows(form, self.atoms, square, reach, sides)
+        found = convex_rows(form, self.atoms, square, reach, sides)
+        for a in within:
+            terms = dict(zip(a.inputs.tolist(), a.coefficients.tolist(), strict=True))
+            found += convex_rows(Form(terms), self.atoms, square, reach)
+        return found
 
     def placed(self, first):
         """The atoms, with their columns numbered from ``first`` on."""

@@ -313,8 +313,9 @@ class _Reader:
         terms, constant = self.linear(expr)
         if terms is None and self._taker is not None:
             form = self._taker.form(expr, where)
-            found = self._taker.convex_rows(form, where, self._reach, sides)
-            for convex, side in found:
+            for convex, side in self._taker.convex_rows(
+                form, where, self._reach, sides
+            ):
                 self._rows.append((list(convex.terms.items()), side, np.inf))
                 self.row_names.append(f"convex form in {where}")
             return list(form.terms.items()), form.constant

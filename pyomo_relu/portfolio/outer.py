@@ -13,7 +13,7 @@ import numpy as np
 from scipy import sparse
 
 from pyomo_relu.errors import InfeasibleError
-from pyomo_relu.linear.atoms.atom import Atom, Sum
+from pyomo_relu.linear.atoms.atom import Atom, OneColumn, Sum
 from pyomo_relu.linear.atoms.tangents import Tangents
 from pyomo_relu.linear.embedded import Units
 from pyomo_relu.portfolio.convexity import convex, may_be_convex
@@ -44,6 +44,19 @@ class OuterApproximation:
         except InfeasibleError:  # for a route to prove
             return
         self.convex = convex(model, self.lower, self.upper)
+
+    @property
+    def composed(self):
+        """Whether some function of one column reads what another atom computes."""
+        atoms = [f for f in self.model.functions if isinstance(f, Atom)]
+        computed = {int(a.outputs[0]) for a in atoms if not isinstance(a, Sum)}
+        computed |= {
+            int(a.outputs[0])
+            for a in atoms
+            if isinstance(a, Sum) and computed.intersection(a.inputs.tolist())
+        }
+        ones = (a for a in atoms if isinstance(a, OneColumn))
+        return any(int(a.inputs[0]) in computed for a in ones)
 
     @cached_property
     def _tangents(self):

@@ -135,7 +135,9 @@ def _nonlinear(model, options, solver):
     if found.widest <= _COVERED_INPUTS and found.unstable > _MANY_NEURONS:
         return [Planned(tree)], f"convex, {found}"
     tangents = OuterRoute(model, options, solver, outer)
-    return [Planned(tangents, _FIRST), Planned(tree, 1.0, _ALONE)], f"convex, {found}"
+    # of composed functions neither is the quicker one as a rule
+    share = 1.0 if outer.composed else _FIRST
+    return [Planned(tangents, share), Planned(tree, 1.0, _ALONE)], f"convex, {found}"
 
 
 def _order(found, solver):

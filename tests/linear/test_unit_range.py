@@ -138,6 +138,24 @@ def test_columns_without_bounds_follow_their_rows():
     assert UnitRange(free).identity
 
 
+@pytest.mark.parametrize("side", [0.0, -np.finfo(float).tiny, -1e-200])
+def test_a_zero_that_was_rounded_outward_is_no_size(side):
+    """Of two columns without an upper bound, one at least 0 by a row of its own."""
+    model = LinearModel(
+        rows_of([0, 1], [4, 1], [0.1, 1]),
+        [side, -3, -np.inf],
+        [np.inf, np.inf, -0.02],
+        [-np.inf, side],
+        [np.inf, np.inf],
+    )
+    exact = UnitRange(model.replace(row_lower=np.array([0, -3, -np.inf])))
+    assert UnitRange(model).columns.tolist() == exact.columns.tolist()
+    with open_session("highs", model) as session:
+        # w >= |t|-like lines: t is bounded only because w has to rise with -t
+        answer = session.minimize(np.array([0]), np.array([1.0]))
+    assert answer.objective == pytest.approx(-2.98 / 3.9, rel=1e-6)
+
+
 def test_the_objectives_size():
     assert objective_size([1e-7, 3e-9]) == 1e-7
     assert objective_size([1e7]) == 1e7

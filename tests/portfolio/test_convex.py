@@ -17,6 +17,9 @@ from tests.random_networks import random_network
 FEW, MANY = range(12), range(12, 200)
 POINTS = 40_000
 
+#: What is in the exponentials.
+SHARE = 0.05
+
 
 class Case:
     """Networks in a model whose objective and rows are convex quadratic forms."""
@@ -105,9 +108,23 @@ class Case:
         return least
 
 
-def check(seed):
+class Composed(Case):
+    """The same with the exponential of the objective."""
+
+    def model(self):
+        m = super().model()
+        cost = -m.obj.expr if self.maximise else m.obj.expr
+        m.obj.expr = (-1 if self.maximise else 1) * pyo.exp(SHARE * cost)
+        return m
+
+    def at(self, X):
+        value, worst = super().at(X)
+        return np.exp(np.minimum(SHARE * value, 700.0)), worst
+
+
+def check(seed, kind=Case):
     """The status; bound and value agree with dense points, and the point holds."""
-    case = Case(seed)
+    case = kind(seed)
     m = case.model()
     results = pyo.SolverFactory("relu").solve(m, solver="highs", load_solutions=False)
     status, least = results.solver.termination_condition, case.best()
@@ -137,6 +154,17 @@ def test_agrees_with_dense_points(seed):
 @pytest.mark.parametrize("seed", MANY)
 def test_agrees_with_dense_points_on_many_models(seed):
     check(seed)
+
+
+@pytest.mark.parametrize("seed", [0, 3])
+def test_increasing_functions_of_convex_ones_agree_with_dense_points(seed):
+    assert "tangents" in check(seed, Composed)
+
+
+@pytest.mark.dense
+@pytest.mark.parametrize("seed", range(4, 40))
+def test_increasing_functions_of_convex_ones_agree_on_many_models(seed):
+    check(seed, Composed)
 
 
 def run_of(m, most, solver="highs", seconds=100.0):
@@ -232,6 +260,18 @@ def test_bounds_of_runs_that_end_early_hold(most):
         (lambda m: pyo.tanh(m.x[0] + 3), False),
         (lambda m: -pyo.tanh(m.x[0] + 3), True),
         (lambda m: 1 / (m.x[0] + 3), True),
+        (lambda m: pyo.exp(m.x[0] ** 2 + m.x[0] * m.x[1] + m.x[1] ** 2 + m.y), True),
+        (lambda m: pyo.exp(m.x[0] ** 2 + 3 * m.x[0] * m.x[1] + m.x[1] ** 2), False),
+        (lambda m: pyo.exp(-(m.x[0] ** 2)), False),
+        (lambda m: -pyo.log(9 - m.x[0] ** 2 - m.x[1] ** 2), True),
+        (lambda m: -pyo.log(1 + m.x[0] ** 2), False),
+        (lambda m: 1 / (5 - m.x[0] ** 2), True),
+        (lambda m: 1 / (1 + m.x[0] ** 2), False),
+        (lambda m: (m.x[0] ** 2 + abs(m.x[1])) ** 1.5, True),
+        (lambda m: (m.x[0] ** 2 + 1) ** 2, True),
+        (lambda m: (m.x[0] ** 2 - 1) ** 2, False),
+        # defined only where x^2 >= 1
+        (lambda m: (m.x[0] ** 2 - 1) ** 1.5, False),
     ],
 )
 @pytest.mark.parametrize("through", [False, True])

@@ -134,9 +134,11 @@ class FunctionRows:
         data = np.concatenate(data, axis=1)
         return BoxRows(self.pattern, data, row_lower, row_upper), constant
 
-    def linear_model(self, rows, lower, upper):
+    def linear_model(self, rows, lower, upper, of_atoms=None):
         """All rows of a single box, the objective's included, as a LinearModel."""
         p = self.pattern
+        if of_atoms is not None:
+            rows, p = self.with_objective(rows, of_atoms), self.every_pattern
         matrix = sparse.csr_array(
             (rows.data[0], (p.row, p.column)), shape=(p.n_rows, p.n_columns)
         )

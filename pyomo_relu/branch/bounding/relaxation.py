@@ -27,6 +27,9 @@ PASSES = 2
 #: one follows.
 _TURNS, _WORTHWHILE = 4, 0.99
 
+#: How far from a good point tangents bound columns without ends, in its size.
+_ASIDE = 1.0, 8.0, 64.0
+
 #: Most LPs with further tangents per box, and the share of what its bound lacks that
 #: tangents must promise.
 _REFINEMENTS, _PROMISED = 20, 0.02
@@ -308,12 +311,20 @@ class Relaxation:
         p = self.problem
         return Nodes.root(p.lower, p.upper, self.n_rows)
 
-    def confined(self, cutoff, deadline):
+    def confined(self, cutoff, deadline, point=None):
         """Ends of all columns in which points below ``cutoff`` must lie.
 
         On a column without end a dual bound needs multipliers that leave no residual
         at all.  Where the rows and the cutoff imply ends, the joint certificate of
-        ``linear.column_bounds`` finds some.
+        ``linear.column_bounds`` finds some.  Tangents take part: far
+        enough on either side of a good point those of a convex cost rise.
+
+        Parameters
+        ----------
+        cutoff : float
+        deadline : Deadline
+        point : numpy.ndarray, shape (n,), optional
+            A good one.
 
         Returns
         -------
@@ -328,8 +339,19 @@ class Relaxation:
         rows, _ = self.function_rows.rows(
             self.lines(root), root.lower, root.upper, cutoff
         )
-        model = self.function_rows.linear_model(rows, root.lower[0], root.upper[0])
-        return bound_endless_columns(model, np.flatnonzero(self.endless), deadline)
+        box, of_atoms = (root.lower[0], root.upper[0]), None
+        point = np.zeros(self.problem.n_columns) if point is None else point
+        for aside in _ASIDE:
+            if self.has_atoms:
+                away = aside * (1.0 + np.abs(point))
+                near = [(point + sign * away)[None] for sign in (-1.0, 1.0)]
+                of_atoms = self.function_rows.atoms.rows(*(e[None] for e in box), near)
+            model = self.function_rows.linear_model(rows, *box, of_atoms)
+            endless = np.flatnonzero(~np.isfinite(box[1] - box[0]))
+            box = bound_endless_columns(model, endless, deadline)
+            if not self.has_atoms or np.isfinite(box[1] - box[0]).all():
+                break
+        return box
 
     @property
     def endless(self):

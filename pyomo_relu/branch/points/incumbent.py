@@ -13,7 +13,7 @@ from pyomo_relu.linear.rounding import FEASIBILITY
 from pyomo_relu.search.methods.ascent import minimise_over_box
 from pyomo_relu.search.methods.methods import METHODS
 from pyomo_relu.search.methods.searcher import Searcher
-from pyomo_relu.search.nonlinear.nonlinear import promising
+from pyomo_relu.search.nonlinear.nonlinear import promising, random_values
 from pyomo_relu.search.nonlinear.successive import SuccessiveLPs
 
 #: Random points evaluated before branching, the fewest and the most of them, and starts,
@@ -188,6 +188,10 @@ class Incumbent:
             p.lower[free].astype(int),
             p.upper[free].astype(int) + 1,
             (len(points), int(free.sum())),
+        )
+        endless = ~(np.isfinite(p.lower) & np.isfinite(p.upper))
+        points[:, endless] = random_values(
+            rng, p.lower[endless], p.upper[endless], p.integer[endless], len(points)
         )
         self.offer(points)
         some = points[promising(p.original, p.complete(points), _PROMISING)]

@@ -297,9 +297,10 @@ class Tree:
             return
         self._unconfined = False
         self.limits.shrink_to(cutoff)
-        deadline = self.deadline.share(_CONFINING)
+        deadline, full = self.deadline.share(_CONFINING), self.incumbent.full
+        point = None if full is None else full[self.problem.columns]
         try:
-            self.ends = self.relaxation.confined(cutoff, deadline)
+            self.ends = self.relaxation.confined(cutoff, deadline, point)
             self.open.confine(*self.ends)
         except InfeasibleError:
             self.open = OpenNodes(self.relaxation.root()[:0])

@@ -9,8 +9,14 @@ So slopes may be chosen by any rule and need no proof:
 - where curvature changes, slopes of the chord and of the chords from either end that
   touch the convex (concave) envelope, found on a grid.
 
+An interval may have no end: beyond the last stationary point ``f(x) - s x`` is monotone,
+so its least value is not taken there if ``f'`` ends above s on the right (below it on the
+left).  So tangents of exp, of powers and of abs hold everywhere, and bound where a convex
+cost lets its Vars go.
+
 Rounding: with R the largest |x| of the interval, the computed ``f(x) - s x`` is off by
-at most ``MAXIMAL_ULPS`` units of |f(x)| and a few of |s| R, which is subtracted (added).
+at most ``MAXIMAL_ULPS`` units of |f(x)| and a few of |s| R, which is subtracted (added);
+without an end R is the |x| at which it is computed.
 """
 
 from typing import NamedTuple
@@ -127,10 +133,12 @@ def sloped_lines(shape, lower, upper, near=()):
         chord = np.where(
             flat | ~np.isfinite(chord), _finite_slope(shape, lower, upper), chord
         )
-        tangents = _tangents(shape, lower, upper, near, chord)
+        ends = _looked_at(lower, upper)
+        touched = [np.clip(x, lower, upper) for x in near]
+        tangents = _tangents(shape, *ends, touched, chord)
         below = above = None
         if (curvature == MIXED).any():
-            below, above = _touching(shape, lower, upper, chord)
+            below, above = _touching(shape, *ends, chord)
         sides = []
         for sign, count, touching in (
             (1.0, shape.below, below),
@@ -176,8 +184,17 @@ def lines_at(shape, lower, upper, x):
     return tuple((side.slope, side.constant) for side in lines)
 
 
+def _looked_at(lower, upper):
+    """Finite ends, about 1 and the other end's size away where there are none."""
+    low, high = np.isfinite(lower), np.isfinite(upper)
+    first = np.where(low, lower, np.where(high, upper - 1.0 - np.abs(upper), -1.0))
+    last = np.where(high, upper, np.where(low, lower + 1.0 + np.abs(lower), 1.0))
+    return first, last
+
+
 def _finite_slope(shape, lower, upper):
     """A finite slope of each interval's function."""
+    lower, upper = _looked_at(lower, upper)
     slope = shape.slope(0.5 * (lower + upper))
     return np.where(np.isfinite(slope), slope, 0.0)
 
@@ -185,8 +202,7 @@ def _finite_slope(shape, lower, upper):
 def _tangents(shape, lower, upper, near, chord):
     """Slopes (B, 4) of tangents."""
     width = upper - lower
-    at = [np.clip(x, lower, upper) for x in near]
-    at += [lower + share * width for share in _TOUCHING]
+    at = [*near, *(lower + share * width for share in _TOUCHING)]
     at = at[: len(_TOUCHING)]
     if shape.name == "abs":
         return np.stack([np.full_like(lower, v) for v in (1.0, -1.0, 1.0, -1.0)], 1)
@@ -212,7 +228,7 @@ def _proven(shape, lower, upper, slopes, sign):
     """The outermost constants of lines with these slopes that keep their side."""
     lo, hi = lower[:, None], upper[:, None]
     reach = np.maximum(np.abs(lo), np.abs(hi))
-    points = [lo + 0.0 * slopes, hi + 0.0 * slopes]
+    points = [np.broadcast_to(end, slopes.shape) for end in (lo, hi)]
     points += list(shape.stationary(slopes, lo, hi))
     constant = np.full(slopes.shape, np.inf)
     known = np.ones(slopes.shape, dtype=bool)
@@ -221,10 +237,13 @@ def _proven(shape, lower, upper, slopes, sign):
         x = np.where(inside, x, lo)
         y = shape.value(x)
         over = sign * (y - slopes * x)
-        over -= rounding(y, slopes * reach, operations=MAXIMAL_ULPS) + TINY
+        size = slopes * np.where(np.isfinite(reach), reach, np.abs(x))
+        over -= rounding(y, size, operations=MAXIMAL_ULPS) + TINY
         if k < 2:
             # an end where the function is endless to the good side does not matter
-            good = np.isposinf(sign * y)
+            good = np.where(
+                np.isfinite(x), np.isposinf(sign * y), _leaves(shape, slopes, k, sign)
+            )
             over = np.where(good, np.inf, over)
             known &= good | np.isfinite(over)
         constant = np.where(inside, np.fmin(constant, over), constant)
@@ -232,11 +251,17 @@ def _proven(shape, lower, upper, slopes, sign):
         far = np.broadcast_to(~(reach < FAR), slopes.shape)
         slopes = np.where(far, 0.0, slopes)
         constant = np.where(far, -1.0, constant)
-    known &= np.isfinite(slopes) & np.isfinite(reach)
+    known &= np.isfinite(slopes) & np.isfinite(constant)
     pole = _has_pole(shape, lower, upper)
     if pole is not None:
         known &= ~pole[:, None]
     return slopes, np.where(known, sign * constant, -sign * np.inf)
+
+
+def _leaves(shape, slopes, side, sign):
+    """Whether a shape leaves lines for good where x goes to -inf (side 0) or inf (1)."""
+    away = sign * (1.0 if side else -1.0) * (shape.far_slopes[side] - slopes)
+    return away >= 0 if shape.straight else away > 0
 
 
 def _error(shape, lower, upper, slopes, constant, sign):

@@ -33,12 +33,19 @@ class Shape:
         Lines that are drawn below and above it.
     increasing : int
         1 if it increases throughout its domain, -1 if it decreases, 0 otherwise.
+    far_slopes : tuple of float
+        What f'(x) tends to where x goes to the lower and the upper end of the real
+        line; NaN if it tends to nothing, or is not defined there.
+    straight : bool
+        Whether it has these slopes already from the last kink on.
     """
 
     name = None
     domain = (-np.inf, np.inf)
     below = above = 4
     increasing = 0
+    far_slopes = (np.nan, np.nan)
+    straight = False
 
     @property
     def key(self):
@@ -56,6 +63,13 @@ class Shape:
     def curvature(self, lower, upper):
         """CONVEX, CONCAVE or MIXED on each interval."""
         raise NotImplementedError
+
+    def branch(self, lower, upper):
+        """(way, first, last): between which x around an interval it rises, or falls.
+
+        ``way`` is 1 if it rises there, -1 if it falls, 0 if it does neither throughout.
+        """
+        return self.increasing, *self.domain
 
     def stationary(self, s, lower, upper):
         """Points where f' = s or f has a kink, on a new first axis; NaN for none.
@@ -79,6 +93,7 @@ class Exp(Shape):
     name = "exp"
     increasing = 1
     below, above = 4, 1
+    far_slopes = (0.0, np.inf)
 
     def value(self, x):
         return np.exp(x)
@@ -100,6 +115,7 @@ class Log(Shape):
     domain = (0.0, np.inf)
     increasing = 1
     below, above = 1, 4
+    far_slopes = (np.nan, 0.0)
 
     def value(self, x):
         return np.where(x == 0, -np.inf, np.log(np.where(x > 0, x, np.nan)))
@@ -120,6 +136,7 @@ class Log(Shape):
 class Tanh(Shape):
     name = "tanh"
     increasing = 1
+    far_slopes = (0.0, 0.0)
 
     def value(self, x):
         return np.tanh(x)
@@ -146,6 +163,10 @@ class Tanh(Shape):
 class Abs(Shape):
     name = "abs"
     below, above = 2, 1
+    far_slopes, straight = (-1.0, 1.0), True
+
+    def branch(self, lower, upper):
+        return _branch_at_zero(lower, upper, -1, 1)
 
     def value(self, x):
         return np.abs(x)
@@ -223,6 +244,8 @@ class Power(Shape):
         self.whole = self.p == np.rint(self.p)
         self.even = self.whole and self.p % 2 == 0
         self.name = f"power {self.p:g}"
+        last = np.inf if self.p > 1 else 0.0
+        self.far_slopes = (-last if self.even else last, last)
         if not self.whole:
             self.domain = (0.0, np.inf)
             self.increasing = 1 if self.p > 0 else -1
@@ -259,6 +282,12 @@ class Power(Shape):
             return np.full(np.shape(lower), CONVEX)
         left = CONVEX if self.even else CONCAVE
         return np.where(lower >= 0, CONVEX, np.where(upper <= 0, left, MIXED))
+
+    def branch(self, lower, upper):
+        if self.increasing:
+            return super().branch(lower, upper)
+        right = 1 if self.p > 0 else -1
+        return _branch_at_zero(lower, upper, -right if self.even else right, right)
 
     def stationary(self, s, lower, upper):
         p = self.p
@@ -303,6 +332,13 @@ class Power(Shape):
 
     def _root(self, w):
         return np.sqrt(w) if self.p == 2.0 else np.power(w, 1.0 / self.p)
+
+
+def _branch_at_zero(lower, upper, left, right):
+    """``Shape.branch`` of a function that turns, or is endless, at zero."""
+    if lower >= 0:
+        return right, 0.0, np.inf
+    return (left, -np.inf, 0.0) if upper <= 0 else (0, -np.inf, np.inf)
 
 
 def _log(w):

@@ -51,28 +51,13 @@ class NonlinearSearcher(SearchState):
     def points(self, count):
         """Random values of the columns that move, all else computed.
 
-        Columns with one end are at most about its size away from it, those without any
-        about 1: that is unit range.
-
         Returns
         -------
         numpy.ndarray, shape (count, n_columns)
         """
         at, whole = self.moving, self.problem.linear.integer[self.moving]
         lower, upper = self.lower[at], self.upper[at]
-        low, high = np.isfinite(lower), np.isfinite(upper)
-        near, far = np.where(low, lower, 0.0), np.where(high, upper, 0.0)
-        share = self.rng.random((count, at.size))
-        away = self.rng.exponential(size=share.shape) * (1.0 + np.abs(near + far))
-        values = near + share * (far - near)
-        values = np.where(low & ~high, near + away, values)
-        values = np.where(high & ~low, far - away, values)
-        free = ~low & ~high
-        values[:, free] = self.rng.normal(size=(count, int(free.sum())))
-        # every integer is as likely as any other
-        ended = whole & low & high
-        values[:, ended] = np.floor(near + share * (far - near + 1.0))[:, ended]
-        values[:, whole] = np.round(values[:, whole])
+        values = random_values(self.rng, lower, upper, whole, count)
         linear = self.problem.linear
         fixed = np.where(linear.lower == linear.upper, linear.lower, 0.0)
         points = np.tile(fixed, (count, 1))
@@ -198,6 +183,39 @@ def promising(model, points, count):
     parts = np.array_split(np.arange(len(points)), min(count, len(points)))
     best = np.array([part[merit[part].argmin()] for part in parts])
     return best[np.argsort(merit[best])]
+
+
+def random_values(rng, lower, upper, whole, count):
+    """Random values of columns in unit range.
+
+    Columns with one end are at most about its size away from it, those without any
+    about 1.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    lower, upper : numpy.ndarray, shape (n,)
+    whole : numpy.ndarray of bool, shape (n,)
+    count : int
+
+    Returns
+    -------
+    numpy.ndarray, shape (count, n)
+    """
+    low, high = np.isfinite(lower), np.isfinite(upper)
+    near, far = np.where(low, lower, 0.0), np.where(high, upper, 0.0)
+    share = rng.random((count, lower.size))
+    away = rng.exponential(size=share.shape) * (1.0 + np.abs(near + far))
+    values = near + share * (far - near)
+    values = np.where(low & ~high, near + away, values)
+    values = np.where(high & ~low, far - away, values)
+    free = ~low & ~high
+    values[:, free] = rng.normal(size=(count, int(free.sum())))
+    # every integer is as likely as any other
+    ended = whole & low & high
+    values[:, ended] = np.floor(near + share * (far - near + 1.0))[:, ended]
+    values[:, whole] = np.round(values[:, whole])
+    return values
 
 
 def implied_bounds(problem):

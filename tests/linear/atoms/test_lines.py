@@ -7,7 +7,7 @@ from pyomo_relu.linear.atoms.atom import OneColumn, Product, Quotient
 from pyomo_relu.linear.atoms.intervals import divided, times
 from pyomo_relu.linear.atoms.lines import lines_at, shape_range, sloped_lines
 from pyomo_relu.linear.atoms.relaxation import AtomRelaxation
-from pyomo_relu.linear.atoms.shapes import SHAPES, Power
+from pyomo_relu.linear.atoms.shapes import CONCAVE, CONVEX, SHAPES, Power
 
 POINTS = 10_000
 BOXES = 40
@@ -91,11 +91,23 @@ def test_ranges_of_endless_intervals_hold(shape):
     inside = (x >= lower[:, None]) & (x <= upper[:, None]) & ~np.isnan(y)
     assert np.all((y >= low[:, None]) | ~inside)
     assert np.all((y <= high[:, None]) | ~inside)
-    for lines, sign in zip(sloped_lines(shape, lower, upper), (1.0, -1.0), strict=True):
+    near = [np.full(lower.size, at) for at in (3.0, -30.0, 0.1)]
+    with np.errstate(invalid="ignore"):
+        sides = sloped_lines(shape, lower, upper, near)
+    for lines, sign in zip(sides, (1.0, -1.0), strict=True):
         value = lines.slope[:, :, None] * x + lines.constant[:, :, None]
         known = np.isfinite(lines.constant)[:, :, None] & inside[:, None]
         slack = 4e-15 * (np.abs(value) + np.abs(y))
         assert np.all((sign * (y - value) >= -slack)[known])
+        # the first point's tangent is among them where the whole interval is convex
+        with np.errstate(invalid="ignore"):
+            curvature = shape.curvature(lower, upper)
+        whole = curvature == (CONVEX if sign > 0 else CONCAVE)
+        whole &= (lower <= 3.0) & (upper >= 3.0)
+        if getattr(shape, "p", 1.0) < 0:
+            whole &= lower > 0  # no pole
+        best = (sign * (3.0 * lines.slope + lines.constant)).max(axis=1) * sign
+        assert np.allclose(best[whole], shape.value(np.array(3.0)), rtol=1e-12)
 
 
 @pytest.mark.parametrize("shape", CASES, ids=lambda s: s.name)
@@ -197,10 +209,10 @@ def test_interval_products_and_quotients():
         assert (low[0], high[0]) == pytest.approx(expected)
 
 
-def test_rows_without_a_finite_box_say_nothing():
-    shape = Power(2)
+@pytest.mark.parametrize("shape", [Power(3), SHAPES["sin"]], ids=lambda s: s.name)
+def test_rows_without_a_finite_box_say_nothing_where_no_line_holds(shape):
     atoms = AtomRelaxation([OneColumn("f", [0], [1], shape=shape)], 2)
-    rows = atoms.rows(np.array([[-np.inf, 0.0]]), np.array([[1.0, 4.0]]))
+    rows = atoms.rows(np.array([[-np.inf, 0.0]]), np.array([[np.inf, 4.0]]))
     assert not rows.data.any()
     assert np.isneginf(rows.lower).all() and np.isposinf(rows.upper).all()
     assert np.isinf(rows.errors).all()
