@@ -34,7 +34,11 @@ from pyomo_relu.transform.declaration import check_ceilings, declared
 from pyomo_relu.transform.parts.plan import Plan
 from pyomo_relu.transform.parts.resolution import leave_out_unresolved, warn_of_leak
 from pyomo_relu.transform.parts.row_builder import RowBuilder
-from pyomo_relu.transform.parts.unit_range import UnitRangeView, in_unit_range
+from pyomo_relu.transform.parts.unit_range import (
+    UnitRange,
+    UnitRangeView,
+    in_unit_range,
+)
 
 if TYPE_CHECKING:
     from pyomo.core.base.block import BlockData
@@ -151,6 +155,10 @@ class NetworkFormulation(Transformation):
         """The NeuronBounds to encode with and {(layer, neuron, side): source} of M."""
         return plan.neuron_bounds(block), {}
 
+    def _units(self, rows, plan):
+        """The UnitRange of what rows are written with, before there are any."""
+        return UnitRange(rows.bounds, rows.columns.inputs, rows.columns.pre[-1])
+
     def _finish(self, encoding, plan):
         """Act on the encoding once it is in force."""
 
@@ -210,7 +218,7 @@ class NetworkFormulation(Transformation):
         bounds, given = self._bounds(block, plan)
         check_ceilings(type(self), block, bounds)
         rows, protected = RowBuilder(block, bounds, given), protected_vars(block)
-        view = in_unit_range(rows, protected)
+        view = in_unit_range(self.NAME, rows, protected, self._units(rows, plan))
         encoding = self._encode(view, plan) or self.RECORD(type(self), view)
         if isinstance(view, UnitRangeView):
             view.add_affine_rows()
@@ -392,7 +400,7 @@ def _rewrite_rows(encodings):
         sizes.update(zip(encoding.block.output_vars(), largest, strict=True))
     rewritten = encodings[-1].rewritten = RewrittenRows()
     model, rows = encodings[-1].block.model(), []
-    if any(encoding.copied is not None for encoding in encodings):
+    if any(e.copied is not None or e.neurons is not None for e in encodings):
         rows = linear_rows(modellers_rows(model))
         add_sizes(rows, sizes)
     rewritten.multiply_objective(model, sizes)
