@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pyomo_relu.common.types import FloatArray
 
 #: Neurons of sizes between these keep their units.
-_ORDINARY = 2.0**-7, 2.0**14
+_ORDINARY = 2.0**-7, 2.0**18
 
 #: Share of an output's size that a row off by a solver's tolerance may move it by.
 _SHARE = 1e-4

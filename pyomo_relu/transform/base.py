@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, cast
 
-from pyomo.common.collections import ComponentMap
 from pyomo.common.config import ConfigDict
 from pyomo.common.dependencies import numpy as np
 from pyomo.common.modeling import unique_component_name
@@ -28,8 +27,6 @@ from pyomo_relu.errors import TransformationError
 from pyomo_relu.model.blocks import network_blocks
 from pyomo_relu.model.options import declare
 from pyomo_relu.model.reads import protected_vars
-from pyomo_relu.model.surrounding import modellers_rows
-from pyomo_relu.model.unit_rows import RewrittenRows, add_sizes, linear_rows
 from pyomo_relu.transform.declaration import check_ceilings, declared
 from pyomo_relu.transform.parts.plan import Plan
 from pyomo_relu.transform.parts.resolution import leave_out_unresolved, warn_of_leak
@@ -38,6 +35,7 @@ from pyomo_relu.transform.parts.unit_range import (
     UnitRange,
     UnitRangeView,
     in_unit_range,
+    rewrite_modellers_rows,
 )
 
 if TYPE_CHECKING:
@@ -190,7 +188,7 @@ class NetworkFormulation(Transformation):
             plan = Plan(config, call)
             if blocks:
                 plan = self._prepare(model, blocks, plan)
-            _rewrite_rows([self._transform_block(block, plan) for block in blocks])
+            rewrite_modellers_rows([self._transform_block(b, plan) for b in blocks])
         return ReverseTransformationToken(
             type(self), model, config.targets or [model], {"blocks": blocks}
         )
@@ -387,21 +385,3 @@ def encoding_of(constraint) -> Encoding | None:
     while block is not None and not isinstance(block, ReLUNetworkBlockData):
         block = block.parent_block()
     return None if block is None else block.record.encoding
-
-
-def _rewrite_rows(encodings):
-    """Bring the modeller's rows and objective into units that solvers resolve."""
-    if not encodings:
-        return
-    sizes = ComponentMap()
-    for encoding in encodings:
-        ends = encoding.bounds.lower[-1], encoding.bounds.upper[-1]
-        largest = np.maximum(np.abs(ends[0]), np.abs(ends[1])).tolist()
-        sizes.update(zip(encoding.block.output_vars(), largest, strict=True))
-    rewritten = encodings[-1].rewritten = RewrittenRows()
-    model, rows = encodings[-1].block.model(), []
-    if any(e.copied is not None or e.neurons is not None for e in encodings):
-        rows = linear_rows(modellers_rows(model))
-        add_sizes(rows, sizes)
-    rewritten.multiply_objective(model, sizes)
-    rewritten.rewrite(rows, sizes)

@@ -20,18 +20,21 @@ eliminates no Var by a factor of more than 1e6, so as long as the copy stays wit
 import copy
 
 from pyomo.common.autoslots import AutoSlots
+from pyomo.common.collections import ComponentMap
 from pyomo.common.dependencies import numpy as np
 
 from pyomo_relu import bounds as bounds_
 from pyomo_relu import network as network_
 from pyomo_relu.block.rows import affine_rows
 from pyomo_relu.block.var_bounds import ends
+from pyomo_relu.model.surrounding import modellers_rows
 from pyomo_relu.model.unit_copies import (
     copies_beside,
     copy_of,
     new_copies_beside,
     release_copy,
 )
+from pyomo_relu.model.unit_rows import RewrittenRows, add_sizes, linear_rows
 from pyomo_relu.transform.parts.neuron_copies import NeuronCopies
 from pyomo_relu.transform.parts.resolution import refuse_far_factors
 from pyomo_relu.transform.parts.row_builder import RowView
@@ -309,6 +312,30 @@ def in_unit_range(name, rows, protected, units):
     refuse_far_factors(name, rows.block, units.neurons)
     rows.units = units
     return rows if units.trivial else UnitRangeView(rows, protected)
+
+
+def rewrite_modellers_rows(encodings):
+    """Bring the modeller's rows and objective into units that solvers resolve.
+
+    Parameters
+    ----------
+    encodings : list of Encoding
+        Those of one call, in force.
+    """
+    if not encodings:
+        return
+    sizes = ComponentMap()
+    for encoding in encodings:
+        ends = encoding.bounds.lower[-1], encoding.bounds.upper[-1]
+        largest = np.maximum(np.abs(ends[0]), np.abs(ends[1])).tolist()
+        sizes.update(zip(encoding.block.output_vars(), largest, strict=True))
+    rewritten = encodings[-1].rewritten = RewrittenRows()
+    model, rows = encodings[-1].block.model(), []
+    if any(e.copied is not None or e.neurons is not None for e in encodings):
+        rows = linear_rows(modellers_rows(model))
+        add_sizes(rows, sizes)
+    rewritten.multiply_objective(model, sizes)
+    rewritten.rewrite(rows, sizes)
 
 
 def _units(odd, offset, size, variables):
