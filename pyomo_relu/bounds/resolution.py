@@ -1,4 +1,4 @@
-r"""What a solver cannot resolve of a network's rows: huge numbers, leaks, tiny units.
+r"""What a solver cannot resolve of a network's rows: huge numbers, leaks of big-M rows.
 
 *Huge numbers.*  HiGHS takes no coefficient of 1e15 and takes 1e20 for infinite; others
 lose such rows silently.
@@ -17,16 +17,13 @@ points near the kinks of its first layer and the origin, moved into the input bo
 the range that the outputs' bounds leave, no box is ever too wide: interval arithmetic
 multiplies the same M by the same weights, so the ratio is about 1e-6 on any box, while
 on one of half width 1e6 an optimum near the origin is off by its own size.
-
-*Tiny units.*  Solvers let any row be off by 1e-6.  A neuron that works in units so small
-that this is much of what it varies by moves output o by ``1e-6 |d y_o / d x_i|``.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-from pyomo_relu.linear.rounding import FEASIBILITY, INTEGRALITY
+from pyomo_relu.linear.rounding import INTEGRALITY
 from pyomo_relu.network.gradients import backpropagated, slopes
 from pyomo_relu.network.onnx.verification.points import points_near_kinks
 
@@ -37,20 +34,13 @@ LARGEST = 1e15
 #: inactive neuron may be at 1e7, and float64 leaves sums of that size no 1e-3.
 LARGEST_BIG_M = 8e12
 
-#: Values of neurons below this are looked at for what 1e-6 does to them.
-_TINY = 1e-2
-
-#: Share of an output's scale that rows may be off by at a solver's tolerance for rows,
-#: which is rarely used up, without a word.
-ROWS_LIMIT = 1e-3
-
 #: Derivatives are taken of so many outputs at most, at so many points, of so many pairs
 #: of both, and with arrays of so many entries.
 _OUTPUTS, _POINTS, _PAIRS, _ENTRIES = 256, 8, 256, 1 << 22
 
 
 class Leak(NamedTuple):
-    """The neuron through whose rows an output may be off by most.
+    """The neuron through whose big-M rows an output may be off by most.
 
     Attributes
     ----------
@@ -153,36 +143,6 @@ def largest_leak(bounds, with_big_m, limit, widths=None, seed=0):
     with np.errstate(all="ignore"):
         off = [INTEGRALITY * np.maximum(-low, high) * mask for low, high, mask in pairs]
     return _most_felt(bounds, off, limit, widths, seed)
-
-
-def smallest_unit(bounds, with_rows, widths=None, units=None, seed=0):
-    """The neuron through whose rows' own tolerance an output may be off by most.
-
-    Parameters
-    ----------
-    bounds, widths, seed
-        As for ``largest_leak``.
-    with_rows : list of numpy.ndarray of bool, shapes (layer size,)
-        Neurons with rows that a solver may violate.
-    units : list of numpy.ndarray, shapes (layer size,), optional
-        What one unit of the neurons' columns is; 1 by default.
-
-    Returns
-    -------
-    Leak or None
-        None if it is by less than ``ROWS_LIMIT`` of an output's scale.
-    """
-    units = [1.0] * len(with_rows) if units is None else units
-    off = []
-    for low, high, mask, unit in zip(
-        bounds.lower, bounds.upper, with_rows, units, strict=False
-    ):
-        tiny = mask & (np.maximum(-low, high) < _TINY * unit)
-        off.append(FEASIBILITY * unit * tiny)
-    if not any(each.any() for each in off):
-        return None
-    leak = _most_felt(bounds, off, ROWS_LIMIT, widths, seed)
-    return leak if leak is not None and leak.share > ROWS_LIMIT else None
 
 
 def _most_felt(bounds, off, limit, widths, seed):

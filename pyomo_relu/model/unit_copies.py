@@ -16,6 +16,7 @@ from pyomo.core.base.constraint import Constraint
 from pyomo.core.base.var import Var
 from pyomo.core.expr.numeric_expr import LinearExpression
 
+from pyomo_relu.block.block import ReLUNetworkBlockData
 from pyomo_relu.common.transaction import on_rollback
 
 _NAME = "_pyomo_relu_unit_copies"
@@ -123,7 +124,19 @@ def copies_beside(var):
 def copy_of(var):
     """(copy, offset, factor) of a Var, or None."""
     copies = copies_beside(var)
-    return None if copies is None else copies.find(var)
+    found = None if copies is None else copies.find(var)
+    return _copy_of_neuron(var) if found is None else found
+
+
+def _copy_of_neuron(var):
+    """Those of neurons are part of their network's encoding."""
+    block = var.parent_block()
+    if not isinstance(block, ReLUNetworkBlockData):
+        return None
+    encoding = block.record.encoding
+    if encoding is None or encoding.neurons is None:
+        return None
+    return encoding.neurons.find(var)
 
 
 def new_copies_beside(var):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, cast
 
-from pyomo.common.collections import ComponentMap
 from pyomo.common.config import ConfigDict
 from pyomo.common.dependencies import numpy as np
 from pyomo.common.modeling import unique_component_name
@@ -28,13 +27,16 @@ from pyomo_relu.errors import TransformationError
 from pyomo_relu.model.blocks import network_blocks
 from pyomo_relu.model.options import declare
 from pyomo_relu.model.reads import protected_vars
-from pyomo_relu.model.surrounding import modellers_rows
-from pyomo_relu.model.unit_rows import RewrittenRows, add_sizes, linear_rows
 from pyomo_relu.transform.declaration import check_ceilings, declared
 from pyomo_relu.transform.parts.plan import Plan
 from pyomo_relu.transform.parts.resolution import leave_out_unresolved, warn_of_leak
 from pyomo_relu.transform.parts.row_builder import RowBuilder
-from pyomo_relu.transform.parts.unit_range import UnitRangeView, in_unit_range
+from pyomo_relu.transform.parts.unit_range import (
+    UnitRange,
+    UnitRangeView,
+    in_unit_range,
+    rewrite_modellers_rows,
+)
 
 if TYPE_CHECKING:
     from pyomo.core.base.block import BlockData
@@ -151,6 +153,10 @@ class NetworkFormulation(Transformation):
         """The NeuronBounds to encode with and {(layer, neuron, side): source} of M."""
         return plan.neuron_bounds(block), {}
 
+    def _units(self, rows, plan):
+        """The UnitRange of what rows are written with, before there are any."""
+        return UnitRange(rows.bounds, rows.columns.inputs, rows.columns.pre[-1])
+
     def _finish(self, encoding, plan):
         """Act on the encoding once it is in force."""
 
@@ -182,7 +188,7 @@ class NetworkFormulation(Transformation):
             plan = Plan(config, call)
             if blocks:
                 plan = self._prepare(model, blocks, plan)
-            _rewrite_rows([self._transform_block(block, plan) for block in blocks])
+            rewrite_modellers_rows([self._transform_block(b, plan) for b in blocks])
         return ReverseTransformationToken(
             type(self), model, config.targets or [model], {"blocks": blocks}
         )
@@ -210,7 +216,7 @@ class NetworkFormulation(Transformation):
         bounds, given = self._bounds(block, plan)
         check_ceilings(type(self), block, bounds)
         rows, protected = RowBuilder(block, bounds, given), protected_vars(block)
-        view = in_unit_range(rows, protected)
+        view = in_unit_range(self.NAME, rows, protected, self._units(rows, plan))
         encoding = self._encode(view, plan) or self.RECORD(type(self), view)
         if isinstance(view, UnitRangeView):
             view.add_affine_rows()
@@ -379,21 +385,3 @@ def encoding_of(constraint) -> Encoding | None:
     while block is not None and not isinstance(block, ReLUNetworkBlockData):
         block = block.parent_block()
     return None if block is None else block.record.encoding
-
-
-def _rewrite_rows(encodings):
-    """Bring the modeller's rows and objective into units that solvers resolve."""
-    if not encodings:
-        return
-    sizes = ComponentMap()
-    for encoding in encodings:
-        ends = encoding.bounds.lower[-1], encoding.bounds.upper[-1]
-        largest = np.maximum(np.abs(ends[0]), np.abs(ends[1])).tolist()
-        sizes.update(zip(encoding.block.output_vars(), largest, strict=True))
-    rewritten = encodings[-1].rewritten = RewrittenRows()
-    model, rows = encodings[-1].block.model(), []
-    if any(encoding.copied is not None for encoding in encodings):
-        rows = linear_rows(modellers_rows(model))
-        add_sizes(rows, sizes)
-    rewritten.multiply_objective(model, sizes)
-    rewritten.rewrite(rows, sizes)

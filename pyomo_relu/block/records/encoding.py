@@ -45,6 +45,8 @@ class Encoding(AutoSlots.Mixin):
     saved : TightenedVars
     copied : CopiedVars or None
         Ends of the network with copies in unit range.
+    neurons : NeuronCopies or None
+        Neurons with copies in other units.
     rewritten : RewrittenRows or None
         The modeller's rows in other units, with the last encoding of a call.
     conditions : tuple of ModelConditions
@@ -69,6 +71,7 @@ class Encoding(AutoSlots.Mixin):
         "formulation",
         "given",
         "leak",
+        "neurons",
         "reformulation",
         "replaced",
         "rewritten",
@@ -81,7 +84,7 @@ class Encoding(AutoSlots.Mixin):
         self.formulation = formulation
         self.block, self.bounds, self.given = root.block, root.bounds, root.given
         self.reformulation, self.replaced = root.reformulation, root.replaced
-        self.copied = root.copied
+        self.copied, self.neurons = root.copied, root.neurons
         self.conditions = self.block.record.conditions()
         self.saved = TightenedVars()
         self.application: Application | None = None  # until it is in force
@@ -107,7 +110,10 @@ class Encoding(AutoSlots.Mixin):
             if void is not None:
                 return void
         if self.copied is not None:
-            void = self.copied.outdated(self.copied.units.bounds(self.bounds))
+            bounds = self.copied.units.bounds(self.bounds)
+            void = self.copied.outdated(bounds)
+            if void is None and self.neurons is not None:
+                void = self.neurons.outdated(bounds)
             if void is not None:
                 return void
         lower, upper = self.block.input_box()
@@ -134,10 +140,17 @@ class Encoding(AutoSlots.Mixin):
             q.set_value(int(at_ceiling), skip_validation=True)
         if self.copied is not None:
             self.copied.set_start(x, post[-1])
+        if self.neurons is not None:
+            self.neurons.set_start(pre, post)
 
-    def units_of_neurons(self):
-        """What one unit of the neurons' columns is, per activation layer; None for 1."""
-        return None
+    def column(self, var):
+        """What rows are written with for a neuron's Var: itself, or its copy."""
+        found = None if self.neurons is None else self.neurons.find(var)
+        return var if found is None else found[0]
+
+    def in_own_units(self, k, i, value):
+        """A value of a neuron in the units of its column."""
+        return value if self.neurons is None else value * self.neurons.factors[k][i]
 
     def remark(self):
         """What ``description()`` must not leave out, such as a changed function."""

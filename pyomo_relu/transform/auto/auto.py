@@ -8,9 +8,6 @@ time budget.  What it picks:
 ==========================================  ===========================================
 all neurons stable                          ``relu.bigm`` (no binaries)
 one varying input                           ``relu.cells``: exact pieces
-neurons in units that solvers do not        ``relu.obbt``, then ``relu.scaled``; all of
-resolve                                     them stable: ``relu.bounds``, then
-                                            ``relu.reduce``
 told of ``scip_direct`` or                  ``relu.obbt``, then ``relu.sos1``
 ``scip_persistent``, one network, and up
 to eight varying inputs

@@ -41,7 +41,6 @@ class Step(NamedTuple):
 _BIG_M = Step("relu.bounds"), Step("relu.bigm")
 _TIGHT_BIG_M = Step("relu.obbt"), Step("relu.bigm")
 _SETS = Step("relu.obbt"), Step("relu.sos1")
-_SCALED = Step("relu.obbt"), Step("relu.scaled")
 _REDUCED = Step("relu.bounds"), Step("relu.reduce")
 
 
@@ -71,17 +70,10 @@ def choose(bounds, config, alone=True, linear=True):
         f"{counted(len(network.layers) - 1, 'layer')} unstable, "
         f"{counted(free, 'input')} not fixed"
     )
-    if unstable == 0 and _has_tiny_units(bounds):
-        return (
-            _REDUCED,
-            "all neurons are stable, some in units that solvers do not resolve",
-        )
     if unstable == 0:
         return _BIG_M, "all neurons are stable: no binaries"
     if free <= 1:
         return (Step("relu.cells"),), f"{size}: exact pieces"
-    if _has_tiny_units(bounds):
-        return _SCALED, f"{size}: neurons in units that solvers do not resolve"
     sets = is_scip(config) and alone and free <= _SET_INPUTS
     if sets and unstable > _FEW_UNSTABLE:
         return _SETS, f"{size}: SCIP branches best on SOS1 sets, one network"
@@ -98,13 +90,6 @@ def choose(bounds, config, alone=True, linear=True):
     if gurobi and free <= _CELL_INPUTS:
         return _BIG_M, f"{size}: Gurobi needs no help with so few"
     return _TIGHT_BIG_M, f"{size}: big-M on tightened bounds"
-
-
-def _has_tiny_units(bounds):
-    from pyomo_relu.bounds.resolution import smallest_unit
-
-    layers = range(len(bounds.lower) - 1)
-    return smallest_unit(bounds, [bounds.varying(k) for k in layers]) is not None
 
 
 def is_gurobi(config):
@@ -160,12 +145,8 @@ def _size_of_big_m(bounds, _):
     ends = network.n_inputs + network.n_outputs
     columns = ends + 2 * network.n_neurons + z
     rows = network.n_neurons + network.n_outputs + bounds.n_stable + 4 * z
-    return Size(columns, z, rows)
-
-
-def _size_of_scaled(bounds, _):
-    copies = 2 * bounds.network.n_neurons
-    return _size_of_big_m(bounds, None).plus(Size(copies, 0, copies))
+    copies = _n_copies(bounds, [True] * len(network.layers))
+    return Size(columns + copies, z, rows + copies)
 
 
 def _size_of_sets(bounds, _):
@@ -176,7 +157,17 @@ def _size_of_sets(bounds, _):
 def _size_of_reduced(bounds, _):
     network, z = bounds.network, bounds.n_unstable
     ends = network.n_inputs + network.n_outputs
-    return Size(ends + 3 * z, z, network.n_outputs + 4 * z)
+    copies = _n_copies(bounds, [bounds.unstable(k) for k in range(len(bounds.lower))])
+    return Size(ends + 3 * z + copies, z, network.n_outputs + 4 * z + copies)
+
+
+def _n_copies(bounds, masks):
+    """How many copies neurons in far units get, of those in the masks."""
+    from pyomo_relu.bounds.neuron_units import neuron_factors
+
+    factors = neuron_factors(bounds) or ()
+    pairs = zip(factors, masks, strict=False)
+    return sum(2 * int(np.count_nonzero((s != 1.0) & mask)) for s, mask in pairs)
 
 
 def _size_of_cells(bounds, max_cells):
@@ -196,7 +187,6 @@ _SIZES = {
     "relu.bigm": _size_of_big_m,
     "relu.cells": _size_of_cells,
     "relu.reduce": _size_of_reduced,
-    "relu.scaled": _size_of_scaled,
     "relu.sos1": _size_of_sets,
 }
 

@@ -37,7 +37,6 @@ from pyomo.common.config import (
 from pyomo.common.dependencies import numpy as np
 from pyomo.core.base import TransformationFactory
 
-from pyomo_relu import network as network_
 from pyomo_relu.common.options import non_negative
 from pyomo_relu.common.wording import counted
 from pyomo_relu.model.options import declare
@@ -167,10 +166,10 @@ class Cuts(NetworkFormulation):
             terms = [var for source in layer.sources for var in columns.of(source)]
             z = rows.reformulation.indicator[k, i]
             number = numbers[k, i] = numbers.get((k, i), -1) + 1
-            weights, constant = _in_units(rows.units, layer, cut)
+            on, weights, constant = _in_units(rows.units, layer, cut)
             rows.add_row(
                 (k, i, "cut", number),
-                [1.0, -cut.on, *(-weights).tolist()],
+                [1.0, -on, *(-weights).tolist()],
                 [columns.post[k][i], z, *(terms[j] for j in cut.terms.tolist())],
                 upper=constant,
             )
@@ -185,14 +184,11 @@ class Cuts(NetworkFormulation):
 
 
 def _in_units(units, layer, cut):
-    """Weights and constant of a cut among the columns that rows are written with."""
+    """What a cut has at the indicator, weights and constant among the rows' columns."""
+    parts = [units.of_terms(s, w.shape[1]) for s, w in layer.terms]
     offset, factor = (
-        np.concatenate(
-            [
-                part if s.layer == network_.INPUT else np.full(w.shape[1], other)
-                for s, w in layer.terms
-            ]
-        )[cut.terms]
-        for part, other in ((units.input_offset, 0.0), (units.input_factor, 1.0))
+        np.concatenate(each)[cut.terms] for each in zip(*parts, strict=True)
     )
-    return cut.weights * factor, float(cut.constant + cut.weights @ offset)
+    constant = cut.constant + cut.weights @ offset
+    s = units.of_neurons(cut.layer, np.ones(layer.size))[cut.neuron]
+    return float(s * cut.on), s * cut.weights * factor, float(s * constant)

@@ -147,7 +147,7 @@ class DisjunctiveEncoding(Encoding):
             disjunct.binary_indicator_var.set_value(int(state), skip_validation=True)
         for (k, i, _), disjunction in new.disjunctions.items():
             for var in (self.block.pre[k, i], self.block.post[k, i]):
-                _start_disaggregated(var, disjunction)
+                _start_disaggregated(self.column(var), disjunction)
 
 
 @TransformationFactory.register(
@@ -292,8 +292,12 @@ def _neuron(encoding, row):
     block, new = encoding.block, encoding.reformulation
     if not is_child_of(parent=new, child=row):
         return None
+    if row.parent_block() is new and row.parent_component() is not new.rows:
+        return None
+    copies = map(new.component, ("scaled_pre", "scaled_post"))
+    neurons = [id(part) for part in (block.pre, block.post, *copies)]
     for var in identify_variables(row.body, include_fixed=True):
-        if any(var.parent_component() is part for part in (block.pre, block.post)):
+        if id(var.parent_component()) in neurons:
             return var.index()
         disjunct = var.parent_block()
         if disjunct.parent_component() is new.disjuncts:

@@ -102,10 +102,18 @@ class ReducedEncoding(Encoding):
 
     def __init__(self, formulation, rows, reduction, dropped, weights):
         super().__init__(formulation, rows)
-        self.merged, self.removed = reduction.merged, reduction.removed
+        self.merged, self.removed = self._merged(reduction), reduction.removed
         self.n_kept = reduction.network.n_neurons
         self.dropped, self.weights = dropped, weights
         self._inputs_read = reduction.network.inputs_read()
+
+    def _merged(self, reduction):
+        """{neuron: (layer, neuron, factor)} in the units of the network."""
+        own = self.in_own_units
+        return {
+            key: (k, i, factor * own(k, i, 1.0) / own(*key, 1.0))
+            for key, (k, i, factor) in reduction.merged.items()
+        }
 
     def inputs_read(self):
         """Which inputs the reduced network reads, shape (n_inputs,)."""
@@ -194,6 +202,8 @@ class Reduce(NetworkFormulation):
     def _encode(self, rows, plan):
         reduction = network_.reduce_network(rows.network, rows.bounds)
         weights = plan.weights.get(rows.block)
+        if weights is not None:
+            weights = weights * rows.units.output_factor
         view = _ReducedView(rows, reduction)
         dropped = view.droppable(weights) if weights is not None else set()
         view.add_affine_rows()

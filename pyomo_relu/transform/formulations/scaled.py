@@ -11,8 +11,9 @@ rescaled network (the same function, since ``max(0, s v) = s max(0, v)``)::
 ``pre`` and ``post`` their values, and a solver's presolve removes them.  A neuron with
 factor 1 needs no copies; with all factors 1 the rows are those of ``relu.bigm``.
 Factors are powers of two unless ``rounding=False``: every coefficient is then scaled
-without rounding and the function stays the same bit for bit.  A criterion's factors
-stay within ``[2**-30, 2**30]``, are 1 for neurons that cannot move an output by more
+without rounding and the function stays the same bit for bit.  All formulations bring
+neurons in far units to values of about 1 (``bounds.neuron_units``); a criterion's
+factors come on top of that, stay within ``[2**-30, 2**30]``, are 1 for neurons that cannot move an output by more
 than a rounding error, and are drawn towards 1 (s to the power 1/2, 1/4, ...) until the
 coefficients span no wider range than those of ``relu.bigm``.
 
@@ -41,11 +42,8 @@ from pyomo.common.dependencies import scipy
 from pyomo.core.base import TransformationFactory
 from pyomo.repn import generate_standard_repn
 
-from pyomo_relu import bounds as bounds_
 from pyomo_relu import network as network_
 from pyomo_relu.block.records.encoding import Encoding
-from pyomo_relu.block.rows import affine_rows
-from pyomo_relu.common.powers import is_power_of_two
 from pyomo_relu.errors import TransformationError
 from pyomo_relu.model.options import declare
 from pyomo_relu.transform.base import NetworkFormulation, check_encoded
@@ -53,22 +51,14 @@ from pyomo_relu.transform.declaration import BIG_M, CLIPPED, Adds
 from pyomo_relu.transform.formulations.bigm import encode_big_m
 from pyomo_relu.transform.parts.given_m import tightened_by_given_m
 from pyomo_relu.transform.parts.per_neuron import per_neuron_values
-from pyomo_relu.transform.parts.row_builder import (
-    RowBuilder,
-    RowView,
-    bounded,
-    linear_row,
-)
+from pyomo_relu.transform.parts.row_builder import RowBuilder
 
 if TYPE_CHECKING:
     from pyomo.common.config import ConfigDict
 
     from pyomo_relu.block.block import ReLUNetworkBlockData
+    from pyomo_relu.block.records.encoding import Encoding
     from pyomo_relu.common.types import FloatArray
-
-
-# bounds in other units are moved outward by this much where the product is not exact
-_RELATIVE = 4.0 * 2.0**-52
 
 
 class CoefficientRange(NamedTuple):
@@ -122,34 +112,6 @@ def _declare_scaling(config):
     return config
 
 
-class ScaledEncoding(Encoding):
-    """Of a network in other units.
-
-    Parameters
-    ----------
-    factors : list of numpy.ndarray, shapes (layer size,)
-    """
-
-    __slots__ = ("factors",)
-
-    def __init__(self, formulation, rows, factors):
-        super().__init__(formulation, rows)
-        self.factors = factors
-
-    def set_start(self, x, pre, post):
-        """Set the scaled copies, too."""
-        super().set_start(x, pre, post)
-        new = self.reformulation
-        for copies, values in ((new.scaled_pre, pre), (new.scaled_post, post)):
-            for (k, i), var in copies.items():
-                at = float(self.factors[k][i] * values[k][i])
-                var.set_value(at, skip_validation=True)
-
-    def units_of_neurons(self):
-        """Those of the scaled copies."""
-        return [1.0 / s for s in self.factors]
-
-
 @TransformationFactory.register(
     "relu.scaled", doc="Rescale neurons, then big-M rows (Plate et al., eqs. 10, 12)"
 )
@@ -189,36 +151,51 @@ class Scaled(NetworkFormulation):
         bounds, _ = super()._bounds(block, plan)
         return tightened_by_given_m(block, bounds, plan.config.bigM)
 
-    def _encode(self, rows, plan):
-        factors = self._factors(rows, plan.config)
-        bounds = _scaled_bounds(rows.bounds, factors)
-        scaled = RowView(rows, bounds, rows.columns.copy())
-        _copy_variables(scaled, factors)
-        _replace_affine_rows(scaled, factors)
-        super()._encode(scaled, plan)
-        return ScaledEncoding(type(self), rows, factors)
+    def _units(self, rows, plan):
+        units = super()._units(rows, plan)
+        given = plan.config.factors
+        if given is not None:
+            return units.with_neurons(self._given(given, rows))
+        own = self._chosen(units.bounds(rows.bounds), plan.config)
+        return units.with_neurons([units.of_neurons(k, s) for k, s in enumerate(own)])
 
     def _encode_neuron(self, rows, k, i, config):
         encode_big_m(rows, k, i)
 
-    def _factors(self, rows, config):
+    def _given(self, given, rows):
+        """Factors by the modeller, if they leave no neuron out of solvers' sight."""
+        from pyomo_relu.bounds.neuron_units import tiny_unit
+        from pyomo_relu.network.rescale import LARGEST_FACTOR as most
+
+        what = f"{self.NAME}: factors"
+        factors = per_neuron_values(given, rows.network, what, 1.0)
+        if not all(np.all((s >= 1.0 / most) & (s <= most)) for s in factors):
+            raise TransformationError(
+                f"{what} must be finite and lie within [2**-30, 2**30]: they "
+                "become coefficients, and solvers resolve no wider range."
+            )
+        tiny = tiny_unit(rows.bounds, factors)
+        if tiny is not None:
+            k, i, size = tiny
+            raise TransformationError(
+                f"{what} give neuron {i} of layer {k} "
+                f"('{rows.network.layers[k].name}') of '{rows.block.name}' values of "
+                f"about {size:.3g}; at a solver's tolerance of 1e-6 the outputs would "
+                "be wrong. Leave the factors out, or give that neuron one of about "
+                f"{float(factors[k][i]) / size:.3g}."
+            )
+        return factors
+
+    def _chosen(self, bounds, config):
+        """A criterion's factors for a network in unit range."""
+        from pyomo_relu.bounds.neuron_units import rescaled_bounds
         from pyomo_relu.network.rescale import (
             LARGEST_FACTOR,
             neurons_that_matter,
             power_of_two,
         )
 
-        network, bounds = rows.network, rows.bounds
-        most = LARGEST_FACTOR
-        if config.factors is not None:
-            what = f"{self.NAME}: factors"
-            factors = per_neuron_values(config.factors, network, what, 1.0)
-            if not all(np.all((s >= 1.0 / most) & (s <= most)) for s in factors):
-                raise TransformationError(
-                    f"{what} must be finite and lie within [2**-30, 2**30]: they "
-                    "become coefficients, and solvers resolve no wider range."
-                )
-            return factors
+        network, most = bounds.network, LARGEST_FACTOR
         reach = [
             np.maximum(-low, high)
             for low, high in zip(bounds.lower, bounds.upper, strict=True)
@@ -243,7 +220,7 @@ class Scaled(NetworkFormulation):
             if config.rounding:
                 down = False if config.criterion == "unit" else None
                 factors = power_of_two(factors, up=down)
-            if _coefficients(_scaled_bounds(bounds, factors)).ratio <= limit:
+            if _coefficients(rescaled_bounds(bounds, factors)).ratio <= limit:
                 break
         return factors
 
@@ -251,7 +228,10 @@ class Scaled(NetworkFormulation):
 
     def get_factors(self, block: ReLUNetworkBlockData) -> list[FloatArray]:
         """The factors of a block's neurons: one array per activation layer."""
-        return [s.copy() for s in _own_encoding(block).factors]
+        encoding = _own_encoding(block)
+        if encoding.neurons is not None:
+            return [s.copy() for s in encoding.neurons.factors]
+        return [np.ones(layer.size) for layer in encoding.network.layers[:-1]]
 
     def get_coefficient_ranges(
         self, block: ReLUNetworkBlockData
@@ -277,89 +257,19 @@ class Scaled(NetworkFormulation):
             for i in unscaled.encode_stable(k):
                 encode_big_m(unscaled, k, i)
         before = [*block.affine.values(), *unscaled.reformulation.rows.values()]
-        kept = [row for row in block.affine.values() if row.active]
-        if encoding.copied is not None:
-            kept += new.unit_affine.values()
+        after = [row for row in block.affine.values() if row.active]
+        affine, links = (new.component(name) or {} for name in ("affine", "links"))
+        after += [*affine.values(), *new.rows.values()]
         return {
             "before": _coefficient_range(before),
-            "after": _coefficient_range(
-                [*kept, *new.affine.values(), *new.rows.values()]
-            ),
-            "links": _coefficient_range(new.links.values()),
+            "after": _coefficient_range(after),
+            "links": _coefficient_range(links.values()),
         }
 
 
-def _scaled_bounds(bounds, factors):
-    """The bounds in the units of the rescaled network, no neuron's state changed."""
-    network = network_.rescale_network(bounds.network, factors)
-    lower, upper = list(bounds.lower), list(bounds.upper)
-    for k, s in enumerate(factors):
-        widening = np.where(is_power_of_two(s), 0.0, _RELATIVE)
-        low, high = s * lower[k], s * upper[k]
-        low, high = low - widening * np.abs(low), high + widening * np.abs(high)
-        ceiling = network.layers[k].ceiling
-        if ceiling is not None:
-            below = bounds.upper[k] <= bounds.network.layers[k].ceiling
-            above = bounds.lower[k] >= bounds.network.layers[k].ceiling
-            high = np.where(below, np.minimum(high, ceiling), high)
-            low = np.where(above, np.maximum(low, ceiling), low)
-        lower[k], upper[k] = low, high
-    return bounds_.NeuronBounds(
-        network,
-        lower,
-        upper,
-        bounds.source,
-        bounds.input_lower,
-        bounds.input_upper,
-    )
-
-
-def _copy_variables(scaled, factors):
-    """Scaled copies of pre and post, linked to them, as the columns of ``scaled``."""
-    pre, post = map(scaled.new_columns, ("scaled_pre", "scaled_post"))
-    links = scaled.new_rows("links")
-    for k, s in enumerate(factors):
-        for role, copies, own, (low, high) in (
-            ("pre", pre, scaled.columns.pre[k], _pre_bounds(scaled, k)),
-            ("post", post, scaled.columns.post[k], _post_bounds(scaled, k)),
-        ):
-            for i in np.flatnonzero(s != 1.0).tolist():
-                copy = bounded(copies[k, i], low[i], high[i])
-                # solvers drop coefficients below 1e-9
-                coefs = [max(1.0, 1.0 / float(s[i])), -max(1.0, float(s[i]))]
-                links[k, i, role] = linear_row(coefs, [copy, own[i]], 0.0, 0.0)
-                own[i] = copy
-
-
-def _pre_bounds(scaled, k):
-    return scaled.bounds.lower[k].tolist(), scaled.bounds.upper[k].tolist()
-
-
-def _post_bounds(scaled, k):
-    return tuple(a.tolist() for a in scaled.bounds.post_bounds(k))
-
-
-def _replace_affine_rows(scaled, factors):
-    """Affine rows between scaled copies instead of those that read or make one."""
-    affine = scaled.new_rows("affine")
-    for k, layer in enumerate(scaled.network.layers):
-        last = k == len(factors)
-        changed = np.zeros(layer.size, dtype=bool) if last else factors[k] != 1.0
-        for source, w in layer.terms:
-            if source.layer != network_.INPUT:
-                changed |= (w != 0) @ (factors[source.layer] != 1.0)
-        if not changed.any():
-            continue
-        rows = affine_rows(layer, scaled.columns, scaled.columns.pre[k])
-        for i, row in enumerate(rows):
-            if changed[i]:
-                affine[k, i] = row
-                scaled.replaced.append(scaled.block.affine[k, i])
-
-
-def _own_encoding(block) -> ScaledEncoding:
+def _own_encoding(block) -> Encoding:
     encoding = check_encoded(block)
-    if not isinstance(encoding, ScaledEncoding):
+    if encoding.formulation is not Scaled:
         raise TransformationError(
             f"'{block.name}' is encoded by {encoding.formulation.NAME}, which has no "
             "factors; apply relu.scaled."

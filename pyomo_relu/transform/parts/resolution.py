@@ -11,6 +11,10 @@ from pyomo_relu.model.surrounding import read_surrounding
 
 logger = logging.getLogger("pyomo.relu")
 
+#: Solvers take no coefficients of 1e15, and the rows between a neuron and its copy have
+#: the factor or its inverse.
+_LARGEST_FACTOR = 2.0**49
+
 #: Share of an output's scale that leaks of big-M rows may reach without a word.
 _LIMIT = 1e-4
 
@@ -30,7 +34,7 @@ def leave_out_unresolved(name, rows):
         raise _refusal(name, rows, *other)
     if not constant:
         return
-    block, columns = rows.block, rows.columns
+    block, columns = rows.block, rows.root.columns
     layers = rows.network.layers
     read = {
         (source.layer, int(j))
@@ -40,15 +44,14 @@ def leave_out_unresolved(name, rows):
         for j in np.unique(w.nonzero()[1])
     }
     outside = variables_read(read_surrounding(block.model(), [block]))
-    scaled = [rows.reformulation.component(n) for n in ("affine", "unit_affine")]
+    affine = rows.reformulation.component("affine")
     for k, i in constant:
         if (k, i) in read or id(columns.pre[k][i]) in outside:
             what = "has numbers of 1e15 or more, and its pre-activation is read"
             raise _refusal(name, rows, k, i, what)
         rows.replaced.append(block.affine[k, i])
-        for affine in scaled:
-            if affine is not None and (k, i) in affine:
-                affine[k, i].deactivate()
+        if affine is not None and (k, i) in affine:
+            affine[k, i].deactivate()
 
 
 def _refusal(name, rows, k, i, what):
@@ -62,17 +65,43 @@ def _refusal(name, rows, k, i, what):
     )
 
 
-def warn_of_leak(name, encoding):
-    """Log what solvers' tolerances may do to an output if it can be seen.
+def refuse_far_factors(name, block, factors):
+    """Raise where a neuron is in so far a unit that no rows tie its copy to it.
 
-    Looked at are the largest leak of big-M rows, then the neuron in the smallest unit.
+    Parameters
+    ----------
+    name : str
+        Of the formulation.
+    block : ReLUNetworkBlockData
+    factors : list of numpy.ndarray, shapes (layer size,), or None
+        How many times the neurons their copies are.
+
+    Raises
+    ------
+    TransformationError
+    """
+    for k, s in enumerate(factors or ()):
+        far = (s > _LARGEST_FACTOR) | (s < 1.0 / _LARGEST_FACTOR)
+        if far.any():
+            i = int(far.argmax())
+            raise TransformationError(
+                f"{name}: the values of neuron {i} of layer {k} "
+                f"('{block.network.layers[k].name}') of '{block.name}' are of the size "
+                f"{1.0 / s[i]:.3g}, and a row with that coefficient is refused by "
+                "solvers. Multiply the neuron's weights and bias by a factor, and "
+                "divide the weights behind it by the same, or solve with relu.branch."
+            )
+
+
+def warn_of_leak(name, encoding):
+    """Log what solvers' tolerances for integers may do to an output if it can be seen.
 
     Returns
     -------
     str or None
         What may happen.
     """
-    text = _leak(encoding) or _tiny_unit(encoding)
+    text = _leak(encoding)
     if text is not None:
         logger.warning(f"{name}: {encoding.block.name}: {text}")
     return text
@@ -92,27 +121,6 @@ def _leak(encoding):
         f"big-M rows of {_neuron(encoding, leak)}, M = {leak.big_m:.3g}){_others(leak)}. "
         "Tighten the inputs' bounds, apply relu.obbt or relu.bounds before, or solve "
         "with relu.branch, which has no such rows."
-    )
-
-
-def _tiny_unit(encoding):
-    from pyomo_relu.bounds.resolution import smallest_unit
-
-    names = encoding.formulation.ACTIVATION_ROWS
-    found = map(encoding.reformulation.component, names)
-    with_rows = [
-        mask & encoding.bounds.varying(k)
-        for k, mask in enumerate(_masks(encoding, filter(None, found)))
-    ]
-    widths, units = _widths(encoding.block), encoding.units_of_neurons()
-    leak = smallest_unit(encoding.bounds, with_rows, widths, units)
-    if leak is None:
-        return None
-    return (
-        f"at a solver's feasibility tolerance of 1e-6, {_moved(leak)}, through the "
-        f"rows of {_neuron(encoding, leak)}), whose values are below "
-        f"{leak.big_m:.3g}{_others(leak)}. Apply relu.scaled, which brings neurons into "
-        "other units, or solve with relu.branch, which has no such rows."
     )
 
 

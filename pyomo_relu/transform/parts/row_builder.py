@@ -41,6 +41,8 @@ class RowBuilder:
         Those of the columns at the network's ends, once they are chosen.
     copied : CopiedVars or None
         Those copies.
+    neurons : NeuronCopies or None
+        Copies of neurons.
     root : RowBuilder
         Itself; of a view, what it is a view of.
     """
@@ -50,7 +52,7 @@ class RowBuilder:
         self.root = self
         self.columns = NetworkColumns(block)
         self.replaced = list(block.activation.values())
-        self.units = self.copied = None
+        self.units = self.copied = self.neurons = None
         self.reformulation: typing.Any = Block(concrete=True)
         self.new_columns("indicator", Binary)
         self.new_columns("ceiling_indicator", Binary)

@@ -1,7 +1,8 @@
-r"""Encodings over copies of inputs and outputs whose units are far from 1.
+r"""Encodings over copies of inputs, neurons and outputs whose units are far from 1.
 
 Inputs and outputs with ranges that solvers do not resolve get copies in unit range
-(``unit_copies``), and the network's rows are written between the copies::
+(``unit_copies``), neurons in such units likewise (``neuron_copies``), and the network's
+rows are written between the copies::
 
     x_j = offset_j + factor_j u_j        y_o = offset_o + factor_o w_o
     network' : u -> w, the same network with offsets and factors folded in
@@ -16,7 +17,10 @@ eliminates no Var by a factor of more than 1e6, so as long as the copy stays wit
 ``_WIDEST`` factors are smaller than that, and the copy wider than unit range.
 """
 
+import copy
+
 from pyomo.common.autoslots import AutoSlots
+from pyomo.common.collections import ComponentMap
 from pyomo.common.dependencies import numpy as np
 from pyomo.common.dependencies import scipy
 
@@ -24,12 +28,16 @@ from pyomo_relu import bounds as bounds_
 from pyomo_relu import network as network_
 from pyomo_relu.block.records.var_bounds import ends
 from pyomo_relu.block.rows import affine_rows
+from pyomo_relu.model.surrounding import modellers_rows
 from pyomo_relu.model.unit_copies import (
     copies_beside,
     copy_of,
     new_copies_beside,
     release_copy,
 )
+from pyomo_relu.model.unit_rows import RewrittenRows, add_sizes, linear_rows
+from pyomo_relu.transform.parts.neuron_copies import NeuronCopies
+from pyomo_relu.transform.parts.resolution import refuse_far_factors
 from pyomo_relu.transform.parts.row_builder import RowView
 
 #: Half-ranges of inputs, and sizes of outputs, of which a solver sees the Var itself.
@@ -67,9 +75,15 @@ class UnitRange:
     ----------
     input_offset, input_factor : numpy.ndarray, shape (n_inputs,)
     output_offset, output_factor : numpy.ndarray, shape (n_outputs,)
+    neurons : list of numpy.ndarray, shapes (layer size,), or None
+        How many times a neuron its copy is; None if no neuron has one.
     """
 
     def __init__(self, bounds, inputs, outputs):
+        from pyomo_relu.bounds.neuron_units import neuron_factors
+
+        self.neurons = neuron_factors(bounds)
+        bounds = self._over_neurons(bounds)
         low, high = bounds.input_lower, bounds.input_upper
         half, middle = 0.5 * high - 0.5 * low, 0.5 * low + 0.5 * high
         size = np.maximum(np.abs(bounds.lower[-1]), np.abs(bounds.upper[-1]))
@@ -95,7 +109,24 @@ class UnitRange:
             self.output_offset,
             self.output_factor - 1.0,
         )
-        return not any(part.any() for part in parts)
+        return self.neurons is None and not any(part.any() for part in parts)
+
+    def with_neurons(self, factors):
+        """The same ones, but these factors of neurons."""
+        other = copy.copy(self)
+        other.neurons = factors if any(np.any(s != 1.0) for s in factors) else None
+        return other
+
+    def of_neurons(self, k, values):
+        """The copies of layer k's neurons at their values, along the last axis."""
+        return values if self.neurons is None else values * self.neurons[k]
+
+    def of_terms(self, source, size):
+        """(offset, factor) of what a layer reads, arrays of this size."""
+        if source.layer == network_.INPUT:
+            return self.input_offset, self.input_factor
+        own = None if self.neurons is None else self.neurons[source.layer]
+        return np.zeros(size), np.ones(size) if own is None else 1.0 / own
 
     def of_inputs(self, x):
         """The inputs' copies at input values ``x``, along the last axis."""
@@ -109,6 +140,7 @@ class UnitRange:
         """The same bounds, of the network between the copies."""
         from pyomo_relu.linear.rounding import OF_SHIFTING
 
+        bounds = self._over_neurons(bounds)
         f, g = self.input_factor, self.output_factor
         network = bounds.network.with_scaling(
             (-self.input_offset / f, 1.0 / f), (-self.output_offset / g, 1.0 / g)
@@ -126,6 +158,13 @@ class UnitRange:
             self.of_inputs(bounds.input_lower) - wider,
             self.of_inputs(bounds.input_upper) + wider,
         )
+
+    def _over_neurons(self, bounds):
+        from pyomo_relu.bounds.neuron_units import rescaled_bounds
+
+        if self.neurons is None:
+            return bounds
+        return rescaled_bounds(bounds, self.neurons)
 
 
 class CopiedVars(AutoSlots.Mixin):
@@ -208,39 +247,97 @@ class CopiedVars(AutoSlots.Mixin):
 
 
 class UnitRangeView(RowView):
-    """Rows as written by formulations: the network's ends are copies in unit range."""
+    """Rows as written by formulations: what has a copy in unit range is the copy."""
 
     def __init__(self, rows, protected):
         columns = rows.columns.copy()
         super().__init__(rows, rows.units.bounds(rows.bounds), columns)
         copied = CopiedVars(self.units, columns.inputs, columns.pre[-1])
+        self._ends_copied = bool(copied.ends)
         copies = copied.make(self.bounds, protected)
         rows.copied = copied
         places = {"input": columns.inputs, "output": columns.pre[-1]}
-        for (side, j), copy in copies.items():
-            places[side][j] = copy
+        for (side, j), copy_ in copies.items():
+            places[side][j] = copy_
+        if self.units.neurons is not None:
+            rows.neurons = NeuronCopies(rows, self.units.neurons)
+            rows.neurons.make(self, protected)
 
     def add_affine_rows(self):
         """The network's rows between the copies, where the block's are in force."""
         block, columns = self.block, self.columns
-        affine = self.new_rows("unit_affine")
         gone = {id(row) for row in self.replaced}
-        last = len(self.network.layers) - 1
-        for k, layer in enumerate(self.network.layers):
-            reads = any(s.layer == network_.INPUT for s in layer.sources)
-            if not reads and k < last:
-                continue
+        written = [
+            (k, i, row)
+            for k, layer in enumerate(self.network.layers)
+            for i, row in self._changed_rows(k, layer, columns)
+            if id(block.affine[k, i]) not in gone
+        ]
+        if written:
+            affine = self.new_rows("affine")
+            for k, i, row in written:
+                affine[k, i] = row
+                self.replaced.append(block.affine[k, i])
+        if self.root.neurons is not None:
+            self.root.neurons.link()
+
+    def _changed_rows(self, k, layer, columns):
+        """(neuron, row) of a layer's rows that read, or make, what has a copy."""
+        last = k == len(self.network.layers) - 1
+        reads = any(s.layer == network_.INPUT for s in layer.sources)
+        changed = np.full(layer.size, self._ends_copied and (reads or last))
+        factors = self.units.neurons
+        if factors is not None:
+            if not last:
+                changed |= factors[k] != 1.0
+            for source, w in layer.terms:
+                if source.layer != network_.INPUT:
+                    changed |= (w != 0) @ (factors[source.layer] != 1.0)
+        if changed.any():
             for i, row in enumerate(affine_rows(layer, columns, columns.pre[k])):
-                if id(block.affine[k, i]) not in gone:
-                    affine[k, i] = row
-                    self.replaced.append(block.affine[k, i])
+                if changed[i]:
+                    yield i, row
 
 
-def in_unit_range(rows, protected):
-    """What a formulation is to write with: ``rows``, or their view in unit range."""
-    columns = rows.columns
-    rows.units = UnitRange(rows.bounds, columns.inputs, columns.pre[-1])
-    return rows if rows.units.trivial else UnitRangeView(rows, protected)
+def in_unit_range(name, rows, protected, units):
+    """What a formulation is to write with: ``rows``, or their view in unit range.
+
+    Parameters
+    ----------
+    name : str
+        Of the formulation, for messages.
+    rows : RowBuilder
+    protected : set of int
+        ids of Vars to which the bounds do not apply.
+    units : UnitRange
+    """
+    refuse_far_factors(name, rows.block, units.neurons)
+    rows.units = units
+    return rows if units.trivial else UnitRangeView(rows, protected)
+
+
+def rewrite_modellers_rows(encodings):
+    """Bring the modeller's rows and objective into units that solvers resolve.
+
+    Parameters
+    ----------
+    encodings : list of Encoding
+        Those of one call, in force.
+    """
+    if not encodings:
+        return
+    sizes = ComponentMap()
+    for encoding in encodings:
+        ends = encoding.bounds.lower[-1], encoding.bounds.upper[-1]
+        largest = np.maximum(np.abs(ends[0]), np.abs(ends[1])).tolist()
+        sizes.update(zip(encoding.block.output_vars(), largest, strict=True))
+    rewritten = encodings[-1].rewritten = RewrittenRows()
+    model, rows = encodings[-1].block.model(), []
+    if any(e.copied is not None or e.neurons is not None for e in encodings):
+        rows = linear_rows(modellers_rows(model))
+        add_sizes(rows, sizes)
+    rewritten.multiply_objective(model, sizes)
+    rewritten.rewrite(rows, sizes)
 
 
 def _units(odd, offset, size, variables):

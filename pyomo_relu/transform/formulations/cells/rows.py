@@ -242,7 +242,10 @@ def _encode_decided(rows, partition, k, i, state, cells):
     ceiling c: ``v - sum_at (U - c) cell <= x <= v - sum_off L cell`` and
     ``sum_at c cell <= x <= sum_on U cell + sum_at c cell``.
     """
-    lower, upper = partition.lowers[k][:, i], partition.uppers[k][:, i]
+    lower, upper = (
+        rows.units.of_neurons(k, ends[k])[:, i]
+        for ends in (partition.lowers, partition.uppers)
+    )
     off, on, at = (
         np.flatnonzero(state == s).tolist() for s in (_INACTIVE, _ACTIVE, _AT_CEILING)
     )

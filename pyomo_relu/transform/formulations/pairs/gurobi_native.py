@@ -107,10 +107,14 @@ def _replace(opt, gurobi, block, encoding, kind):
             _either(gurobi, first, second, kind)
     if kind == "max":
         for k, i in dict.fromkeys(key[:2] for key in pairs):
-            v, x = solver_var[block.pre[k, i]], solver_var[block.post[k, i]]
+            v, x = (
+                solver_var[encoding.column(var)]
+                for var in (block.pre[k, i], block.post[k, i])
+            )
             ceiling = None
             if (k, i, CEILING) in pairs:
-                ceiling = float(encoding.network.layers[k].ceiling[i])
+                level = encoding.network.layers[k].ceiling[i]
+                ceiling = float(encoding.in_own_units(k, i, level))
             _clip(gurobi, v, x, (k, i, ZERO) in pairs, ceiling)
     return len(products)
 

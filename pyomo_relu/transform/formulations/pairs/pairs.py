@@ -44,12 +44,13 @@ class PairEncoding(Encoding):
         super().set_start(x, pre, post)
         new, layers = self.reformulation, self.network.layers
         for (k, i), var in new.below_zero.items():
-            var.set_value(max(0.0, -float(pre[k][i])), skip_validation=True)
+            below = self.in_own_units(k, i, max(0.0, -float(pre[k][i])))
+            var.set_value(below, skip_validation=True)
         for (k, i), var in new.above_ceiling.items():
             ceiling = float(layers[k].ceiling[i])
-            above = max(0.0, float(pre[k][i]) - ceiling)
+            above = self.in_own_units(k, i, max(0.0, float(pre[k][i]) - ceiling))
             var.set_value(above, skip_validation=True)
-            gap = ceiling - float(post[k][i])
+            gap = self.in_own_units(k, i, ceiling - float(post[k][i]))
             new.gap[k, i].set_value(gap, skip_validation=True)
 
 
@@ -79,8 +80,8 @@ class PairFormulation(NetworkFormulation):
         for name in ("below_zero", "above_ceiling", "gap"):
             rows.new_columns(name)
         super()._encode(rows, plan)
-        new = rows.reformulation
-        pairs = {key: _pair_of(rows.block, new, *key) for key in _pair_keys(new)}
+        new, post = rows.reformulation, rows.columns.post
+        pairs = {key: _pair_of(new, post[key[0]][key[1]], *key) for key in _keys(new)}
         self._enforce(rows, pairs)
 
     def _encode_neuron(self, rows, k, i, config):
@@ -115,13 +116,17 @@ class PairFormulation(NetworkFormulation):
         """{(layer, neuron, label): (Var, Var)}: the pairs of which one is zero.
 
         The label is "zero" for the pair (post, below zero), "ceiling" for (gap to the
-        ceiling, above it).
+        ceiling, above it).  Of a neuron in a far unit they are in that of its copy.
         """
-        new = check_encoded(block).reformulation
-        return {key: _pair_of(block, new, *key) for key in _pair_keys(new)}
+        encoding = check_encoded(block)
+        new = encoding.reformulation
+        return {
+            key: _pair_of(new, encoding.column(block.post[key[:2]]), *key)
+            for key in _keys(new)
+        }
 
 
-def _pair_keys(reformulation):
+def _keys(reformulation):
     zero, ceiling = reformulation.below_zero, reformulation.above_ceiling
     return [
         *((*key, ZERO) for key, _ in zero.items()),
@@ -129,8 +134,8 @@ def _pair_keys(reformulation):
     ]
 
 
-def _pair_of(block, reformulation, k, i, label):
+def _pair_of(reformulation, post, k, i, label):
     """The two variables of a pair."""
     if label == ZERO:
-        return block.post[k, i], reformulation.below_zero[k, i]
+        return post, reformulation.below_zero[k, i]
     return reformulation.gap[k, i], reformulation.above_ceiling[k, i]

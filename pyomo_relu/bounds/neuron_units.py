@@ -1,0 +1,227 @@
+r"""Units in which solvers resolve neurons, and bounds of networks in other units.
+
+Solvers let rows be off by 1e-6 and drop coefficients below 1e-9, whatever the units.  A
+neuron that works in 1e-9, with a weight of 1e9 behind it, is then free to be anything;
+one that works in 1e12 has no row that float64 resolves.  Neither can be seen by bounds,
+which are loose in deep networks.  So sizes are estimated, by root sums of squares::
+
+    m_i^2 = (b_i + sum_j W_ij x_j)^2 + sum_j (W_ij r_j)^2 + sum_k (W_ik p_k m_k)^2
+
+over inputs j (midpoint x, half range r) and neurons k, with p = 1 for active ones, 0 for
+inactive ones and the root of 1/2 for unstable ones, half of whose square they pass on;
+no size exceeds the proven bounds.  Backwards the same sums give by how many times an
+output's own size it moves per unit of a neuron.  All of this follows a change of units
+exactly: a neuron in another unit has another size, and no other number changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from pyomo_relu.bounds.neuron_bounds import NeuronBounds
+from pyomo_relu.common.powers import is_power_of_two, power_of_two
+from pyomo_relu.linear.rounding import FEASIBILITY
+from pyomo_relu.network.layer import INPUT
+from pyomo_relu.network.rescale import rescale_network
+
+if TYPE_CHECKING:
+    from pyomo_relu.common.types import FloatArray
+
+#: Neurons of sizes between these keep their units.
+_ORDINARY = 2.0**-7, 2.0**18
+
+#: Share of an output's size that a row off by a solver's tolerance may move it by.
+_SHARE = 1e-4
+
+#: Share of an output's size that counts at all.
+_NOTHING = 1e-9
+
+#: Bounds in other units are moved outward by this much where the product is not exact.
+_RELATIVE = 4.0 * 2.0**-52
+
+
+class TinyUnit(NamedTuple):
+    """A neuron in a unit below what solvers resolve.
+
+    Attributes
+    ----------
+    layer, neuron : int
+    size : float
+        About what its column's values amount to.
+    """
+
+    layer: int
+    neuron: int
+    size: float
+
+
+def neuron_factors(bounds: NeuronBounds) -> list[FloatArray] | None:
+    """Powers of two that bring neurons in far units to values of about 1.
+
+    Parameters
+    ----------
+    bounds : NeuronBounds
+
+    Returns
+    -------
+    list of numpy.ndarray, shapes (layer size,), or None
+        One per activation layer; 1 for neurons in ordinary units and for those that
+        move no output.  None if all are 1.
+    """
+    sizes = _sizes(bounds)
+    far = _far(bounds, sizes, [1.0] * len(sizes))
+    if not any(each.any() for each in far):
+        return None
+    return [
+        1.0 / power_of_two(np.where(odd, size, 1.0), None)
+        for odd, size in zip(far, sizes[:-1], strict=True)
+    ]
+
+
+def tiny_unit(bounds: NeuronBounds, factors: Sequence[FloatArray]) -> TinyUnit | None:
+    """The first neuron that is in a tiny unit when multiplied by its factor, or None."""
+    sizes = _sizes(bounds)
+    for k, far in enumerate(_far(bounds, sizes, factors)):
+        now = factors[k] * sizes[k]
+        tiny = far & (now < _ORDINARY[0])
+        if tiny.any():
+            i = int(tiny.argmax())
+            return TinyUnit(k, i, float(now[i]))
+    return None
+
+
+def rescaled_bounds(
+    bounds: NeuronBounds, factors: Sequence[FloatArray]
+) -> NeuronBounds:
+    """The bounds in the units of the rescaled network, no neuron's state changed.
+
+    Parameters
+    ----------
+    bounds : NeuronBounds
+    factors : list of numpy.ndarray, shapes (layer size,)
+        One per activation layer, positive.
+    """
+    network = rescale_network(bounds.network, factors)
+    lower, upper = list(bounds.lower), list(bounds.upper)
+    for k, s in enumerate(factors):
+        widening = np.where(is_power_of_two(s), 0.0, _RELATIVE)
+        low, high = s * lower[k], s * upper[k]
+        low, high = low - widening * np.abs(low), high + widening * np.abs(high)
+        ceiling, before = network.layers[k].ceiling, bounds.network.layers[k].ceiling
+        if ceiling is not None and before is not None:
+            below = bounds.upper[k] <= before
+            above = bounds.lower[k] >= before
+            high = np.where(below, np.minimum(high, ceiling), high)
+            low = np.where(above, np.maximum(low, ceiling), low)
+        lower[k], upper[k] = low, high
+    return NeuronBounds(
+        network, lower, upper, bounds.source, bounds.input_lower, bounds.input_upper
+    )
+
+
+def _far(bounds, sizes, factors):
+    """Masks of the neurons whose unit is far, per activation layer."""
+    low, high = _ORDINARY
+    now = [s * size for s, size in zip(factors, sizes[:-1], strict=False)]
+    far = [(m > 0) & ((m < low) | (m > high)) for m in now]
+    if not any(each.any() for each in far):
+        return far
+    for k, reach in enumerate(_reaches(bounds, sizes)):
+        moved = sizes[k] * reach
+        off = FEASIBILITY * reach / factors[k]
+        far[k] &= np.where(now[k] < low, off > _SHARE, moved > _NOTHING)
+    return far
+
+
+def _passed_on(bounds, k):
+    """p of layer k: the root of the share of a neuron's square that its readers get."""
+    share = np.where(bounds.active(k), 1.0, 0.5**0.5)
+    return np.where(bounds.varying(k), share, 0.0)
+
+
+def _sizes(bounds):
+    """m of all layers, that of the outputs without their bias."""
+    with np.errstate(all="ignore"):
+        return _found_sizes(bounds)
+
+
+def _found_sizes(bounds):
+    network, found, post = bounds.network, [], []
+    middle = 0.5 * bounds.input_lower + 0.5 * bounds.input_upper
+    half = 0.5 * bounds.input_upper - 0.5 * bounds.input_lower
+    for k, layer in enumerate(network.layers):
+        last = k == len(network.layers) - 1
+        constant = np.zeros(layer.size) if last else layer.bias.copy()
+        parts = []
+        for source, w in layer.terms:
+            if source.layer == INPUT:
+                constant = constant if last else constant + w @ middle
+                parts.append((w, half))
+            else:
+                sizes = post if source.post else found
+                parts.append((w, sizes[source.layer]))
+        size = np.maximum(-bounds.lower[k], bounds.upper[k])
+        root = _root(constant, parts)
+        found.append(root if last else np.minimum(root, size))
+        if not last:
+            level = np.inf if layer.ceiling is None else layer.ceiling
+            fixed = np.where(bounds.at_ceiling(k), level, 0.0)
+            kept = np.minimum(_passed_on(bounds, k) * found[k], level)
+            post.append(np.where(bounds.varying(k), kept, fixed))
+    return found
+
+
+def _reaches(bounds, sizes):
+    """How many times its own size an output moves per unit of a neuron, per layer."""
+    with np.errstate(all="ignore"):
+        return _found_reaches(bounds, sizes)
+
+
+def _found_reaches(bounds, sizes):
+    layers = bounds.network.layers
+    seed = np.where(sizes[-1] > 0, 1.0 / sizes[-1], 0.0)
+    before, after = ([np.zeros(layer.size) for layer in layers] for _ in range(2))
+    before[-1] = seed
+    for k in range(len(layers) - 1, -1, -1):
+        if k < len(layers) - 1:
+            through = _passed_on(bounds, k) * after[k]
+            before[k] = np.hypot(before[k], through)
+        for source, w in layers[k].terms:
+            if source.layer != INPUT:
+                to = after if source.post else before
+                part = _root(np.zeros(w.shape[1]), [(w.T, before[k])])
+                to[source.layer] = np.hypot(to[source.layer], part)
+    return [np.maximum(b, a) for b, a in zip(before[:-1], after[:-1], strict=True)]
+
+
+def _root(constant, parts):
+    """``sqrt(constant^2 + sum_parts (w r)^2)`` by rows, without over- or underflow."""
+    terms = [_columns_scaled(abs(w), r) for w, r in parts]
+    top = np.abs(constant)
+    for term in terms:
+        if term.shape[1]:
+            top = np.maximum(top, _row_maxima(term))
+    unit = np.where(top > 0, top, 1.0)
+    total = (constant / unit) ** 2
+    for term in terms:
+        if sparse.issparse(term):
+            term = sparse.csr_array(sparse.diags_array(1.0 / unit) @ term)
+            total = total + np.asarray(term.multiply(term).sum(axis=1)).ravel()
+        else:
+            total = total + np.square(term / unit[:, None]).sum(axis=1)
+    return top * np.sqrt(total)
+
+
+def _columns_scaled(w, r):
+    if sparse.issparse(w):
+        return sparse.csr_array(w @ sparse.diags_array(r))
+    return w * r
+
+
+def _row_maxima(term):
+    largest = term.max(axis=1)
+    return np.ravel(largest.toarray() if sparse.issparse(term) else largest)
