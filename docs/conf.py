@@ -43,7 +43,7 @@ bibtex_default_style = "plain"
 
 # -- notebooks: every page with code cells runs once, here, in the folder it lies in -----
 nb_execution_mode = "force"
-nb_execution_timeout = 120
+nb_execution_timeout = 1200  # for one cell, on a busy machine too
 nb_execution_raise_on_error = True
 nb_merge_streams = True
 nb_kernel_rgx_aliases = {".*": "python3"}

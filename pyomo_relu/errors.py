@@ -69,7 +69,7 @@ class RuleError(ModelError, TypeError):
 
 
 class MissingPartError(ModelError, AttributeError):
-    """A Var or Constraint of a network block was renamed or deleted."""
+    """A Var or Constraint of a network block was renamed or deleted, or is not made yet."""
 
 
 class TransformationError(ReLUError, ValueError):

@@ -15,7 +15,7 @@ from pyomo_relu.block.arguments.network import (
     resolve_network,
     scaled_network,
 )
-from pyomo_relu.block.arguments.vars import add_ends, match_vars
+from pyomo_relu.block.arguments.vars import add_ends, match_ends
 from pyomo_relu.block.containers import block_keywords, complete_containers
 from pyomo_relu.block.display.shown import Shown
 from pyomo_relu.block.records.bounds_in_force import (
@@ -144,13 +144,7 @@ class ReLUNetworkBlockData(Shown, BlockData):
         ]
         network = resolve_network(self, given.network, index, given.output)
         network = scaled_network(self, network, *scalings)
-        match = {
-            side: match_vars(self, side, given[side], index, tensors, keys)
-            for side, tensors, keys in (
-                ("inputs", network.inputs, network.input_index()),
-                ("outputs", network.outputs, network.output_index()),
-            )
-        }
+        match = match_ends(self, network, given, index)
         # everything that can be wrong with the arguments is settled by now
         self._network = network
         self._given, self._expressions = add_ends(self, match)
@@ -187,7 +181,13 @@ class ReLUNetworkBlockData(Shown, BlockData):
         given = self.__dict__.get("_given", {})
         if name in given:
             return given[name].reference()
-        if name in _PARTS and "_given" in self.__dict__:
+        if name in (*_PARTS, "network", "_network") and "_given" not in self.__dict__:
+            raise MissingPartError(
+                f"'{self.name}' is not built yet. Assign it to a ConcreteModel first "
+                "(m.nn = ReLUNetworkBlock(...)); of an AbstractModel use the instance: "
+                "model.create_instance()."
+            )
+        if name in _PARTS:
             raise MissingPartError(
                 f"{self.name}: '{name}' is no longer there: a transformation such as "
                 "core.scale_model renamed it (apply relu.* first), or it was deleted."

@@ -33,12 +33,18 @@ def network_blocks(model, targets, name):
     Raises
     ------
     TransformationError
-        If a target is not a block of ``model``.
+        If a target is not a block of ``model``, or ``model`` is not constructed.
     """
     if not isinstance(model, (Block, BlockData)) or not _is_block(model):
         raise TransformationError(
             f"{name} was applied to {_named(model)}, a {type(model).__name__}; it takes "
             "a model or a block."
+        )
+    if not model.parent_component().is_constructed():
+        raise TransformationError(
+            f"{name} was applied to {_named(model)}, which is not built yet. Apply it to "
+            "the instance, model.create_instance(), or attach the block to a "
+            "ConcreteModel first."
         )
     if targets is None:
         targets = [model]

@@ -49,9 +49,12 @@ def _scaling(pair, size, what):
             np.broadcast_to(np.asarray(part, dtype=float), (size,)) for part in pair
         )
     except (TypeError, ValueError):
+        advice = ""
+        if hasattr(pair, "mean_") and hasattr(pair, "scale_"):
+            advice = " Give (scaler.mean_, scaler.scale_)."
         raise NetworkError(
             f"{what} must be a pair (offset, factor) of numbers or of sequences of "
-            f"length {size}, got {_described(pair)}."
+            f"length {size}, got {_described(pair)}.{advice}"
         ) from None
     if not (np.all(np.isfinite(offset)) and np.all(np.isfinite(factor))):
         raise NetworkError(f"{what}: offsets and factors must be finite.")

@@ -4,12 +4,16 @@ import numpy as np
 
 
 def transposed_hint(weights, biases):
-    """What to say if matrices that do not fit the biases do so transposed."""
+    """What to say if matrices fit the biases transposed, or stand in their place."""
     try:
         sizes = [int(np.prod(np.shape(b))) for b in biases]
         shapes = [np.shape(w) for w in weights]
     except (TypeError, ValueError):
         return ""
+
+    ranks = [{np.ndim(part) for part in given} for given in (weights, biases)]
+    if ranks == [{1}, {2}]:
+        return " Swap the two? The weights come first, then the biases."
 
     def fits(shape, size, before):
         return len(shape) == 2 and shape[0] == size and before in (None, shape[1])

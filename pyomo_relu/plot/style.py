@@ -54,7 +54,8 @@ def marker(i: int) -> str:
 def context() -> Any:
     """A context manager: figures and Axes made within it have these sizes.
 
-    Axes that were made outside keep their own; what is drawn on them is in this style.
+    Axes that were made outside keep theirs: what is drawn on them takes our lines, and
+    text in the sizes of the caller, which their labels have, too.
     """
     plt = pyplot()
     if not plt.get_fignums():
@@ -62,6 +63,12 @@ def context() -> Any:
         # within the context that would end with it, and later figures not be shown
         plt.draw_if_interactive()
     return plt.rc_context(_STYLE)
+
+
+def _lines() -> Any:
+    """The same without what a figure of the caller's decides: sizes of text, frames."""
+    ours = ("lines.", "legend.framealpha")
+    return pyplot().rc_context({k: v for k, v in _STYLE.items() if k.startswith(ours)})
 
 
 @contextlib.contextmanager
@@ -89,7 +96,7 @@ def styled(
         If ``ax`` is no Axes, or not of this projection.
     """
     plt = pyplot()
-    with context():
+    with context() if ax is None else _lines():
         if ax is None:
             _, ax = plt.subplots(
                 figsize=size,

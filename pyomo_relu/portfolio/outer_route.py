@@ -188,7 +188,7 @@ class OuterRoute(MILPRoute):
     def done(self):
         """How much was done, for people."""
         if self._tree is None:
-            return "no model"
+            return "ended before its model was built"
         tree = self._tree
         text = f"{counted(tree.nodes, 'LP')}, {counted(tree.rows, 'tangent')}"
         return f"{text}, {counted(self.milps, 'MILP')}" if self.milps else text

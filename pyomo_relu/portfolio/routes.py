@@ -253,6 +253,6 @@ class MILPRoute(Watcher):
     def done(self):
         """How much was done, for people."""
         if self.encoded is None or self.encoded.linear is None:
-            return "no model"
+            return "ended before its model was built"
         linear = self.encoded.linear
         return f"{counted(linear.n_columns, 'column')}, {counted(linear.n_rows, 'row')}"

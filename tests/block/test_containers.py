@@ -7,7 +7,7 @@ import pyomo.environ as pyo
 import pytest
 
 from pyomo_relu import ReLUNetworkBlock
-from pyomo_relu.errors import ModelError
+from pyomo_relu.errors import MissingPartError, ModelError
 from tests.networks import chain, two_two_one
 
 
@@ -220,6 +220,36 @@ def test_clones_and_pickles_keep_the_methods():
     again = m.clone()
     again.nn.initialize({"a": [0.5, 0.25], "b": [0.0, 0.0]})
     assert again.nn.forward_error() == pytest.approx(0.0, abs=1e-12)
+
+
+@pytest.mark.parametrize("side", ["inputs", "outputs"])
+def test_vars_of_all_members_given_to_each_are_refused_with_a_rule(side):
+    m = pyo.ConcreteModel()
+    m.v = pyo.Var([1, 2, 3], [0, 1], bounds=(-1, 1))
+    with pytest.raises(ModelError, match=rf"nn\[1\]: .*{side}=lambda i: \[\.\.\.\]"):
+        m.nn = ReLUNetworkBlock([1, 2], network=two_two_one(), **{side: m.v})
+
+
+def test_what_is_not_built_yet_is_said():
+    m = pyo.ConcreteModel()
+    m.x = pyo.Var([0, 1], bounds=(-1, 1))
+    loose = ReLUNetworkBlock(network=two_two_one(), inputs=m.x)
+    abstract = pyo.AbstractModel()
+    abstract.nn = ReLUNetworkBlock(network=two_two_one())
+    for block in (loose, abstract.nn):
+        for name in ("outputs", "network", "pre"):
+            with pytest.raises(
+                MissingPartError, match=r"not built.*m\.nn = .*create_inst"
+            ):
+                getattr(block, name)
+            assert not hasattr(block, name)
+        with pytest.raises(MissingPartError, match="not built"):
+            block.summary()
+    m.nn = loose
+    assert loose.outputs[0] is m.nn.outputs[0]
+    assert abstract.create_instance().nn.network is not None
+    with pytest.raises(AttributeError, match="no attribute 'output'$"):
+        _ = m.nn.output
 
 
 def test_what_only_members_have_is_said():

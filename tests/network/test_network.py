@@ -153,6 +153,17 @@ def test_bad_scaling(scaling, text):
         network.with_scaling(input_scaling=scaling)
 
 
+def test_a_scaler_in_place_of_the_pair_is_told_what_to_give():
+    preprocessing = pytest.importorskip("sklearn.preprocessing")
+    scaler = preprocessing.StandardScaler().fit([[0.0, 1.0, 2.0], [1.0, 3.0, 8.0]])
+    network = random_network(2, 3, (4,))
+    with pytest.raises(NetworkError, match=r"\(scaler\.mean_, scaler\.scale_\)"):
+        network.with_scaling(scaler)
+    x = np.array([[0.2, 1.4, 3.0]])
+    scaled = network.with_scaling((scaler.mean_, scaler.scale_))
+    assert np.allclose(scaled.forward(x), network.forward(scaler.transform(x)))
+
+
 # -- identity and immutability -----------------------------------------------------------
 
 
@@ -327,6 +338,11 @@ def test_transposed_weights_are_recognised(turned):
     with pytest.raises(NetworkError, match="Transpose?") as error:
         Network.sequential(weights, biases)
     assert f"layers {turned}" in str(error.value)
+
+
+def test_biases_in_the_place_of_weights_are_recognised():
+    with pytest.raises(NetworkError, match=r"Swap the two\? The weights come first"):
+        Network.sequential([np.ones(3), np.ones(1)], [np.ones((3, 2)), np.ones((1, 3))])
 
 
 def test_weights_that_fit_in_no_way_are_not_said_to_be_transposed():

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from pyomo_relu import plot
+from pyomo_relu import example_network, load_onnx, plot
 from pyomo_relu.errors import MissingPackageError, ModelError
 from pyomo_relu.plot import style
 from tests.paths import ROOT
@@ -61,6 +61,20 @@ def test_pictures_go_on_the_axes_given_and_settings_stay():
     rendered(right)
     rendered(plot.relaxation(-1, 1))
     assert dict(plt.rcParams) == before
+
+
+def test_on_axes_of_the_callers_all_text_has_their_sizes():
+    import matplotlib.pyplot as plt
+
+    with plt.rc_context({"font.size": 9, "axes.labelsize": 9, "legend.fontsize": 7}):
+        figure, (left, right) = plt.subplots(1, 2)
+        plot.relaxation(-1, 1, ax=left)
+        network = load_onnx(example_network("peaks_2x10_seed0"))
+        plot.regions(network, [-2, -2], [2, 2], ax=right)
+    bar = next(ax for ax in figure.axes if ax not in (left, right))
+    labels = [left.xaxis.label, right.xaxis.label, bar.yaxis.label]
+    assert [label.get_fontsize() for label in labels] == [9, 9, 9]
+    assert {text.get_fontsize() for text in left.get_legend().get_texts()} == {7}
 
 
 def test_what_is_no_axes_is_refused():

@@ -70,7 +70,7 @@ def add_ends(block, match):
     ----------
     block : ReLUNetworkBlockData
     match : dict
-        What ``match_vars`` found, by side.
+        What ``match_ends`` found, by side.
 
     Returns
     -------
@@ -92,27 +92,26 @@ def add_ends(block, match):
     return found, expressions
 
 
-def match_vars(block, side, given, index, tensors, keys):
+def match_ends(block, network, given, index):
     """What the modeller gave, in the flat order of the network's tensors.
 
     Parameters
     ----------
     block : ReLUNetworkBlockData
-    side : {"inputs", "outputs"}
-        Inputs may be expressions, Params and numbers; see ``as_input``.
-    given : None, Var, expression, number, sequence, mapping or callable
+    network : Network
+    given : dict
+        By side, "inputs" and "outputs": None, Var, expression, number, sequence, mapping
+        or callable; inputs may be expressions, Params and numbers (see ``as_input``).
         For an indexed block a mapping by block index or a function of it is resolved
         first (see ``call_rule``).  Slices such as ``m.x[t, :]`` are sequences.
     index : tuple
         Index of the block member; empty for a scalar block.
-    tensors : sequence of Tensor
-    keys : list
-        The network's own index of each entry.
 
     Returns
     -------
-    list of VarData (of expressions and floats, too, for inputs), or None
-        None if nothing was given.
+    dict
+        By side a list of VarData (of expressions and floats, too, for inputs), or None
+        if nothing was given.
 
     Raises
     ------
@@ -120,20 +119,43 @@ def match_vars(block, side, given, index, tensors, keys):
         If something cannot be an end of the network, or the number or the index does
         not fit.
     """
-    if given is None:
-        return None
-    given = _for_member(block, side, given, index, keys)
-    if given is None:
-        return None
-    found = _flatten(block, side, given, keys, tensors)
-    if len(found) != len(keys):
-        shapes = ", ".join(f"'{t.name}' {list(t.shape)}" for t in tensors)
+    tensors = {"inputs": network.inputs, "outputs": network.outputs}
+    keys = {"inputs": network.input_index(), "outputs": network.output_index()}
+    match = {}
+    for side in tensors:
+        item = given[side]
+        if item is not None:
+            item = _for_member(block, side, item, index, keys[side])
+        if item is not None:
+            item = _flatten(block, side, item, keys[side], tensors[side])
+        match[side] = item
+    for side, found in match.items():
+        if found is None or len(found) == len(keys[side]):
+            continue
+        other = "outputs" if side == "inputs" else "inputs"
+        counts = len(found), len(match[other] or ())
+        swapped = counts == (len(keys[other]), len(keys[side]))
+        shapes = ", ".join(f"'{t.name}' {list(t.shape)}" for t in tensors[side])
         raise ModelError(
-            f"{block.name}: the network has {counted(len(keys), side[:-1])} ({shapes}), "
-            f"but got {_counted(found)}. Give one Var per entry, in the order "
-            f"{_some(keys)}."
+            f"{block.name}: the network has {counted(len(keys[side]), side[:-1])} "
+            f"({shapes}), but got {_counted(found)} by {side}=. Give one Var per entry, "
+            f"in the order {_some(keys[side])}"
+            + (f", or swap the two: what {other}= got fits here" if swapped else "")
+            + _per_member(block, side, index)
+            + "."
         )
-    return found
+    return match
+
+
+def _per_member(block, side, index):
+    """How members of an indexed block get Vars of their own."""
+    if not index:
+        return ""
+    names = ", ".join("ijkl"[: len(index)]) if len(index) <= 4 else "*index"
+    return (
+        f", for each member of '{block.parent_component().local_name}' by a function of "
+        f"its index: {side}=lambda {names}: [...]"
+    )
 
 
 def _counted(found):

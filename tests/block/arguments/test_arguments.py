@@ -123,6 +123,15 @@ def test_scaling_is_folded_into_the_network():
             ModelError,
             "1 output .* but got 2 Vars",
         ),
+        (
+            {
+                "network": two_two_one(),
+                "inputs": lambda m: [m.x[0]],
+                "outputs": lambda m: m.x,
+            },
+            ModelError,
+            "got 1 Var by inputs=.*swap the two: what outputs= got fits here",
+        ),
     ],
 )
 def test_wrong_arguments_leave_the_model_as_it_was(kwds, error, text):

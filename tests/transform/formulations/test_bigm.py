@@ -310,6 +310,17 @@ def test_a_deactivated_target_is_skipped_with_a_warning(caplog):
     assert "there is no active ReLUNetworkBlock" in out.getvalue()
 
 
+def test_an_abstract_model_is_refused_until_it_is_an_instance():
+    m = pyo.AbstractModel()
+    m.x = pyo.Var([0, 1], bounds=(-1, 1))
+    m.b = pyo.Block()
+    for what in (m, m.b):
+        with pytest.raises(
+            TransformationError, match=r"not built.*create_instance\(\)"
+        ):
+            transformation().apply_to(what)
+
+
 def test_second_application_is_refused_or_completes_the_rest():
     m = two_networks()
     transformation().apply_to(m, targets=m.b)
