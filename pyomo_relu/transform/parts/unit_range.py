@@ -86,18 +86,24 @@ class UnitRange:
         bounds = self._over_neurons(bounds)
         low, high = bounds.input_lower, bounds.input_upper
         half, middle = 0.5 * high - 0.5 * low, 0.5 * low + 0.5 * high
+        hidden, last = bounds.network.layers[:-1], bounds.network.layers[-1]
+        weights = _largest_weights(bounds.network, hidden)
+        # small ranges, and those that the network undoes, are units; what remains may
+        # be large because bounds are loose
+        units = np.where(
+            (half < _INPUT_RANGE[0]) | _ordinary(weights * half), half, 1.0
+        )
         size = np.maximum(np.abs(bounds.lower[-1]), np.abs(bounds.upper[-1]))
-        last = _row_maxima(bounds.network.layers[-1])
-        # bounds alone may be large because they are loose
-        odd = (size < _OUTPUT_RANGE[0]) & (last < _OUTPUT_WEIGHT[0])
-        odd |= (size > _OUTPUT_RANGE[1]) & (last > _OUTPUT_WEIGHT[1])
-        odd &= _ordinary(last / np.where(size > 0, size, np.inf))
+        weight = _row_maxima(last, units)
+        odd = (size < _OUTPUT_RANGE[0]) & (weight < _OUTPUT_WEIGHT[0])
+        odd |= (size > _OUTPUT_RANGE[1]) & (weight > _OUTPUT_WEIGHT[1])
+        odd &= _ordinary(weight / np.where(size > 0, size, np.inf))
         zero = np.zeros(size.shape)
         self.output_offset, self.output_factor = _units(odd, zero, size, outputs)
         odd = (half < _INPUT_RANGE[0]) | (half > _INPUT_RANGE[1])
         odd |= np.abs(middle) > _FAR * half
-        weights = _largest_weights(bounds.network, self.output_factor)
-        odd &= (half > 0) & _ordinary(weights * half)
+        direct = _largest_weights(bounds.network, [last], 1.0 / self.output_factor)
+        odd &= (half > 0) & _ordinary(np.maximum(weights, direct) * half)
         self.input_offset, self.input_factor = _units(odd, middle, half, inputs)
 
     @property
@@ -361,28 +367,41 @@ def _ordinary(weight):
     return (weight >= 1.0 / _WEIGHT) & (weight <= _WEIGHT)
 
 
-def _largest_weights(network, output_factor):
-    """The largest absolute weight that reads each input, shape (n_inputs,).
+def _largest_weights(network, layers, factors=1.0):
+    """The largest absolute weight by which ``layers`` read each input.
 
-    Of outputs that are affine in inputs those between the outputs' copies count.
+    Parameters
+    ----------
+    network : Network
+    layers : sequence of Layer
+    factors : float or numpy.ndarray
+        Times which the layers' rows count.
+
+    Returns
+    -------
+    numpy.ndarray, shape (n_inputs,)
     """
-    largest, last = np.zeros(network.n_inputs), network.layers[-1]
-    for layer in network.layers:
+    largest = np.zeros(network.n_inputs)
+    for layer in layers:
+        rows = scipy.sparse.diags_array(np.broadcast_to(factors, layer.size))
         for source, w in layer.terms:
             if source.layer == network_.INPUT and w.shape[0]:
-                size = abs(w)
-                if layer is last:
-                    size = scipy.sparse.diags_array(1.0 / output_factor) @ size
-                largest = np.maximum(largest, _dense(size.max(axis=0)))
+                largest = np.maximum(largest, _dense((rows @ abs(w)).max(axis=0)))
     return largest
 
 
-def _row_maxima(layer):
-    """The largest absolute weight of each neuron of a layer, shape (size,)."""
+def _row_maxima(layer, units):
+    """The largest absolute weight of each neuron of a layer, shape (size,).
+
+    Weights of inputs count times the inputs' ``units``.
+    """
     largest = np.zeros(layer.size)
-    for w in layer.weights:
+    for source, w in layer.terms:
         if w.shape[1]:
-            largest = np.maximum(largest, _dense(abs(w).max(axis=1)))
+            size = abs(w)
+            if source.layer == network_.INPUT:
+                size = size @ scipy.sparse.diags_array(units)
+            largest = np.maximum(largest, _dense(size.max(axis=1)))
     return largest
 
 
