@@ -33,6 +33,10 @@ _EXPONENT = 100
 #: Solvers refuse coefficients of 1e15; what is so much smaller than another is lost.
 _LARGEST_COEFFICIENT = 2.0**40
 
+#: A side below this part of its row's largest coefficient is what rounding left of
+#: numbers about one that cancelled, and no size.
+_NOISE = 2.0**-48
+
 #: Passes in which columns without a size of their own get one from their rows.
 _ROUNDS = 3
 
@@ -92,6 +96,9 @@ def _balance(model, size, doubtful):
     rows, columns = _row_numbers(model.matrix), model.matrix.indices
     a = np.abs(model.matrix.data)
     side = _sides(model)
+    largest = np.zeros(side.size)
+    np.maximum.at(largest, rows, a)
+    side[side < _NOISE * largest] = 0.0
     equal = (model.row_lower == model.row_upper)[rows]
     n, unknown = size.size, doubtful.copy()
     for _ in range(_ROUNDS):

@@ -156,6 +156,24 @@ def test_a_zero_that_was_rounded_outward_is_no_size(side):
     assert answer.objective == pytest.approx(-2.98 / 3.9, rel=1e-6)
 
 
+@given(st.integers(0, 10**6))
+def test_sides_that_rounding_left_are_no_sizes(seed):
+    """A chain of equations between free columns, each with a side of a few ulps of one."""
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(2, 5))
+    slopes = 10.0 ** rng.uniform(-2, 2, (n, 1))
+    chain = slopes * (np.eye(n, n + 1) - np.eye(n, n + 1, 1))
+    matrix = sparse.csr_array(np.vstack([chain, np.eye(1, n + 1)]))
+
+    def columns(noise):
+        side = np.append(noise * slopes.ravel(), 3e-7)
+        free = np.full(n + 1, np.inf)
+        return UnitRange(LinearModel(matrix, side, side, -free, free)).columns
+
+    noise = rng.integers(-4, 5, n) * 2.0**-53
+    assert columns(noise).tolist() == columns(np.zeros(n)).tolist()
+
+
 def test_the_objectives_size():
     assert objective_size([1e-7, 3e-9]) == 1e-7
     assert objective_size([1e7]) == 1e7

@@ -115,6 +115,25 @@ MOVES = {
         ["y"],
         opset=11,
     ),
+    "split_into_more_than_there_are": build(
+        [
+            node("Split", ["x"], ["a", "b", "c", "d"], axis=1, num_outputs=4),
+            node("Concat", ["d", "c", "b", "a"], ["y"], axis=1),
+        ],
+        {"x": [1, 3]},
+        ["y"],
+        opset=18,
+    ),
+    "split_size_zero": build(
+        [
+            node("Split", ["x", "s"], ["a", "b", "c"], axis=1),
+            node("Concat", ["b", "c"], ["y"], axis=1),
+        ],
+        {"x": [1, 3]},
+        ["y"],
+        {"s": np.array([2, 0, 1])},
+        opset=13,
+    ),
     "expand": single("Expand", [1, 3, 1], {"s": np.array([1, 3, 4])}),
     "tile": single("Tile", [1, 3], {"r": np.array([1, 2])}),
     "pad_constant": single(

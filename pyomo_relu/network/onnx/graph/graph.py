@@ -318,8 +318,9 @@ class GraphReader:
                 f"its output should have shape {shape} but has {value.shape}; the "
                 "shapes of its inputs do not fit together. Export the network again."
             )
-        if value.size == 0:
-            raise NetworkError(f"its output '{name}' has no entries.")
+        if value.size == 0:  # depends on nothing: Split may leave parts without entries
+            self._store_array(name, np.zeros(value.shape))
+            return
         finite = count_new(value.arrays(), self._counted, name)
         if isinstance(value, PiecewiseTensor):
             value.maker = node_label(node)
