@@ -16,12 +16,7 @@ from pyomo_relu.common.html import table_html
 from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import NetworkError
 from pyomo_relu.network import pieces
-from pyomo_relu.network.layer import (
-    INPUT,
-    Layer,
-    Source,
-    Tensor,
-)
+from pyomo_relu.network.layer import INPUT, Layer, Source, Tensor
 from pyomo_relu.network.scaling import scaled_layers
 from pyomo_relu.network.transposed import transposed_hint
 

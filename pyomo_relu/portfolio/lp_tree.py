@@ -19,6 +19,7 @@ from pyomo_relu.linear.sessions.answer import Status
 from pyomo_relu.linear.sessions.highs import HighsSession
 from pyomo_relu.linear.sessions.session import Settings
 from pyomo_relu.portfolio.growing import GrowingModel
+from pyomo_relu.portfolio.neighbours import neighbours
 
 #: Columns of which both halves are tried, per node; and how often a column is tried
 #: before its past says enough.
@@ -51,6 +52,8 @@ class Node:
     lower, upper : numpy.ndarray, shape (k,)
     point : numpy.ndarray or None
         Minimiser of its LP.
+    reduced : pair of numpy.ndarray, shape (k,), or None
+        Ends of the integer columns' reduced costs there.
     """
 
     __slots__ = ("bound", "lower", "point", "reduced", "upper")
@@ -98,17 +101,15 @@ class LPTree:
         self._tolerance = tolerance
         self._pause = pause
         self.whole = np.flatnonzero(linear.integer)
-        self._every = np.arange(linear.n_columns)
+        self._programme = np.arange(linear.n_columns), costs, None, constant
         self._session = HighsSession(linear, False, Settings("relu"))
         self._rows = GrowingModel(linear, costs, constant)
         self.nodes, self._count = 0, itertools.count()
         ends = linear.lower[self.whole], linear.upper[self.whole]
         self._set = [np.array(end) for end in ends]
-        self._open = []
-        self._closed = self._stuck = np.inf
+        self._open, self._closed, self._stuck = [], np.inf, np.inf
         self._at_work, self._first = -np.inf, None
-        self._gains = np.zeros((2, self.whole.size))
-        self._tries = np.zeros((2, self.whole.size))
+        self._gains, self._tries = np.zeros((2, 2, self.whole.size))
         self.root = Node(-np.inf, *(np.array(end) for end in ends))
 
     def close(self):
@@ -192,23 +193,9 @@ class LPTree:
         self._closed, self._stuck = closed, stuck
 
     def _walked(self, node):
-        """The last of better and better integer values, each next to the one before.
-
-        Where a neuron's pre-activation is at its kink, and the reduced cost of its
-        indicator says that the other side is better, the minimiser lies in the region
-        beyond as well, and that has a better one.
-        """
+        """The last of better and better integer values; see ``neighbours``."""
         for _ in range(_WALK):
-            low, high = node.reduced
-            to = node.lower + (high < 0.0) - (low > 0.0)
-            to = np.clip(to, self.root.lower, self.root.upper)
-            at = np.flatnonzero(to != node.lower)
-            steps = (to - node.lower)[at]
-            at = at[self._rows.may_move(node.point, self.whole[at], steps)]
-            best = at[np.argsort(np.minimum(high, -low)[at])]
-            for some in (at, best[:1])[: at.size]:
-                values = node.lower.copy()
-                values[some] = to[some]
+            for values in neighbours(node, self.root, self._rows, self.whole):
                 new = Node(-np.inf, values, values)
                 if self._solve(new, _FEW) and new.bound < node.bound:
                     break
@@ -226,7 +213,7 @@ class LPTree:
         if node.point is None and not self._solve(node, _FEW):
             return None
         if node.bound >= self._cutoff():
-            self._closed = min(self._closed, node.bound)
+            self._close(node)
             return None
         values = node.point[self.whole]
         away = np.abs(values - np.round(values))
@@ -250,7 +237,7 @@ class LPTree:
         """A half if it is of interest, else None."""
         if half is None or half.bound < self._cutoff():
             return half
-        self._closed = min(self._closed, half.bound)
+        self._close(half)
         return None
 
     def _at_whole(self, node):
@@ -262,7 +249,7 @@ class LPTree:
             return node  # rows moved it
         self._offer(node.point)
         if node.bound >= self._cutoff():
-            self._closed = min(self._closed, node.bound)
+            self._close(node)
             return None
         free = np.flatnonzero(node.lower < node.upper)
         if not free.size:
@@ -330,7 +317,7 @@ class LPTree:
             cutoff = self._cutoff()
             done = [h is None or h.bound >= cutoff for h in halves]
             if all(done):
-                self._close(halves)
+                self._close(*halves)
                 return None
             if any(done):
                 # one half is left: it is the node from now on
@@ -340,10 +327,9 @@ class LPTree:
                 best, best_score = (int(k), halves), now
         return best
 
-    def _close(self, halves):
-        for half in halves:
-            if half is not None:
-                self._closed = min(self._closed, half.bound)
+    def _close(self, *nodes):
+        """Note the bounds of nodes that are of no interest; None has no point."""
+        self._closed = min([self._closed, *(n.bound for n in nodes if n is not None)])
 
     # -- LPs -----------------------------------------------------------------------
 
@@ -357,9 +343,7 @@ class LPTree:
         if least is None:
             least = _WORTHWHILE * self._tolerance()
         for left in reversed(range(rounds)):
-            answer = self._session.minimize(
-                self._every, self.costs, None, self.constant
-            )
+            answer = self._session.minimize(*self._programme)
             self.nodes += 1
             ray = answer.ray if answer.status is Status.INFEASIBLE else None
             if ray is not None and self._rows.empty(self._box(node), ray):
@@ -371,12 +355,11 @@ class LPTree:
             if left and answer.objective < cutoff:
                 new = self._violated(answer.primal, least)
             if new is None or not new[1].size:
-                found = self._rows.bound(self._box(node), answer.duals)
-                proven, low, high = found
-                node.reduced = low[self.whole], high[self.whole]
+                proven, *ends = self._rows.bound(self._box(node), answer.duals)
+                node.reduced = tuple(end[self.whole] for end in ends)
                 node.bound = max(node.bound, proven)
                 if node.bound >= cutoff:
-                    self._closed = min(self._closed, node.bound)
+                    self._close(node)
                     return False
                 if new is not None or not left:
                     break

@@ -234,12 +234,14 @@ def test_lines_at_points_hold_and_are_as_good_there(shape, seed):
         (1.0, -1.0), sides, every, chords, strict=True
     ):
         known = np.isfinite(slope) & np.isfinite(constant)
-        lines = slope[:, :, None] * x[:, None, :] + constant[:, :, None]
+        with np.errstate(invalid="ignore"):
+            lines = slope[:, :, None] * x[:, None, :] + constant[:, :, None]
         keeps = np.where(known[:, :, None], sign * (y[:, None] - lines) >= 0, True)
         assert (keeps | np.isnan(y)[:, None]).all()
 
         def at_x(slope, constant, sign=sign):
-            values = sign * (slope * touched + constant)
+            with np.errstate(invalid="ignore"):
+                values = sign * (slope * touched + constant)
             return np.where(np.isfinite(values), values, -np.inf).max(axis=1)
 
         new = np.maximum(at_x(slope, constant), at_x(chord.slope, chord.constant))
