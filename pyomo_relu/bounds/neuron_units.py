@@ -12,6 +12,10 @@ inactive ones and the root of 1/2 for unstable ones, half of whose square they p
 no size exceeds the proven bounds.  Backwards the same sums give by how many times an
 output's own size it moves per unit of a neuron.  All of this follows a change of units
 exactly: a neuron in another unit has another size, and no other number changes.
+
+A box is often wide because one had to be given.  Neurons that are large for no other
+reason keep their units: in what counts as large an input ranges over no more than
+``_WIDE``, or as many times the inverse of its median weight.
 """
 
 from __future__ import annotations
@@ -23,16 +27,26 @@ import numpy as np
 from scipy import sparse
 
 from pyomo_relu.bounds.neuron_bounds import NeuronBounds
+from pyomo_relu.bounds.resolution import LARGEST_BIG_M
 from pyomo_relu.common.powers import is_power_of_two, power_of_two
 from pyomo_relu.linear.rounding import FEASIBILITY
-from pyomo_relu.network.layer import INPUT
+from pyomo_relu.network.layer import INPUT, Source
 from pyomo_relu.network.rescale import rescale_network
 
 if TYPE_CHECKING:
     from pyomo_relu.common.types import FloatArray
 
+_IN = Source(INPUT)
+
 #: Neurons of sizes between these keep their units.
 _ORDINARY = 2.0**-7, 2.0**18
+
+#: Solvers take no coefficients of 1e15, and the rows between a neuron and its copy have
+#: the factor or its inverse.
+LARGEST_FACTOR = 2.0**49
+
+#: Half ranges of inputs beyond this say nothing of units.
+_WIDE = 64.0
 
 #: Share of an output's size that a row off by a solver's tolerance may move it by.
 _SHARE = 1e-4
@@ -76,6 +90,18 @@ def neuron_factors(bounds: NeuronBounds) -> list[FloatArray] | None:
     far = _far(bounds, sizes, [1.0] * len(sizes))
     if not any(each.any() for each in far):
         return None
+    if any(np.any(m[odd] > 1.0) for m, odd in zip(sizes[:-1], far, strict=True)):
+        near = _sizes(bounds, _usual_ranges(bounds))
+        # what is beyond all units, or constant, is refused or left out elsewhere
+        ends = np.maximum(-bounds.lower[-1], bounds.upper[-1])
+        resolved = bool(np.all(ends < LARGEST_BIG_M))
+        for k, (m, odd) in enumerate(zip(near[:-1], far, strict=True)):
+            large = odd & (sizes[k] > 1.0)
+            scaled = (m > _ORDINARY[1]) & (m < LARGEST_FACTOR) & bounds.varying(k)
+            odd &= ~large | (resolved & scaled)
+            sizes[k] = np.where(large, m, sizes[k])
+        if not any(each.any() for each in far):
+            return None
     return [
         1.0 / power_of_two(np.where(odd, size, 1.0), None)
         for odd, size in zip(far, sizes[:-1], strict=True)
@@ -143,16 +169,29 @@ def _passed_on(bounds, k):
     return np.where(bounds.varying(k), share, 0.0)
 
 
-def _sizes(bounds):
+def _usual_ranges(bounds):
+    """Half ranges of the inputs, where those are not wide, shape (n_inputs,)."""
+    half = 0.5 * bounds.input_upper - 0.5 * bounds.input_lower
+    wide = np.flatnonzero(half > _WIDE)
+    weights = [w for layer in bounds.network.layers for s, w in layer.terms if s == _IN]
+    for j in wide.tolist() if weights else ():
+        column = np.concatenate([np.ravel(_dense(abs(w)[:, [j]])) for w in weights])
+        usual = np.median(column[column > 0]) if column.any() else 1.0
+        half[j] = min(half[j], _WIDE * max(1.0, 1.0 / usual))
+    return half
+
+
+def _sizes(bounds, half=None):
     """m of all layers, that of the outputs without their bias."""
+    if half is None:
+        half = 0.5 * bounds.input_upper - 0.5 * bounds.input_lower
     with np.errstate(all="ignore"):
-        return _found_sizes(bounds)
+        return _found_sizes(bounds, half)
 
 
-def _found_sizes(bounds):
+def _found_sizes(bounds, half):
     network, found, post = bounds.network, [], []
     middle = 0.5 * bounds.input_lower + 0.5 * bounds.input_upper
-    half = 0.5 * bounds.input_upper - 0.5 * bounds.input_lower
     for k, layer in enumerate(network.layers):
         last = k == len(network.layers) - 1
         constant = np.zeros(layer.size) if last else layer.bias.copy()
@@ -223,5 +262,8 @@ def _columns_scaled(w, r):
 
 
 def _row_maxima(term):
-    largest = term.max(axis=1)
-    return np.ravel(largest.toarray() if sparse.issparse(term) else largest)
+    return np.ravel(_dense(term.max(axis=1)))
+
+
+def _dense(values):
+    return values.toarray() if hasattr(values, "toarray") else values

@@ -152,11 +152,16 @@ class Scaled(NetworkFormulation):
         return tightened_by_given_m(block, bounds, plan.config.bigM)
 
     def _units(self, rows, plan):
+        from pyomo_relu.bounds.resolution import unresolved_rows
+
         units = super()._units(rows, plan)
         given = plan.config.factors
         if given is not None:
             return units.with_neurons(self._given(given, rows))
-        own = self._chosen(units.bounds(rows.bounds), plan.config)
+        bounds = units.bounds(rows.bounds)
+        if unresolved_rows(bounds)[1] is not None:
+            return units  # refused, as by all formulations
+        own = self._chosen(bounds, plan.config)
         return units.with_neurons([units.of_neurons(k, s) for k, s in enumerate(own)])
 
     def _encode_neuron(self, rows, k, i, config):

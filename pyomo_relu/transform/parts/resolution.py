@@ -11,10 +11,6 @@ from pyomo_relu.model.surrounding import read_surrounding
 
 logger = logging.getLogger("pyomo.relu")
 
-#: Solvers take no coefficients of 1e15, and the rows between a neuron and its copy have
-#: the factor or its inverse.
-_LARGEST_FACTOR = 2.0**49
-
 #: Share of an output's scale that leaks of big-M rows may reach without a word.
 _LIMIT = 1e-4
 
@@ -66,7 +62,7 @@ def _refusal(name, rows, k, i, what):
 
 
 def refuse_far_factors(name, block, factors):
-    """Raise where a neuron is in so far a unit that no rows tie its copy to it.
+    """Raise where a neuron is in so tiny a unit that no rows tie its copy to it.
 
     Parameters
     ----------
@@ -80,8 +76,10 @@ def refuse_far_factors(name, block, factors):
     ------
     TransformationError
     """
+    from pyomo_relu.bounds.neuron_units import LARGEST_FACTOR
+
     for k, s in enumerate(factors or ()):
-        far = (s > _LARGEST_FACTOR) | (s < 1.0 / _LARGEST_FACTOR)
+        far = s > LARGEST_FACTOR
         if far.any():
             i = int(far.argmax())
             raise TransformationError(
