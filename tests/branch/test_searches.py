@@ -20,7 +20,17 @@ from tests.branch.test_atoms import flowsheet
 def test_who_coordinates_leaves_searches_to_workers_that_are_about_to_begin():
     with_workers = Coordinator(None, 2)
     assert with_workers.about_to_search
+    tree = Tree(problem(), BranchOptions(**OPTIONS), Deadline(), helpers=with_workers)
+    for known in (False, True):
+        if known:
+            tree._begin()
+        assert np.isfinite(tree.incumbent.value) == known
+        share = tree.searches.state.diving.seconds(1.0)
+        tree.searches.run()
+        assert tree.searches.state.diving.seconds(1.0) == share
     with_workers.workers.usable = False
+    tree.searches.run()
+    assert tree.searches.state.diving.seconds(1.0) < share
     assert not with_workers.about_to_search
     assert not ALONE.about_to_search
 

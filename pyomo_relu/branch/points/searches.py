@@ -102,7 +102,9 @@ class Searches:
             better begin anew.
         """
         tree, before = self._tree, self._tree.cutoff
-        if tree.helpers.about_to_search and np.isfinite(tree.incumbent.value):
+        known = np.isfinite(tree.incumbent.value)
+        # what is found before boxes are split may let a tree of atoms begin anew
+        if tree.helpers.about_to_search and (known or not tree.problem.atoms):
             return False  # workers will, beside each other
         few = tree.nodes <= _ANEW
         if tree.nodes > _EASY:
