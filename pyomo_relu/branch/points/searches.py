@@ -93,7 +93,7 @@ class Searches:
         Parameters
         ----------
         most : float
-            Seconds for each kind of search but a dive.
+            Seconds for each kind of search but a dive, once a feasible point is known.
 
         Returns
         -------
@@ -121,7 +121,9 @@ class Searches:
         """Integer values near the best point's and of the best nodes, then LPs."""
         if not self._assignments.useful or not len(tree.open):
             return
-        seconds = min(most, self._assigning.seconds(tree.worked))
+        seconds = self._assigning.seconds(tree.worked)
+        if np.isfinite(tree.incumbent.value):
+            seconds = min(most, seconds)
         if seconds <= 0 or tree.deadline.passed():
             return
         points = tree.open.best(_ASSIGNED).minimiser
@@ -152,4 +154,4 @@ class Searches:
         if known and tree.worked < _PATIENCE:
             return
         if self._rounds.due(share, tree.worked):
-            self._rounds.run(tree.deadline.share(most))
+            self._rounds.run(tree.deadline.share(most) if known else tree.deadline)

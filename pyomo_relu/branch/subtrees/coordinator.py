@@ -7,10 +7,9 @@ shortest, so that all get some.  Workers are prepared while the tree is still al
 once a point is known one of them at a time looks for better ones, or all would look at
 the same places.  It takes the share of all workers' time that a tree alone takes of its
 own, or points would come after more boxes; what was tried and spent travels with the
-task that searches.  The
-coordinator evaluates again what they find before it counts.  It keeps the boxes of every task until it
-comes back: those of a task that is lost wait again, and they count in the bound all the
-time.  In which order tasks come back decides what is found first, so neither nodes nor
+task that searches.  The coordinator evaluates again what they find before it counts.  It
+keeps the boxes of every task until it comes back: those of a task that is lost wait
+again, and they count in the bound all the time.  In which order tasks come back decides what is found first, so neither nodes nor
 solutions are the same in every run; the bound is proven in each.
 """
 
