@@ -104,7 +104,7 @@ class Searches:
         tree, before = self._tree, self._tree.cutoff
         known = np.isfinite(tree.incumbent.value)
         # what is found before boxes are split may let a tree of atoms begin anew
-        if tree.helpers.about_to_search and (known or not tree.problem.atoms):
+        if tree.helpers.search_instead and (known or not tree.problem.atoms):
             return False  # workers will, beside each other
         few = tree.nodes <= _ANEW
         if tree.nodes > _EASY:

@@ -116,10 +116,10 @@ class Coordinator(Alone):
         self._known, self._preparing = set(), []
 
     @property
-    def about_to_search(self):
-        """See Alone.about_to_search: all wait for the first tasks."""
-        begun = self._number > 0 or processor_seconds() - self._began > _SOON
-        return self.workers.usable and not begun
+    def search_instead(self):
+        """See Alone.search_instead: all wait for the first tasks, or for a few boxes."""
+        soon = processor_seconds() - self._began <= _SOON
+        return self.workers.usable and (self._number > 0 or soon)
 
     @property
     def out(self):
@@ -147,7 +147,9 @@ class Coordinator(Alone):
         if self._under_way:
             return True
         plan, begun = self.plan, self._number > 0
-        enough = len(tree.open) >= plan.ramp_boxes * self.workers.count
+        # a tree alone would do the last boxes, and search in the share of all workers
+        least = 2 if begun else plan.ramp_boxes * self.workers.count
+        enough = len(tree.open) >= least
         ready = begun or tree.seconds >= plan.ramp_seconds
         takes = self.workers.usable and enough and ready
         if not takes:
