@@ -131,6 +131,8 @@ def record(options):
         result = branch(problem, BranchOptions(executor=executor, **more))
     result.tasks.write(options.trace)
     print(f"{result.status}: {result.nodes} boxes, {result.tasks.done}")
+    if result.open:
+        print(f"not in it: what {result.open} open boxes would have taken; see --limit")
     print_simulations(result.tasks, [2, 4, 8, 16])
 
 

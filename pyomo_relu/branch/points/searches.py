@@ -93,7 +93,7 @@ class Searches:
         Parameters
         ----------
         most : float
-            Seconds for each kind of search but a dive.
+            Seconds for each kind of search but a dive, once a feasible point is known.
 
         Returns
         -------
@@ -102,7 +102,9 @@ class Searches:
             better begin anew.
         """
         tree, before = self._tree, self._tree.cutoff
-        if tree.helpers.about_to_search and np.isfinite(tree.incumbent.value):
+        known = np.isfinite(tree.incumbent.value)
+        # what is found before boxes are split may let a tree of atoms begin anew
+        if tree.helpers.search_instead and (known or not tree.problem.atoms):
             return False  # workers will, beside each other
         few = tree.nodes <= _ANEW
         if tree.nodes > _EASY:
@@ -119,7 +121,9 @@ class Searches:
         """Integer values near the best point's and of the best nodes, then LPs."""
         if not self._assignments.useful or not len(tree.open):
             return
-        seconds = min(most, self._assigning.seconds(tree.worked))
+        seconds = self._assigning.seconds(tree.worked)
+        if np.isfinite(tree.incumbent.value):
+            seconds = min(most, seconds)
         if seconds <= 0 or tree.deadline.passed():
             return
         points = tree.open.best(_ASSIGNED).minimiser
@@ -150,4 +154,4 @@ class Searches:
         if known and tree.worked < _PATIENCE:
             return
         if self._rounds.due(share, tree.worked):
-            self._rounds.run(tree.deadline.share(most))
+            self._rounds.run(tree.deadline.share(most) if known else tree.deadline)

@@ -7,10 +7,9 @@ shortest, so that all get some.  Workers are prepared while the tree is still al
 once a point is known one of them at a time looks for better ones, or all would look at
 the same places.  It takes the share of all workers' time that a tree alone takes of its
 own, or points would come after more boxes; what was tried and spent travels with the
-task that searches.  The
-coordinator evaluates again what they find before it counts.  It keeps the boxes of every task until it
-comes back: those of a task that is lost wait again, and they count in the bound all the
-time.  In which order tasks come back decides what is found first, so neither nodes nor
+task that searches.  The coordinator evaluates again what they find before it counts.  It
+keeps the boxes of every task until it comes back: those of a task that is lost wait
+again, and they count in the bound all the time.  In which order tasks come back decides what is found first, so neither nodes nor
 solutions are the same in every run; the bound is proven in each.
 """
 
@@ -117,10 +116,10 @@ class Coordinator(Alone):
         self._known, self._preparing = set(), []
 
     @property
-    def about_to_search(self):
-        """See Alone.about_to_search: all wait for the first tasks."""
-        begun = self._number > 0 or processor_seconds() - self._began > _SOON
-        return self.workers.usable and not begun
+    def search_instead(self):
+        """See Alone.search_instead: all wait for the first tasks, or for a few boxes."""
+        soon = processor_seconds() - self._began <= _SOON
+        return self.workers.usable and (self._number > 0 or soon)
 
     @property
     def out(self):
@@ -148,7 +147,9 @@ class Coordinator(Alone):
         if self._under_way:
             return True
         plan, begun = self.plan, self._number > 0
-        enough = len(tree.open) >= plan.ramp_boxes * self.workers.count
+        # a tree alone would do the last boxes, and search in the share of all workers
+        least = 2 if begun else plan.ramp_boxes * self.workers.count
+        enough = len(tree.open) >= least
         ready = begun or tree.seconds >= plan.ramp_seconds
         takes = self.workers.usable and enough and ready
         if not takes:

@@ -14,8 +14,8 @@ class Alone:
 
     out = ()
 
-    #: Whether they are about to begin, and the tree leaves looking for points to them.
-    about_to_search = False
+    #: Whether they look for points, or are about to, and the tree leaves it to them.
+    search_instead = False
 
     @property
     def bound(self):

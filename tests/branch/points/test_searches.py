@@ -17,12 +17,27 @@ from tests.branch.subtrees.problems import OPTIONS, model, problem
 from tests.branch.test_atoms import flowsheet
 
 
-def test_who_coordinates_leaves_searches_to_workers_that_are_about_to_begin():
+def test_who_coordinates_leaves_searches_to_workers():
     with_workers = Coordinator(None, 2)
-    assert with_workers.about_to_search
+    assert with_workers.search_instead
+    tree = Tree(problem(), BranchOptions(**OPTIONS), Deadline(), helpers=with_workers)
+    for known in (False, True):
+        if known:
+            tree._begin()
+        assert np.isfinite(tree.incumbent.value) == known
+        share = tree.searches.state.diving.seconds(1.0)
+        tree.searches.run()
+        assert tree.searches.state.diving.seconds(1.0) == share
+    # too long ago for first tasks to follow soon, unless there have been some
+    with_workers._began -= 1e3
+    assert not with_workers.search_instead
+    with_workers._number = 1
+    assert with_workers.search_instead
     with_workers.workers.usable = False
-    assert not with_workers.about_to_search
-    assert not ALONE.about_to_search
+    tree.searches.run()
+    assert tree.searches.state.diving.seconds(1.0) < share
+    assert not with_workers.search_instead
+    assert not ALONE.search_instead
 
 
 def test_time_in_which_helpers_were_waited_for_is_nobodys_share():

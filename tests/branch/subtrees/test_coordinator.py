@@ -11,8 +11,11 @@ import pyomo.environ as pyo
 import pytest
 
 from pyomo_relu.branch.branch import BranchOptions, branch
+from pyomo_relu.branch.subtrees.coordinator import Coordinator, Plan
 from pyomo_relu.branch.subtrees.trace import TaskReport
 from pyomo_relu.branch.subtrees.workers import n_workers
+from pyomo_relu.branch.tree import Tree
+from pyomo_relu.common.deadline import Deadline
 from tests.branch.subtrees.problems import (
     ALL_BELOW,
     OPTIONS,
@@ -84,6 +87,18 @@ def test_workers_are_prepared_and_one_at_a_time_searches():
     worked = [task.worked for task in searching]
     assert worked == sorted(worked)
     assert len(result.tasks.trace) == len(tasks)
+
+
+def test_the_last_boxes_are_given_away_too():
+    with ThreadPoolExecutor(4) as executor:
+        coordinator = Coordinator(executor, plan=Plan(ramp_seconds=0.0))
+        options = BranchOptions(**OPTIONS)
+        tree = Tree(problem(), options, Deadline(), helpers=coordinator)
+        tree._begin()
+        tree.batch()
+        assert len(tree.open) == 2 and not coordinator.take(tree)
+        coordinator._number = 1  # as if some had been given away
+        assert coordinator.take(tree)
 
 
 def test_fewer_boxes_than_workers_are_worked_on_here():
