@@ -18,11 +18,11 @@ from pyomo.core.base.logical_constraint import LogicalConstraint
 from pyomo.core.expr.visitor import identify_variables
 from pyomo.gdp import Disjunct, Disjunction
 from pyomo.mpec import Complementarity
-from pyomo.repn import generate_standard_repn
 
 from pyomo_relu.block.block import ReLUNetworkBlockData
 from pyomo_relu.block.records.var_bounds import ends
 from pyomo_relu.errors import ModelError
+from pyomo_relu.model.linear_repn import linear_repn
 from pyomo_relu.model.unit_copies import UnitCopies
 from pyomo_relu.model.unit_rows import modellers_objective
 
@@ -296,8 +296,8 @@ class _Reader:
             if var.fixed and var.value is None:
                 raise _without_value(var)
         # fixed Vars become part of the constant
-        repn = generate_standard_repn(expr, quadratic=False)
-        if not repn.is_linear():
+        repn = linear_repn(expr)
+        if repn is None:
             return None, None
         terms = [
             (self._column(v), float(value(c)))
@@ -313,9 +313,8 @@ class _Reader:
         terms, constant = self.linear(expr)
         if terms is None and self._taker is not None:
             form = self._taker.form(expr, where)
-            for convex, side in self._taker.convex_rows(
-                form, where, self._reach, sides
-            ):
+            found = self._taker.convex_rows(form, where, self._reach, sides)
+            for convex, side in found:
                 self._rows.append((list(convex.terms.items()), side, np.inf))
                 self.row_names.append(f"convex form in {where}")
             return list(form.terms.items()), form.constant

@@ -18,10 +18,10 @@ from pyomo.core.base.objective import ScalarObjective
 from pyomo.core.expr.numeric_expr import LinearExpression
 from pyomo.core.expr.visitor import identify_variables, replace_expressions
 from pyomo.gdp import Disjunct
-from pyomo.repn import generate_standard_repn
 
 from pyomo_relu.common.powers import power_of_two
 from pyomo_relu.common.transaction import on_rollback
+from pyomo_relu.model.linear_repn import linear_repn
 from pyomo_relu.model.unit_copies import copy_of
 
 logger = logging.getLogger("pyomo.relu")
@@ -114,8 +114,8 @@ class RewrittenRows(AutoSlots.Mixin):
         if len(active) != 1 or isinstance(active[0], ObjectiveMultiple):
             return
         (objective,) = active
-        repn = generate_standard_repn(objective.expr, quadratic=False)
-        factor = _multiple(repn, sizes, np.inf) if repn.is_linear() else None
+        repn = linear_repn(objective.expr)
+        factor = None if repn is None else _multiple(repn, sizes, np.inf)
         if factor is None:
             return
         multiple = ObjectiveMultiple(objective, factor)
@@ -189,8 +189,8 @@ class RewrittenRows(AutoSlots.Mixin):
 
 def linear_rows(rows):
     """Those of some rows whose body is linear, each with its ``StandardRepn``."""
-    read = ((row, generate_standard_repn(row.body, quadratic=False)) for row in rows)
-    return [(row, repn) for row, repn in read if repn.is_linear()]
+    read = ((row, linear_repn(row.body)) for row in rows)
+    return [(row, repn) for row, repn in read if repn is not None]
 
 
 def add_sizes(rows, sizes):
@@ -270,8 +270,8 @@ def _over_copies(expr, factor):
 
     Mutable Params stay in it.  None if the expression is not linear.
     """
-    repn = generate_standard_repn(expr, quadratic=False, compute_values=False)
-    if not repn.is_linear():
+    repn = linear_repn(expr, compute_values=False)
+    if repn is None:
         return None
     constant, coefs, variables = factor * repn.constant, [], []
     for coef, var in zip(repn.linear_coefs, repn.linear_vars, strict=True):

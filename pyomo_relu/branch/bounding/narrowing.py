@@ -63,7 +63,8 @@ def narrowed(relaxation, cutoff, deadline):
         after = (root.upper - root.lower)[0, columns]
         if deadline.passed() or not (after < _WORTHWHILE * before).any():
             break
-    return root
+    # what the last LPs said of an argument may keep a denominator away from zero
+    return root[:0] if relaxation.propagated(root).any() else root
 
 
 def _rows(relaxation, root, cutoff):
