@@ -14,7 +14,7 @@ from pyomo_relu.branch.branch import BranchOptions, branch
 from pyomo_relu.branch.subtrees.coordinator import Coordinator, Plan
 from pyomo_relu.branch.subtrees.trace import TaskReport
 from pyomo_relu.branch.subtrees.workers import n_workers
-from pyomo_relu.branch.tree import Tree
+from pyomo_relu.branch.tree.tree import Tree
 from pyomo_relu.common.deadline import Deadline
 from tests.branch.subtrees.problems import (
     ALL_BELOW,
