@@ -21,7 +21,7 @@ reason keep their units: in what counts as large an input ranges over no more th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -255,7 +255,7 @@ def _root(constant, parts):
     return top * np.sqrt(total)
 
 
-def _columns_scaled(w, r):
+def _columns_scaled(w, r) -> Any:
     if sparse.issparse(w):
         return sparse.csr_array(w @ sparse.diags_array(r))
     return w * r

@@ -171,7 +171,7 @@ class NetworkStack:
             step = max(1, _ENTRIES // int(most * widest))
             some = nets[begin : begin + step]
             some = some[counts[some] * 2 > most]
-            places = np.arange(most)
+            places = np.arange(int(most))
             within = np.minimum(places, counts[some][:, None] - 1)
             yield (
                 some,
@@ -223,7 +223,7 @@ class NetworkStack:
                 if source.layer == INPUT:
                     C = C + w
                 else:
-                    inner, shift = source.of(None, *maps)
+                    inner, shift = source.of([], *maps)
                     C = C + _product(w, inner)
                     d += _product(w, shift[:, :, None])[:, :, 0]
             values[0].append(v)

@@ -111,7 +111,7 @@ class ReducedEncoding(Encoding):
         """{neuron: (layer, neuron, factor)} in the units of the network."""
         own = self.in_own_units
         return {
-            key: (k, i, factor * own(k, i, 1.0) / own(*key, 1.0))
+            key: (k, i, factor * own(k, i, 1.0) / own(key[0], key[1], 1.0))
             for key, (k, i, factor) in reduction.merged.items()
         }
 
