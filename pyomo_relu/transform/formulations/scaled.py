@@ -106,7 +106,8 @@ def _declare_scaling(config):
             description="round a criterion's factors to powers of two",
             doc="""
             Multiplying by a power of two is exact, so the function is unchanged bit for
-            bit.  Without rounding it is unchanged up to rounding errors.""",
+            bit.  Without rounding it is unchanged up to rounding errors; neurons in
+            far units get powers of two all the same.""",
         ),
     )
     return config
@@ -162,7 +163,8 @@ class Scaled(NetworkFormulation):
         if unresolved_rows(bounds)[1] is not None:
             return units  # refused, as by all formulations
         own = self._chosen(bounds, plan.config)
-        return units.with_neurons([units.of_neurons(k, s) for k, s in enumerate(own)])
+        down = _rounds_up(plan.config)
+        return units.with_neurons(_beside(units.neurons, own, down))
 
     def _encode_neuron(self, rows, k, i, config):
         encode_big_m(rows, k, i)
@@ -223,8 +225,7 @@ class Scaled(NetworkFormulation):
         for power in (1.0, 0.5, 0.25, 0.125, 0.0):
             factors = [s**power for s in wanted]
             if config.rounding:
-                down = False if config.criterion == "unit" else None
-                factors = power_of_two(factors, up=down)
+                factors = power_of_two(factors, up=_rounds_up(config))
             if _coefficients(rescaled_bounds(bounds, factors)).ratio <= limit:
                 break
         return factors
@@ -270,6 +271,28 @@ class Scaled(NetworkFormulation):
             "after": _coefficient_range(after),
             "links": _coefficient_range(links.values()),
         }
+
+
+def _rounds_up(config):
+    """How ``power_of_two`` rounds: down for post-activations of at most 1."""
+    return False if config.criterion == "unit" else None
+
+
+def _beside(far, own, up):
+    """The factors of neurons in far units times a criterion's.
+
+    Values of 1e12 times a factor that is no power of two are off by more than solvers'
+    tolerances, so neurons in far units get powers of two even without rounding.
+    """
+    from pyomo_relu.network.rescale import power_of_two
+
+    if far is None:
+        return own
+    whole = power_of_two(own, up=up)
+    return [
+        p * np.where(p != 1.0, two, s)
+        for p, s, two in zip(far, own, whole, strict=True)
+    ]
 
 
 def _own_encoding(block) -> Encoding:

@@ -450,7 +450,7 @@ def _objective_of_no_atom(m):
 def _endless_argument(m):
     m.z = pyo.Var()
     m.bad = pyo.Constraint(expr=m.z**3 >= m.x - 1)
-    m.obj.expr = pyo.sin(3 * m.x) * m.nn.outputs[0]
+    m.obj.expr = m.x * m.z**3 + m.nn.outputs[0]
 
 
 def _pole(m):
