@@ -219,13 +219,13 @@ class NetworkStack:
             d, C = v.copy(), np.zeros((N, layer.size, n))
             for source, w in zip(layer.sources, self.weights[k], strict=True):
                 w = self._matrices(w, which)
-                v += _product(w, source.of(X, *values)[:, :, None])[:, :, 0]
+                v += np.matmul(w, source.of(X, *values)[:, :, None])[:, :, 0]
                 if source.layer == INPUT:
                     C = C + w
                 else:
                     inner, shift = source.of([], *maps)
-                    C = C + _product(w, inner)
-                    d += _product(w, shift[:, :, None])[:, :, 0]
+                    C = C + np.matmul(w, inner)
+                    d += np.matmul(w, shift[:, :, None])[:, :, 0]
             values[0].append(v)
             values[1].append(layer.activate(v))
             maps[0].append((C, d))
@@ -266,8 +266,3 @@ class NetworkStack:
         if not self.alone:
             return w[which]
         return w.toarray() if sparse.issparse(w) else w
-
-
-def _product(w, inner):
-    """Products of matrices (m, q) or (N, m, q) with (N, q, n)."""
-    return np.matmul(w, inner)

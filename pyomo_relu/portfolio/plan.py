@@ -14,8 +14,8 @@ from pyomo_relu.bounds.crown.crown import crown_batch
 from pyomo_relu.common.wording import counted
 from pyomo_relu.linear.embedded import EmbeddedNetwork
 from pyomo_relu.linear.sessions.choice import is_installed
-from pyomo_relu.portfolio.outer import OuterApproximation
-from pyomo_relu.portfolio.outer_route import OuterRoute
+from pyomo_relu.portfolio.convex.outer import OuterApproximation
+from pyomo_relu.portfolio.convex.route import OuterRoute
 from pyomo_relu.portfolio.routes import DecompositionRoute, MILPRoute, TreeRoute
 
 #: Up to so many inputs the tree is as quick as any MILP by HiGHS.

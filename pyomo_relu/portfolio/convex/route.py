@@ -11,7 +11,7 @@ from pyomo_relu.errors import InfeasibleError
 from pyomo_relu.linear.sessions.answer import Status
 from pyomo_relu.linear.sessions.confirmed import confirmed
 from pyomo_relu.linear.sessions.session import Settings
-from pyomo_relu.portfolio.lp_tree import LPTree
+from pyomo_relu.portfolio.convex.lp_tree import LPTree
 from pyomo_relu.portfolio.milp import Encoded
 from pyomo_relu.portfolio.routes import MILPRoute
 

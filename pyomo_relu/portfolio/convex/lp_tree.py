@@ -18,8 +18,8 @@ from pyomo_relu.linear.rounding import INTEGRALITY
 from pyomo_relu.linear.sessions.answer import Status
 from pyomo_relu.linear.sessions.highs import HighsSession
 from pyomo_relu.linear.sessions.session import Settings
-from pyomo_relu.portfolio.growing import GrowingModel
-from pyomo_relu.portfolio.neighbours import neighbours
+from pyomo_relu.portfolio.convex.growing import GrowingModel
+from pyomo_relu.portfolio.convex.neighbours import neighbours
 
 #: Columns of which both halves are tried, per node; and how often a column is tried
 #: before its past says enough.

@@ -8,8 +8,8 @@ from pyomo_relu import ReLUNetworkBlock
 from pyomo_relu.branch.branch import BranchOptions
 from pyomo_relu.branch.interface.read import read_model
 from pyomo_relu.common.deadline import Deadline
-from pyomo_relu.portfolio.outer import OuterApproximation
-from pyomo_relu.portfolio.outer_route import OuterRoute
+from pyomo_relu.portfolio.convex.outer import OuterApproximation
+from pyomo_relu.portfolio.convex.route import OuterRoute
 from pyomo_relu.portfolio.plan import Planned
 from pyomo_relu.portfolio.portfolio import Portfolio, Run
 from tests.random_networks import random_network

@@ -16,7 +16,7 @@ from pyomo_relu.errors import InfeasibleError
 from pyomo_relu.linear.atoms.atom import Atom, OneColumn, Sum
 from pyomo_relu.linear.atoms.tangents import Tangents
 from pyomo_relu.linear.embedded import Units
-from pyomo_relu.portfolio.convexity import convex, may_be_convex
+from pyomo_relu.portfolio.convex.convexity import convex, may_be_convex
 from pyomo_relu.portfolio.one_sided import OneSided
 from pyomo_relu.search.nonlinear.nonlinear import implied_bounds
 

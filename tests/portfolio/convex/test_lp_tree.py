@@ -6,7 +6,7 @@ from scipy import sparse
 
 from pyomo_relu.linear.model import LinearModel
 from pyomo_relu.linear.solve import solve_linear
-from pyomo_relu.portfolio.lp_tree import LPTree
+from pyomo_relu.portfolio.convex.lp_tree import LPTree
 
 
 def random_milp(seed, free=False):
