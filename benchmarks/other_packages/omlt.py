@@ -37,6 +37,8 @@ class OMLT(OtherPackage):
         m.rows = pyo.ConstraintList()
         for i in range(linear.matrix.shape[0]):
             start, end = linear.matrix.indptr[i : i + 2]
+            if start == end:
+                continue  # 0 within its ends: Pyomo takes no such row
             columns = linear.matrix.indices[start:end].tolist()
             values = linear.matrix.data[start:end].tolist()
             body = pyo.quicksum(
