@@ -6,6 +6,7 @@ a ``SolverResults``; each solver adds its own options, search and log.
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -27,6 +28,8 @@ from pyomo_relu.common.transaction import transaction
 from pyomo_relu.errors import ModelError
 from pyomo_relu.model.options import declare
 from pyomo_relu.version import __version__
+
+logger = logging.getLogger("pyomo.relu")
 
 #: Seconds between two lines of a log.
 LOG_EVERY = 1.0
@@ -210,7 +213,16 @@ class EmbeddedSolver(OptSolver):
             given.pop(key, None)
         if not given.get("suffixes", True):
             del given["suffixes"]
-        return read_options(self.NAME, self.CONFIG, given, error=ModelError)
+        config = read_options(self.NAME, self.CONFIG, given, error=ModelError)
+        if config.mip_gap >= 1.0:
+            logger.warning(
+                "%s: mip_gap=%g calls any value optimal whose bound is up to %g %% of it "
+                "away. It is a share: 0.05 for 5 %%.",
+                self.NAME,
+                config.mip_gap,
+                100.0 * config.mip_gap,
+            )
+        return config
 
 
 class Log:

@@ -208,6 +208,16 @@ def test_parallel_runs_agree(kind):
 # -- how a run ends --------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("solver", ["relu", "relu.branch", "relu.decompose"])
+def test_a_gap_in_percent_is_noticed(solver, caplog):
+    m = absolute()
+    m.obj = pyo.Objective(expr=m.nn.outputs[0])
+    for gap, told in ((0.05, False), (5, True)):
+        caplog.clear()
+        pyo.SolverFactory(solver).solve(m, mip_gap=gap)
+        assert (f"{solver}: mip_gap=5 calls any value optimal" in caplog.text) == told
+
+
 def test_infeasible_by_the_network(caplog):
     m = absolute()
     m.row = pyo.Constraint(expr=m.nn.outputs[0] <= -0.01)
