@@ -2,6 +2,7 @@
 
 import numpy as np
 import onnx
+import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from pyomo_relu.network.onnx.graph.branches import names_read
@@ -346,7 +347,17 @@ def with_external_data(model, folder, seed=0):
     return path
 
 
+#: Whether this onnxruntime is older than 1.21.
+_OLD = tuple(map(int, onnxruntime.__version__.split(".")[:2])) < (1, 21)
+
+
 def ends_onnxruntime(model):
-    """Whether onnxruntime 1.32 aborts the process on it (see ``onnx.runner``)."""
+    """Whether onnxruntime aborts the process on it (see ``verification.runner``).
+
+    1.32 does so on operators that lack an input, 1.20 on branches beside functions.
+    """
     two = {"Add", "Div", "Gather", "Mul", "Sub"}
-    return any(n.op_type in two and len(n.input) < 2 for n in model_nodes(model))
+    nodes = list(model_nodes(model))
+    if _OLD and model.functions and any(n.op_type == "If" for n in nodes):
+        return True
+    return any(n.op_type in two and len(n.input) < 2 for n in nodes)

@@ -80,10 +80,8 @@ def test_disguised_models_with_external_data(tmp_path):
         base = random_model(["gemm", "relu", "gemm", "leaky", "gemm"], seed, (5,))
         model = disguised(base, names, seed)
         if not ends_onnxruntime(model):
-            # the same data inside: onnxruntime 1.20 ends the process on such paths
-            content = model.SerializeToString()
             path = with_external_data(model, tmp_path, seed)
-            ran += agrees(path, content, (5,))
+            ran += agrees(path, str(path), (5,))
     assert ran >= 6
 
 
