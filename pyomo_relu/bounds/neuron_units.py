@@ -181,15 +181,11 @@ def _usual_ranges(bounds):
     return half
 
 
+@np.errstate(all="ignore")
 def _sizes(bounds, half=None):
     """m of all layers, that of the outputs without their bias."""
     if half is None:
         half = 0.5 * bounds.input_upper - 0.5 * bounds.input_lower
-    with np.errstate(all="ignore"):
-        return _found_sizes(bounds, half)
-
-
-def _found_sizes(bounds, half):
     network, found, post = bounds.network, [], []
     middle = 0.5 * bounds.input_lower + 0.5 * bounds.input_upper
     for k, layer in enumerate(network.layers):
@@ -214,13 +210,9 @@ def _found_sizes(bounds, half):
     return found
 
 
+@np.errstate(all="ignore")
 def _reaches(bounds, sizes):
     """How many times its own size an output moves per unit of a neuron, per layer."""
-    with np.errstate(all="ignore"):
-        return _found_reaches(bounds, sizes)
-
-
-def _found_reaches(bounds, sizes):
     layers = bounds.network.layers
     seed = np.where(sizes[-1] > 0, 1.0 / sizes[-1], 0.0)
     before, after = ([np.zeros(layer.size) for layer in layers] for _ in range(2))

@@ -6,7 +6,6 @@ from pyomo.common.config import ConfigDict, document_class_CONFIG
 from pyomo.opt import SolverFactory
 
 from pyomo_relu.branch.interface.interface import (
-    LOG_EVERY,
     EmbeddedSolver,
     Log,
     common_options,
@@ -68,8 +67,7 @@ class ReLUDecompose(EmbeddedSolver):
             start=read.start() if config.warmstart else None,
         )
         log = _NodeLog(read, config.tee)
-        model = read.problem.original
-        result = decompose(model, options, log)
+        result = decompose(read.embedded, options, log)
         return result, counted(result.nodes, "node"), log
 
 
@@ -78,12 +76,10 @@ class _NodeLog(Log):
 
     def __init__(self, read, tee):
         super().__init__(read, tee)
-        self._last, self._value = -LOG_EVERY, None
-        original = read.problem.original
         self.print(
             f"relu.decompose {__version__}: {counted(len(read.blocks), 'network')}, "
             f"{counted(read.problem.n_inputs, 'input')}; "
-            f"{counted(original.linear.n_rows, 'row')}"
+            f"{counted(read.embedded.linear.n_rows, 'row')}"
         )
         self.print(
             f"{'nodes':>9} {'open':>8} {'bound':>15} {'incumbent':>15} {'gap':>9} "
@@ -95,10 +91,8 @@ class _NodeLog(Log):
         self.note(run.seconds, run.bound, value)
         if not self.tee:
             return
-        if value == self._value and run.seconds - self._last < LOG_EVERY:
-            return
-        self._last, self._value = run.seconds, value
-        self._line(run.nodes, run.open, run.bound, value, run.seconds)
+        if self.mark_if_due(run.seconds, value) is not None:
+            self._line(run.nodes, run.open, run.bound, value, run.seconds)
 
     def summary(self, result, message):
         """Print the last line and the outcome."""

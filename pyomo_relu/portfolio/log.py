@@ -10,7 +10,7 @@ class PortfolioLog(Log):
 
     def __init__(self, read, tee):
         super().__init__(read, tee)
-        self._last, self._value, self._run, self._unit = -LOG_EVERY, None, None, 1.0
+        self._run, self._unit = None, 1.0
         self._parts = 1
 
     def begin(self, portfolio):
@@ -44,11 +44,9 @@ class PortfolioLog(Log):
     def tick(self):
         """Print a line if there is something to say."""
         seconds, value = self._run.deadline.elapsed(), self._run.findings.value
-        if value == self._value and seconds - self._last < LOG_EVERY:
-            return
-        self._last, better = seconds, value != self._value
-        self._value = value
-        self._line(seconds, "*" if better and abs(value) < float("inf") else "")
+        mark = self.mark_if_due(seconds, value)
+        if mark is not None:
+            self._line(seconds, mark)
 
     def _line(self, seconds, mark=""):
         found = self._run.findings

@@ -57,9 +57,10 @@ class OneSided:
         self._read = _Readers(model, lower, upper)
         none = np.zeros(0, dtype=int)
         outputs = np.concatenate([none, *[f.outputs for f in model.functions]])
-        self._computed = np.bincount(outputs, minlength=linear.n_columns) > 0
+        times = np.bincount(outputs, minlength=linear.n_columns)
+        self._computed = times > 0
         self._may = self._read.at_all & ~linear.integer
-        self._may[np.bincount(outputs, minlength=linear.n_columns) > 1] = False
+        self._may[times > 1] = False
         #: entries of columns that may make up for the others of an equation
         self._defines = self._equation & ~self._computed[self._column]
         for w, row in self._read.own_rows.items():

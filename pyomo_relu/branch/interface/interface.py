@@ -238,6 +238,7 @@ class Log:
     def __init__(self, read, tee):
         self.tee = tee
         self._noted = []
+        self._last, self._value = -LOG_EVERY, None
         self.sign = -1.0 if read.maximise else 1.0
 
     def note(self, seconds, bound, value):
@@ -247,6 +248,17 @@ class Log:
             if (bound, value) == self._noted[-1][1:]:
                 return
         self._noted.append((seconds, bound, value))
+
+    def mark_if_due(self, seconds, value):
+        """What marks a line that is due, "*" for a new incumbent; None if none is.
+
+        One is due each second, and for each new value.
+        """
+        better = value != self._value
+        if not better and seconds - self._last < LOG_EVERY:
+            return None
+        self._last, self._value = seconds, value
+        return "*" if better and abs(value) < float("inf") else ""
 
     def history(self, result):
         """All HistoryEntry, the outcome the last one."""

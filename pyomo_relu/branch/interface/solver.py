@@ -14,7 +14,6 @@ from pyomo.common.config import (
 from pyomo.opt import SolverFactory
 
 from pyomo_relu.branch.interface.interface import (
-    LOG_EVERY,
     EmbeddedSolver,
     Log,
     common_options,
@@ -156,8 +155,6 @@ class _TreeLog(Log):
 
     def __init__(self, read, tee):
         super().__init__(read, tee)
-        self._last = -LOG_EVERY
-        self._value = None
         if not tee:
             return
         problem = read.problem
@@ -180,19 +177,17 @@ class _TreeLog(Log):
         self.note(tree.seconds, tree.bound, value)
         if not self.tee:
             return
-        if value == self._value and tree.seconds - self._last < LOG_EVERY:
-            return
-        self._last, better = tree.seconds, value != self._value
-        self._value = value
-        self._line(
-            tree.nodes,
-            tree.n_open,
-            tree.milps,
-            tree.bound,
-            value,
-            tree.seconds,
-            "*" if better and abs(value) < float("inf") else "",
-        )
+        mark = self.mark_if_due(tree.seconds, value)
+        if mark is not None:
+            self._line(
+                tree.nodes,
+                tree.n_open,
+                tree.milps,
+                tree.bound,
+                value,
+                tree.seconds,
+                mark,
+            )
 
     def summary(self, result, message):
         """Print the last line and the outcome."""
