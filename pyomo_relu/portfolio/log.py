@@ -1,5 +1,7 @@
 """The log of ``SolverFactory("relu")``: bound, incumbent, and the routes that hold them."""
 
+from typing import Any
+
 from pyomo_relu.branch.interface.interface import LOG_EVERY, Log
 from pyomo_relu.common.wording import counted
 from pyomo_relu.version import __version__
@@ -10,7 +12,8 @@ class PortfolioLog(Log):
 
     def __init__(self, read, tee):
         super().__init__(read, tee)
-        self._run, self._unit = None, 1.0
+        self._run: Any = None  # until the first part begins
+        self._unit = 1.0
         self._parts = 1
 
     def begin(self, portfolio):
