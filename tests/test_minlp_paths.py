@@ -7,6 +7,7 @@ import pytest
 from pyomo_relu import ReLUNetworkBlock
 from pyomo_relu.transform.parts.solver_paths import MINLP_PATHS, WAYS, minlp_table
 from tests.networks import chain
+from tests.paths import ROOT
 from tests.truth import solve
 
 NETWORK = chain([2, 4, 1], seed=2)
@@ -71,7 +72,9 @@ def test_every_path_solves_it_or_refuses_it(path, kind, name):
             assert path == "ipopt" or found <= best + 1e-4
 
 
-def test_the_table_has_every_path_once():
+def test_the_table_has_every_path_once_and_is_the_one_of_the_documentation():
     table = minlp_table()
+    page = ROOT / "docs" / "howto" / "minlp_solvers.md"
+    assert table in page.read_text(encoding="utf-8")
     for path in MINLP_PATHS:
         assert table.count(f"`{path}`") == 1

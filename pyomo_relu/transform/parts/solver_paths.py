@@ -5,7 +5,7 @@ pyscipopt 6.3); the tests solve with each again.  No path ignores an SOS constra
 product of variables: those that cannot take one raise.  Indicator and general
 constraints do not exist in Pyomo; ``gurobi_native`` puts them into a Gurobi model.
 
-What each takes is ``MINLP_PATHS``; ``minlp_table()`` is its table for README.
+What each takes is ``MINLP_PATHS``; ``minlp_table()`` is its table for ``docs/howto/minlp_solvers.md``.
 """
 
 from typing import NamedTuple
