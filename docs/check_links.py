@@ -1,7 +1,8 @@
 """Checks the built site: ``python docs/check_links.py docs/_build/html``.
 
-Every link within the site leads to a file that is there, every anchor to an element, and
-no page loads a script, style or picture from elsewhere.  Nothing is fetched.
+Every link within the site leads to a file that is there, every anchor to an element, no
+page loads a script, style or picture from elsewhere, and none names the folder in which the
+site was built.  Nothing is fetched.
 """
 
 import sys
@@ -9,6 +10,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+#: The repository's folder on this machine; whom a page is for has another one.
+FOLDER = f"{Path(__file__).resolve().parents[1]}/"
 #: Attributes by which a page loads something; others are only followed when clicked.
 _LOADS = {("script", "src"), ("img", "src"), ("link", "href"), ("source", "src")}
 #: Links that name the site's own address or mean something else than a file.
@@ -21,7 +24,8 @@ class Page(HTMLParser):
     def __init__(self, path):
         super().__init__()
         self.links, self.anchors = [], set()
-        self.feed(path.read_text(encoding="utf-8"))
+        self.text = path.read_text(encoding="utf-8")
+        self.feed(self.text)
 
     def handle_starttag(self, tag, attrs):
         """Collect what a tag links to and the names that it can be linked by."""
@@ -44,6 +48,8 @@ def faults(folder):
     pages = {path.resolve(): Page(path) for path in html_files(folder)}
     for path, page in pages.items():
         where = path.relative_to(folder.resolve())
+        if FOLDER in page.text:
+            yield f"{where}: names the folder {FOLDER}"
         for tag, attribute, link in page.links:
             parts = urlsplit(link)
             if parts.scheme or parts.netloc:

@@ -52,6 +52,8 @@ profile = HERE / "_build" / "ipython" / "profile_default"
 profile.mkdir(parents=True, exist_ok=True)
 (profile / "ipython_kernel_config.py").write_text(
     "c.InteractiveShell.xmode = 'Minimal'\nc.IPKernelApp.log_level = 'ERROR'\n"
+    # what a cell prints comes whole: pieces would be joined by line breaks
+    "c.IPKernelApp.exec_lines = ['import sys; sys.stdout.flush_interval = 3600']\n"
 )
 os.environ["IPYTHONDIR"] = str(profile.parent)
 

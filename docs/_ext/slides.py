@@ -1,7 +1,8 @@
-"""Slides of one notebook, made of the run that the site shows; no script but a few keys.
+"""Slides of notebooks, made of the run that the site shows; no script but keys and fitting.
 
 The executed notebook lies in the build folder when all pages are written.  Each heading
-begins a slide; exercises and what follows them are left out.
+begins a slide; exercises and what follows them are left out.  When the deck is opened,
+slides that are taller than the window go on on further ones, cell by cell.
 """
 
 import base64
@@ -12,9 +13,13 @@ from pathlib import Path
 import nbformat
 from docutils.utils.math import latex2mathml
 from markdown_it import MarkdownIt
+from outputs import FOLDER
 
 #: Notebook -> file beside the site's pages.
-DECKS = {"learn/one_neuron": "slides/one_neuron.html"}
+DECKS = {
+    "learn/one_neuron": "slides/one_neuron.html",
+    "learn/bounds": "slides/bounds.html",
+}
 
 STYLE = """
 html { scroll-snap-type: y mandatory; font: 22px/1.45 system-ui, sans-serif; }
@@ -22,11 +27,15 @@ body { margin: 0; color: #1b1b1b; background: #fff; }
 section { min-height: 100vh; scroll-snap-align: start; box-sizing: border-box;
   padding: 5vh 8vw; display: flex; flex-direction: column; justify-content: center; }
 section:nth-child(odd) { background: #f4f7fb; }
-h1 { font-size: 2.2em; } h2 { font-size: 1.6em; color: #00527f; margin-top: 0; }
+h1 { font-size: 2.2em; } h2 { font-size: 1.6em; color: #00527f; margin: 0 0 0.4em; }
+p { margin: 0.5em 0; }
+table { border-collapse: collapse; font-size: 0.8em; } td, th { padding: 0.1em 0.8em; }
+th { text-align: left; } .cell p { font-size: 0.8em; }
 pre { font-size: 0.68em; line-height: 1.3; overflow-x: auto; padding: 0.6em 0.9em;
   background: #fff; border: 1px solid #c8d3df; border-radius: 4px; margin: 0.4em 0; }
 pre.out { background: #fbfbf7; } pre.err { background: #fdf2f0; }
-img { max-width: 70vw; max-height: 55vh; }
+pre.out, pre.err { white-space: pre-wrap; }
+img { max-width: 80vw; max-height: 55vh; }
 """
 KEYS = """
 addEventListener("keydown", (event) => {
@@ -39,6 +48,30 @@ addEventListener("keydown", (event) => {
   const shown = all.findLastIndex((one) => one.offsetTop <= scrollY + 2);
   all[Math.max(0, Math.min(all.length - 1, shown + step))].scrollIntoView();
 });
+const tall = (slide) => slide.offsetHeight > innerHeight + 1;
+const shrink = (slide, least) => {
+  for (let size = 95; tall(slide) && size >= least; size -= 5)
+    slide.style.fontSize = `${size}%`;
+  return !tall(slide);
+};
+for (let slide of [...document.querySelectorAll("section")]) {
+  while (tall(slide) && slide.children.length > 2) {
+    const introduced = slide.children.length === 3 && slide.children[1].tagName === "P";
+    if (introduced && shrink(slide, 70)) break;
+    slide.style.fontSize = "";
+    const next = document.createElement("section");
+    slide.after(next);
+    do next.prepend(slide.lastElementChild); while (tall(slide) && slide.children.length > 2);
+    // what introduces a cell goes with it
+    const last = slide.lastElementChild;
+    if (next.firstElementChild.className === "cell" && last.tagName === "P"
+        && slide.children.length > 2) next.prepend(last);
+    next.prepend(slide.firstElementChild.cloneNode(true));
+    shrink(slide, 45);
+    slide = next;
+  }
+  shrink(slide, 45);
+}
 """
 
 
@@ -61,9 +94,12 @@ def _markdown(text):
 
 def _outputs(cell):
     """HTML of what a code cell printed, showed or raised."""
+    merged = set()  # the first stream of a name has the text of all (nb_merge_streams)
     for output in cell.outputs:
         if output.output_type == "stream":
-            yield f'<pre class="out">{html.escape(output.text.rstrip())}</pre>'
+            if output.name not in merged:
+                yield f'<pre class="out">{html.escape(output.text.rstrip())}</pre>'
+            merged.add(output.name)
         elif output.output_type == "error":
             last = f"{output.ename}: {output.evalue}"
             yield f'<pre class="err">{html.escape(last)}</pre>'
@@ -92,7 +128,8 @@ def deck(notebook):
             if "hide-cell" in cell.metadata.get("tags", []):
                 continue
             code = f"<pre>{html.escape(cell.source.rstrip())}</pre>"
-            slides[-1].append(("", "\n".join([code, *_outputs(cell)])))
+            shown = "\n".join([code, *_outputs(cell)]).replace(FOLDER, "")
+            slides[-1].append(("", f'<div class="cell">{shown}</div>'))
     heads = [slide[0][0].splitlines()[0] for slide in slides]
     if "## Exercises" in heads:
         slides = slides[: heads.index("## Exercises")]

@@ -47,6 +47,10 @@ def test_a_site_without_faults(tmp_path):
             '<script src="https://example.org/a.js"></script>',
             "one.html: loads https://example.org/a.js from elsewhere",
         ),
+        (
+            f"<pre>{ROOT}/pyomo_relu/example_networks/</pre>",
+            f"one.html: names the folder {ROOT}/",
+        ),
     ],
 )
 def test_faults_of_a_site(tmp_path, text, fault):

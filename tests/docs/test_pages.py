@@ -7,8 +7,10 @@ import re
 import pyomo.environ as pyo
 import pytest
 
-import pyomo_relu  # noqa: F401  (registers)
+from pyomo_relu import Network  # registers what is called relu
+from pyomo_relu.block import ReLUNetworkBlockData
 from pyomo_relu.search.starts import HOW_TO_START
+from pyomo_relu.transform import NetworkFormulation
 from pyomo_relu.transform.table import MEASURED
 from tests.docs.site import (
     DOCS,
@@ -135,3 +137,32 @@ def test_every_solver_that_takes_starts_is_on_the_page_of_starts():
             assert "cannot" in line or solver.startswith("relu")
         else:
             assert how.partition(" (")[0].split(":")[0] in line
+
+
+def glossary():
+    """The glossary's text, and its terms."""
+    text = PAGES["explain/glossary"].read_text(encoding="utf-8")
+    bodies = re.findall(r"^`{3}\{glossary\}\n(.*?)^`{3}$", text, re.M | re.S)
+    return text, re.findall(r"^(?! )(\S.*)$", "".join(bodies), re.M)
+
+
+def test_terms_are_explained_once():
+    _, terms = glossary()
+    terms = [name for line in terms for name in line.split(", ")]
+    assert len(terms) > 30 and len(terms) == len(set(terms))
+
+
+def test_what_the_glossary_names_exists():
+    """Members of a block, look-ups, transformations and solvers, public names."""
+    text, _ = glossary()
+    for name in re.findall(r"`m\.nn\.(\w+)", text):
+        assert hasattr(ReLUNetworkBlockData, name) or name in ("pre", "post")
+    for name in re.findall(r"`(get_\w+)`", text):
+        assert hasattr(NetworkFormulation, name)
+    for name in re.findall(r"`(relu\.\w+)`", text):
+        assert name in pyo.TransformationFactory or name in pyo.SolverFactory
+    for name in re.findall(r"`pyomo_relu\.([\w.]+)`", text):
+        module, _, thing = f"pyomo_relu.{name}".rpartition(".")
+        assert hasattr(importlib.import_module(module), thing)
+    for name in re.findall(r"`network\.(\w+)", text):
+        assert hasattr(Network, name)
