@@ -43,8 +43,8 @@ def contradiction(surrounding, cutoff=None, seconds=SECONDS, proves=None):
     found = infeasible_subset(linear, networks, seconds, proves)
     if found is None:
         return (
-            f"Which of its rows contradict each other was not found in {seconds:.3g} "
-            "seconds."
+            "Which of its rows contradict each other was not found, in at most "
+            f"{seconds:.3g} seconds."
         )
     parts = [
         _listed("constraint", [names[i] for i in found.rows]),

@@ -6,6 +6,7 @@ import pytest
 from scipy import sparse
 
 from pyomo_relu import ReLUNetworkBlock
+from pyomo_relu.bounds import tighten
 from pyomo_relu.bounds.infeasibility import infeasible_subset
 from pyomo_relu.bounds.relaxation.model import EmbeddedNetwork
 from pyomo_relu.errors import InfeasibleError
@@ -190,3 +191,23 @@ def test_without_time_nothing_is_claimed():
     _demand(m)
     message = pyo.SolverFactory("relu.branch").solve(m, time_limit=0).solver.message
     assert message.startswith("infeasible")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_only_splitting_proves_is_traced_to_the_row_and_the_network(seed):
+    """Parts of the model are proven infeasible by the methods that proved the whole."""
+    network = chain([2, 12, 12, 1], seed=seed)
+    bounds, _ = tighten(network, -1, 1)
+    m = plant(network)
+    m.demand = pyo.Constraint(expr=m.y >= bounds.upper[-1][0] + 1e-3)
+    with pytest.raises(InfeasibleError, match=r"'demand'.*network 'nn'"):
+        pyo.TransformationFactory("relu.obbt").apply_to(m, scope="model")
+
+
+def test_that_nothing_was_found_is_said():
+    m = plant()
+    _demand(m)
+    with pytest.raises(InfeasibleError, match="was not found, in at most 0 seconds"):
+        pyo.TransformationFactory("relu.obbt").apply_to(
+            m, scope="model", time_limit=1e-9
+        )

@@ -217,23 +217,34 @@ class OBBT(BoundTransformation):
         cutoff = _cutoff(surrounding, config.objective_cutoff)
         from pyomo_relu.bounds.model_tightening import tighten_model
 
+        options = {
+            "methods": config.methods,
+            "alpha_steps": config.alpha_steps,
+            **self._solving(config),
+        }
+
+        def proves(part, seconds):
+            try:
+                tighten_model(part, embedded, time_limit=seconds, **options)
+            except InfeasibleError:
+                return True
+            return False
+
         with progress_bars(config.progress or config.tee) as progress:
             try:
                 found = tighten_model(
                     surrounding.linear,
                     embedded,
                     cutoff=cutoff,
-                    methods=config.methods,
                     time_limit=deadline.left(),
-                    alpha_steps=config.alpha_steps,
                     progress=progress,
-                    **self._solving(config),
+                    **options,
                 )
             except InfeasibleError as error:
                 seconds = deadline.left(SECONDS)
                 raise InfeasibleError(
                     f"{self.NAME}: '{surrounding.blocks[0].model().name}' is "
-                    f"infeasible. {contradiction(surrounding, cutoff, seconds)} "
+                    f"infeasible. {contradiction(surrounding, cutoff, seconds, proves)} "
                     f"(Found while bounding network blocks {_names(blocks)}: {error})"
                 ) from None
         if found.statistics.interrupted:
