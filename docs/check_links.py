@@ -2,7 +2,7 @@
 
 Every link within the site leads to a file that is there, every anchor to an element, no
 page loads a script, style or picture from elsewhere, and none names the folder in which the
-site was built.  Nothing is fetched.
+site was built or shows a warning from within an installed package.  Nothing is fetched.
 """
 
 import sys
@@ -50,6 +50,8 @@ def faults(folder):
         where = path.relative_to(folder.resolve())
         if FOLDER in page.text:
             yield f"{where}: names the folder {FOLDER}"
+        if "/site-packages/" in page.text:
+            yield f"{where}: shows a warning of an installed package"
         for tag, attribute, link in page.links:
             parts = urlsplit(link)
             if parts.scheme or parts.netloc:

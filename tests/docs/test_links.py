@@ -51,6 +51,10 @@ def test_a_site_without_faults(tmp_path):
             f"<pre>{ROOT}/pyomo_relu/example_networks/</pre>",
             f"one.html: names the folder {ROOT}/",
         ),
+        (
+            "<pre>/lib/python3/site-packages/numpy/fromnumeric.py:1: RuntimeWarning</pre>",
+            "one.html: shows a warning of an installed package",
+        ),
     ],
 )
 def test_faults_of_a_site(tmp_path, text, fault):
