@@ -70,7 +70,9 @@ html_title = "pyomo_relu"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_math_renderer = "mathml"
-html_sidebars = {page: [] for page in ("troubleshooting", "study", "changelog")}
+html_sidebars = {
+    page: [] for page in ("troubleshooting", "study", "study_report", "changelog")
+}
 html_show_sourcelink = False
 html_copy_source = False
 html_theme_options = {

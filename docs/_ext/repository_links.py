@@ -1,7 +1,7 @@
 """Links in the repository's own pages (README, CHANGELOG, ...), which the site includes.
 
-There they lead to files; here to the page that shows the file, if there is one, and to
-the file's name otherwise.
+There they lead to files; here to the page that shows the file, if there is one, to the
+picture, and to the file's name otherwise.
 """
 
 import os
@@ -42,6 +42,8 @@ def rewrite(text, source, page, leaving=False):
             raise FileNotFoundError(f"{source}: the link to {path} leads nowhere.")
         if image:
             return f"![{label}]({os.path.relpath(file, page.parent)})"
+        if file.suffix == ".png":
+            return f"[{label}]({os.path.relpath(file, page.parent)})"
         if file not in pages:
             return f"{label} (`{file.relative_to(ROOT)}`)"
         relative = os.path.relpath(pages[file], page.parent)

@@ -4,18 +4,28 @@ import re
 from configparser import ConfigParser
 from pathlib import Path
 
+from packaging.markers import Marker
 from sphinx.util.docutils import SphinxDirective
 
 ROOT = Path(__file__).resolve().parents[2]
 
-#: Marker of a pinned version -> the Pythons that it is for.
-PYTHONS = {
-    "": "3.10 to 3.13",
-    "python_full_version < '3.11'": "3.10",
-    "python_full_version >= '3.11'": "3.11 to 3.13",
-    "python_full_version == '3.11.*'": "3.11",
-    "python_full_version >= '3.12'": "3.12, 3.13",
-}
+#: The Pythons that constraints.txt is resolved for.
+PYTHONS = ("3.10", "3.11", "3.12", "3.13")
+EVERY = f"{PYTHONS[0]} to {PYTHONS[-1]}"
+
+
+def _pythons(marker):
+    """Those of ``PYTHONS`` that a requirement's marker is true for, as text."""
+    true = [
+        python
+        for python in PYTHONS
+        if Marker(marker).evaluate(
+            {"python_full_version": f"{python}.9", "sys_platform": "linux"}
+        )
+    ]
+    if len(true) < 3:
+        return ", ".join(true)
+    return f"{true[0]} to {true[-1]}"
 
 
 def _canonical(name):
@@ -48,8 +58,9 @@ def pinned():
         match = re.fullmatch(r"([\w.-]+)==([^ ;]+)(?: ; (.*))?", line)
         if match:
             name, version, marker = match.groups()
-            pythons = PYTHONS.get(marker or "", marker)
-            versions.setdefault(_canonical(name), []).append((version, pythons))
+            pythons = _pythons(marker) if marker else EVERY
+            if pythons:
+                versions.setdefault(_canonical(name), []).append((version, pythons))
     return versions
 
 
@@ -60,7 +71,7 @@ def table():
     for name, least, group in requirements():
         found = tested.get(_canonical(name), [])
         text = "; ".join(
-            version if pythons == PYTHONS[""] else f"{version} (Python {pythons})"
+            version if pythons == EVERY else f"{version} (Python {pythons})"
             for version, pythons in found
         )
         lines.append(f"| {name} | {group} | {least} | {text or 'newest'} |")

@@ -90,3 +90,12 @@ def test_pages_keep_links_within_the_documentation():
     assert repository_links.rewrite(text, page, page, leaving=True) == (
         "[a](choosing.md) [b](measured/routes.md) c (`LICENSE`)"
     )
+
+
+def test_links_to_pictures_lead_to_them():
+    source = ROOT / "examples" / "study" / "results" / "FINDINGS.md"
+    text = "[trade_off](figures/trade_off.png) [table](report.md#what-was-run)"
+    assert repository_links.rewrite(text, source, DOCS / "study.md") == (
+        "[trade_off](../examples/study/results/figures/trade_off.png) "
+        "[table](study_report.md#what-was-run)"
+    )
