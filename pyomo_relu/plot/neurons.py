@@ -145,9 +145,11 @@ def _ends(what, lower, upper):
 def _draw(ax, relaxations, ceiling):
     from matplotlib.patches import Polygon
 
+    before = ax.get_legend_handles_labels()[1]  # of earlier calls on these Axes
+    others = len([label for label in before if label != "neuron"])
     widest = sorted(relaxations.items(), key=lambda item: item[1][0] - item[1][1])
     for label, ends in widest:
-        i = list(relaxations).index(label)
+        i = others + list(relaxations).index(label)
         corners = hull(ends[0], ends[1], ceiling)
         ax.add_patch(
             Polygon(
@@ -163,7 +165,8 @@ def _draw(ax, relaxations, ceiling):
     lower = min(ends[0] for ends in relaxations.values())
     upper = max(ends[1] for ends in relaxations.values())
     v = np.unique([v for v in (lower, 0.0, ceiling, upper) if lower <= v <= upper])
-    ax.plot(v, np.clip(v, 0.0, ceiling), color=BLACK, label="neuron", zorder=3)
+    name = "neuron" if "neuron" not in before else None
+    ax.plot(v, np.clip(v, 0.0, ceiling), color=BLACK, label=name, zorder=3)
     ax.autoscale_view()
     ax.margins(0.08)
     ax.set(xlabel="pre-activation v", ylabel="post-activation x")

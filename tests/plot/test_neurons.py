@@ -119,3 +119,10 @@ def test_refusals():
     for layer, neuron in ((1, 0), (0, 3)):
         with pytest.raises(BoundsError, match=r"no neuron .* have \[3\] neurons"):
             plot.neuron(bounds, layer, neuron)
+
+
+def test_two_relaxations_on_one_axes_differ_and_the_neuron_is_named_once():
+    ax = plot.relaxation(-2, 4, label="narrow")
+    rendered(plot.relaxation(-6, 12, ax=ax, label="wide"))
+    assert sorted(ax.get_legend_handles_labels()[1]) == ["narrow", "neuron", "wide"]
+    assert ax.patches[0].get_edgecolor() != ax.patches[1].get_edgecolor()
