@@ -9,7 +9,7 @@ import numpy as np
 
 from pyomo_relu.bounds.layer_table import LAYER_HEADER, layer_rows
 from pyomo_relu.bounds.neuron_states import NeuronStates
-from pyomo_relu.common.arguments import instance
+from pyomo_relu.common.arguments import INFINITE, instance
 from pyomo_relu.common.html import table_html
 from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import BoundsError, NetworkError
@@ -220,8 +220,8 @@ def check_boxes(network, lower, upper):
     Raises
     ------
     BoundsError
-        If a shape is wrong, or a bound is NaN, infinite or reversed; the message
-        names the input.
+        If a shape is wrong, or a bound is NaN, infinite (1e20 and more is, as for
+        solvers) or reversed; the message names the input.
     """
     instance("network", network, Network, NetworkError)
     lower, upper = (_array(network, a) for a in (lower, upper))
@@ -232,11 +232,12 @@ def check_boxes(network, lower, upper):
             f"(B, {n}), one row per box and one column per input, but have shapes "
             f"{lower.shape} and {upper.shape}."
         )
-    if not (np.isfinite(lower).all() and np.isfinite(upper).all()):
-        bad = ~(np.isfinite(lower) & np.isfinite(upper))
+    finite = (np.abs(lower) < INFINITE) & (np.abs(upper) < INFINITE)
+    if not finite.all():
         raise BoundsError(
-            f"{_where(network, lower, upper, bad)}: bounds over an unbounded set of "
-            "inputs are infinite. Give the input finite lower and upper bounds."
+            f"{_where(network, lower, upper, ~finite)}: bounds over an unbounded set of "
+            "inputs are infinite. Give the input finite lower and upper bounds, below "
+            f"{INFINITE:.0e}."
         )
     if not (lower <= upper).all():
         raise BoundsError(

@@ -22,6 +22,8 @@ class OneLineParser(argparse.ArgumentParser):
 
     def error(self, message):
         """Print the line and exit with 2."""
+        if message.endswith("required: FILE"):
+            message += ", which stands before options that take several words"
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 

@@ -14,6 +14,7 @@ from pyomo_relu.cli.compare import recipe
 from pyomo_relu.cli.describe import box_data, network_data
 from pyomo_relu.cli.model import add_restrictions, build
 from pyomo_relu.cli.outcome import Outcome
+from pyomo_relu.cli.target import add_target, check_target, writing
 from pyomo_relu.errors import ModelError
 
 #: Stands for the exact nonlinear rows, without a formulation.
@@ -32,8 +33,7 @@ def add(commands):
     parser = add_command(commands, "export", run, _TEXT)
     add_file(parser)
     parser.add_argument("--to", choices=["mps", "lp", "nl"], required=True)
-    parser.add_argument("--write", metavar="PATH", help="the file to write")
-    parser.add_argument("--force", action="store_true", help="replace that file")
+    add_target(parser, "--write", "the file to write")
     parser.add_argument(
         "--formulation",
         default="relu.bounds+relu.bigm",
@@ -51,7 +51,8 @@ def add(commands):
 
 def run(options):
     """Encode and write."""
-    _check_target(options)
+    if options.write is not None:
+        check_target("--write", options.write, options.force)
     exact = options.formulation == AS_IT_IS
     if exact and options.to != "nl":
         raise ModelError(
@@ -77,26 +78,16 @@ def run(options):
         **_sizes(m),
     }
     if options.write:
-        with open(options.write, "w", encoding="utf-8", newline="\n") as stream:
+        with (
+            writing(options.write),
+            open(options.write, "w", encoding="utf-8", newline="\n") as stream,
+        ):
             stream.write(text)
         text = (
             f"{options.write}: {data['rows']} rows, {data['columns']} columns, "
             f"{data['binaries']} binaries"
         )
     return Outcome(text.rstrip("\n"), data)
-
-
-def _check_target(options):
-    path = options.write
-    if path is None:
-        return
-    if os.path.isdir(path):
-        raise ModelError(f"{path}: this is a folder. Give --write a file's name.")
-    if os.path.exists(path) and not options.force:
-        raise ModelError(f"{path}: it exists already. --force replaces it.")
-    folder = os.path.dirname(os.path.abspath(path))
-    if not os.path.isdir(folder):
-        raise ModelError(f"{path}: there is no folder {folder}. Make it first.")
 
 
 def _written(m, options):

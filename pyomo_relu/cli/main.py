@@ -64,6 +64,7 @@ def main(arguments=None):
     int
         The exit code, see ``pyomo-relu --help``.
     """
+    _print_anything()
     words = as_words(sys.argv[1:] if arguments is None else arguments)
     parser = _parser()
     try:
@@ -75,7 +76,8 @@ def main(arguments=None):
             outcome = options.run(options)
         if outcome.data is not None:
             _show(outcome, options)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # as where a shell closed it
+            sys.stdout.flush()
         return outcome.code
     except BrokenPipeError:  # the reader, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -105,16 +107,38 @@ def _parser():
     return parser
 
 
+def _print_anything():
+    """Names with letters that a terminal's encoding lacks are shown as escapes."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # not None, nor what a notebook puts there
+            stream.reconfigure(errors="backslashreplace")
+
+
 @contextlib.contextmanager
 def _messages_on_stderr():
-    """Pyomo logs to stdout, which here belongs to the results."""
+    """Pyomo logs to stdout, which here belongs to the results.
+
+    What it logs as an error just before it raises one (which component was being made)
+    would be said twice: errors are kept back, and shown only if none is raised.
+    """
     logger = logging.getLogger("pyomo")
     before, propagate = logger.handlers, logger.propagate
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
+    errors = []
+
+    def keep_back(record):
+        if record.levelno < logging.ERROR:
+            return True
+        errors.append(record)
+        return False
+
+    handler.addFilter(keep_back)
     logger.handlers, logger.propagate = [handler], False
     try:
         yield
+        for record in errors:
+            handler.emit(record)
     finally:
         logger.handlers, logger.propagate = before, propagate
 

@@ -15,6 +15,7 @@ from pyomo_relu.cli.arguments import (
 )
 from pyomo_relu.cli.describe import box_data, box_text, headline, network_data
 from pyomo_relu.cli.outcome import DONE, NOT_PROVEN, Outcome
+from pyomo_relu.cli.target import add_target, check_target, writing
 from pyomo_relu.errors import ModelError
 
 _TEXT = """\
@@ -40,7 +41,7 @@ def add(commands):
     parser.add_argument(
         "--max-regions", type=whole(1), default=100_000, help="stop at so many"
     )
-    parser.add_argument("--plot", metavar="FILE", help="draw them: PNG, PDF or SVG")
+    add_target(parser, "--plot", "draw them: PNG, PDF or SVG, by the name's ending")
     add_limits(parser)
 
 
@@ -50,7 +51,7 @@ def run(options):
 
     network = read_network(options)
     lower, upper = read_box(options, network)
-    if options.plot:
+    if options.plot is not None:
         _check_plot(options, network, lower, upper)
     count = count_regions(
         network,
@@ -81,13 +82,19 @@ def _check_plot(options, network, lower, upper):
             f"{varying} of {network.n_inputs} do. Leave --plot out."
         )
     read_output(options, network)
-    import matplotlib  # noqa: F401  (before the counting, which may take long)
+    check_target("--plot", options.plot, options.force)
+    # before the counting, which may take long
+    from matplotlib.backend_bases import FigureCanvasBase
 
     from pyomo_relu import plot  # noqa: F401
 
-    folder = os.path.dirname(os.path.abspath(options.plot))
-    if not os.path.isdir(folder):
-        raise ModelError(f"{options.plot}: there is no folder {folder}. Make it first.")
+    known = FigureCanvasBase.get_supported_filetypes()
+    ending = os.path.splitext(options.plot)[1].removeprefix(".").lower()
+    if ending not in known:  # without one matplotlib would write to another name
+        raise ModelError(
+            f"{options.plot}: a picture's name says its kind. End it in .png, .pdf or "
+            f".svg; there are also {', '.join(sorted(known))}."
+        )
 
 
 def _draw(options, network, lower, upper):
@@ -104,7 +111,5 @@ def _draw(options, network, lower, upper):
         output=read_output(options, network),
         max_regions=options.max_regions,
     )
-    try:
+    with writing(options.plot):
         axes.figure.savefig(options.plot, dpi=150)
-    except ValueError as error:  # a suffix that matplotlib does not write
-        raise ModelError(f"{options.plot}: {error}.") from None

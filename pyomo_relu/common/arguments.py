@@ -12,6 +12,9 @@ from typing import Any, Literal, TypeVar, cast, overload
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+#: What solvers take as no bound at all; coefficients of that size break them.
+INFINITE = 1e20
+
 
 def instance(what, value, cls, error):
     """``value``, which must be an instance of ``cls``.

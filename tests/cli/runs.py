@@ -23,14 +23,15 @@ def as_data(capsys, *words):
     return code, json.loads(out)
 
 
-def process(folder, *words):
-    """Run ``python -m pyomo_relu`` in a folder."""
+def process(folder, *words, **variables):
+    """Run ``python -m pyomo_relu`` in a folder, with more environment variables."""
     return subprocess.run(
         [sys.executable, "-m", "pyomo_relu", *map(str, words)],
         capture_output=True,
         text=True,
+        encoding="utf-8",
         cwd=folder,
-        env={"PYTHONPATH": str(ROOT), "PATH": "", "MPLBACKEND": "agg"},
+        env={"PYTHONPATH": str(ROOT), "PATH": "", "MPLBACKEND": "agg", **variables},
         stdin=subprocess.DEVNULL,
         check=False,
     )

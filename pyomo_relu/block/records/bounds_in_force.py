@@ -17,13 +17,11 @@ from pyomo_relu.block.records.bounds_runs import (
     take_back,
 )
 from pyomo_relu.block.records.var_bounds import ends
+from pyomo_relu.common.arguments import INFINITE
 from pyomo_relu.common.model_reading import ModelReading
 from pyomo_relu.errors import BoundsError, TransformationError
 
 logger = logging.getLogger("pyomo.relu")
-
-#: What solvers take as no bound at all; coefficients of that size break them.
-_INFINITE = 1e20
 
 #: Points at which bounds that the modeller brings are tried.
 _TRIALS = 256
@@ -125,7 +123,7 @@ def has_finite_box(block, assume_fixed_vars_permanent=True):
 def _endless(block, lower, upper):
     """(Var, lower, upper) of the inputs without finite bounds."""
     ends = zip(block.input_vars(), lower, upper, strict=True)
-    return (e for e in ends if not (e[1] > -_INFINITE and e[2] < _INFINITE))
+    return (e for e in ends if not (e[1] > -INFINITE and e[2] < INFINITE))
 
 
 def _intersect(block, bounds, recorded):
