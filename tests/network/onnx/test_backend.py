@@ -15,6 +15,7 @@ from onnx import TensorProto, numpy_helper
 from pyomo_relu.errors import NetworkError
 from pyomo_relu.network import load_onnx
 from pyomo_relu.network.onnx.registry import known_operators
+from tests.versions import OLD_ONNX
 
 FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16)
 KNOWN = {name for domain, name in known_operators() if domain == ""}
@@ -251,6 +252,8 @@ def _reason(name, model):
     op_type = model.graph.node[0].op_type
     if op_type in ("Cast", "CastLike"):
         target = model.graph.output[0].type.tensor_type.elem_type
+        if target == TensorProto.STRING:  # a case of onnx 1.17 alone
+            return "be cast to a float type"
         if target not in FLOATS:
             return "rounding cannot be neglected|which rounds"
     if op_type in ("Shape", "Size"):
@@ -284,6 +287,7 @@ def _check(name, case):
     np.testing.assert_allclose(network.forward(x), y, rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.skipif(OLD_ONNX, reason="onnx 1.17 has fewer cases")
 def test_every_listed_refusal_is_a_case():
     assert set(REASON) <= set(cases())
 
