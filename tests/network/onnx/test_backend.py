@@ -1,7 +1,8 @@
 """The onnx package's own backend tests, for every operator that the table knows.
 
 Every case whose model is a single known node is either reproduced or refused for a
-reason that is listed here; nothing is skipped (old versions: ``tests/versions.py``).
+reason that is listed here; nothing is skipped but
+what the lowest versions take too long for.
 """
 
 import functools
@@ -183,10 +184,10 @@ REFUSED = {
     ],
     "constant of type int64": ["test_shape", "test_size"],
 }
+
 #: An onnxruntime without opset 22 leaves these to loops of onnx's reference evaluator,
 #: which take longer than the budget of loading.
 LONG_IN_PYTHON = {"test_averagepool_3d_default", "test_maxpool_3d_default"}
-
 REASON = {case: reason for reason, cases in REFUSED.items() for case in cases}
 
 
