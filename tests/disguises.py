@@ -2,11 +2,11 @@
 
 import numpy as np
 import onnx
-import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from pyomo_relu.network.onnx.graph.branches import names_read
 from pyomo_relu.network.onnx.graph.functions import model_nodes
+from tests.versions import OLD_ONNXRUNTIME
 
 #: Names given inside every function and branch, so that they clash wherever they can.
 INNER = ["a", "b", "c", "d", "e", "f", "g"]
@@ -347,10 +347,6 @@ def with_external_data(model, folder, seed=0):
     return path
 
 
-#: Whether this onnxruntime is older than 1.21.
-_OLD = tuple(map(int, onnxruntime.__version__.split(".")[:2])) < (1, 21)
-
-
 def ends_onnxruntime(model):
     """Whether onnxruntime aborts the process on it (see ``verification.runner``).
 
@@ -358,6 +354,6 @@ def ends_onnxruntime(model):
     """
     two = {"Add", "Div", "Gather", "Mul", "Sub"}
     nodes = list(model_nodes(model))
-    if _OLD and model.functions and any(n.op_type == "If" for n in nodes):
+    if OLD_ONNXRUNTIME and model.functions and any(n.op_type == "If" for n in nodes):
         return True
     return any(n.op_type in two and len(n.input) < 2 for n in nodes)

@@ -1,7 +1,8 @@
 """The onnx package's own backend tests, for every operator that the table knows.
 
 Every case whose model is a single known node is either reproduced or refused for a
-reason that is listed here; nothing is skipped.
+reason that is listed here; nothing is skipped but
+what the lowest versions take too long for.
 """
 
 import functools
@@ -15,6 +16,7 @@ from onnx import TensorProto, numpy_helper
 from pyomo_relu.errors import NetworkError
 from pyomo_relu.network import load_onnx
 from pyomo_relu.network.onnx.registry import known_operators
+from tests.versions import OLD_ONNX, OLD_ONNXRUNTIME
 
 FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16)
 KNOWN = {name for domain, name in known_operators() if domain == ""}
@@ -182,6 +184,10 @@ REFUSED = {
     ],
     "constant of type int64": ["test_shape", "test_size"],
 }
+
+#: An onnxruntime without opset 22 leaves these to loops of onnx's reference evaluator,
+#: which take longer than the budget of loading.
+LONG_IN_PYTHON = {"test_averagepool_3d_default", "test_maxpool_3d_default"}
 REASON = {case: reason for reason, cases in REFUSED.items() for case in cases}
 
 
@@ -251,6 +257,8 @@ def _reason(name, model):
     op_type = model.graph.node[0].op_type
     if op_type in ("Cast", "CastLike"):
         target = model.graph.output[0].type.tensor_type.elem_type
+        if target == TensorProto.STRING:  # a case of onnx 1.17 alone
+            return "be cast to a float type"
         if target not in FLOATS:
             return "rounding cannot be neglected|which rounds"
     if op_type in ("Shape", "Size"):
@@ -263,6 +271,8 @@ def test_backend_cases(op_type):
     found = {n: c for n, c in cases().items() if _op_type(c) == op_type}
     assert found or op_type in WITHOUT_CASES
     for name, case in found.items():
+        if name in LONG_IN_PYTHON and OLD_ONNXRUNTIME:
+            continue
         print(name)  # the last one is that which fails
         _check(name, case)
 
@@ -284,6 +294,7 @@ def _check(name, case):
     np.testing.assert_allclose(network.forward(x), y, rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.skipif(OLD_ONNX, reason="onnx 1.17 has fewer cases")
 def test_every_listed_refusal_is_a_case():
     assert set(REASON) <= set(cases())
 

@@ -8,11 +8,21 @@ import math
 
 import numpy as np
 
+from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import NetworkError, UnsupportedOperatorError
 from pyomo_relu.network.onnx import budget
 
 #: Constants up to this size take part in shape inference (shapes, axes, pads ...).
 _SHAPE_DATA = 4096
+
+#: Position of the weights of operators whose windows have the weights' size.
+_WEIGHTS = {
+    "Conv": 1,
+    "ConvInteger": 1,
+    "ConvTranspose": 1,
+    "DeformConv": 1,
+    "QLinearConv": 3,
+}
 
 
 class NodeEvaluator:
@@ -100,6 +110,7 @@ class NodeEvaluator:
         from onnx import checker, numpy_helper, shape_inference
 
         _check_left_out(node, schema)
+        _check_weights(node, types)
         known = {
             name: numpy_helper.from_array(np.asarray(array), name)
             for name, array in constants.items()
@@ -220,6 +231,24 @@ def _check_left_out(node, schema):
                 f"its input {k} ('{formal.name}') is left out, which is not optional. "
                 "Export the network again."
             )
+
+
+def _check_weights(node, types):
+    """Raise if weights have another number of axes: onnx 1.17 ends the process."""
+    position = _WEIGHTS.get(node.op_type, math.inf)
+    if node.domain not in ("", "ai.onnx") or len(node.input) <= position:
+        return
+    names = node.input[0], node.input[position]
+    kinds = [types[n].tensor_type for n in names]
+    if not all(kind.HasField("shape") for kind in kinds):
+        return
+    given, needed = (len(kind.shape.dim) for kind in reversed(kinds))
+    if given != needed:
+        raise NetworkError(
+            f"its weights '{names[1]}' with {counted(given, 'dimension')} do not fit "
+            f"its input '{names[0]}' with {counted(needed, 'dimension')}. "
+            "Export the network again."
+        )
 
 
 def _rounds_windows_up(node):
