@@ -29,6 +29,7 @@ def is_block(given):
 
 def network_of(what, given, error: type[ReLUError] = BoundsError) -> Network:
     """A Network, or the network of a block."""
+    _not_several(what, given, error)
     return instance(what, given.network if is_block(given) else given, Network, error)
 
 
@@ -42,6 +43,7 @@ def box_of(what, given, lower, upper):
     """
     if lower is not None and upper is not None:
         return lower, upper
+    _not_several(what, given, BoundsError)
     if not is_block(given):
         raise BoundsError(
             f"{what} needs the input box: give lower and upper with a Network, or a "
@@ -55,12 +57,25 @@ def box_of(what, given, lower, upper):
 
 def record_of(what, given, error: type[ReLUError] = BoundsError) -> NeuronBounds:
     """A NeuronBounds, or the bounds in force on a block."""
+    _not_several(what, given, error)
     record = given.neuron_bounds() if is_block(given) else given
     return instance(what, record, NeuronBounds, error)
 
 
+def _not_several(what, given, error):
+    """Raise where an indexed block stands for one of its members."""
+    if not hasattr(given, "index_set") or is_block(given):
+        return
+    first = next((member.name for member in given.values()), f"{given.name}[...]")
+    raise error(
+        f"{what}: '{given.name}' holds several networks. Give one of them, such as "
+        f"{first}."
+    )
+
+
 def records_of(what, given):
     """{method: NeuronBounds} of such a dict, of one record or of one block."""
+    _not_several(what, given, BoundsError)
     if is_block(given) or isinstance(given, NeuronBounds):
         given = {IN_FORCE: given}
     return {

@@ -11,7 +11,14 @@ from pyomo_relu.analysis.arguments import records_of
 from pyomo_relu.analysis.stability import common_network
 from pyomo_relu.common.arguments import whole
 from pyomo_relu.errors import BoundsError
-from pyomo_relu.plot.style import colour, line, logarithmic, marker, styled
+from pyomo_relu.plot.style import (
+    colour,
+    legend_above,
+    line,
+    logarithmic,
+    marker,
+    styled,
+)
 
 if TYPE_CHECKING:
     from pyomo_relu.analysis.arguments import BoundsOrBlock
@@ -117,5 +124,5 @@ def bound_intervals(
         output = k == last
         ax.set_xlabel("output" if output else f"neuron of layer {k}")
         ax.set_ylabel("output y" if output else "pre-activation v")
-        ax.legend(title="bounds by", ncols=2 if len(records) > 3 else 1)
+        legend_above(ax, min(len(records), 4), "bounds by")
         return ax

@@ -10,7 +10,7 @@ from scipy import sparse
 from pyomo_relu.analysis.arguments import is_block
 from pyomo_relu.analysis.regions.count import count_regions
 from pyomo_relu.bounds.relaxation.network import add_big_m_network
-from pyomo_relu.errors import SolverError
+from pyomo_relu.errors import ModelError, SolverError
 from pyomo_relu.linear.model import LinearModel, ModelBuilder
 from pyomo_relu.linear.sessions.answer import Status
 from pyomo_relu.linear.sessions.highs import HighsSession
@@ -50,10 +50,32 @@ def is_encoded(given):
 
 
 def encoded_rows(block, i):
-    """The rows that are in force on a block, without integrality, and its output i."""
+    """The rows that are in force on a block, without integrality, and its output i.
+
+    With those that link inputs in far units to their copies, which stand outside.
+    """
+    from pyomo.common.errors import InvalidConstraintError
+    from pyomo.core.base import ConcreteModel, Constraint, ConstraintList
     from pyomo.repn.plugins.standard_form import LinearStandardFormCompiler
 
-    form = LinearStandardFormCompiler().write(block, mixed_form=True)
+    from pyomo_relu.model.unit_copies import copies_beside
+
+    outside = {
+        id(c): c for c in map(copies_beside, block.input_vars()) if c is not None
+    }
+    together = ConcreteModel()
+    together.rows = ConstraintList()
+    for part in (block, *outside.values()):
+        for row in part.component_data_objects(Constraint, active=True):
+            together.rows.add(row.expr)
+    try:
+        form = LinearStandardFormCompiler().write(together, mixed_form=True)
+    except InvalidConstraintError:
+        raise ModelError(
+            f"relaxation_slice: rows of {block.name} are not linear "
+            f"({block.record.encoding.formulation.NAME}), so that there is no linear "
+            "relaxation of them. Take a formulation with linear rows, such as relu.bigm."
+        ) from None
     columns = {id(var): n for n, var in enumerate(form.columns)}
     kinds, right = np.array([row.bound_type for row in form.rows]), np.asarray(form.rhs)
     ends = np.array(

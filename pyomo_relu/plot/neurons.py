@@ -13,11 +13,15 @@ from pyomo_relu.analysis.stability import common_network
 from pyomo_relu.bounds.relaxation.curve_rows import lower_hull
 from pyomo_relu.common.arguments import real, text, whole
 from pyomo_relu.errors import BoundsError
-from pyomo_relu.plot.style import BLACK, colour, line, styled
+from pyomo_relu.plot.style import BLACK, colour, legend_above, line, styled
 
 if TYPE_CHECKING:
     from pyomo_relu.analysis.arguments import BoundsOrBlock
     from pyomo_relu.common.types import FloatArray
+
+
+#: Width, relative to the bounds' size, below which an interval is drawn as a point.
+_POINT = 1e-9
 
 
 def relaxation(
@@ -165,22 +169,36 @@ def _draw(ax, relaxations, ceiling):
     lower = min(ends[0] for ends in relaxations.values())
     upper = max(ends[1] for ends in relaxations.values())
     v = np.unique([v for v in (lower, 0.0, ceiling, upper) if lower <= v <= upper])
+    x = np.clip(v, 0.0, ceiling)
+    # bounds of an input without a range are a point but for their rounding
+    around = max(1.0, abs(lower), abs(upper))
+    point = {"marker": "o"} if upper - lower < _POINT * around else {}
     name = "neuron" if "neuron" not in before else None
-    ax.plot(v, np.clip(v, 0.0, ceiling), color=BLACK, label=name, zorder=3)
+    ax.plot(v, x, color=BLACK, label=name, zorder=3, **point)
     ax.autoscale_view()
     ax.margins(0.08)
+    width = around if point else upper - lower
+    if point:
+        ax.set_xlim((lower + upper - width) / 2, (lower + upper + width) / 2)
+    if np.ptp(x) < _POINT * width:  # flat: x in the units of v, and room for names
+        ax.set_ylim(x[0] - 0.08 * width, x[0] + 0.92 * width)
     ax.set(xlabel="pre-activation v", ylabel="post-activation x")
-    ax.legend(loc="upper left")
+    legend_above(ax)
 
 
 def _mark_ends(ax, lower, upper):
-    for name, at in (("L", lower), ("U", upper)):
+    """Lines at L and U, named outside of the interval, where nothing is drawn."""
+    for name, at, side in (("L", lower, -1), ("U", upper, 1)):
         ax.axvline(at, color="0.5", linestyle=":", linewidth=1.2, zorder=1)
         ax.annotate(
-            f"{name} = {at:.4g}",
+            f"{name} =\n{at:.4g}",
             (at, 0.5),
-            (4 if name == "L" else -4, 0),
+            (5 * side, 0),
             xycoords=("data", "axes fraction"),
             textcoords="offset points",
-            ha="left" if name == "L" else "right",
+            ha="left" if side > 0 else "right",
+            va="center",
+            fontsize="small",
         )
+    if lower < upper:
+        ax.margins(x=0.25)

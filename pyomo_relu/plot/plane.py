@@ -19,7 +19,7 @@ from pyomo_relu.plot.arguments import (
     network_and_box,
     output_name,
 )
-from pyomo_relu.plot.style import BLACK, COLOUR_MAP, VERMILLION, styled
+from pyomo_relu.plot.style import BLACK, COLOUR_MAP, VERMILLION, roomy_ticks, styled
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -231,7 +231,8 @@ def _over_network(what, given, network, box, output, shapes, ax):
     with styled(ax, size=(6.8, 5.4)) as ax:
         Z = Y.reshape(axes[1].size, axes[0].size)
         levels = ax.contourf(*axes, Z, _LEVELS, cmap=COLOUR_MAP)
-        ax.figure.colorbar(levels, ax=ax, label=output_name(given, i))
+        bar = ax.figure.colorbar(levels, ax=ax, label=output_name(given, i))
+        roomy_ticks(bar.ax)
         thin = 0.9 if len(shapes) < 400 else 0.5
         ax.add_collection(
             PolyCollection(

@@ -83,7 +83,18 @@ def history(results: Any, ax: Any = None) -> Any:
         ax.set_xlim(left=0)
         if ax.get_legend_handles_labels()[0]:
             ax.legend()
+        else:
+            ax.set_yticks([])
+            ax.text(0.5, 0.5, _nothing(entries), transform=ax.transAxes, ha="center")
         return ax
+
+
+def _nothing(entries):
+    """Why there is neither a point nor a bound to draw."""
+    *_, (_, bound, value) = entries
+    if bound == value:  # of a minimum both are inf, of a maximum both -inf
+        return "infeasible: proven that there is no point"
+    return "no point and no bound yet"
 
 
 def _entries(results):

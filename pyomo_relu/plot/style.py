@@ -114,6 +114,31 @@ def styled(
                 'plt.subplots(subplot_kw={"projection": "3d"}).'
             )
         yield ax
+        roomy_ticks(ax)
+
+
+def roomy_ticks(ax: Any, most: int | None = None) -> None:
+    """Linear axes get ticks whose labels have room, also of 1e5 to 3e5.
+
+    Few of them, and a common power of ten written once at the axis' end.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+    most : int, optional
+        Intervals between ticks; default: 5, and 4 in three dimensions.
+    """
+    from matplotlib.ticker import AutoLocator, ScalarFormatter
+
+    three = hasattr(ax, "zaxis")
+    for axis in (ax.xaxis, ax.yaxis, *([ax.zaxis] if three else ())):
+        locator = axis.get_major_locator()
+        if isinstance(locator, AutoLocator):
+            locator.set_params(nbins=most or (4 if three else 5))
+        if type(axis.get_major_formatter()) is ScalarFormatter:
+            formatter = ScalarFormatter(useMathText=True)
+            formatter.set_powerlimits((-4, 5))
+            axis.set_major_formatter(formatter)
 
 
 def logarithmic(ax: Any, *sides: str) -> None:
@@ -127,6 +152,9 @@ def logarithmic(ax: Any, *sides: str) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     for side in sides:
+        low, high = getattr(ax.dataLim, f"interval{side}")
+        if low == high > 0:  # a single value has no range
+            getattr(ax, f"set_{side}lim")(low / 10, high * 10)
         getattr(ax, f"set_{side}scale")("log")
         ticks = getattr(ax, f"{side}axis")
         ticks.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=8))
@@ -134,10 +162,15 @@ def logarithmic(ax: Any, *sides: str) -> None:
         ticks.set_minor_formatter(NullFormatter())
 
 
-def legend_above(ax: Any, columns: int = 2) -> None:
+def legend_above(ax: Any, columns: int = 2, title: str | None = None) -> None:
     """A legend that covers nothing of what is drawn."""
     ax.legend(
-        loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=columns, frameon=False
+        loc="lower center",
+        # beside a power of ten, which stands above the left end
+        bbox_to_anchor=(0.55, 1.0),
+        ncols=columns,
+        frameon=False,
+        title=title,
     )
 
 

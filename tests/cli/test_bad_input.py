@@ -99,7 +99,10 @@ def test_wrong_files(capsys, files, name, words, command_words):
         (["regions", "example:pendulum_2x8", "--plot", "x.png"], "Leave --plot out"),
         (["regions", SMALL, "--plot", ""], "Give --plot a file's name"),
         (["export", SMALL, "--to", "lp", "--write", ""], "Give --write a file's name"),
-        (["compare", "--formulations", "relu.bigm", SMALL], "FILE, which stands before"),
+        (
+            ["compare", "--formulations", "relu.bigm", SMALL],
+            "FILE, which stands before",
+        ),
         (["bounds", SMALL, "--methods", "guess"], "invalid choice: 'guess'"),
         (["inform", SMALL], "invalid choice: 'inform'"),
         ([], "COMMAND"),
@@ -127,7 +130,7 @@ def test_names_are_shown_in_any_encoding(tmp_path, encoding):
     assert (run.returncode, run.stderr) == (0, "")
     name = "tempér".encode(encoding, "backslashreplace").decode(encoding)
     assert f"0      {name} " in run.stdout
-    run = process(tmp_path, "info", path, "--tensor", "é", PYTHONIOENCODING=encoding)
+    run = process(tmp_path, "bounds", path, "--tensor", "é", PYTHONIOENCODING=encoding)
     assert run.returncode == 2 and len(run.stderr.splitlines()) == 1
 
 

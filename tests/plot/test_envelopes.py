@@ -139,6 +139,32 @@ def test_other_formulations_are_valid_and_no_looser(formulation, options):
     assert (other[1] >= envelope[1] - 1e-6).all()
 
 
+@pytest.mark.parametrize("formulation", ["relu.bigm", "relu.partition", "relu.cells"])
+def test_relaxations_over_inputs_in_far_units_are_those_of_the_model(formulation):
+    far = Network.sequential(
+        [[[1e-5, -2e-5], [2e-5, 1e-5], [-1e-5, 1e-5]], [[100.0, 80.0, -50.0]]],
+        [[1.5, -5.0, 0.3], [1000.0]],
+    )
+    nn = block(far, formulation, 1e5, 3e5)
+    ax = rendered(plot.relaxation_slice(nn, at=[2e5, 1.5e5], points=3))
+    m = nn.model()
+    pyo.TransformationFactory("core.relax_integer_vars").apply_to(m)
+    m.x[1].fix(1.5e5)
+    for sense, drawn in zip((1, -1), sides(ax, 0), strict=True):
+        m.del_component("goal")
+        m.goal = pyo.Objective(expr=sense * nn.output_vars()[0])
+        for at, end in zip((1e5, 2e5, 3e5), drawn, strict=True):
+            m.x[0].fix(at)
+            pyo.SolverFactory("appsi_highs").solve(m)
+            assert nn.output_vars()[0].value == pytest.approx(end, rel=1e-6)
+
+
+def test_rows_that_are_not_linear_have_no_linear_relaxation():
+    nn = block(chain([2, 3, 1]), "relu.complementarity")
+    with pytest.raises(ModelError, match="not linear .relu.complementarity.*relu.bigm"):
+        plot.relaxation_slice(nn)
+
+
 def test_many_inputs_have_no_envelope_and_fixed_ones_do_not_vary():
     network = chain([4, 5, 1], seed=1)
     bounds, _ = lp_obbt(network, interval_bounds(network, [-1] * 4, [1] * 4))

@@ -87,7 +87,7 @@ def test_picture_of_a_relaxation(lower, upper, ceiling):
     assert (v[0], v[-1]) == (lower, upper)
     assert np.allclose(x, np.clip(v, 0, ceiling))
     assert legend(ax) == ["hull", "neuron"]
-    assert {t.get_text() for t in ax.texts} == {f"L = {lower:g}", f"U = {upper:g}"}
+    assert {t.get_text() for t in ax.texts} == {f"L =\n{lower:g}", f"U =\n{upper:g}"}
 
 
 def test_picture_of_a_networks_neuron_by_method():
@@ -126,3 +126,29 @@ def test_two_relaxations_on_one_axes_differ_and_the_neuron_is_named_once():
     rendered(plot.relaxation(-6, 12, ax=ax, label="wide"))
     assert sorted(ax.get_legend_handles_labels()[1]) == ["narrow", "neuron", "wide"]
     assert ax.patches[0].get_edgecolor() != ax.patches[1].get_edgecolor()
+
+
+@pytest.mark.parametrize(
+    "ends", [(0.0, 0.0), (2.0, 2.0), (-3.0, -1.0), (-1.0, np.nextafter(-1.0, 0.0))]
+)
+def test_a_neuron_without_a_range_is_seen(ends):
+    ax = plot.relaxation(*ends)
+    v, x = curve(ax, "neuron")
+    (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
+    assert right - left >= 0.9 and top - bottom >= 0.9  # not a view of rounding errors
+    assert left < v.min() and v.max() < right and bottom < x.min() and x.max() < top
+    (line,) = [entry for entry in ax.get_lines() if entry.get_label() == "neuron"]
+    assert np.ptp(v) > 0.5 or line.get_marker() == "o"
+    rendered(ax)
+
+
+@pytest.mark.parametrize("ends", [(-2, 3), (-0.1, 5), (-5, 0.1), (-3, -1), (1, 3)])
+def test_names_of_the_bounds_and_the_legend_do_not_cover_the_neuron(ends):
+    ax = plot.relaxation(*ends)
+    ax.figure.draw_without_rendering()
+    v = np.linspace(*ends, 500)
+    drawn = ax.transData.transform(np.column_stack([v, np.maximum(v, 0)]))
+    shown = [*ax.texts, ax.get_legend()]
+    for box in (part.get_window_extent() for part in shown):
+        assert not box.count_contains(drawn)
+    rendered(ax)

@@ -117,3 +117,16 @@ def test_refusals():
         plot.boxes(NETWORK, [[0.0]], [[1.0]], -1, 1)
     with pytest.raises(BoundsError, match="boxes: ends must be numbers"):
         plot.boxes(NETWORK, "all", [[1.0, 1.0]], -1, 1)
+
+
+def test_an_indexed_block_asks_for_one_of_its_members():
+    m = pyo.ConcreteModel()
+    m.x = pyo.Var([1, 2], range(2), bounds=(-1, 1))
+    m.nn = ReLUNetworkBlock(
+        [1, 2],
+        network=chain([2, 3, 1]),
+        inputs=lambda m, t: [m.x[t, 0], m.x[t, 1]],
+    )
+    for picture in (plot.regions, plot.crown_lines, plot.bound_widths):
+        with pytest.raises(BoundsError, match=r"several networks.*such as nn\[1\]"):
+            picture(m.nn)

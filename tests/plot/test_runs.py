@@ -110,3 +110,27 @@ def test_wrong_tables_are_refused(tmp_path):
         plot.accuracy_against_effort(rows, where=7)
     with pytest.raises(ModelError, match="There are none"):
         plot.accuracy_against_effort([])
+
+
+@pytest.mark.parametrize(
+    "entries, text",
+    [
+        ([(0.1, np.inf, np.inf)], "infeasible"),
+        ([(0.1, -np.inf, -np.inf)], "infeasible"),
+        ([(0.1, -np.inf, np.inf), (0.2, -np.inf, np.inf)], "no point and no bound yet"),
+    ],
+)
+def test_a_run_that_found_nothing_says_so(entries, text):
+    ax = rendered(plot.history(entries))
+    assert ax.get_legend() is None and not ax.get_lines()
+    (shown,) = ax.texts
+    assert shown.get_text().startswith(text)
+
+
+def test_one_point_has_a_range_around_it(recwarn):
+    rows = [{"family": "a", "training": 1, "hidden": 2, "nrmse": 0.1, "work": 10.0}]
+    ax = plot.accuracy_against_effort(rows)
+    assert ax.get_xlim() == pytest.approx((0.01, 1.0))
+    assert ax.get_ylim() == pytest.approx((1.0, 100.0))
+    rendered(ax)
+    assert not recwarn.list

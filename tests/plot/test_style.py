@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import re
 import subprocess
 import sys
 
@@ -11,6 +12,7 @@ import pytest
 from pyomo_relu import example_network, load_onnx, plot
 from pyomo_relu.errors import MissingPackageError, ModelError
 from pyomo_relu.plot import style
+from tests.networks import chain
 from tests.paths import ROOT
 from tests.plot.pictures import rendered
 
@@ -129,3 +131,46 @@ def test_a_backend_that_becomes_interactive_stays_so(tmp_path):
         [sys.executable, "-c", script], env=environment, capture_output=True, text=True
     )
     assert run.returncode == 0, run.stderr
+
+
+# -- labels have room, in pascal as in unit range --------------------------------------
+
+
+def labels_overlap(ax):
+    """Whether two tick labels of an axis lie on each other, as they are drawn."""
+    ax.figure.draw_without_rendering()
+    found = []
+    for axis in (ax.xaxis, ax.yaxis):
+        low, high = sorted(axis.get_view_interval())
+        shown = [
+            t.get_window_extent()
+            for t, at in zip(axis.get_ticklabels(), axis.get_ticklocs(), strict=True)
+            if low <= at <= high and t.get_text()
+        ]
+        found += [a.overlaps(b) for a, b in itertools.pairwise(shown)]
+    return any(found)
+
+
+@pytest.mark.parametrize(
+    "ends", [(-1, 1), (1e5, 3e5), (-1e-6, 1e-6), (99_999, 100_001)]
+)
+def test_tick_labels_do_not_overlap(ends):
+    network = chain([2, 3, 1], seed=1)
+    one = (ends[0], 0), (ends[1], 0)
+    for ax in (
+        plot.regions(network, *ends),
+        plot.regions(network, *one),
+        plot.crown_lines(network, *one),
+        plot.relaxation(*ends),
+    ):
+        assert not labels_overlap(ax)
+        rendered(ax)
+
+
+def test_a_common_power_of_ten_is_written_once():
+    ax = plot.relaxation(1e5, 3e5)
+    ax.figure.draw_without_rendering()
+    assert "10^{5}" in ax.xaxis.get_offset_text().get_text()
+    labels = [re.sub(r"[^\d.]", "", t.get_text()) for t in ax.get_xticklabels()]
+    assert max(map(len, labels)) <= 3
+    rendered(ax)
