@@ -11,6 +11,7 @@ from pyomo_relu.errors import ModelError
 from pyomo_relu.linear.embedded import EmbeddedNetwork
 from pyomo_relu.model.declared_bounds import declared_bounds
 from pyomo_relu.model.surrounding import check_domains
+from pyomo_relu.model.unread import remedy
 from pyomo_relu.search.regions.walk import solve_region
 
 
@@ -134,8 +135,7 @@ def check_class(surrounding, name):
         raise ModelError(
             f"{name}: '{component.name}' is a {component.ctype.__name__}; it takes "
             "models of rows between continuous and integer Vars apart from their "
-            "ReLUNetworkBlocks. Reformulate it with binaries and linear rows (for "
-            "disjunctions TransformationFactory('gdp.bigm'))."
+            f"ReLUNetworkBlocks. {remedy(component)}"
         )
     check_domains(surrounding, name)
 

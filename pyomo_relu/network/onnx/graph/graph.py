@@ -46,7 +46,12 @@ from pyomo_relu.network.onnx.nodes.evaluation import (
     tensor_array,
     with_shape,
 )
-from pyomo_relu.network.onnx.nodes.messages import node_label, unknown
+from pyomo_relu.network.onnx.nodes.messages import (
+    check_registered,
+    node_label,
+    not_evaluated,
+    unknown,
+)
 from pyomo_relu.network.onnx.operation import LayerBuilder, Operation
 from pyomo_relu.network.onnx.operators.masks import MaskAlgebra
 from pyomo_relu.network.onnx.registry import lookup
@@ -192,11 +197,8 @@ class GraphReader:
         except NetworkError as error:
             raise type(error)(f"{self._where(node)}: {error}") from error
         except Exception as error:  # a malformed node must never show as a KeyError
-            raise NetworkError(
-                f"{self._where(node)}: it cannot be evaluated "
-                f"({type(error).__name__}: {error}). The model is malformed or uses "
-                "the operator in an unusual way; simplify the graph or export again."
-            ) from error
+            reason = not_evaluated(node, error)
+            raise NetworkError(f"{self._where(node)}: {reason}") from error
 
     def _inner_scope(self, node, scope):
         """The scope that a node stands for, and pairs (its name there, its name here).
@@ -256,6 +258,7 @@ class GraphReader:
             operation.refuse_unread()
         else:
             values = handler(operation, *arguments)
+            check_registered(node, values)
         values = values if isinstance(values, (tuple, list)) else (values,)
         for n, value in zip(node.output, values, strict=False):
             if n:
