@@ -10,6 +10,8 @@ from pyomo_relu.bounds.infeasibility import infeasible_subset
 from pyomo_relu.bounds.relaxation.model import EmbeddedNetwork
 from pyomo_relu.errors import InfeasibleError
 from pyomo_relu.linear.model import LinearModel
+from pyomo_relu.model.contradiction import contradiction
+from pyomo_relu.model.surrounding import read_surrounding
 from pyomo_relu.search import find_point
 from tests.networks import chain
 from tests.truth import solve
@@ -190,3 +192,10 @@ def test_without_time_nothing_is_claimed():
     _demand(m)
     message = pyo.SolverFactory("relu.branch").solve(m, time_limit=0).solver.message
     assert message.startswith("infeasible")
+
+
+def test_what_relaxations_do_not_show_is_not_blamed_on_time():
+    m = plant()
+    surrounding = read_surrounding(m, [m.nn])  # feasible: there is nothing to show
+    assert "relaxations do not show it" in contradiction(surrounding)
+    assert "not found in 0 seconds" in contradiction(surrounding, seconds=0.0)

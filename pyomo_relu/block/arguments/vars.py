@@ -7,6 +7,7 @@ from pyomo.common.collections import ComponentMap
 from pyomo.core.base.component import Component
 from pyomo.core.base.indexed_component import IndexedComponent
 from pyomo.core.base.indexed_component_slice import IndexedComponent_slice
+from pyomo.core.base.PyomoModel import Model
 from pyomo.core.base.reference import Reference
 from pyomo.core.base.set import Set
 from pyomo.core.base.var import Var, VarData
@@ -182,7 +183,7 @@ def _for_member(block, side, given, index, keys):
 
 def _flatten(block, side, given, keys, tensors):
     if isinstance(given, VarData):
-        return [given]
+        return [_single(block, side, given)]
     if isinstance(given, IndexedComponent) and (
         given.ctype is Var or (side == "inputs" and given.ctype in NUMERIC)
     ):
@@ -248,10 +249,18 @@ def _from_mapping(block, side, given, keys, tensors):
 
 
 def _single(block, side, item, position=None):
-    if isinstance(item, VarData):
-        return item
     if isinstance(item, IndexedComponent) and item.ctype is Var and len(item) == 1:
-        return next(iter(item.values()))
+        item = next(iter(item.values()))
+    if isinstance(item, VarData):
+        here, there = block.model(), item.model()
+        # a block that is not on its model yet may read that model's Vars
+        if here is not there and isinstance(here, Model) and isinstance(there, Model):
+            raise ModelError(
+                f"{block.name}: {side}= has '{item.name}' of another model, "
+                f"'{there.name}', which no solver of '{here.name}' sets. Give a Var of "
+                "this one."
+            )
+        return item
     if side == "inputs":
         return as_input(block, position, item)
     what = getattr(item, "name", None) or repr(item)
