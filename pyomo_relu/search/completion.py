@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 from pyomo.core.base import Objective
+from pyomo.network import Arc
 
 from pyomo_relu.common.arguments import checked, kind, optional, seconds
 from pyomo_relu.common.wording import counted
@@ -132,8 +133,9 @@ def check_class(surrounding, name):
             f"{', '.join(c.name for c in objectives)}. Deactivate all but one."
         )
     for component in surrounding.left_out:
+        article = "an" if component.ctype is Arc else "a"
         raise ModelError(
-            f"{name}: '{component.name}' is a {component.ctype.__name__}; it takes "
+            f"{name}: '{component.name}' is {article} {component.ctype.__name__}; it takes "
             "models of rows between continuous and integer Vars apart from their "
             f"ReLUNetworkBlocks. {remedy(component)}"
         )

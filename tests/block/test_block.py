@@ -103,6 +103,14 @@ def test_a_missing_index_is_named_and_nothing_is_left():
     assert m.component("nn") is None
 
 
+def test_a_missing_index_of_inputs_is_named():
+    m = pyo.ConcreteModel()
+    m.x = pyo.Var([0, 1, 2], [0, 1], bounds=(-1, 1))
+    given = {t: [m.x[t, 0], m.x[t, 1]] for t in (0, 1)}  # also the network's own keys
+    with pytest.raises(ModelError, match=r"no entry for index 2 .* inputs=; it has"):
+        m.nn = ReLUNetworkBlock([0, 1, 2], network=two_two_one(), inputs=given)
+
+
 def test_mapping_by_the_networks_own_index_serves_all_members():
     m = pyo.ConcreteModel()
     m.x = pyo.Var([0, 1], bounds=(-1, 1))
@@ -174,6 +182,21 @@ def test_outputs_read_outside_their_disjunct_keep_their_bounds(caplog):
     m.del_component(m.outside)
     m.d.nn.record.encoding.reverse()
     TRANSFORM("relu.bigm").apply_to(m)
+    assert None not in m.d.nn.outputs[0].bounds
+
+
+@pytest.mark.parametrize("name", ["gdp.bigm", "gdp.hull"])
+def test_bounds_alone_give_gdp_what_it_asks_for(name):
+    m = pyo.ConcreteModel()
+    m.x = pyo.Var([0, 1], bounds=(-1, 1))
+    m.y = pyo.Var(bounds=(-50, 50))
+    m.d, m.e = Disjunct(), Disjunct()
+    m.d.nn = ReLUNetworkBlock(network=chain([2, 5, 1]), inputs=m.x)
+    m.d.link = pyo.Constraint(expr=m.y == m.d.nn.outputs[0])
+    m.e.none = pyo.Constraint(expr=m.y == 0)
+    m.either = Disjunction(expr=[m.d, m.e])
+    TRANSFORM("relu.bounds").apply_to(m)
+    TRANSFORM(name).apply_to(m)  # refuses Vars without bounds
     assert None not in m.d.nn.outputs[0].bounds
 
 

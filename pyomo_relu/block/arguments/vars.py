@@ -126,7 +126,7 @@ def match_ends(block, network, given, index):
     for side in tensors:
         item = given[side]
         if item is not None:
-            item = _for_member(block, side, item, index, keys[side])
+            item = _for_member(block, side, item, index, keys[side], tensors[side])
         if item is not None:
             item = _flatten(block, side, item, keys[side], tensors[side])
         match[side] = item
@@ -164,7 +164,7 @@ def _counted(found):
     return counted(len(found), "Var" if only_vars else "entry")
 
 
-def _for_member(block, side, given, index, keys):
+def _for_member(block, side, given, index, keys, tensors):
     """Resolve a callable, or a mapping by block index, for one member."""
     if isinstance(given, (Component, IndexedComponent_slice)) or is_one_item(given):
         return given  # some are callable, but not meant to be called
@@ -173,6 +173,12 @@ def _for_member(block, side, given, index, keys):
     if index and isinstance(given, Mapping):
         key = index if len(index) > 1 else index[0]
         if key not in given:
+            several = any(isinstance(v, (list, tuple, dict)) for v in given.values())
+            if several and not set(given) <= {t.name for t in tensors}:
+                raise ModelError(
+                    f"{block.name}: no entry for index {key!r} in the mapping given for "
+                    f"{side}=; it has {_some(list(given))}."
+                )
             return given
         # the same keys may be meant as the network's index; then values are Vars
         own_index = len(keys) > 1 and set(given) == set(keys)

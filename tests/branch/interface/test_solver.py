@@ -520,7 +520,7 @@ def _semicontinuous(m):
         (_two_objectives, "several active objectives: obj, more"),
         (_sos, "'bad' is a SOSConstraint"),
         (_disjunction, "'bad' is a Disjunction.*gdp.bigm"),
-        (_arc, "'bad' is a Arc.*network.expand_arcs"),
+        (_arc, "'bad' is an Arc.*network.expand_arcs"),
         (_derivative, r"'bad\[0\]' is a DerivativeVar.*dae.finite_difference"),
         (_fixed_without_value, "'x' is fixed but has no value"),
         (_semicontinuous, "'k' has the domain.*Encode other domains"),
