@@ -7,7 +7,7 @@ import math
 from pyomo.common.log import LoggingIntercept
 
 from pyomo_relu.common.wording import meant
-from pyomo_relu.errors import SolverError
+from pyomo_relu.errors import ReLUError, SolverError
 
 #: Options of one call by solver: how it ends by itself, as ``timelimit`` only kills it,
 #: and how a log is prevented that can fill a pipe.
@@ -21,7 +21,7 @@ _QUIET = {
 _WITHOUT_TIMELIMIT = ("cyipopt",)
 
 
-def check_name(solver, where, error=SolverError):
+def check_name(solver: str, where: str, error: type[ReLUError] = SolverError) -> None:
     """Refuse the name of a solver that Pyomo cannot make anything of.
 
     One that is not installed passes: the model may be solved elsewhere.  What Pyomo

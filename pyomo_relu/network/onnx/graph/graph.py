@@ -14,6 +14,7 @@ from pyomo_relu.errors import (
 from pyomo_relu.network.network import Network
 from pyomo_relu.network.onnx import budget
 from pyomo_relu.network.onnx.graph.branches import branch_taken
+from pyomo_relu.network.onnx.graph.failures import check_registered, not_evaluated
 from pyomo_relu.network.onnx.graph.functions import (
     body,
     check_depth,
@@ -46,12 +47,7 @@ from pyomo_relu.network.onnx.nodes.evaluation import (
     tensor_array,
     with_shape,
 )
-from pyomo_relu.network.onnx.nodes.messages import (
-    check_registered,
-    node_label,
-    not_evaluated,
-    unknown,
-)
+from pyomo_relu.network.onnx.nodes.messages import node_label, unknown
 from pyomo_relu.network.onnx.operation import LayerBuilder, Operation
 from pyomo_relu.network.onnx.operators.masks import MaskAlgebra
 from pyomo_relu.network.onnx.registry import lookup
