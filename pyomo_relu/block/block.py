@@ -29,7 +29,7 @@ from pyomo_relu.block.records.bounds_runs import (
 )
 from pyomo_relu.block.records.record import block_record
 from pyomo_relu.block.rows import add_neurons
-from pyomo_relu.block.values import initialize_blocks, point
+from pyomo_relu.block.values import given_point, initialize_blocks, point
 from pyomo_relu.common.model_building import pause_garbage_collection
 from pyomo_relu.common.transaction import transaction
 from pyomo_relu.common.wording import meant
@@ -319,15 +319,15 @@ class ReLUNetworkBlockData(Shown, BlockData):
         Parameters
         ----------
         x : sequence or mapping of float, optional
-            The inputs, in flat order or by index.  Default: the input Vars' present
-            values.
+            The inputs, in flat order, by index or (a ComponentMap) by Var.  Default:
+            their present values.  Outside of bounds or domains is set with a warning.
 
         Raises
         ------
         ModelError
-            If an input has no value, or ``x`` has the wrong length.
+            If an input has no value or another fixed one, or the length is wrong.
         """
-        initialize_blocks([(self, point(self, x))])
+        initialize_blocks([(self, given_point(self, x))])
 
     def forward_error(self) -> float:
         """Largest ``|outputs - f(inputs)|`` over the outputs, at the present values.

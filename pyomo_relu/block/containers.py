@@ -14,7 +14,7 @@ from pyomo.core.base.var import Var
 from pyomo_relu import network as network_
 from pyomo_relu.block.arguments.expressions import is_one_item
 from pyomo_relu.block.display.report import members_html
-from pyomo_relu.block.values import initialize_blocks, point
+from pyomo_relu.block.values import given_point, initialize_blocks
 from pyomo_relu.errors import ModelError
 
 
@@ -137,7 +137,7 @@ class _AllMembers:
                     f"{list(self)[:5]}."
                 )
         given = {index: None if x is None else x.get(index, None) for index in self}
-        initialize_blocks([(b, point(b, given[i])) for i, b in self.items()])
+        initialize_blocks([(b, given_point(b, given[i])) for i, b in self.items()])
 
     def forward_error(self: Any):
         """The largest ``forward_error()`` of the active members; 0 without any."""

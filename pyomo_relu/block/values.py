@@ -1,5 +1,8 @@
 """Values of a network block's Vars: reading points, writing forward passes."""
 
+import logging
+
+from pyomo.common.collections import ComponentMap
 from pyomo.common.dependencies import numpy as np
 from pyomo.core.base import Block, BooleanVar, Var
 from pyomo.gdp import Disjunct
@@ -10,6 +13,12 @@ from pyomo_relu.block.rows import NetworkColumns
 from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import ModelError
 
+logger = logging.getLogger("pyomo.relu")
+
+#: A point may miss bounds, integers and fixed values by that, relative above 1, as the
+#: solution of a solver does.
+_START_TOLERANCE = 1e-6
+
 #: Most entries of an array with a row per block.
 _ENTRIES = 1 << 21
 
@@ -19,6 +28,8 @@ _EVERYWHERE = Block, Disjunct
 def point(block, x):
     """The flat input values that ``x`` means: a sequence, a mapping, or None.
 
+    A mapping is by the network's index, a ComponentMap by the input Vars.
+
     Raises
     ------
     ModelError
@@ -27,6 +38,8 @@ def point(block, x):
     keys = block.network.input_index()
     if x is None:
         values = _present_values(block)
+    elif isinstance(x, ComponentMap):
+        values = _from_component_map(block, x, block.input_vars())
     elif hasattr(x, "keys"):
         if set(x.keys()) != set(keys):
             raise ModelError(
@@ -51,6 +64,59 @@ def point(block, x):
             f"{counted(len(keys), 'input')}."
         )
     return values
+
+
+def given_point(block, x):
+    """``point``, where a user gave one: it has to suit the input Vars.
+
+    A value outside of a Var's bounds or domain is a warning, as of Pyomo's
+    ``set_value``: no solver takes such a start, and it is often one in other units.
+
+    Raises
+    ------
+    ModelError
+        As ``point``, or if an input is fixed at another value.
+    """
+    values = point(block, x)
+    if x is None:
+        return values
+    outside = []
+    for var, value in zip(block.input_vars(), values.tolist(), strict=True):
+        near = _START_TOLERANCE * max(1.0, abs(value))
+        if var.fixed and var.value is not None and abs(var.value - value) > near:
+            raise ModelError(
+                f"{block.name}: initialize got {value:.6g} for '{var.name}', which is "
+                f"fixed at {var.value:.6g}. Give that value, or unfix it first."
+            )
+        low, high = var.bounds
+        if (low is not None and value < low - near) or (
+            high is not None and value > high + near
+        ):
+            outside.append((var, value, f"outside of its bounds [{low}, {high}]"))
+        elif var.is_integer() and abs(value - round(value)) > near:
+            outside.append((var, value, "which is no integer"))
+    if outside:
+        var, value, why = outside[0]
+        others = len(outside) - 1
+        logger.warning(
+            f"{block.name}: initialize sets '{var.name}' to {value:.6g}, {why}"
+            + (f" (and {counted(others, 'more input')} likewise)" if others else "")
+            + ". No solver takes that as a start; check the point and its units."
+        )
+    return values
+
+
+def _from_component_map(block, x, variables):
+    """Values by Vars, as ``find_point(...).values`` has them, or by blocks."""
+    missing = [var for var in variables if var not in x]
+    if missing and block in x:
+        return x[block]
+    if missing:
+        raise ModelError(
+            f"{block.name}: the point, a ComponentMap, has no entry for "
+            f"'{missing[0].name}'."
+        )
+    return [x[var] for var in variables]
 
 
 def _present_values(block):

@@ -6,7 +6,8 @@ import math
 
 from pyomo.common.log import LoggingIntercept
 
-from pyomo_relu.errors import SolverError
+from pyomo_relu.common.wording import meant
+from pyomo_relu.errors import ReLUError, SolverError
 
 #: Options of one call by solver: how it ends by itself, as ``timelimit`` only kills it,
 #: and how a log is prevented that can fill a pipe.
@@ -18,6 +19,28 @@ _QUIET = {
 
 #: Those that take no ``timelimit``.
 _WITHOUT_TIMELIMIT = ("cyipopt",)
+
+
+def check_name(solver: str, where: str, error: type[ReLUError] = SolverError) -> None:
+    """Refuse the name of a solver that Pyomo cannot make anything of.
+
+    One that is not installed passes: the model may be solved elsewhere.  What Pyomo
+    does not know by name it runs as an executable, if there is one.
+
+    Raises
+    ------
+    ReLUError
+        Of type ``error``.
+    """
+    from pyomo.common import Executable
+    from pyomo.opt import SolverFactory
+
+    known = [name for name in SolverFactory if not name.startswith("_")]
+    if solver.split(":")[0] not in known and not Executable(solver).available():
+        raise error(
+            f"{where}: Pyomo knows no solver '{solver}'.{meant(solver, known)} Give a "
+            "name that pyo.SolverFactory takes."
+        )
 
 
 class PyomoSolver:

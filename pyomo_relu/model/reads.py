@@ -7,8 +7,9 @@ from pyomo.core.base import Constraint, Objective, Reals, SOSConstraint, value
 from pyomo.core.base.block import Block
 from pyomo.core.base.logical_constraint import LogicalConstraint
 from pyomo.core.expr.visitor import identify_variables
-from pyomo.gdp import Disjunct, Disjunction
+from pyomo.gdp import Disjunct, Disjunction, GDP_Error
 from pyomo.gdp.disjunct import DisjunctData, DisjunctionData
+from pyomo.gdp.util import get_src_constraint
 from pyomo.mpec import Complementarity
 from pyomo.mpec.complementarity import ComplementarityData
 
@@ -157,10 +158,38 @@ def _restricted_neuron(block, reading):
 
 def absent_neuron_read(block):
     """Text if the model reads a neuron of ``block`` that its encoding left out."""
-    var = neurons_read(block, variables_read(read_surrounding(block.model(), [block])))
+    disjunct = in_disjunct(block)
+    made = None if disjunct is None else disjunct.transformation_block
+    if made is None:
+        read = variables_read(read_surrounding(block.model(), [block]))
+    else:
+        read = _read_after_gdp(block.model(), made.parent_component().parent_block())
+    var = neurons_read(block, read)
     if var is None:
         return None
     return f"a row or objective that reads '{var.name}' was added"
+
+
+def _read_after_gdp(model, gdp_block):
+    """ids of the Vars that a model reads, apart from what gdp made of networks' rows.
+
+    On its block gdp writes the Disjuncts' rows, each with its source, and rows of its
+    own that read every Var of a Disjunct without a purpose in it.
+    """
+    read = set(_network_ends(model))
+    for row in model.component_data_objects(
+        (Constraint, Objective), active=True, descend_into=(Block, Disjunct)
+    ):
+        block = row.parent_block()
+        while block is not None and block is not gdp_block:
+            block = block.parent_block()
+        try:
+            source = row if block is None else get_src_constraint(row)
+        except GDP_Error:
+            continue
+        if not _in_network(source):
+            read.update(id(var) for var in identify_variables(source.expr))
+    return read
 
 
 def protected_vars(block):

@@ -12,12 +12,10 @@ from typing import TYPE_CHECKING
 from pyomo.common.collections import ComponentSet
 from pyomo.common.dependencies import numpy as np
 from pyomo.common.dependencies import scipy
-from pyomo.core.base import Constraint, Objective, SOSConstraint, minimize, value
+from pyomo.core.base import Constraint, Objective, minimize, value
 from pyomo.core.base.block import Block
-from pyomo.core.base.logical_constraint import LogicalConstraint
 from pyomo.core.expr.visitor import identify_variables
-from pyomo.gdp import Disjunct, Disjunction
-from pyomo.mpec import Complementarity
+from pyomo.gdp import Disjunct
 
 from pyomo_relu.block.block import ReLUNetworkBlockData
 from pyomo_relu.block.records.var_bounds import ends
@@ -25,6 +23,7 @@ from pyomo_relu.errors import ModelError
 from pyomo_relu.model.linear_repn import linear_repn
 from pyomo_relu.model.unit_copies import UnitCopies
 from pyomo_relu.model.unit_rows import modellers_objective
+from pyomo_relu.model.unread import unread
 
 if TYPE_CHECKING:
     from pyomo_relu.linear.embedded import EmbeddedModel
@@ -58,8 +57,7 @@ class Surrounding:
     objective : ObjectiveData or None
         The active objective, if there is exactly one.
     left_out : list of components
-        Active rows and objectives that are not linear, SOS constraints,
-        disjunctions and logical constraints.
+        Active rows and objectives that are not linear, and what is ``unread``.
     fixed_permanent : bool
         Whether fixed Vars count with their values.
     """
@@ -124,12 +122,7 @@ def read_surrounding(model, blocks, assume_fixed_vars_permanent=True, atoms_for=
     outputs = [reader.columns_of(b.output_vars()) for b in blocks]
     own = _network_components(model)
     left_out = [row for row in _rows(model, own) if not reader.add_row(row)]
-    for ctype in (SOSConstraint, Disjunction, LogicalConstraint, Complementarity):
-        left_out += (
-            c
-            for c in model.component_data_objects(ctype, active=True, descend_into=True)
-            if c.parent_block() not in own
-        )
+    left_out += (c for c in unread(model) if c.parent_block() not in own)
     objectives = [
         modellers_objective(objective)
         for objective in model.component_data_objects(

@@ -1,5 +1,7 @@
 """Affine rescaling of a network's inputs and outputs, folded into its layers."""
 
+from collections.abc import Mapping, Set
+
 import numpy as np
 from scipy import sparse
 
@@ -43,15 +45,36 @@ def scaled_layers(network, input_scaling, output_scaling):
     return layers
 
 
+#: What scikit-learn's scalers hold, and what of it is offset and factor.
+_SCALERS = (
+    (("mean_", "scale_"), "(scaler.mean_, scaler.scale_)"),
+    (("center_", "scale_"), "(scaler.center_, scaler.scale_)"),
+    (("min_", "scale_"), "(-scaler.min_ / scaler.scale_, 1 / scaler.scale_)"),
+)
+
+
+def parts(pair):
+    """The parts of a scaling, as a tuple.
+
+    Raises
+    ------
+    TypeError
+        If they have no order: two keys of a dict would pass for offset and factor.
+    """
+    if isinstance(pair, (Mapping, Set, str)):
+        raise TypeError("a scaling is a pair")
+    return tuple(pair)
+
+
 def _scaling(pair, size, what):
     try:
         offset, factor = (
-            np.broadcast_to(np.asarray(part, dtype=float), (size,)) for part in pair
+            np.broadcast_to(np.asarray(part, dtype=float), (size,))
+            for part in parts(pair)
         )
     except (TypeError, ValueError):
-        advice = ""
-        if hasattr(pair, "mean_") and hasattr(pair, "scale_"):
-            advice = " Give (scaler.mean_, scaler.scale_)."
+        have = (h for names, h in _SCALERS if all(hasattr(pair, n) for n in names))
+        advice = next((f" Give {h}." for h in have), "")
         raise NetworkError(
             f"{what} must be a pair (offset, factor) of numbers or of sequences of "
             f"length {size}, got {_described(pair)}.{advice}"

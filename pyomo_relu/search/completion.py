@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 from pyomo.core.base import Objective
+from pyomo.network import Arc
 
 from pyomo_relu.common.arguments import checked, kind, optional, seconds
 from pyomo_relu.common.wording import counted
@@ -11,6 +12,7 @@ from pyomo_relu.errors import ModelError
 from pyomo_relu.linear.embedded import EmbeddedNetwork
 from pyomo_relu.model.declared_bounds import declared_bounds
 from pyomo_relu.model.surrounding import check_domains
+from pyomo_relu.model.unread import remedy
 from pyomo_relu.search.regions.walk import solve_region
 
 
@@ -131,11 +133,11 @@ def check_class(surrounding, name):
             f"{', '.join(c.name for c in objectives)}. Deactivate all but one."
         )
     for component in surrounding.left_out:
+        article = "an" if component.ctype is Arc else "a"
         raise ModelError(
-            f"{name}: '{component.name}' is a {component.ctype.__name__}; it takes "
+            f"{name}: '{component.name}' is {article} {component.ctype.__name__}; it takes "
             "models of rows between continuous and integer Vars apart from their "
-            "ReLUNetworkBlocks. Reformulate it with binaries and linear rows (for "
-            "disjunctions TransformationFactory('gdp.bigm'))."
+            f"ReLUNetworkBlocks. {remedy(component)}"
         )
     check_domains(surrounding, name)
 

@@ -45,10 +45,16 @@ from pyomo.common.config import (
 from pyomo.common.dependencies import numpy as np
 from pyomo.core.base import Transformation, TransformationFactory
 
-from pyomo_relu.block.values import put_back, saved_values
+from pyomo_relu.block.values import (
+    initialize_blocks,
+    point,
+    put_back,
+    saved_values,
+)
 from pyomo_relu.common.arguments import is_sequence
 from pyomo_relu.common.documentation import show_module_docstring
 from pyomo_relu.common.options import read_options
+from pyomo_relu.common.pyomo_solver import check_name
 from pyomo_relu.common.transaction import on_rollback, transaction
 from pyomo_relu.errors import TransformationError
 from pyomo_relu.model.blocks import network_blocks, refuse_disjuncts
@@ -155,8 +161,7 @@ class WarmStart(Transformation):
             )
             return result
         on_rollback(put_back, saved_values(blocks, result.values))
-        for block in blocks:
-            block.initialize(result.inputs[block])
+        initialize_blocks([(b, point(b, result.inputs[b])) for b in blocks])
         for var, value in result.values.items():
             if not var.fixed:
                 value = value if var.is_continuous() else round(value)
@@ -168,6 +173,7 @@ class WarmStart(Transformation):
         if solver is None:
             return
         if solver not in HOW_TO_START:
+            check_name(solver, "relu.warmstart", TransformationError)
             logger.warning(
                 f"relu.warmstart: whether solver '{solver}' takes a start is not "
                 f"known; those that do: {', '.join(_able())}."

@@ -130,7 +130,10 @@ class NetworkFormulation(Transformation):
 
     def _encode_neuron(self, rows, k, i, config):
         """Add the rows of unstable neuron i of activation layer k."""
-        raise NotImplementedError(f"{type(self).__name__} has no neuron encoding.")
+        raise NotImplementedError(
+            f"{self.NAME}: {type(self).__name__} does not say which rows stand for a "
+            "neuron. Define _encode_neuron(self, rows, k, i, config)."
+        )
 
     def _prepare(self, model, blocks, plan):
         """What is decided before the blocks are encoded, one after the other.

@@ -103,6 +103,14 @@ def test_a_missing_index_is_named_and_nothing_is_left():
     assert m.component("nn") is None
 
 
+def test_a_missing_index_of_inputs_is_named():
+    m = pyo.ConcreteModel()
+    m.x = pyo.Var([0, 1, 2], [0, 1], bounds=(-1, 1))
+    given = {t: [m.x[t, 0], m.x[t, 1]] for t in (0, 1)}  # also the network's own keys
+    with pytest.raises(ModelError, match=r"no entry for index 2 .* inputs=; it has"):
+        m.nn = ReLUNetworkBlock([0, 1, 2], network=two_two_one(), inputs=given)
+
+
 def test_mapping_by_the_networks_own_index_serves_all_members():
     m = pyo.ConcreteModel()
     m.x = pyo.Var([0, 1], bounds=(-1, 1))
@@ -174,6 +182,21 @@ def test_outputs_read_outside_their_disjunct_keep_their_bounds(caplog):
     m.del_component(m.outside)
     m.d.nn.record.encoding.reverse()
     TRANSFORM("relu.bigm").apply_to(m)
+    assert None not in m.d.nn.outputs[0].bounds
+
+
+@pytest.mark.parametrize("name", ["gdp.bigm", "gdp.hull"])
+def test_bounds_alone_give_gdp_what_it_asks_for(name):
+    m = pyo.ConcreteModel()
+    m.x = pyo.Var([0, 1], bounds=(-1, 1))
+    m.y = pyo.Var(bounds=(-50, 50))
+    m.d, m.e = Disjunct(), Disjunct()
+    m.d.nn = ReLUNetworkBlock(network=chain([2, 5, 1]), inputs=m.x)
+    m.d.link = pyo.Constraint(expr=m.y == m.d.nn.outputs[0])
+    m.e.none = pyo.Constraint(expr=m.y == 0)
+    m.either = Disjunction(expr=[m.d, m.e])
+    TRANSFORM("relu.bounds").apply_to(m)
+    TRANSFORM(name).apply_to(m)  # refuses Vars without bounds
     assert None not in m.d.nn.outputs[0].bounds
 
 
@@ -266,11 +289,50 @@ def test_initialize_and_forward_error():
         m.nn.initialize([1, 2, 3])
 
 
-def test_initialize_leaves_fixed_vars_alone():
+def test_initialize_agrees_with_fixed_vars():
     m = box_model()
     m.x[0].fix(0.5)
-    m.nn.initialize([0.25, 0.0])
+    with pytest.raises(ModelError, match=r"got 0.25 for 'x\[0\]', .* fixed at 0.5"):
+        m.nn.initialize([0.25, 0.0])
+    assert m.nn.pre[0, 0].value is None
+    m.nn.initialize([0.5 + 1e-9, 0.0])
     assert m.x[0].value == 0.5
+    assert m.nn.forward_error() < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("x", "said"),
+    [
+        ([5, 0.5], r"sets 'x[0]' to 5, outside of its bounds [-1, 1]. No solver"),
+        ([-5, 2], r"outside of its bounds [-1, 1] (and 1 more input likewise)"),
+        ([0, 0.5], ""),
+        ([1 + 1e-9, -1], ""),
+    ],
+)
+def test_initialize_says_what_is_outside_of_bounds(x, said, caplog):
+    m = box_model()
+    m.nn.initialize(x)
+    assert m.x[0].value == x[0]
+    assert said in caplog.text and bool(said) == bool(caplog.text)
+
+
+def test_initialize_says_what_is_no_integer(caplog):
+    m = box_model()
+    m.x[1].domain = pyo.Integers
+    m.nn.initialize([0.5, 1.0])
+    assert not caplog.text
+    m.nn.initialize([0.5, 0.5])
+    assert "sets 'x[1]' to 0.5, which is no integer" in caplog.text
+
+
+def test_initialize_takes_component_maps():
+    m = box_model()
+    m.nn.initialize(pyo.ComponentMap([(m.x[1], 0.5), (m.x[0], -0.25)]))
+    assert (m.x[0].value, m.x[1].value) == (-0.25, 0.5)
+    m.nn.initialize(pyo.ComponentMap([(m.nn, np.array([0.125, 0.0]))]))
+    assert m.x[0].value == 0.125
+    with pytest.raises(ModelError, match=r"has no entry for 'x\[1\]'"):
+        m.nn.initialize(pyo.ComponentMap([(m.x[0], 0.0)]))
 
 
 def test_forward_error_notices_widened_bounds():

@@ -111,6 +111,18 @@ def no_value():
     pyo.value(one_network("model").nn.outputs[0])
 
 
+def sets_on_highs():
+    m = one_network("model")
+    pyo.TransformationFactory("relu.sos1").apply_to(m)
+    pyo.SolverFactory("appsi_highs").solve(m)
+
+
+def reversed_on_a_clone():
+    m = one_network("model")
+    token = pyo.TransformationFactory("relu.bigm").apply_to(m)
+    pyo.TransformationFactory("relu.bigm").apply_to(m.clone(), reverse=token)
+
+
 def reserved_name():
     m = pyo.ConcreteModel()
     m.load = pyo.Var()
@@ -128,6 +140,8 @@ def reserved_name():
             reserved_name,
             "Attempting to declare a block component using the name of a reserved attribute",
         ),
+        (sets_on_highs, "Highs interface does not support SOS constraints"),
+        (reversed_on_a_clone, "Sorry, mouse, no cookies here!"),
         (no_value, "No value for uninitialized VarData object"),
     ],
 )

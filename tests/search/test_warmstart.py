@@ -5,7 +5,7 @@ import logging
 import pyomo.environ as pyo
 import pytest
 
-from pyomo_relu.errors import TransformationError
+from pyomo_relu.errors import ReLUError, TransformationError
 from pyomo_relu.search.starts import HOW_TO_START
 from tests.search.models import level_set, surrogate, two_networks, violation
 
@@ -107,10 +107,15 @@ def test_interfaces_that_refuse_the_keyword_still_do(name):
         opt.solve(m, warmstart=True)
 
 
-def test_unknown_solver_is_a_warning(caplog):
+def test_a_solver_that_nobody_tried_is_a_warning(caplog):
     with caplog.at_level(logging.WARNING, "pyomo.relu"):
-        warm_start(two_networks(), solver="my_solver")
-    assert "'my_solver' takes a start is not known" in caplog.text
+        warm_start(two_networks(), solver="glpk")
+    assert "'glpk' takes a start is not known" in caplog.text
+
+
+def test_a_misspelt_solver_is_refused_before_the_search():
+    with pytest.raises(ReLUError, match="knows no solver 'appsi_high'. Did you mean"):
+        warm_start(two_networks(), solver="appsi_high")
 
 
 def test_ipopt_begins_at_the_values(caplog):

@@ -100,9 +100,11 @@ def _resolve(block, network, output):
 
 def scaled_network(block, network, input_scaling, output_scaling):
     """``network.with_scaling(...)``; members with the same scalings share one network."""
+    from pyomo_relu.network.scaling import parts
+
     try:
         keys = [
-            None if s is None else tuple(np.asarray(part, dtype=float) for part in s)
+            None if s is None else tuple(np.asarray(p, dtype=float) for p in parts(s))
             for s in (input_scaling, output_scaling)
         ]
     except (TypeError, ValueError):

@@ -26,13 +26,14 @@ def call_rule(block, keyword, rule, index):
     Raises
     ------
     RuleError
-        If the signature takes neither.  What the rule itself raises passes through.
+        If the signature takes neither, or the rule gives None: a ``return`` was
+        forgotten.  What the rule itself raises passes through.
     """
     parent = block.parent_component().parent_block()
     try:
         signature = inspect.signature(rule)
     except (TypeError, ValueError):  # some builtins tell nothing
-        return rule(*index)
+        return _given(block, keyword, rule(*index))
     forms = [index, (parent, *index)]
     fitting = [arguments for arguments in forms if _fits(signature, arguments)]
     if not fitting:
@@ -42,7 +43,16 @@ def call_rule(block, keyword, rule, index):
             f"{block.name}: the function given for {keyword}= takes {signature}; it is "
             f"called as f({alone}), or as a Pyomo rule, f({whole})."
         )
-    return rule(*fitting[0])
+    return _given(block, keyword, rule(*fitting[0]))
+
+
+def _given(block, keyword, found):
+    if found is None:
+        raise RuleError(
+            f"{block.name}: the function given for {keyword}= returned None. Is there a "
+            f"'return' missing? Leave {keyword}= out where there is nothing to give."
+        )
+    return found
 
 
 def _fits(signature, arguments):

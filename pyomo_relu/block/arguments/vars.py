@@ -7,6 +7,7 @@ from pyomo.common.collections import ComponentMap
 from pyomo.core.base.component import Component
 from pyomo.core.base.indexed_component import IndexedComponent
 from pyomo.core.base.indexed_component_slice import IndexedComponent_slice
+from pyomo.core.base.PyomoModel import Model
 from pyomo.core.base.reference import Reference
 from pyomo.core.base.set import Set
 from pyomo.core.base.var import Var, VarData
@@ -125,7 +126,7 @@ def match_ends(block, network, given, index):
     for side in tensors:
         item = given[side]
         if item is not None:
-            item = _for_member(block, side, item, index, keys[side])
+            item = _for_member(block, side, item, index, keys[side], tensors[side])
         if item is not None:
             item = _flatten(block, side, item, keys[side], tensors[side])
         match[side] = item
@@ -163,7 +164,7 @@ def _counted(found):
     return counted(len(found), "Var" if only_vars else "entry")
 
 
-def _for_member(block, side, given, index, keys):
+def _for_member(block, side, given, index, keys, tensors):
     """Resolve a callable, or a mapping by block index, for one member."""
     if isinstance(given, (Component, IndexedComponent_slice)) or is_one_item(given):
         return given  # some are callable, but not meant to be called
@@ -172,6 +173,12 @@ def _for_member(block, side, given, index, keys):
     if index and isinstance(given, Mapping):
         key = index if len(index) > 1 else index[0]
         if key not in given:
+            several = any(isinstance(v, (list, tuple, dict)) for v in given.values())
+            if several and not set(given) <= {t.name for t in tensors}:
+                raise ModelError(
+                    f"{block.name}: no entry for index {key!r} in the mapping given for "
+                    f"{side}=; it has {_some(list(given))}."
+                )
             return given
         # the same keys may be meant as the network's index; then values are Vars
         own_index = len(keys) > 1 and set(given) == set(keys)
@@ -182,7 +189,7 @@ def _for_member(block, side, given, index, keys):
 
 def _flatten(block, side, given, keys, tensors):
     if isinstance(given, VarData):
-        return [given]
+        return [_single(block, side, given)]
     if isinstance(given, IndexedComponent) and (
         given.ctype is Var or (side == "inputs" and given.ctype in NUMERIC)
     ):
@@ -248,10 +255,18 @@ def _from_mapping(block, side, given, keys, tensors):
 
 
 def _single(block, side, item, position=None):
-    if isinstance(item, VarData):
-        return item
     if isinstance(item, IndexedComponent) and item.ctype is Var and len(item) == 1:
-        return next(iter(item.values()))
+        item = next(iter(item.values()))
+    if isinstance(item, VarData):
+        here, there = block.model(), item.model()
+        # a block that is not on its model yet may read that model's Vars
+        if here is not there and isinstance(here, Model) and isinstance(there, Model):
+            raise ModelError(
+                f"{block.name}: {side}= has '{item.name}' of another model, "
+                f"'{there.name}', which no solver of '{here.name}' sets. Give a Var of "
+                "this one."
+            )
+        return item
     if side == "inputs":
         return as_input(block, position, item)
     what = getattr(item, "name", None) or repr(item)

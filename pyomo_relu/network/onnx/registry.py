@@ -8,7 +8,9 @@ from typing import Any
 
 from pyomo_relu.errors import NetworkError
 
+#: The package's own functions, and those that ``register_operator`` put before them.
 _OPERATORS = {}
+_REGISTERED = {}
 
 #: How often ``register_operator`` changed the table.
 _changes = itertools.count(1)
@@ -36,7 +38,8 @@ def register_operator(
     op_type : str
         Name of the operator, as in the node's ``op_type``.
     function : callable or None
-        None withdraws the operator from the table.  Otherwise called as
+        None takes back what was registered: where the reader has a function of its
+        own for the operator, that is used again.  Otherwise called as
         ``function(operation, *inputs)`` for each node with at least one input that
         depends on the network's inputs.  An input is an ``AffineTensor``
         (affine in what was computed so far; it adds, subtracts and takes constant
@@ -52,7 +55,7 @@ def register_operator(
     Returns
     -------
     callable or None
-        The function that was registered before.
+        The function that was used before.
 
     Raises
     ------
@@ -85,10 +88,10 @@ def register_operator(
         )
     global _state
     _state = next(_changes)
-    key = ("" if domain == "ai.onnx" else domain, op_type)
-    before = _OPERATORS.pop(key, None)
-    if function is not None:
-        _OPERATORS[key] = function
+    before, key = lookup(op_type, domain), _key(op_type, domain)
+    _REGISTERED.pop(key, None)
+    if function not in (None, _OPERATORS.get(key)):
+        _REGISTERED[key] = function
     return before
 
 
@@ -99,9 +102,19 @@ def registry_state():
 
 def lookup(op_type, domain=""):
     """The function for an operator, or None."""
-    return _OPERATORS.get(("" if domain == "ai.onnx" else domain, op_type))
+    key = _key(op_type, domain)
+    return _REGISTERED.get(key) or _OPERATORS.get(key)
+
+
+def is_registered(op_type, domain=""):
+    """Whether an operator's function is the user's, by ``register_operator``."""
+    return _key(op_type, domain) in _REGISTERED
 
 
 def known_operators():
-    """All (domain, operator) pairs of the table, sorted."""
-    return sorted(_OPERATORS)
+    """All (domain, operator) pairs that are read, sorted."""
+    return sorted({**_OPERATORS, **_REGISTERED})
+
+
+def _key(op_type, domain):
+    return "" if domain == "ai.onnx" else domain, op_type

@@ -10,6 +10,7 @@ import pyomo.core.base as pyo
 from pyomo.core.expr import LinearExpression, cos, exp, log, sin, tanh
 
 from pyomo_relu.block.block import ReLUNetworkBlock
+from pyomo_relu.block.values import initialize_blocks
 from pyomo_relu.linear.atoms.atom import OneColumn, Product, Quotient, Sum
 from pyomo_relu.linear.embedded import EmbeddedNetwork
 
@@ -153,7 +154,7 @@ class NLPModel:
         for j in self._integer:
             self._columns[j].fix(round(float(point[j])))
         for k, f in enumerate(self._networks):
-            self.model.networks[k].initialize(point[f.inputs])
+            initialize_blocks([(self.model.networks[k], point[f.inputs])])
 
     def values(self):
         """What the columns' Vars hold, shape (n_columns,); NaN where that is nothing."""

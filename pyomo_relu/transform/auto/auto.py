@@ -63,6 +63,7 @@ from pyomo.gdp import Disjunct
 from pyomo_relu.block.records.bounds_in_force import has_finite_box
 from pyomo_relu.block.values import put_back
 from pyomo_relu.common.options import non_negative
+from pyomo_relu.common.pyomo_solver import check_name
 from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import ReLUError, TransformationError
 from pyomo_relu.model.blocks import in_order
@@ -147,6 +148,7 @@ class Auto(NetworkFormulation):
         config = self._read_options(kwds)
         if config.reverse is not None:
             return self._undo(model, config.reverse)
+        check_name(config.solver, self.NAME, TransformationError)
         call.application.describe(type(self), model, config)
         blocks = self._untransformed(model, config)
         found = _crown_bounds(call, blocks, config)

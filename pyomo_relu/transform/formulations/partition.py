@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 def _parts_argument(given):
     if given is None or given == "hull" or isinstance(given, int):
         return given
+    if isinstance(given, (str, float)):
+        raise ValueError("give a positive number of parts, one per layer, or 'hull'")
     return tuple(given)
 
 

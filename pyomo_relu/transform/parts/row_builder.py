@@ -1,5 +1,6 @@
 """What formulations write an encoding with: columns, indicators and rows."""
 
+import math
 import typing
 
 from pyomo.common.dependencies import numpy as np
@@ -12,6 +13,7 @@ from pyomo.core.expr.numeric_expr import LinearExpression
 from pyomo_relu.block.records.applications import next_stamp
 from pyomo_relu.block.rows import NetworkColumns
 from pyomo_relu.common.transaction import on_rollback
+from pyomo_relu.errors import TransformationError
 
 
 class RowBuilder:
@@ -92,9 +94,25 @@ class RowBuilder:
         """Add ``lower <= sum coefs * variables <= upper`` as ``rows[key]``.
 
         ``key`` is (layer, neuron, label); coefficients must be Python floats.
+
+        Raises
+        ------
+        TransformationError
+            If there is a row of that key, a coefficient is not finite, or there is no
+            side: what a formulation of the user's may get wrong without an error.
         """
-        row = linear_row(coefs, variables, lower, upper)
-        self.reformulation.rows[key] = row
+        rows, wrong = self.reformulation.rows, None
+        if key in rows:
+            wrong = (
+                "was added before; give each a key of its own, (layer, neuron, label)"
+            )
+        elif lower is None and upper is None:
+            wrong = "has no side; give lower=, upper= or both"
+        elif not all(map(math.isfinite, coefs)):
+            wrong = f"has coefficients that are not finite, {coefs}; check the bounds"
+        if wrong:
+            raise TransformationError(f"'{self.block.name}': row {key!r} {wrong}.")
+        rows[key] = linear_row(coefs, variables, lower, upper)
 
     def encode_stable(self, k):
         """Rows for layer k's stable neurons; returns the unstable neurons' numbers."""

@@ -202,7 +202,9 @@ class BoundTransformation(Transformation):
         block.record.statistics = statistics
         if config.tighten_var_bounds:
             in_any = in_disjunct(block) is not None
-            saved.tighten_neurons(block, bounds, protected_vars(block), not in_any)
+            # the block's own outputs are as free without the Disjunct as its neurons
+            outputs_too = not in_any or block.owns("outputs")
+            saved.tighten_neurons(block, bounds, protected_vars(block), outputs_too)
         if config.tee:
             print(f"{self.NAME}: {block.name}\n{statistics}")
         if not logger.isEnabledFor(logging.INFO):

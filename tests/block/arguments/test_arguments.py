@@ -1,11 +1,13 @@
 """Arguments of ReLUNetworkBlock: Vars, scalings, networks, and what is wrong with them."""
 
+import types
+
 import numpy as np
 import pyomo.environ as pyo
 import pytest
 
 from pyomo_relu import Network, ReLUNetworkBlock
-from pyomo_relu.errors import ModelError, NetworkError, NetworkFileError
+from pyomo_relu.errors import ModelError, NetworkError, NetworkFileError, RuleError
 from tests.networks import chain, two_two_one
 from tests.truth import solve
 
@@ -70,6 +72,34 @@ def test_scaling_is_folded_into_the_network():
     assert m.nn.outputs[0].value == pytest.approx(expected[0], rel=1e-12)
 
 
+def _other_model():
+    m = pyo.ConcreteModel("other")
+    m.x = pyo.Var([0, 1], bounds=(-1, 1))
+    return m
+
+
+def test_a_block_reads_vars_of_the_model_that_it_will_lie_on():
+    m = _other_model()
+    part = pyo.Block(concrete=True)
+    part.nn = ReLUNetworkBlock(network=two_two_one(), inputs=m.x)
+    m.part = part
+    assert m.part.nn.inputs[0] is m.x[0]
+
+
+@pytest.mark.parametrize(
+    ("scaler", "advice"),
+    [
+        ({"mean_": 1, "scale_": 1}, "scaler.mean_, scaler.scale_"),
+        ({"center_": 1, "scale_": 1}, "scaler.center_, scaler.scale_"),
+        ({"min_": 1, "scale_": 1}, "-scaler.min_ / scaler.scale_, 1 / scaler.scale_"),
+    ],
+)
+def test_scalers_are_told_what_of_them_to_give(scaler, advice):
+    with pytest.raises(NetworkError) as error:
+        two_two_one().with_scaling(types.SimpleNamespace(**scaler))
+    assert f"Give ({advice})." in str(error.value)
+
+
 @pytest.mark.parametrize(
     "kwds, error, text",
     [
@@ -92,6 +122,21 @@ def test_scaling_is_folded_into_the_network():
             {"network": two_two_one(), "input_scaling": 2.0},
             NetworkError,
             r"pair \(offset, factor\)",
+        ),
+        (
+            {"network": two_two_one(), "input_scaling": {0: 1.0, 1: 2.0}},
+            NetworkError,
+            r"pair \(offset, factor\).*got {0: 1.0, 1: 2.0}",
+        ),
+        (
+            {"network": two_two_one(), "inputs": lambda m: _other_model().x},
+            ModelError,
+            r"inputs= has 'x\[0\]' of another model, 'other'",
+        ),
+        (
+            {"network": two_two_one(), "inputs": lambda m: lambda m: None},
+            RuleError,
+            "function given for inputs= returned None.*'return' missing",
         ),
         (
             {"network": two_two_one(), "output_scaling": (0, np.inf)},

@@ -8,7 +8,9 @@ import warnings
 import numpy as np
 import pyomo.environ as pyo
 import pytest
+from pyomo.dae import ContinuousSet, DerivativeVar
 from pyomo.gdp import Disjunct, Disjunction
+from pyomo.network import Arc, Port
 
 from pyomo_relu import Network, ReLUNetworkBlock
 from pyomo_relu.branch.bounding.lines.bounder import Curves
@@ -484,6 +486,22 @@ def _disjunction(m):
     m.bad = Disjunction(expr=[m.one, m.two])
 
 
+def _arc(m):
+    m.z = pyo.Var(bounds=(-1, 2))
+    m.one, m.two = Port(), Port()
+    m.one.add(m.x, "a")
+    m.two.add(m.z, "a")
+    m.bad = Arc(source=m.one, destination=m.two)
+
+
+def _derivative(m):
+    m.t = ContinuousSet(bounds=(0, 1))
+    m.s = pyo.Var(m.t, bounds=(-1, 2))
+    m.bad = DerivativeVar(m.s)
+    m.ode = pyo.Constraint(m.t, rule=lambda m, t: m.bad[t] == m.s[t])
+    m.row = pyo.Constraint(expr=m.s[1] == m.x)
+
+
 def _fixed_without_value(m):
     m.row = pyo.Constraint(expr=m.nn.outputs[0] + m.x <= 5)
     m.x.fixed = True
@@ -502,6 +520,8 @@ def _semicontinuous(m):
         (_two_objectives, "several active objectives: obj, more"),
         (_sos, "'bad' is a SOSConstraint"),
         (_disjunction, "'bad' is a Disjunction.*gdp.bigm"),
+        (_arc, "'bad' is an Arc.*network.expand_arcs"),
+        (_derivative, r"'bad\[0\]' is a DerivativeVar.*dae.finite_difference"),
         (_fixed_without_value, "'x' is fixed but has no value"),
         (_semicontinuous, "'k' has the domain.*Encode other domains"),
     ],
@@ -512,6 +532,20 @@ def test_refused_by_name(change, message):
     change(m)
     with pytest.raises(ModelError, match=message):
         solve(m)
+
+
+@pytest.mark.parametrize(
+    ("change", "remedy"),
+    [(_arc, "network.expand_arcs"), (_derivative, "dae.finite_difference")],
+)
+def test_what_stands_for_rows_is_taken_once_it_is_rows(change, remedy):
+    m = absolute()
+    m.obj = pyo.Objective(expr=m.nn.outputs[0])
+    change(m)
+    pyo.TransformationFactory(remedy).apply_to(m)
+    m.pull = pyo.Constraint(expr=(m.z if change is _arc else m.s[1]) >= 1)
+    pyo.assert_optimal_termination(solve(m))
+    assert m.x.value >= 1 - 1e-6  # the rows that were made tie it
 
 
 @pytest.mark.parametrize(

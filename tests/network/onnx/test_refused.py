@@ -322,6 +322,30 @@ def test_an_error_inside_a_registered_operator_names_the_node(registered):
     assert isinstance(error.value.__cause__, KeyError)
 
 
+@pytest.mark.parametrize("function", [lambda o, x: None, lambda o, x: 3.0])
+def test_a_registered_operator_that_returns_no_tensor_is_named(registered, function):
+    registered("Softsign", function)
+    with pytest.raises(NetworkError, match="Softsign.*returned .* which is no tensor"):
+        load_onnx(single("Softsign", ["N", 3]))
+
+
+def test_what_a_registered_operator_may_do_is_said(registered):
+    registered("Softsign", lambda operation, x: np.maximum(x, 0))
+    with pytest.raises(
+        NetworkError, match=r"register_operator failed.*operation\.relu"
+    ):
+        load_onnx(single("Softsign", ["N", 3]))
+
+
+def test_taking_back_an_operator_brings_back_the_readers_own():
+    model = single("Relu", ["N", 3])
+    register_operator("Relu", lambda operation, x: x)
+    with pytest.raises(NetworkMismatchError):
+        load_onnx(model)
+    register_operator("Relu", None)
+    assert load_onnx(model).n_neurons == 3
+
+
 @pytest.mark.parametrize("arguments", [("", len), (3, len), ("Tooth", 3)])
 def test_registering_nonsense_is_refused(arguments):
     with pytest.raises(NetworkError, match="register_operator"):

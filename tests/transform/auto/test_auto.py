@@ -300,6 +300,11 @@ def test_told_of_scip_or_seeing_a_nonlinear_model(
     assert after == before
 
 
+def test_a_misspelt_solver_is_refused():
+    with pytest.raises(TransformationError, match="no solver 'gurobbi'. Did you mean"):
+        encode(mixed(), solver="gurobbi")
+
+
 def test_told_the_solver_and_the_budget():
     m = mixed()
     encode(m, solver="gurobi_direct", time_budget=0.0)

@@ -208,3 +208,11 @@ def test_all_patterns_of_a_small_network_are_feasible():
         assert solve(m) == pytest.approx(network.forward(x)[0], abs=1e-6)
         for var in (*m.nn.input_vars(), *(z for _, z in new.indicator.items())):
             var.unfix()
+
+
+@pytest.mark.parametrize("n_parts", [2.5, "2", "Hull"])
+def test_numbers_of_parts_that_are_none_are_refused(n_parts):
+    with pytest.raises(
+        TransformationError, match=r"n_parts=.*a positive number of parts"
+    ):
+        partition().apply_to(box_model(chain([2, 3, 1])), n_parts=n_parts)

@@ -3,9 +3,10 @@
 import numpy as np
 import pyomo.environ as pyo
 import pytest
+from pyomo.gdp import Disjunct, Disjunction
 
 from pyomo_relu import Network, ReLUNetworkBlock
-from pyomo_relu.errors import TransformationError
+from pyomo_relu.errors import ModelError, TransformationError
 from tests.networks import chain
 from tests.truth import solve
 
@@ -169,7 +170,6 @@ def test_dropping_is_refused_where_outputs_are_read_elsewhere(change, reason):
 
 
 def test_dropping_is_refused_in_a_disjunct():
-    from pyomo.gdp import Disjunct
 
     m = pyo.ConcreteModel()
     m.d = Disjunct()
@@ -180,3 +180,33 @@ def test_dropping_is_refused_in_a_disjunct():
     m.objective = pyo.Objective(expr=m.d.nn.outputs[0])
     with pytest.raises(TransformationError, match="lies in a Disjunct"):
         encode(m, drop_minimised=True)
+
+
+def switched(read=False):
+    """A network on a Disjunct whose neurons relu.reduce drops in part."""
+    m = pyo.ConcreteModel()
+    m.x = pyo.Var([0, 1], bounds=(0.25, 1))
+    m.y = pyo.Var(bounds=(-50, 50))
+    m.on, m.off = Disjunct(), Disjunct()
+    m.on.nn = ReLUNetworkBlock(network=chain([2, 6, 4, 1]), inputs=m.x, outputs=m.y)
+    m.off.none = pyo.Constraint(expr=m.y == 40)
+    m.either = Disjunction(expr=[m.on, m.off])
+    m.cost = pyo.Objective(expr=m.y)
+    pyo.TransformationFactory("relu.reduce").apply_to(m)
+    if read:
+        m.on.mine = pyo.Constraint(expr=m.on.nn.post[0, 0] <= 100)
+        m.on.nn.post[0, 0].setub(100)
+    return m
+
+
+@pytest.mark.parametrize("name", ["gdp.bigm", "gdp.hull"])
+def test_after_gdp_the_rows_made_of_the_networks_own_are_no_readers(name):
+    m = switched()
+    pyo.TransformationFactory(name).apply_to(m)
+    solve(m)
+    assert m.on.binary_indicator_var.value == pytest.approx(1)
+    assert m.on.nn.forward_error() < 1e-5
+    read = switched(read=True)
+    pyo.TransformationFactory(name).apply_to(read)
+    with pytest.raises(ModelError, match=r"reads 'on.nn.post\[0,0\]' was added"):
+        read.on.nn.forward_error()

@@ -14,6 +14,7 @@ from pyomo_relu.errors import (
 from pyomo_relu.network.network import Network
 from pyomo_relu.network.onnx import budget
 from pyomo_relu.network.onnx.graph.branches import branch_taken
+from pyomo_relu.network.onnx.graph.failures import check_registered, not_evaluated
 from pyomo_relu.network.onnx.graph.functions import (
     body,
     check_depth,
@@ -192,11 +193,8 @@ class GraphReader:
         except NetworkError as error:
             raise type(error)(f"{self._where(node)}: {error}") from error
         except Exception as error:  # a malformed node must never show as a KeyError
-            raise NetworkError(
-                f"{self._where(node)}: it cannot be evaluated "
-                f"({type(error).__name__}: {error}). The model is malformed or uses "
-                "the operator in an unusual way; simplify the graph or export again."
-            ) from error
+            reason = not_evaluated(node, error)
+            raise NetworkError(f"{self._where(node)}: {reason}") from error
 
     def _inner_scope(self, node, scope):
         """The scope that a node stands for, and pairs (its name there, its name here).
@@ -256,6 +254,7 @@ class GraphReader:
             operation.refuse_unread()
         else:
             values = handler(operation, *arguments)
+            check_registered(node, values)
         values = values if isinstance(values, (tuple, list)) else (values,)
         for n, value in zip(node.output, values, strict=False):
             if n:
