@@ -15,7 +15,10 @@ exactly: a neuron in another unit has another size, and no other number changes.
 
 A box is often wide because one had to be given.  Neurons that are large for no other
 reason keep their units: in what counts as large an input ranges over no more than
-``_WIDE``, or as many times the inverse of its median weight.
+``_WIDE``, or as many times the inverse of its median weight, or the share of its range
+at which the network bends.  A layer bends where what the wide inputs move it by is as
+large as what does not depend on them, its biases above all; the layer counts that does
+so farthest out.  A network that bends only where its inputs are 1e9 works in that unit.
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ from pyomo_relu.bounds.resolution import LARGEST_BIG_M
 from pyomo_relu.common.powers import is_power_of_two, power_of_two
 from pyomo_relu.linear.rounding import FEASIBILITY
 from pyomo_relu.network.layer import INPUT, Source
+from pyomo_relu.network.network import Network
 from pyomo_relu.network.rescale import rescale_network
 
 if TYPE_CHECKING:
@@ -97,7 +101,7 @@ def neuron_factors(bounds: NeuronBounds) -> list[FloatArray] | None:
         resolved = bool(np.all(ends < LARGEST_BIG_M))
         for k, (m, odd) in enumerate(zip(near[:-1], far, strict=True)):
             large = odd & (sizes[k] > 1.0)
-            scaled = (m > _ORDINARY[1]) & (m < LARGEST_FACTOR) & bounds.varying(k)
+            scaled = (m > _ORDINARY[1]) & (m < LARGEST_FACTOR)
             odd &= ~large | (resolved & scaled)
             sizes[k] = np.where(large, m, sizes[k])
         if not any(each.any() for each in far):
@@ -125,13 +129,16 @@ def rescaled_bounds(
 ) -> NeuronBounds:
     """The bounds in the units of the rescaled network, no neuron's state changed.
 
+    What reads an inactive neuron's 0 does so with a weight of 0 if its unit changed: the
+    rescaled weight might be beyond solvers.
+
     Parameters
     ----------
     bounds : NeuronBounds
     factors : list of numpy.ndarray, shapes (layer size,)
         One per activation layer, positive.
     """
-    network = rescale_network(bounds.network, factors)
+    network = _without_zeros(rescale_network(bounds.network, factors), bounds, factors)
     lower, upper = list(bounds.lower), list(bounds.upper)
     for k, s in enumerate(factors):
         widening = np.where(is_power_of_two(s), 0.0, _RELATIVE)
@@ -149,6 +156,25 @@ def rescaled_bounds(
     )
 
 
+def _without_zeros(network, bounds, factors):
+    """The network with a weight of 0 for inactive neurons whose factor is not 1."""
+    kept = [
+        ~(bounds.inactive(k) & (s != 1.0)) for k, s in enumerate(factors)
+    ]
+    if all(each.all() for each in kept):
+        return network
+    layers = []
+    for layer in network.layers:
+        weights = [
+            _columns_scaled(w, kept[source.layer].astype(float))
+            if source.layer != INPUT and source.post
+            else w
+            for source, w in layer.terms
+        ]
+        layers.append(layer.replace(weights=weights))
+    return Network(layers, network.inputs, network.outputs, network.name)
+
+
 def _far(bounds, sizes, factors):
     """Masks of the neurons whose unit is far, per activation layer."""
     low, high = _ORDINARY
@@ -159,7 +185,9 @@ def _far(bounds, sizes, factors):
     for k, reach in enumerate(_reaches(bounds, sizes)):
         moved = sizes[k] * reach
         off = FEASIBILITY * reach / factors[k]
-        far[k] &= np.where(now[k] < low, off > _SHARE, moved > _NOTHING)
+        # rows of inactive neurons stand in the model too, and must hold
+        counts = (moved > _NOTHING) | bounds.inactive(k)
+        far[k] &= np.where(now[k] < low, off > _SHARE, counts)
     return far
 
 
@@ -174,23 +202,58 @@ def _usual_ranges(bounds):
     half = 0.5 * bounds.input_upper - 0.5 * bounds.input_lower
     wide = np.flatnonzero(half > _WIDE)
     weights = [w for layer in bounds.network.layers for s, w in layer.terms if s == _IN]
+    share = _bending_share(bounds, half) if wide.size else 1.0
     for j in wide.tolist() if weights else ():
         column = np.concatenate([np.ravel(_dense(abs(w)[:, [j]])) for w in weights])
         usual = np.median(column[column > 0]) if column.any() else 1.0
-        half[j] = min(half[j], _WIDE * max(1.0, 1.0 / usual))
+        half[j] = min(half[j], _WIDE * max(1.0, 1.0 / usual, share * half[j]))
     return half
 
 
-@np.errstate(all="ignore")
+def _bending_share(bounds, half):
+    """At what share of the wide inputs' ranges the layer bends that does so farthest.
+
+    1 where nothing says: a network without biases is the same at any size.
+    """
+    wide = half > _WIDE
+    fixed = _sizes_before(bounds, np.where(wide, 0.0, half))
+    moving = _sizes_before(bounds, np.where(wide, half, 0.0), constants=False)
+    shares = []
+    for constant, moved in zip(fixed[:-1], moving[:-1], strict=True):
+        bent = (constant > 0) & (moved > 0)
+        if bent.any():
+            shares.append(float(np.median(constant[bent] / moved[bent])))
+    return max(shares, default=1.0)
+
+
 def _sizes(bounds, half=None):
-    """m of all layers, that of the outputs without their bias."""
+    """m of all layers, no larger than a ceiling: how far past it v is does not count."""
+    found = _sizes_before(bounds, half)
+    return [
+        np.minimum(m, layer.ceilings)
+        for m, layer in zip(found, bounds.network.layers, strict=True)
+    ]
+
+
+@np.errstate(all="ignore")
+def _sizes_before(bounds, half=None, constants=True):
+    """m of all layers, that of the outputs without their bias.
+
+    Parameters
+    ----------
+    bounds : NeuronBounds
+    half : numpy.ndarray, shape (n_inputs,), optional
+        The inputs' half ranges, where not the box's.
+    constants : bool
+        Whether biases and the inputs' midpoints count.
+    """
     if half is None:
         half = 0.5 * bounds.input_upper - 0.5 * bounds.input_lower
     network, found, post = bounds.network, [], []
-    middle = 0.5 * bounds.input_lower + 0.5 * bounds.input_upper
+    middle = constants * (0.5 * bounds.input_lower + 0.5 * bounds.input_upper)
     for k, layer in enumerate(network.layers):
         last = k == len(network.layers) - 1
-        constant = np.zeros(layer.size) if last else layer.bias.copy()
+        constant = np.zeros(layer.size) if last else constants * layer.bias
         parts = []
         for source, w in layer.terms:
             if source.layer == INPUT:
