@@ -55,9 +55,6 @@ _WIDE = 64.0
 #: Share of an output's size that a row off by a solver's tolerance may move it by.
 _SHARE = 1e-4
 
-#: Share of an output's size that counts at all.
-_NOTHING = 1e-9
-
 #: Bounds in other units are moved outward by this much where the product is not exact.
 _RELATIVE = 4.0 * 2.0**-52
 
@@ -183,11 +180,10 @@ def _far(bounds, sizes, factors):
     if not any(each.any() for each in far):
         return far
     for k, reach in enumerate(_reaches(bounds, sizes)):
-        moved = sizes[k] * reach
         off = FEASIBILITY * reach / factors[k]
-        # rows of inactive neurons stand in the model too, and must hold
-        counts = (moved > _NOTHING) | bounds.inactive(k)
-        far[k] &= np.where(now[k] < low, off > _SHARE, counts)
+        # rows that move nothing stand in the model too, and those of large numbers
+        # must hold
+        far[k] &= (now[k] > high) | (off > _SHARE)
     return far
 
 

@@ -12,9 +12,9 @@ from pyomo_relu.transform.parts.row_builder import bounded, linear_row
 
 _ROLES = "pre", "post"
 
-#: Of Vars with copies this many times smaller only the copies get bounds.  Presolve has to
-#: eliminate such Vars: their bounds, a last bit off the copies', keep it from that, and
-#: Gurobi then ends at false optima.
+#: Of Vars with copies so many times smaller or larger only the copies get bounds.
+#: Presolve has to eliminate such Vars: bounds of 1e12 keep Gurobi from that, which then
+#: ends at false optima, and by bounds of 1e-12 it takes them for fixed.
 _FAR = 2.0**20
 
 
@@ -67,7 +67,7 @@ class NeuronCopies(AutoSlots.Mixin):
     def far_vars(self):
         """The Vars whose bounds only their copies get."""
         for k, s in enumerate(self.factors):
-            for i in np.flatnonzero(s < 1.0 / _FAR).tolist():
+            for i in np.flatnonzero((s < 1.0 / _FAR) | (s > _FAR)).tolist():
                 yield self.block.pre[k, i]
                 yield self.block.post[k, i]
 
