@@ -24,10 +24,9 @@ so farthest out.  A network that bends only where its inputs are 1e9 works in th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from scipy import sparse
 
 from pyomo_relu.bounds.neuron_bounds import NeuronBounds
 from pyomo_relu.bounds.resolution import LARGEST_BIG_M
@@ -36,6 +35,7 @@ from pyomo_relu.linear.rounding import FEASIBILITY
 from pyomo_relu.network.layer import INPUT, Source
 from pyomo_relu.network.network import Network
 from pyomo_relu.network.rescale import rescale_network
+from pyomo_relu.network.root_sums import columns_scaled, root_sums
 
 if TYPE_CHECKING:
     from pyomo_relu.common.types import FloatArray
@@ -155,15 +155,13 @@ def rescaled_bounds(
 
 def _without_zeros(network, bounds, factors):
     """The network with a weight of 0 for inactive neurons whose factor is not 1."""
-    kept = [
-        ~(bounds.inactive(k) & (s != 1.0)) for k, s in enumerate(factors)
-    ]
+    kept = [~(bounds.inactive(k) & (s != 1.0)) for k, s in enumerate(factors)]
     if all(each.all() for each in kept):
         return network
     layers = []
     for layer in network.layers:
         weights = [
-            _columns_scaled(w, kept[source.layer].astype(float))
+            columns_scaled(w, kept[source.layer].astype(float))
             if source.layer != INPUT and source.post
             else w
             for source, w in layer.terms
@@ -259,7 +257,7 @@ def _sizes_before(bounds, half=None, constants=True):
                 sizes = post if source.post else found
                 parts.append((w, sizes[source.layer]))
         size = np.maximum(-bounds.lower[k], bounds.upper[k])
-        root = _root(constant, parts)
+        root = root_sums(constant, parts)
         found.append(root if last else np.minimum(root, size))
         if not last:
             level = np.inf if layer.ceiling is None else layer.ceiling
@@ -283,37 +281,9 @@ def _reaches(bounds, sizes):
         for source, w in layers[k].terms:
             if source.layer != INPUT:
                 to = after if source.post else before
-                part = _root(np.zeros(w.shape[1]), [(w.T, before[k])])
+                part = root_sums(np.zeros(w.shape[1]), [(w.T, before[k])])
                 to[source.layer] = np.hypot(to[source.layer], part)
     return [np.maximum(b, a) for b, a in zip(before[:-1], after[:-1], strict=True)]
-
-
-def _root(constant, parts):
-    """``sqrt(constant^2 + sum_parts (w r)^2)`` by rows, without over- or underflow."""
-    terms = [_columns_scaled(abs(w), r) for w, r in parts]
-    top = np.abs(constant)
-    for term in terms:
-        if term.shape[1]:
-            top = np.maximum(top, _row_maxima(term))
-    unit = np.where(top > 0, top, 1.0)
-    total = (constant / unit) ** 2
-    for term in terms:
-        if sparse.issparse(term):
-            term = sparse.csr_array(sparse.diags_array(1.0 / unit) @ term)
-            total = total + np.asarray(term.multiply(term).sum(axis=1)).ravel()
-        else:
-            total = total + np.square(term / unit[:, None]).sum(axis=1)
-    return top * np.sqrt(total)
-
-
-def _columns_scaled(w, r) -> Any:
-    if sparse.issparse(w):
-        return sparse.csr_array(w @ sparse.diags_array(r))
-    return w * r
-
-
-def _row_maxima(term):
-    return np.ravel(_dense(term.max(axis=1)))
 
 
 def _dense(values):

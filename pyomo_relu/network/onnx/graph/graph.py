@@ -47,9 +47,10 @@ from pyomo_relu.network.onnx.nodes.evaluation import (
     with_shape,
 )
 from pyomo_relu.network.onnx.nodes.messages import node_label, unknown
-from pyomo_relu.network.onnx.operation import LayerBuilder, Operation
+from pyomo_relu.network.onnx.operation import Operation
 from pyomo_relu.network.onnx.operators.masks import MaskAlgebra
 from pyomo_relu.network.onnx.registry import lookup
+from pyomo_relu.network.onnx.tensors.layer_builder import LayerBuilder
 from pyomo_relu.network.onnx.tensors.piecewise_tensors import PiecewiseTensor
 from pyomo_relu.network.onnx.tensors.tensors import AffineTensor, count_new, stack
 
