@@ -112,9 +112,8 @@ class GraphReader:
             self._require(self.scope, self.output_names)
         outputs = [self._output(n) for n in self.output_names]
         self.output_sizes = [t.size for t in outputs]
-        joint = stack(outputs)
         label = ", ".join(self.output_names)
-        self.layers.add(joint, "identity", None, label)
+        self.layers.add(stack(outputs), "identity", None, label)
         self.layers.drop_unread()
         tensors = [
             (n, without_batch(t.shape))
