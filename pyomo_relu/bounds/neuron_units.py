@@ -55,6 +55,9 @@ _WIDE = 64.0
 #: Share of an output's size that a row off by a solver's tolerance may move it by.
 _SHARE = 1e-4
 
+#: A neuron that is always above so many times its range hides it behind a constant.
+_ABOUT = 2.0**10
+
 #: Bounds in other units are moved outward by this much where the product is not exact.
 _RELATIVE = 4.0 * 2.0**-52
 
@@ -72,6 +75,21 @@ class TinyUnit(NamedTuple):
     layer: int
     neuron: int
     size: float
+
+
+class Swamped(NamedTuple):
+    """An active neuron that varies by little about a large constant.
+
+    Attributes
+    ----------
+    layer, neuron : int
+    share : float
+        By how many times its own size an output may move while rows hold.
+    """
+
+    layer: int
+    neuron: int
+    share: float
 
 
 def neuron_factors(bounds: NeuronBounds) -> list[FloatArray] | None:
@@ -119,6 +137,36 @@ def tiny_unit(bounds: NeuronBounds, factors: Sequence[FloatArray]) -> TinyUnit |
             i = int(tiny.argmax())
             return TinyUnit(k, i, float(now[i]))
     return None
+
+
+def swamped_neuron(
+    bounds: NeuronBounds, factors: Sequence[FloatArray] | None
+) -> Swamped | None:
+    """The neuron whose constant hides most of what an output makes of it, or None.
+
+    No factor serves such a neuron: rows hold to solvers' tolerance beside the constant,
+    and what varies is smaller than that.
+
+    Parameters
+    ----------
+    bounds : NeuronBounds
+    factors : list of numpy.ndarray, shapes (layer size,), or None
+        How many times the neurons the columns are that rows are written with.
+    """
+    about = []
+    for k in range(len(bounds.lower) - 1):
+        span = bounds.upper[k] - bounds.lower[k]
+        about.append(bounds.active(k) & (span > 0) & (bounds.lower[k] > _ABOUT * span))
+    if not any(each.any() for each in about):
+        return None
+    best = None
+    for k, reach in enumerate(_reaches(bounds, _sizes(bounds))):
+        own = 1.0 if factors is None else factors[k]
+        share = np.where(about[k], FEASIBILITY * reach / own, 0.0)
+        i = int(share.argmax())
+        if share[i] > (_SHARE if best is None else best.share):
+            best = Swamped(k, i, float(share[i]))
+    return best
 
 
 def rescaled_bounds(
