@@ -15,23 +15,27 @@ exactly: a neuron in another unit has another size, and no other number changes.
 
 A box is often wide because one had to be given.  Neurons that are large for no other
 reason keep their units: in what counts as large an input ranges over no more than
-``_WIDE``, or as many times the inverse of its median weight.
+``_WIDE``, or as many times the inverse of its median weight, or the share of its range
+at which the network bends.  A layer bends where what the wide inputs move it by is as
+large as what does not depend on them, its biases above all; the layer counts that does
+so farthest out.  A network that bends only where its inputs are 1e9 works in that unit.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from scipy import sparse
 
 from pyomo_relu.bounds.neuron_bounds import NeuronBounds
 from pyomo_relu.bounds.resolution import LARGEST_BIG_M
 from pyomo_relu.common.powers import is_power_of_two, power_of_two
 from pyomo_relu.linear.rounding import FEASIBILITY
 from pyomo_relu.network.layer import INPUT, Source
+from pyomo_relu.network.network import Network
 from pyomo_relu.network.rescale import rescale_network
+from pyomo_relu.network.root_sums import columns_scaled, root_sums
 
 if TYPE_CHECKING:
     from pyomo_relu.common.types import FloatArray
@@ -51,8 +55,8 @@ _WIDE = 64.0
 #: Share of an output's size that a row off by a solver's tolerance may move it by.
 _SHARE = 1e-4
 
-#: Share of an output's size that counts at all.
-_NOTHING = 1e-9
+#: A neuron that is always above so many times its range hides it behind a constant.
+_ABOUT = 2.0**10
 
 #: Bounds in other units are moved outward by this much where the product is not exact.
 _RELATIVE = 4.0 * 2.0**-52
@@ -71,6 +75,21 @@ class TinyUnit(NamedTuple):
     layer: int
     neuron: int
     size: float
+
+
+class Swamped(NamedTuple):
+    """An active neuron that varies by little about a large constant.
+
+    Attributes
+    ----------
+    layer, neuron : int
+    share : float
+        By how many times its own size an output may move while rows hold.
+    """
+
+    layer: int
+    neuron: int
+    share: float
 
 
 def neuron_factors(bounds: NeuronBounds) -> list[FloatArray] | None:
@@ -97,7 +116,7 @@ def neuron_factors(bounds: NeuronBounds) -> list[FloatArray] | None:
         resolved = bool(np.all(ends < LARGEST_BIG_M))
         for k, (m, odd) in enumerate(zip(near[:-1], far, strict=True)):
             large = odd & (sizes[k] > 1.0)
-            scaled = (m > _ORDINARY[1]) & (m < LARGEST_FACTOR) & bounds.varying(k)
+            scaled = (m > _ORDINARY[1]) & (m < LARGEST_FACTOR)
             odd &= ~large | (resolved & scaled)
             sizes[k] = np.where(large, m, sizes[k])
         if not any(each.any() for each in far):
@@ -120,10 +139,43 @@ def tiny_unit(bounds: NeuronBounds, factors: Sequence[FloatArray]) -> TinyUnit |
     return None
 
 
+def swamped_neuron(
+    bounds: NeuronBounds, factors: Sequence[FloatArray] | None
+) -> Swamped | None:
+    """The neuron whose constant hides most of what an output makes of it, or None.
+
+    No factor serves such a neuron: rows hold to solvers' tolerance beside the constant,
+    and what varies is smaller than that.
+
+    Parameters
+    ----------
+    bounds : NeuronBounds
+    factors : list of numpy.ndarray, shapes (layer size,), or None
+        How many times the neurons the columns are that rows are written with.
+    """
+    about = []
+    for k in range(len(bounds.lower) - 1):
+        span = bounds.upper[k] - bounds.lower[k]
+        about.append(bounds.active(k) & (span > 0) & (bounds.lower[k] > _ABOUT * span))
+    if not any(each.any() for each in about):
+        return None
+    best = None
+    for k, reach in enumerate(_reaches(bounds, _sizes(bounds))):
+        own = 1.0 if factors is None else factors[k]
+        share = np.where(about[k], FEASIBILITY * reach / own, 0.0)
+        i = int(share.argmax())
+        if share[i] > (_SHARE if best is None else best.share):
+            best = Swamped(k, i, float(share[i]))
+    return best
+
+
 def rescaled_bounds(
     bounds: NeuronBounds, factors: Sequence[FloatArray]
 ) -> NeuronBounds:
     """The bounds in the units of the rescaled network, no neuron's state changed.
+
+    What reads an inactive neuron's 0 does so with a weight of 0 if its unit changed: the
+    rescaled weight might be beyond solvers.
 
     Parameters
     ----------
@@ -131,7 +183,7 @@ def rescaled_bounds(
     factors : list of numpy.ndarray, shapes (layer size,)
         One per activation layer, positive.
     """
-    network = rescale_network(bounds.network, factors)
+    network = _without_zeros(rescale_network(bounds.network, factors), bounds, factors)
     lower, upper = list(bounds.lower), list(bounds.upper)
     for k, s in enumerate(factors):
         widening = np.where(is_power_of_two(s), 0.0, _RELATIVE)
@@ -149,6 +201,23 @@ def rescaled_bounds(
     )
 
 
+def _without_zeros(network, bounds, factors):
+    """The network with a weight of 0 for inactive neurons whose factor is not 1."""
+    kept = [~(bounds.inactive(k) & (s != 1.0)) for k, s in enumerate(factors)]
+    if all(each.all() for each in kept):
+        return network
+    layers = []
+    for layer in network.layers:
+        weights = [
+            columns_scaled(w, kept[source.layer].astype(float))
+            if source.layer != INPUT and source.post
+            else w
+            for source, w in layer.terms
+        ]
+        layers.append(layer.replace(weights=weights))
+    return Network(layers, network.inputs, network.outputs, network.name)
+
+
 def _far(bounds, sizes, factors):
     """Masks of the neurons whose unit is far, per activation layer."""
     low, high = _ORDINARY
@@ -157,9 +226,10 @@ def _far(bounds, sizes, factors):
     if not any(each.any() for each in far):
         return far
     for k, reach in enumerate(_reaches(bounds, sizes)):
-        moved = sizes[k] * reach
         off = FEASIBILITY * reach / factors[k]
-        far[k] &= np.where(now[k] < low, off > _SHARE, moved > _NOTHING)
+        # rows that move nothing stand in the model too, and those of large numbers
+        # must hold
+        far[k] &= (now[k] > high) | (off > _SHARE)
     return far
 
 
@@ -174,23 +244,58 @@ def _usual_ranges(bounds):
     half = 0.5 * bounds.input_upper - 0.5 * bounds.input_lower
     wide = np.flatnonzero(half > _WIDE)
     weights = [w for layer in bounds.network.layers for s, w in layer.terms if s == _IN]
+    share = _bending_share(bounds, half) if wide.size else 1.0
     for j in wide.tolist() if weights else ():
         column = np.concatenate([np.ravel(_dense(abs(w)[:, [j]])) for w in weights])
         usual = np.median(column[column > 0]) if column.any() else 1.0
-        half[j] = min(half[j], _WIDE * max(1.0, 1.0 / usual))
+        half[j] = min(half[j], _WIDE * max(1.0, 1.0 / usual, share * half[j]))
     return half
 
 
-@np.errstate(all="ignore")
+def _bending_share(bounds, half):
+    """At what share of the wide inputs' ranges the layer bends that does so farthest.
+
+    1 where nothing says: a network without biases is the same at any size.
+    """
+    wide = half > _WIDE
+    fixed = _sizes_before(bounds, np.where(wide, 0.0, half))
+    moving = _sizes_before(bounds, np.where(wide, half, 0.0), constants=False)
+    shares = []
+    for constant, moved in zip(fixed[:-1], moving[:-1], strict=True):
+        bent = (constant > 0) & (moved > 0)
+        if bent.any():
+            shares.append(float(np.median(constant[bent] / moved[bent])))
+    return max(shares, default=1.0)
+
+
 def _sizes(bounds, half=None):
-    """m of all layers, that of the outputs without their bias."""
+    """m of all layers, no larger than a ceiling: how far past it v is does not count."""
+    found = _sizes_before(bounds, half)
+    return [
+        np.minimum(m, layer.ceilings)
+        for m, layer in zip(found, bounds.network.layers, strict=True)
+    ]
+
+
+@np.errstate(all="ignore")
+def _sizes_before(bounds, half=None, constants=True):
+    """m of all layers, that of the outputs without their bias.
+
+    Parameters
+    ----------
+    bounds : NeuronBounds
+    half : numpy.ndarray, shape (n_inputs,), optional
+        The inputs' half ranges, where not the box's.
+    constants : bool
+        Whether biases and the inputs' midpoints count.
+    """
     if half is None:
         half = 0.5 * bounds.input_upper - 0.5 * bounds.input_lower
     network, found, post = bounds.network, [], []
-    middle = 0.5 * bounds.input_lower + 0.5 * bounds.input_upper
+    middle = constants * (0.5 * bounds.input_lower + 0.5 * bounds.input_upper)
     for k, layer in enumerate(network.layers):
         last = k == len(network.layers) - 1
-        constant = np.zeros(layer.size) if last else layer.bias.copy()
+        constant = np.zeros(layer.size) if last else constants * layer.bias
         parts = []
         for source, w in layer.terms:
             if source.layer == INPUT:
@@ -200,7 +305,7 @@ def _sizes(bounds, half=None):
                 sizes = post if source.post else found
                 parts.append((w, sizes[source.layer]))
         size = np.maximum(-bounds.lower[k], bounds.upper[k])
-        root = _root(constant, parts)
+        root = root_sums(constant, parts)
         found.append(root if last else np.minimum(root, size))
         if not last:
             level = np.inf if layer.ceiling is None else layer.ceiling
@@ -224,37 +329,9 @@ def _reaches(bounds, sizes):
         for source, w in layers[k].terms:
             if source.layer != INPUT:
                 to = after if source.post else before
-                part = _root(np.zeros(w.shape[1]), [(w.T, before[k])])
+                part = root_sums(np.zeros(w.shape[1]), [(w.T, before[k])])
                 to[source.layer] = np.hypot(to[source.layer], part)
     return [np.maximum(b, a) for b, a in zip(before[:-1], after[:-1], strict=True)]
-
-
-def _root(constant, parts):
-    """``sqrt(constant^2 + sum_parts (w r)^2)`` by rows, without over- or underflow."""
-    terms = [_columns_scaled(abs(w), r) for w, r in parts]
-    top = np.abs(constant)
-    for term in terms:
-        if term.shape[1]:
-            top = np.maximum(top, _row_maxima(term))
-    unit = np.where(top > 0, top, 1.0)
-    total = (constant / unit) ** 2
-    for term in terms:
-        if sparse.issparse(term):
-            term = sparse.csr_array(sparse.diags_array(1.0 / unit) @ term)
-            total = total + np.asarray(term.multiply(term).sum(axis=1)).ravel()
-        else:
-            total = total + np.square(term / unit[:, None]).sum(axis=1)
-    return top * np.sqrt(total)
-
-
-def _columns_scaled(w, r) -> Any:
-    if sparse.issparse(w):
-        return sparse.csr_array(w @ sparse.diags_array(r))
-    return w * r
-
-
-def _row_maxima(term):
-    return np.ravel(_dense(term.max(axis=1)))
 
 
 def _dense(values):

@@ -5,88 +5,26 @@ from scipy import sparse
 
 from pyomo_relu.common.powers import power_of_two
 from pyomo_relu.errors import NetworkError, UnsupportedOperatorError
-from pyomo_relu.network.layer import INPUT, Layer, Source
+from pyomo_relu.network.layer import Source
 from pyomo_relu.network.onnx import budget
 from pyomo_relu.network.onnx.nodes.constants import check_evaluation
 from pyomo_relu.network.onnx.nodes.messages import node_label, not_piecewise_linear
 from pyomo_relu.network.onnx.tensors.piecewise_tensors import Origin
 from pyomo_relu.network.onnx.tensors.tensors import (
     AffineTensor,
-    compact,
-    entries,
     stack,
 )
 
 #: Pairs per second that numpy sorts and compares.
 _SORTED = 1e6
 
-#: Numbers that may be added to a value of order one and taken off again: kinks of the
+#: How many times a value what is added to it and taken off again may be: kinks of the
 #: network up to FAR, where it has none up to NEAR (rounding moves the value by 1e-13).
 NEAR, FAR = 2.0**10, 2.0**20
 
 #: Exporters write the largest finite number of a type for "no limit" (here bfloat16's,
 #: the least of those of eight exponent bits).
 _NO_LIMIT = 3.38e38
-
-
-class LayerBuilder:
-    """Collects the layers of a network in graph order; equal ones are shared."""
-
-    def __init__(self):
-        self.layers = []
-        self._known, self._shifted = {}, {}
-
-    def add(self, tensor, activation, ceiling, name):
-        """Append a layer with pre-activation ``tensor``; return its position."""
-        sources = sorted(tensor.terms)
-        weights = [compact(tensor.terms[s]) for s in sources]
-        budget.check_time()
-        for w in weights:
-            budget.spend(entries(w), f"weights of layer '{name}', a matrix")
-        self.layers.append(
-            Layer(sources, weights, tensor.offset, activation, ceiling, name)
-        )
-        return len(self.layers) - 1
-
-    def activate(self, tensor, ceiling, name):
-        """Position of the layer that activates ``tensor``, added if it is new."""
-        # reshaping keeps terms and offset, and so the layer
-        key = (*_identity(tensor), None if ceiling is None else ceiling.tobytes())
-        if key not in self._known:
-            kind = "relu" if ceiling is None else "clipped"
-            # the tensor is kept so that its ids stay taken
-            self._known[key] = (self.add(tensor, kind, ceiling, name), tensor)
-        return self._known[key][0]
-
-    def shifted(self, tensor, by):
-        """``tensor - by``, the same object whenever it is asked for again."""
-        if not np.any(by):
-            return tensor
-        key = (*_identity(tensor), by.tobytes())
-        if key not in self._shifted:
-            self._shifted[key] = (tensor - by.reshape(tensor.shape), tensor)
-        return self._shifted[key][0]
-
-    def drop_unread(self):
-        """Take out the layers that nothing reads."""
-        read = {len(self.layers) - 1}
-        for k in range(len(self.layers) - 1, -1, -1):
-            if k in read:
-                read.update(s.layer for s in self.layers[k].sources)
-        kept = [k for k in range(len(self.layers)) if k in read]
-        if len(kept) == len(self.layers):
-            return
-        place = {INPUT: INPUT, **{k: p for p, k in enumerate(kept)}}
-        self.layers = [_renumbered(self.layers[k], place) for k in kept]
-        self._known = {
-            key: (place[k], tensor)
-            for key, (k, tensor) in self._known.items()
-            if k in place
-        }
-
-    def activated(self):
-        """Pairs (position of a layer, tensor that it activates)."""
-        return list(self._known.values())
 
 
 class Operation:
@@ -132,6 +70,10 @@ class Operation:
     def input_name(self, position):
         """Name of the tensor at an input position."""
         return self.node.input[position]
+
+    def size(self, tensor):
+        """About how large each entry of an affine tensor is, shape (size,)."""
+        return tensor.magnitude(self._reader.layers.size)
 
     def is_affine(self, name):
         """Whether the tensor depends on the network's inputs."""
@@ -200,7 +142,7 @@ class Operation:
         limited = ~(np.isneginf(lower) & np.isposinf(upper))
         if not limited.any():
             return tensor
-        shift = np.where(limited, _shift(tensor, lower, upper), 0.0)
+        shift = np.where(limited, _shift(self.size(tensor), lower, upper), 0.0)
         moved = tensor - shift.reshape(shape) if shift.any() else tensor
         above = self._clipped(moved, limited & (shift < upper), upper - shift)
         below = self._clipped(-moved, limited & (shift > lower), shift - lower)
@@ -240,7 +182,7 @@ class Operation:
         shape = np.broadcast_shapes(a.shape, b.shape)
         a, b = a.broadcast_to(shape), b.broadcast_to(shape)
         # the one that swamps the other must not be what the difference is added to
-        far = np.abs(b.offset) > FAR * np.maximum(1.0, np.abs(a.offset))
+        far = np.abs(b.offset) > FAR * self.size(a)
         if far.any():
             both, at = stack([a, b]), np.arange(a.size)
             a, b = (
@@ -338,9 +280,9 @@ class Operation:
         raise UnsupportedOperatorError(reason)
 
 
-def _shift(tensor, lower, upper):
+def _shift(size, lower, upper):
     """A number per entry within its limits, small beside what the entry may be."""
-    near = power_of_two(np.maximum(1.0, tensor.magnitude()), up=True)
+    near = power_of_two(size, up=True)
     kink = FAR * near
     elsewhere = np.where(upper <= kink, upper, -NEAR * near)
     return np.where(lower >= -kink, lower, elsewhere)
@@ -373,15 +315,6 @@ def _without_constants(tensor, groups):
     first = np.where(alone, groups[np.arange(len(groups)), values.argmax(axis=1)], -1)
     rest = np.where(here | alone[:, None], -1, groups)
     return _packed(np.column_stack([first, rest])), limits
-
-
-def _identity(tensor):
-    return id(tensor.terms), id(tensor.offset)
-
-
-def _renumbered(layer, place):
-    sources = [Source(place[s.layer], s.post) for s in layer.sources]
-    return layer.replace(sources=sources)
 
 
 def _packed(groups):

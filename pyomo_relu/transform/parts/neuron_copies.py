@@ -12,6 +12,11 @@ from pyomo_relu.transform.parts.row_builder import bounded, linear_row
 
 _ROLES = "pre", "post"
 
+#: Of Vars with copies so many times smaller or larger only the copies get bounds.
+#: Presolve has to eliminate such Vars: bounds of 1e12 keep Gurobi from that, which then
+#: ends at false optima, and by bounds of 1e-12 it takes them for fixed.
+_FAR = 2.0**20
+
 
 class NeuronCopies(AutoSlots.Mixin):
     """The neurons of an encoded network that have copies, with their factors.
@@ -58,6 +63,13 @@ class NeuronCopies(AutoSlots.Mixin):
             coefs = [max(1.0, 1.0 / s), -max(1.0, s)]
             variables = [copies[k, i], own[k, i]]
             new.links[k, i, role] = linear_row(coefs, variables, 0.0, 0.0)
+
+    def far_vars(self):
+        """The Vars whose bounds only their copies get."""
+        for k, s in enumerate(self.factors):
+            for i in np.flatnonzero((s < 1.0 / _FAR) | (s > _FAR)).tolist():
+                yield self.block.pre[k, i]
+                yield self.block.post[k, i]
 
     def find(self, var):
         """(copy, offset, factor) of a neuron's Var, or None; see ``unit_copies``."""

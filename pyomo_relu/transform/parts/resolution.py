@@ -92,14 +92,14 @@ def refuse_far_factors(name, block, factors):
 
 
 def warn_of_leak(name, encoding):
-    """Log what solvers' tolerances for integers may do to an output if it can be seen.
+    """Log what solvers' tolerances may do to an output if it can be seen.
 
     Returns
     -------
     str or None
         What may happen.
     """
-    text = _leak(encoding)
+    text = " ".join(filter(None, (_leak(encoding), _swamped(encoding)))) or None
     if text is not None:
         logger.warning(f"{name}: {encoding.block.name}: {text}")
     return text
@@ -119,6 +119,26 @@ def _leak(encoding):
         f"big-M rows of {_neuron(encoding, leak)}, M = {leak.big_m:.3g}){_others(leak)}. "
         "Tighten the inputs' bounds, apply relu.obbt or relu.bounds before, or solve "
         "with relu.branch, which has no such rows."
+    )
+
+
+def _swamped(encoding):
+    from pyomo_relu.bounds.neuron_units import swamped_neuron
+
+    copies = encoding.neurons
+    found = swamped_neuron(encoding.bounds, None if copies is None else copies.factors)
+    # without rows of its own the neuron is part of those behind it
+    rows = encoding.reformulation.rows
+    if found is None or (found.layer, found.neuron, "active") not in rows:
+        return None
+    k, i = found.layer, found.neuron
+    low, high = float(encoding.bounds.lower[k][i]), float(encoding.bounds.upper[k][i])
+    return (
+        f"neuron {i} of layer {k} ('{encoding.network.layers[k].name}') is always "
+        f"active and varies by {high - low:.2g} about {high:.2g}, which rows that hold "
+        f"to 1e-6 do not resolve: an output may be off by {found.share:.2g} times its "
+        "size. Move that constant from the neuron's bias into those behind it, or "
+        "solve with relu.branch or relu.reduce, which have no such rows."
     )
 
 

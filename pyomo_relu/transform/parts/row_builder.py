@@ -150,6 +150,9 @@ class RowBuilder:
         for row in encoding.replaced:
             row.deactivate()
         bounds, columns, tighten = self.bounds, self.columns, encoding.saved.tighten
+        left = protected
+        if self.neurons is not None:
+            left = protected.union(map(id, self.neurons.far_vars()))
         ends = [
             *zip(columns.pre[:-1], bounds.lower, bounds.upper, strict=False),
             *((x, *bounds.post_bounds(k)) for k, x in enumerate(columns.post)),
@@ -160,7 +163,7 @@ class RowBuilder:
             for var, lo, hi in zip(
                 variables, lower.tolist(), upper.tolist(), strict=True
             ):
-                if not protected or id(var) not in protected:
+                if not left or id(var) not in left:
                     tighten(var, lo, hi)
         encoding.application, encoding.stamp = application, next_stamp()
         self.block.record.encoding = encoding

@@ -1,6 +1,8 @@
 """What solvers cannot resolve of an encoding: warned of, left out, or refused."""
 
 import logging
+import operator
+from fractions import Fraction
 
 import numpy as np
 import pyomo.environ as pyo
@@ -230,3 +232,56 @@ def test_a_slope_that_drowns_the_other_side_is_refused(slope):
     m.nn = ReLUNetworkBlock(network=network, inputs=m.x)
     with pytest.raises(ReLUError, match="output 0"):
         pyo.TransformationFactory("relu.bigm").apply_to(m)
+
+
+def about_constants(constant, size, seed=1):
+    """Neurons of a given size about a constant, which weights and biases behind undo.
+
+    Returns
+    -------
+    (Network, Network)
+        The second one has them folded into the layer behind, exactly.
+    """
+    rng = np.random.default_rng(seed)
+    w, b = size * rng.normal(size=(3, 2)), constant + size * rng.normal(size=3)
+    behind = rng.normal(size=(3, 3)) / size
+    shift = 2.0 * rng.normal(size=3) - behind @ np.full(3, constant)
+    last = rng.normal(size=(1, 3))
+    exact = [[Fraction(float(a)) for a in row] for row in behind]
+
+    def through(column):
+        given = [Fraction(float(a)) for a in column]
+        return [sum(map(operator.mul, row, given)) for row in exact]
+
+    folded = np.array([[float(a) for a in through(column)] for column in w.T]).T
+    bias = [
+        float(a + Fraction(float(c))) for a, c in zip(through(b), shift, strict=True)
+    ]
+    return (
+        Network.sequential([w, behind, last], [b, shift, [0.0]]),
+        Network.sequential([folded, last], [bias, [0.0]]),
+    )
+
+
+@pytest.mark.parametrize("name", ["relu.bigm", "relu.scaled", "relu.reduce"])
+@pytest.mark.parametrize(
+    ("constant", "size"), [(1e2, 1e-2), (1e8, 1.0), (1.0, 1e-7), (1e5, 1e-6)]
+)
+def test_neurons_about_a_large_constant_are_right_or_announced(
+    name, constant, size, caplog
+):
+    network, folded = about_constants(constant, size)
+    m, plain = (box_model(n, pyo.maximize) for n in (network, folded))
+    pyo.TransformationFactory("relu.bigm").apply_to(plain)
+    with caplog.at_level(logging.WARNING, "pyomo.relu"):
+        pyo.TransformationFactory(name).apply_to(m)
+    assert m.nn.record.encoding.bounds.n_unstable > 0
+    found = warnings(caplog)
+    resolved = constant < 1e3 and size > 1e-5
+    assert len(found) == (not resolved and name != "relu.reduce")
+    for message in found:
+        for part in ("neuron", "of layer 0", f"{constant:.2g}", "relu.branch", "nn"):
+            assert part in message
+        assert m.nn.record.encoding.leak in m.nn.summary()
+    if not found:
+        assert solve(m, tolerance=1e-4) == pytest.approx(solve(plain), abs=1e-4)

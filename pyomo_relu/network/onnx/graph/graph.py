@@ -48,9 +48,10 @@ from pyomo_relu.network.onnx.nodes.evaluation import (
     with_shape,
 )
 from pyomo_relu.network.onnx.nodes.messages import node_label, unknown
-from pyomo_relu.network.onnx.operation import LayerBuilder, Operation
+from pyomo_relu.network.onnx.operation import Operation
 from pyomo_relu.network.onnx.operators.masks import MaskAlgebra
 from pyomo_relu.network.onnx.registry import lookup
+from pyomo_relu.network.onnx.tensors.layer_builder import LayerBuilder
 from pyomo_relu.network.onnx.tensors.piecewise_tensors import PiecewiseTensor
 from pyomo_relu.network.onnx.tensors.tensors import AffineTensor, count_new, stack
 
@@ -112,9 +113,8 @@ class GraphReader:
             self._require(self.scope, self.output_names)
         outputs = [self._output(n) for n in self.output_names]
         self.output_sizes = [t.size for t in outputs]
-        joint = stack(outputs)
         label = ", ".join(self.output_names)
-        self.layers.add(joint, "identity", None, label)
+        self.layers.add(stack(outputs), "identity", None, label)
         self.layers.drop_unread()
         tensors = [
             (n, without_batch(t.shape))

@@ -79,7 +79,7 @@ def shrink(operation, x):
             f"{threshold - bias:.6g} at x = {threshold:.6g} and x = {-threshold:.6g}. "
             "Use a soft threshold, Relu or Clip."
         )
-    if threshold > NEAR:  # x - threshold would lose x
+    if np.any(threshold > NEAR * operation.size(x)):  # x - threshold would lose x
         return x - operation.clip(x, -threshold, threshold)
     return operation.relu(x - threshold) - operation.relu(-x - threshold)
 

@@ -10,6 +10,7 @@ from scipy import sparse
 
 from pyomo_relu.errors import UnsupportedOperatorError
 from pyomo_relu.network.onnx import budget
+from pyomo_relu.network.root_sums import root_sums
 
 #: Matrices with a smaller share of nonzeros than this are stored as CSR.
 SPARSE_BELOW = 0.3
@@ -130,12 +131,16 @@ class AffineTensor:
             constant &= np.asarray((m != 0).sum(axis=1)).ravel() == 0
         return constant
 
-    def magnitude(self):
-        """Each entry's largest absolute value for sources in [-1, 1], shape (size,)."""
-        size = np.abs(self.offset)
-        for m in self.terms.values():
-            size = size + np.asarray(abs(m).sum(axis=1)).ravel()
-        return size
+    def magnitude(self, of_source):
+        """About how large each entry is, by root sums of squares, shape (size,).
+
+        Parameters
+        ----------
+        of_source : function of a Source
+            How large the source's entries are.
+        """
+        parts = [(m, of_source(source)) for source, m in self.terms.items()]
+        return root_sums(self.offset, parts)
 
     def __add__(self, other):
         if not isinstance(other, AffineTensor):
