@@ -164,9 +164,27 @@ def test_a_denominator_without_a_sign_is_refused_by_name():
     m = with_network()
     m.s = pyo.Var(bounds=(-1, 1))
     m.row = pyo.Constraint(expr=m.s / (m.x + m.a) >= 0.5)
-    m.obj = pyo.Objective(expr=m.x + m.a - 2 * m.s)
+    m.obj = pyo.Objective(expr=(m.x + m.a) ** 2 - m.s * (m.a - 1) - m.y)
     with pytest.raises(
         BoundsError,
         match=r"'s/\(x \+ a\)' in .* divides by 'x \+ a' in .*may be 0: it is",
     ):
         pyo.SolverFactory("relu").solve(m)
+
+
+def test_entropy_down_to_nothing():
+    """``w log(w)`` has bounds where log(w) has none, and no point has a value missing."""
+    m = with_network()
+    m.w = pyo.Var(range(2), bounds=(0, 1))
+    m.row = pyo.Constraint(expr=m.w[0] + m.w[1] == 1 - m.y)
+    entropy = sum(w * pyo.log(w) for w in m.w.values())
+    m.obj = pyo.Objective(expr=m.x - entropy + 3 * m.w[1])
+    results = pyo.SolverFactory("relu").solve(m)
+    assert results.solver.termination_condition == pyo.TerminationCondition.optimal
+    w, x = np.meshgrid(np.linspace(0, 1, 801), np.linspace(-1, 1, 801))
+    rest = 1 - np.abs(x) - w
+    with np.errstate(all="ignore"):
+        parts = [np.where(v > 0, v * np.log(v), 0.0) for v in (w, rest)]
+    grid = np.where(rest >= 0, x - sum(parts) + 3 * rest, np.inf).min()
+    assert results.problem.lower_bound <= grid + 1e-9
+    assert pyo.value(m.obj) == pytest.approx(grid, abs=2e-4)
