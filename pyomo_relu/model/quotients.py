@@ -8,17 +8,14 @@ defined where b > 0 only:
   constant, else with a product of columns.  If all rows that w is in are of this kind, w
   itself needs no lines; its row stays, and points are checked by it (``Checked``).
 
-- With ``a = sum_j a_j x_j``, ``b = sum_j b_j x_j`` and no ``b_j x_j`` negative, a / b is a
-  mean of the ratios a_j / b_j, weighted by ``b_j x_j / b``: between the least and the
-  largest of them (the mediant inequality).  A share, x / (x + y), is between 0 and 1.
+- It is a mean of ratios, and between the least and the largest of them (``mediants``).
 
 The closure of a row multiplied out contains points with b = 0.  None of them is ever
-returned, as the quotient has no value there; bounds hold with them or without.
+returned, as the quotient has no value there; bounds hold with them or without, and rows on
+the ratios keep them away where they can.
 """
 
-import math
 from dataclasses import replace
-from fractions import Fraction
 
 import numpy as np
 from scipy import sparse
@@ -28,7 +25,7 @@ from pyomo_relu.errors import InfeasibleError, ModelError
 from pyomo_relu.linear.atoms.atom import Checked, OneColumn, Product, Quotient, Sum
 from pyomo_relu.linear.atoms.shapes import Power
 from pyomo_relu.linear.embedded import EmbeddedModel
-from pyomo_relu.linear.rounding import down, up
+from pyomo_relu.model.mediants import Denominators
 
 _RECIPROCAL, _SQUARE = Power(-1), Power(2)
 
@@ -106,6 +103,7 @@ class _Rewriting:
 
     def __init__(self, model, lower, upper):
         self.model, self.lower, self.upper = model, lower, upper
+        self._known = Denominators(model, lower, upper)
         self.names = []
         self._functions = list(model.functions)
         self._by_output = {int(f.outputs[0]): f for f in model.functions}
@@ -121,20 +119,20 @@ class _Rewriting:
         """Do what is known of the quotient at a position of the functions."""
         f = self._functions[at]
         b, w = int(f.inputs[-1]), int(f.outputs[0])
-        if max(-self.lower[b], self.upper[b]) <= _NOTHING * self._size(b):
+        if max(-self.lower[b], self.upper[b]) <= _NOTHING * self._known.size(b):
             raise ModelError(
                 f"{name}: {f.name} divides by {self.model.linear.name(b)}, which is 0 "
                 "wherever the model's bounds and linear rows hold. Give a Var in it a "
                 "small lower bound, or leave out what divides by it."
             )
-        sign = self._sign(b)
+        sign = self._known.sign(b)
         if not sign and (self.lower[w] > 0.0 or self.upper[w] < 0.0):
             # a = w b, of which a and w have a sign
-            above = self._sign(int(f.inputs[0])) if isinstance(f, Quotient) else 1
+            above = self._known.sign(int(f.inputs[0])) if isinstance(f, Quotient) else 1
             sign = above if self.lower[w] > 0.0 else -above
         if not sign:
             return
-        low, high = self._mediants(f, b)
+        low, high = self._known.mediants(f, b)
         self._ends[0][w] = max(self._ends[0][w], low)
         self._ends[1][w] = min(self._ends[1][w], high)
         low, high = max(low, self.lower[w]), min(high, self.upper[w])
@@ -148,6 +146,9 @@ class _Rewriting:
             if (row, b) not in self._multiplied:
                 self._multiplied.add((row, b))
                 self._multiply(row, {w: c, **others}, b, sign)
+        for row in self._known.needed(f, b):
+            self._rows.append(row)
+            self.names.append(f"a part of {f.name}")
         # the sign may rest on the row that is multiplied out
         if sign > 0:
             self._ends[0][b] = max(self._ends[0][b], 0.0)
@@ -215,11 +216,11 @@ class _Rewriting:
         linear, more, constant = self.model.linear, {}, 0.0
         name, rest = self.model.linear.name(b), self._rest(terms, b)
         if rest:
-            self._add(more, self._product(self._column(rest, name), b, name), 1.0)
+            self._known.add(more, self._product(self._column(rest, name), b, name), 1.0)
         for j in terms.keys() - rest.keys():
             f = self._by_output[j]
             if isinstance(f, Quotient):
-                self._add(more, int(f.inputs[0]), terms[j])
+                self._known.add(more, int(f.inputs[0]), terms[j])
             else:
                 constant += terms[j]
         low, high = float(linear.row_lower[row]), float(linear.row_upper[row])
@@ -228,14 +229,10 @@ class _Rewriting:
             if not np.isfinite(side):
                 continue
             new = {j: way * sign * v for j, v in more.items()}
-            self._add(new, b, -way * sign * side)
+            self._known.add(new, b, -way * sign * side)
             below = -way * sign * constant
             self._rows.append((new, below, below if low == high else np.inf))
             self.names.append(f"row times {name}")
-
-    @staticmethod
-    def _add(terms, column, c):
-        terms[column] = terms.get(column, 0.0) + c
 
     def _column(self, terms, name):
         """A column that is a sum of terms."""
@@ -275,112 +272,3 @@ class _Rewriting:
                 size += abs(r) * max(abs(self.lower[j]), abs(self.upper[j]))
             reach = max(reach, size / abs(c))
         return reach or 1.0
-
-    # -- signs and ranges ----------------------------------------------------------
-
-    def _sign(self, j):
-        """1 if a column is nowhere negative, -1 if nowhere positive, 0 if not known."""
-        if self.lower[j] >= 0.0:
-            return 1
-        if self.upper[j] <= 0.0:
-            return -1
-        # bounds of what is computed are rounded: zero is not an end of theirs
-        f = self._by_output.get(j)
-        if isinstance(f, Sum):
-            terms, constant = self._expanded(j)
-            factors = {i: [c, c] for i, c in terms.items() if not self._is_product(i)}
-            for i, c in terms.items():
-                if self._is_product(i):
-                    # x - x y is x (1 - y)
-                    at, ends = self._weighted(i, factors.keys() - {i})
-                    ends = sorted(c * end for end in ends or [Fraction(1)] * 2)
-                    have = factors.get(i if at is None else at, [0, 0])
-                    factors[i if at is None else at] = [
-                        v + end for v, end in zip(have, ends, strict=True)
-                    ]
-            signs = {
-                self._sign(i) * ((low >= 0) - (high <= 0))
-                for i, (low, high) in factors.items()
-            }
-            if constant:
-                signs.add(1 if constant > 0 else -1)
-            return signs.pop() if len(signs) == 1 else 0
-        if isinstance(f, Product | Quotient):
-            return self._sign(int(f.inputs[0])) * self._sign(int(f.inputs[1]))
-        if isinstance(f, OneColumn):
-            x = int(f.inputs[0])
-            if f.shape.increasing > 0 and f.shape.value(np.float64(0.0)) == 0.0:
-                return self._sign(x)
-            return 1 if f.shape.positive else 0
-        return 0
-
-    def _is_product(self, j):
-        return isinstance(self._by_output.get(j), Product)
-
-    def _size(self, j):
-        """How large the terms of a column may be, by the bounds that Vars were given."""
-        terms, constant = self._expanded(j)
-        linear = self.model.linear
-        ends = [max(-linear.lower[i], linear.upper[i]) for i in terms]
-        sizes = [abs(float(c)) * v for c, v in zip(terms.values(), ends, strict=True)]
-        return sum((v for v in sizes if math.isfinite(v)), abs(float(constant)))
-
-    def _mediants(self, f, b):
-        """(least, largest) value of a quotient, infinite where it is not known."""
-        nothing = -np.inf, np.inf
-        if not isinstance(f, Quotient):
-            return nothing
-        (above, a0), (below, b0) = (self._expanded(int(j)) for j in (f.inputs[0], b))
-        sign = self._sign(b)
-        if sign * b0 < 0 or any(
-            sign * self._sign(j) * c <= 0 for j, c in below.items()
-        ):
-            return nothing
-        ratios = {j: [Fraction(0), Fraction(0)] for j in below}
-        low, high = [], []
-        if b0:
-            ratios[None] = [a0 / b0, a0 / b0]
-        elif a0:
-            (low, high)[sign * a0 > 0].append(math.copysign(math.inf, sign * a0))
-        for j, c in above.items():
-            i, ends = self._weighted(j, below)
-            if i is None:
-                way = sign * self._sign(j) * c
-                low += [-math.inf] * (way <= 0)
-                high += [math.inf] * (way >= 0)
-                continue
-            ends = sorted(end * (c / below[i]) for end in ends)
-            ratios[i] = [r + end for r, end in zip(ratios[i], ends, strict=True)]
-        low += [ends[0] for ends in ratios.values()]
-        high += [ends[1] for ends in ratios.values()]
-        return down(float(min(low))), up(float(max(high)))
-
-    def _weighted(self, j, below):
-        """(i, ends) such that column j is x_i times something between the ends.
-
-        Of a column i of the denominator; (None, None) if there is none.
-        """
-        if j in below:
-            return j, [Fraction(1)] * 2
-        f = self._by_output.get(j)
-        if isinstance(f, Product):
-            for i, other in (f.inputs, f.inputs[::-1]):
-                if int(i) in below:
-                    ends = self.lower[other], self.upper[other]
-                    return int(i), [
-                        Fraction(v) if math.isfinite(v) else v for v in map(float, ends)
-                    ]
-        return None, None
-
-    def _expanded(self, column):
-        """(terms, constant) of a column, sums taken apart, in rational numbers."""
-        f = self._by_output.get(column)
-        if not isinstance(f, Sum):
-            return {column: Fraction(1)}, Fraction(0)
-        terms, constant = {}, Fraction(f.constant)
-        for j, c in zip(f.inputs.tolist(), f.coefficients.tolist(), strict=True):
-            inner, more = self._expanded(j)
-            constant += Fraction(c) * more
-            for i, v in inner.items():
-                self._add(terms, i, Fraction(c) * v)
-        return {j: c for j, c in terms.items() if c}, constant

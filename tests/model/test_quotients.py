@@ -33,6 +33,9 @@ ROWS = {
     "squared": lambda m, v: v[0] / v[1] - v[1] >= -0.3,
     "same twice": lambda m, v: v[0] / v[3] + v[1] / v[3] >= 1.5,
     "product": lambda m, v: v[0] * v[1] / (v[0] + v[2]) >= 0.8,
+    "in series": lambda m, v: v[0] * v[1] / (v[0] + v[1]) >= 0.8,
+    "yield": lambda m, v: v[0] * v[1] / (v[0] + 2 * v[2]) >= 0.9,
+    "no more": lambda m, v: (2 * v[0] + v[1] * (v[2] + 1)) / (v[0] + v[1]) <= 1.7,
     "one less a share": lambda m, v: v[0] / (v[1] * (1 - v[2] / 3)) >= 0.4,
     "sign by the row": lambda m, v: v[0] / (v[1] - m.s) >= 0.5,
 }
@@ -119,6 +122,11 @@ SOLVED = {
         lambda m: -m.b + 0.1 * m.y,
         -2.3,
     ),
+    "in series": (
+        lambda m: m.a * m.b / (m.a + m.b) >= 0.8,
+        lambda m: m.a + m.b + m.x,
+        2.2,
+    ),
     "cost": (
         lambda m: m.b >= 0.5,
         lambda m: m.y - m.b / (m.a + m.b) + 0.2 * m.a,
@@ -138,7 +146,7 @@ def test_solved_points_meet_the_modellers_own_rows(name):
     m = with_network()
     m.row = pyo.Constraint(expr=row(m))
     m.obj = pyo.Objective(expr=cost(m))
-    results = pyo.SolverFactory("relu").solve(m)
+    results = pyo.SolverFactory("relu").solve(m, timelimit=100)
     assert results.solver.termination_condition == pyo.TerminationCondition.optimal
     assert results.problem.lower_bound <= least + 1e-9
     assert pyo.value(m.obj) == pytest.approx(least, abs=3e-4)
