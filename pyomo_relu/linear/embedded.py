@@ -47,7 +47,7 @@ class EmbeddedNetwork:
         For messages and statistics; default the network's.
     """
 
-    network: object
+    network: Network
     inputs: np.ndarray
     outputs: np.ndarray
     name: str = None
