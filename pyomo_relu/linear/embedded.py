@@ -47,7 +47,7 @@ class EmbeddedNetwork:
         For messages and statistics; default the network's.
     """
 
-    network: object
+    network: Network
     inputs: np.ndarray
     outputs: np.ndarray
     name: str = None
@@ -368,6 +368,9 @@ class EmbeddedModel:
                 points[:, written] = values
                 ended[written] = True
                 given[written] = range_sizes(values.min(axis=0), values.max(axis=0))
+        for f in self.functions:
+            reach = getattr(f, "reach", np.inf)
+            given[f.outputs] = np.minimum(given[f.outputs], reach)
         given[given == 0] = 1.0
         return given
 

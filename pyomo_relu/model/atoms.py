@@ -15,7 +15,7 @@ from pyomo.core.expr.visitor import StreamBasedExpressionVisitor
 
 from pyomo_relu.errors import ModelError
 from pyomo_relu.linear.atoms.atom import OneColumn, Product, Quotient, Sum
-from pyomo_relu.linear.atoms.shapes import SHAPES, Power
+from pyomo_relu.linear.atoms.shapes import SHAPES, Power, XLogX
 from pyomo_relu.model.convex import convex_rows
 from pyomo_relu.model.form import Form
 
@@ -147,7 +147,7 @@ class Taker:
         if isinstance(node, nodes.PowExpression):
             return self._power(*data, node)
         if isinstance(node, nodes.AbsExpression):
-            return self._one("abs", data[0], node)
+            return self._one("abs", data[0], node, 0)
         if isinstance(node, nodes.MaxExpression | nodes.MinExpression):
             return self._extreme(data, node)
         if isinstance(node, nodes.UnaryFunctionExpression):
@@ -158,18 +158,18 @@ class Taker:
 
     def _function(self, name, form, node):
         if name == "log10":
-            return self._one("log", form, node).times(1.0 / _LN10)
+            return self._one("log", form, node, 0).times(1.0 / _LN10)
         if name == "sqrt":
-            return self._shaped(Power(0.5), form, node)
+            return self._shaped(Power(0.5), form, node, 0)
         if name not in SHAPES:
             raise self._refused(node, f"{name} is not among them")
-        return self._one(name, form, node)
+        return self._one(name, form, node, 0)
 
-    def _one(self, name, form, node):
-        return self._shaped(SHAPES[name], form, node)
+    def _one(self, name, form, node, part=None):
+        return self._shaped(SHAPES[name], form, node, part)
 
-    def _shaped(self, shape, form, node):
-        """A function of one number."""
+    def _shaped(self, shape, form, node, part=None):
+        """A function of one number, which is a part of the node if that is told."""
         if not form.terms:
             with np.errstate(all="ignore"):
                 number = float(shape.value(np.float64(form.constant)))
@@ -178,7 +178,7 @@ class Taker:
                     node, f"{shape.name} of {form.constant:g} is {number}"
                 )
             return Form(constant=number)
-        column = self._as_column(form, node)
+        column = self._as_column(form, node if part is None else _part(node, part))
         return self._new(shape.key, OneColumn, node, [column], shape=shape)
 
     def _product(self, left, right, node):
@@ -187,15 +187,45 @@ class Taker:
                 left, right = right, left
             return right.times(left.constant)
         if left.key == right.key:
-            return self._shaped(Power(2), left, node)
+            return self._shaped(Power(2), left, node, 0)
+        for one, other in ((left, right), (right, left)):
+            for j in other.terms:
+                if (of := self._logarithm(one, j)) is not None:
+                    x, factor = of
+                    c = factor * other.terms[j]
+                    inner = self._new(
+                        XLogX().key, OneColumn, node, [x], shape=XLogX()
+                    ).times(c)
+                    rest = Form({j: other.terms[j]})
+                    return self._product(one, other.plus(rest, -1.0), node).plus(inner)
         total = right.times(left.constant).plus(left.times(right.constant))
         total.constant -= left.constant * right.constant
-        (p, a), (q, b) = (self._homogeneous(form, node) for form in (left, right))
+        (p, a), (q, b) = (
+            self._homogeneous(form, _part(node, k))
+            for k, form in enumerate((left, right))
+        )
         if p == q:
             inner = self._shaped(Power(2), Form({p: 1.0}), node)
         else:
             inner = self._new("product", Product, node, sorted((p, q)))
         return total.plus(inner, a * b)
+
+    def _logarithm(self, form, column):
+        """(x, factor) if a column is log(x) and the form is ``factor x``, else None."""
+        atom = self.atoms[-1 - column] if column < 0 else None
+        if not isinstance(atom, OneColumn) or atom.shape.key != SHAPES["log"].key:
+            return None
+        x = int(atom.inputs[0])
+        if list(form.terms) == [x] and form.constant == 0.0:
+            return x, form.terms[x]
+        of = self.atoms[-1 - x] if x < 0 else None
+        if not isinstance(of, Sum):
+            return None
+        terms = dict(zip(of.inputs.tolist(), of.coefficients.tolist(), strict=True))
+        first = next(iter(terms))
+        factor = form.terms.get(first, 0.0) / terms[first]
+        same = Form(terms, of.constant).times(factor).key == form.key
+        return (x, factor) if factor and same else None
 
     def _homogeneous(self, form, node):
         """(column, factor) of a form without its constant."""
@@ -219,11 +249,11 @@ class Taker:
         if not left.terms:
             if left.constant == 0.0:
                 return Form()
-            return self._shaped(Power(-1), right, node).times(left.constant)
+            return self._shaped(Power(-1), right, node, 1).times(left.constant)
         if len(right.terms) == 1 and right.constant == 0.0:
             ((column, factor),) = right.terms.items()
         else:
-            column, factor = self._as_column(right, node), 1.0
+            column, factor = self._as_column(right, _part(node, 1)), 1.0
         if list(left.terms) == [column]:
             # (a x + b) / (c x) = a / c + b / (c x)
             inner = self._shaped(Power(-1), Form({column: 1.0}), node)
@@ -231,9 +261,9 @@ class Taker:
             total.constant += left.terms[column] / factor
             return total
         above, size = (
-            (self._homogeneous(left, node))
+            (self._homogeneous(left, _part(node, 0)))
             if left.constant == 0.0
-            else (self._as_column(left, node), 1.0)
+            else (self._as_column(left, _part(node, 0)), 1.0)
         )
         return self._new("quotient", Quotient, node, [above, column]).times(
             size / factor
@@ -242,7 +272,7 @@ class Taker:
     def _power(self, base, exponent, node):
         if exponent.terms:
             if base.terms:
-                log = self._one("log", base, node)
+                log = self._one("log", base, node, 0)
                 return self._one("exp", self._product(log, exponent, node), node)
             if base.constant <= 0.0:
                 raise self._refused(node, "the base of a power is not positive")
@@ -254,7 +284,7 @@ class Taker:
             return base
         if abs(p - 1.0) < 1e-6 or abs(p) < 1e-6 or abs(p) > 100:
             raise self._refused(node, f"the exponent {p:g} is not among them")
-        return self._shaped(Power(p), base, node)
+        return self._shaped(Power(p), base, node, 0)
 
     def _extreme(self, data, node):
         """max(a, b) = (a + b + |a - b|) / 2, min with the sign reversed."""
@@ -301,6 +331,12 @@ class Taker:
             f"{self._name}: {self._where} has {_shown(node)}, which it cannot bound: "
             f"{why}. {remedy}."
         )
+
+
+def _part(node, position):
+    """What a node is made of at a position, as far as it says; else the node."""
+    parts = () if isinstance(node, str) else node.args
+    return parts[position] if position < len(parts) else node
 
 
 def _shown(node):

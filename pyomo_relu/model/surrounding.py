@@ -116,6 +116,7 @@ def read_surrounding(model, blocks, assume_fixed_vars_permanent=True, atoms_for=
         If a row contains what is no atom.
     """
     from pyomo_relu.linear.embedded import EmbeddedModel, EmbeddedNetwork
+    from pyomo_relu.model.quotients import multiplied_out
 
     reader = _Reader(assume_fixed_vars_permanent, _as_written(model), atoms_for)
     inputs = [reader.columns_of(b.input_vars()) for b in blocks]
@@ -152,11 +153,12 @@ def read_surrounding(model, blocks, assume_fixed_vars_permanent=True, atoms_for=
         costs,
         0.0 if terms is None else sign * constant,
     )
+    embedded, more_rows = multiplied_out(embedded, atoms_for)
     return Surrounding(
         embedded,
         reader.variables,
         list(blocks),
-        reader.row_names,
+        reader.row_names + more_rows,
         terms is not None,
         maximise,
         objective,

@@ -15,6 +15,7 @@ from pyomo.common.deprecation import deprecation_warning
 
 from pyomo_relu.block.records.bounds_runs import release_void_bounds
 from pyomo_relu.block.values import point
+from pyomo_relu.bounds.implied import with_reachable_outputs
 from pyomo_relu.common.arguments import (
     a_solver,
     checked,
@@ -40,7 +41,6 @@ from pyomo_relu.model.neurons import NeuronsAsOutputs
 from pyomo_relu.model.surrounding import read_surrounding
 from pyomo_relu.search.completion import check_class, problem_of, with_points
 from pyomo_relu.search.methods.methods import METHODS
-from pyomo_relu.search.methods.projections import with_reachable_outputs
 from pyomo_relu.search.methods.searcher import Searcher
 from pyomo_relu.search.nlp.polish import NLPPolish
 from pyomo_relu.search.nonlinear.nonlinear import NONLINEAR_METHODS, NonlinearSearcher

@@ -295,3 +295,23 @@ def test_a_budget_shrinks_while_nothing_is_gained(clock):
         budget.run(lambda: False)
     budget.renew()
     assert budget.seconds(10.0) == pytest.approx(5.0 - 101 * clock.step)
+
+
+def test_starts_wait_where_none_of_them_led_to_a_point(clock):
+    """Where there is no point, boxes prove it: they get their share of the time."""
+    clock.step = 0.001
+    m = pyo.ConcreteModel()
+    m.x, m.y = pyo.Var(range(2), bounds=(-1, 1)), pyo.Var(bounds=(0.5, 1))
+    m.nn = ReLUNetworkBlock(network=random_network(0, 2, (4,), 1), inputs=m.x)
+    m.row = pyo.Constraint(expr=m.y * m.nn.outputs[0] >= 100)
+    m.cost = pyo.Objective(expr=m.nn.outputs[0])
+    incumbent = Incumbent(read_model(m).problem)
+    incumbent.begin(0)
+    count = len(incumbent._left)
+    for _ in range(4):
+        incumbent.try_left_over()
+    left = len(incumbent._left)
+    assert 0 < left <= count - 1
+    clock.advance(1000.0)
+    incumbent.try_left_over()
+    assert not len(incumbent._left)

@@ -94,6 +94,14 @@ def test_linear_parts_stay_linear():
         (lambda v: 2.0 ** v[0], ["Sum", "exp"]),
         (lambda v: abs(v[0] - v[1]) + abs(v[0]), ["Sum", "abs", "abs"]),
         (lambda v: pyo.exp(v[0]) / 2 - pyo.exp(v[0]), ["exp"]),
+        (lambda v: v[0] * pyo.log(v[0]), ["log", "x log x"]),
+        (lambda v: (1 - v[0]) * pyo.log10(1 - v[0]), ["Sum", "log", "x log x"]),
+        (lambda v: v[0] * pyo.log(v[0] / 0.3), ["Sum", "log", "x log x"]),
+        (
+            lambda v: (2 + pyo.log(v[1]) + pyo.log(v[0])) * v[0],
+            ["log", "log", "x log x", "Product"],
+        ),
+        (lambda v: v[0] * pyo.log(v[0] + 1), ["Sum", "log", "Product"]),
         (lambda v: 0 / v[0] + 0 * pyo.exp(v[0]), ["exp"]),
     ],
 )

@@ -5,6 +5,7 @@ import numpy as np
 from pyomo_relu.branch.bounding.lps import LPS_INFEASIBLE, NodeLPs
 from pyomo_relu.branch.bounding.relaxation import PASSES
 from pyomo_relu.errors import BoundsError
+from pyomo_relu.linear.atoms.atom import Quotient
 from pyomo_relu.linear.rounding import whole
 
 #: Most rounds, and the share of an edge under which shrinking it is worth another one.
@@ -101,8 +102,7 @@ def refuse_endless(relaxation, root):
             raise BoundsError(
                 f"relu.branch: {name} has the bounds [{lower:.6g}, {upper:.6g}] by all "
                 "that the model says, and a function that is not linear reads it; "
-                "branching needs a finite box. Set bounds of the Vars in it with "
-                "setlb(...) and setub(...)."
+                f"branching needs a finite box. {_remedy(p, root, j)}"
             )
     fault = atoms.endless(root.lower, root.upper)
     if fault is not None:
@@ -113,3 +113,19 @@ def refuse_endless(relaxation, root):
             "bounds of the Vars in it with setlb(...) and setub(...) that keep it away "
             "from there."
         )
+
+
+def _remedy(problem, root, column):
+    """What makes a column finite, for a message."""
+    for f in problem.atoms:
+        if isinstance(f, Quotient) and f.outputs[0] == column:
+            b = f.inputs[1]
+            name = problem.original.linear.name(problem.columns[b])
+            lower, upper = root.lower[0, b], root.upper[0, b]
+            if lower <= 0.0 <= upper:
+                return (
+                    f"It divides by {name}, which may be 0: it is in [{lower:.6g}, "
+                    f"{upper:.6g}]. Keep that away from 0 with bounds of the Vars in it "
+                    "(setlb(...), setub(...)), however small."
+                )
+    return "Set bounds of the Vars in it with setlb(...) and setub(...)."

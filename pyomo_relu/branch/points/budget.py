@@ -24,6 +24,10 @@ class Budget:
         """Seconds that may be spent now, ``elapsed`` after the start."""
         return self._now * elapsed - self._spent
 
+    def within(self, share, elapsed):
+        """Whether all that was spent is within another share, ``elapsed`` after the start."""
+        return self._spent <= share * elapsed
+
     def run(self, work):
         """Do ``work()``, which says whether it gained anything, and book its time."""
         started = time.perf_counter()

@@ -28,8 +28,9 @@ _EVALUATIONS = 4e6
 REPAIRS = 4
 
 
-#: Share of the time that may go into successive LPs once a point is known.
-_TANGENTS = 0.15
+#: Share of the time that may go into successive LPs once a point is known, and before:
+#: where there is none, it is boxes that prove it.
+_TANGENTS, _UNKNOWN = 0.15, 0.5
 
 #: Relative difference of a point's objective between machines: both round.
 _SAME_VALUE = 1e-9
@@ -225,37 +226,44 @@ class Incumbent:
 
     @property
     def _has_time(self):
-        """Whether successive LPs are due: always until something feasible is known."""
-        known = np.isfinite(self.value)
-        return not known or self._budget.seconds(self._clock.elapsed()) > 0
+        """Whether successive LPs are due: more of them until a point is known."""
+        elapsed = self._clock.elapsed()
+        if np.isfinite(self.value):
+            return self._budget.seconds(elapsed) > 0
+        return self._budget.within(_UNKNOWN, elapsed)
 
     def try_left_over(self, time_limit=None):
         """Successive LPs from the starts that ``begin`` left, the best end improved.
 
         A poor incumbent costs far more boxes than these few programmes.  Where none is
-        known the first one is enough for now.
+        known the first one is enough for now, within a share of the time.
         """
-        if not len(self._left):
-            return
         deadline, before = Deadline(time_limit), self.value
-        none = not np.isfinite(before)
+        while not np.isfinite(self.value):
+            if not len(self._left) or deadline.passed() or not self._has_time:
+                return
+            self._budget.run(lambda: self._next_left_over(deadline, polish=True))
+        if not len(self._left) or not np.isfinite(before):
+            return
 
         def work():
             stale = 0
             while len(self._left) and not deadline.passed():
-                start, known = self.problem.complete(self._left[:1])[0], self.value
-                self._left = self._left[1:]
-                self._successive_from(start, deadline, known, polish=none)
-                if none and np.isfinite(self.value):
-                    return True
-                stale = 0 if self.value < known else stale + 1
-                if stale >= _STALE and not none:
+                stale = 0 if self._next_left_over(deadline, polish=False) else stale + 1
+                if stale >= _STALE:
                     self._left = self._left[:0]
             if self.value < before:
                 self._successive_from(self.full, deadline, np.inf)
             return self.value < before
 
         self._budget.run(work)
+
+    def _next_left_over(self, deadline, polish):
+        """Successive LPs from the next of the starts; whether that gained anything."""
+        start, known = self.problem.complete(self._left[:1])[0], self.value
+        self._left = self._left[1:]
+        self._successive_from(start, deadline, known, polish=polish)
+        return self.value < known
 
     def _successive_from(self, full, deadline, known, polish=True):
         """Successive LPs from one point; what they end at is offered."""

@@ -35,6 +35,9 @@ class Atom:
     scale: np.ndarray = None
     size: float = 1.0
 
+    #: Whether rows of the linear model say all that lines would.
+    by_rows = False
+
     def __post_init__(self):
         set_ = object.__setattr__
         set_(self, "inputs", np.asarray(self.inputs, dtype=int))
@@ -157,6 +160,8 @@ class Sum(Atom):
     coefficients: np.ndarray = None
     constant: float = 0.0
 
+    by_rows = True
+
     @property
     def kind(self):
         """See Atom.kind."""
@@ -167,3 +172,40 @@ class Sum(Atom):
 
     def _slopes(self, X):
         return np.broadcast_to(self.coefficients, X.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class Checked(Atom):
+    """An atom whose value only has to be right, and defined, at points.
+
+    What its lines would say of other columns is said by rows, or nothing reads it.
+
+    Parameters
+    ----------
+    of : Atom
+        Of the same inputs and output.
+    reach : float
+        What its value is compared with; where it goes beyond, that does not make a row
+        with it the easier to meet.
+    """
+
+    of: Atom = None
+    reach: float = np.inf
+
+    by_rows = True
+
+    @property
+    def kind(self):
+        """See Atom.kind."""
+        return None
+
+    def in_units(self, columns):
+        """See Atom.in_units."""
+        reach = self.reach / float(columns[self.outputs[0]])
+        return replace(super().in_units(columns), reach=reach)
+
+    def _value(self, X):
+        return self.of._value(X)
+
+    def _slopes(self, X):
+        return self.of._slopes(X)

@@ -33,6 +33,8 @@ class Shape:
         Lines that are drawn below and above it.
     increasing : int
         1 if it increases throughout its domain, -1 if it decreases, 0 otherwise.
+    positive : bool
+        Whether no value is negative, wherever it is defined.
     far_slopes : tuple of float
         What f'(x) tends to where x goes to the lower and the upper end of the real
         line; NaN if it tends to nothing, or is not defined there.
@@ -44,6 +46,7 @@ class Shape:
     domain = (-np.inf, np.inf)
     below = above = 4
     increasing = 0
+    positive = False
     far_slopes = (np.nan, np.nan)
     straight = False
 
@@ -91,7 +94,7 @@ class Shape:
 
 class Exp(Shape):
     name = "exp"
-    increasing = 1
+    increasing, positive = 1, True
     below, above = 4, 1
     far_slopes = (0.0, np.inf)
 
@@ -133,6 +136,38 @@ class Log(Shape):
         return np.exp(low), np.exp(high)
 
 
+class XLogX(Shape):
+    """``x log(x)``, 0 at x = 0: of its logarithm alone nothing bounds the value there."""
+
+    name = "x log x"
+    domain = (0.0, np.inf)
+    below, above = 4, 1
+    far_slopes = (np.nan, np.inf)
+
+    def value(self, x):
+        safe = np.where(x > 0, x, np.nan)
+        return np.where(x == 0, 0.0, safe * np.log(safe))
+
+    def slope(self, x):
+        return np.log(x) + 1.0
+
+    def curvature(self, lower, upper):
+        return np.full(np.shape(lower), CONVEX)
+
+    def branch(self, lower, upper):
+        least = np.exp(-1.0)
+        if lower >= least:
+            return 1, least, np.inf
+        return (-1, 0.0, least) if upper <= least else (0, *self.domain)
+
+    def stationary(self, s, lower, upper):
+        return np.exp(s - 1.0)[None]
+
+    def inverse(self, low, high, lower, upper):
+        # x log(x) >= x from e on
+        return lower, np.minimum(upper, np.maximum(high, 3.0))
+
+
 class Tanh(Shape):
     name = "tanh"
     increasing = 1
@@ -162,7 +197,7 @@ class Tanh(Shape):
 
 class Abs(Shape):
     name = "abs"
-    below, above = 2, 1
+    below, above, positive = 2, 1, True
     far_slopes, straight = (-1.0, 1.0), True
 
     def branch(self, lower, upper):
@@ -243,6 +278,7 @@ class Power(Shape):
         self.p = float(p)
         self.whole = self.p == np.rint(self.p)
         self.even = self.whole and self.p % 2 == 0
+        self.positive = self.even or not self.whole
         self.name = f"power {self.p:g}"
         last = np.inf if self.p > 1 else 0.0
         self.far_slopes = (-last if self.even else last, last)

@@ -12,7 +12,7 @@ both rows together say that ``sum_k d_k s_k + ... <= b``, and the true products 
 
 import numpy as np
 
-from pyomo_relu.linear.atoms.atom import Atom, OneColumn, Product, Sum
+from pyomo_relu.linear.atoms.atom import Atom, OneColumn, Product
 from pyomo_relu.linear.atoms.shapes import CONCAVE, CONVEX
 from pyomo_relu.portfolio.one_sided import OneSided
 
@@ -35,7 +35,8 @@ def may_be_convex(model):
     said = np.zeros(linear.n_columns, dtype=bool)
     said[entries.indices[entries.data != 0]] = True
     return all(
-        isinstance(f, (OneColumn, Sum))
+        isinstance(f, OneColumn)
+        or f.by_rows
         or (isinstance(f, Product) and said[f.outputs].all())
         for f in model.functions
         if isinstance(f, Atom)
@@ -58,7 +59,7 @@ def convex(model, lower, upper):
     atoms = [f for f in model.functions if isinstance(f, Atom)]
     one_sided, together = OneSided(model, lower, upper), []
     for a in atoms:
-        if isinstance(a, Sum):
+        if a.by_rows:
             continue
         w, ends = int(a.outputs[0]), (lower[a.inputs], upper[a.inputs])
         if not np.isfinite(ends).all():

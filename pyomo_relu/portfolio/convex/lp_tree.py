@@ -311,7 +311,7 @@ class LPTree:
                     continue
                 gain = max(half.bound - node.bound, 0.0)
                 gains.append(gain)
-                if part[side, k] > 0:
+                if part[side, k] > 0 and np.isfinite(gain):
                     self._gains[side, k] += gain / part[side, k]
                     self._tries[side, k] += 1
             cutoff = self._cutoff()

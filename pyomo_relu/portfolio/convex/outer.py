@@ -12,13 +12,13 @@ from functools import cached_property
 import numpy as np
 from scipy import sparse
 
+from pyomo_relu.bounds.implied import implied_bounds
 from pyomo_relu.errors import InfeasibleError
 from pyomo_relu.linear.atoms.atom import Atom, OneColumn, Sum
 from pyomo_relu.linear.atoms.tangents import Tangents
 from pyomo_relu.linear.embedded import Units
 from pyomo_relu.portfolio.convex.convexity import convex, may_be_convex
 from pyomo_relu.portfolio.one_sided import OneSided
-from pyomo_relu.search.nonlinear.nonlinear import implied_bounds
 
 
 class OuterApproximation:
@@ -49,7 +49,7 @@ class OuterApproximation:
     def composed(self):
         """Whether some function of one column reads what another atom computes."""
         atoms = [f for f in self.model.functions if isinstance(f, Atom)]
-        computed = {int(a.outputs[0]) for a in atoms if not isinstance(a, Sum)}
+        computed = {int(a.outputs[0]) for a in atoms if not a.by_rows}
         computed |= {
             int(a.outputs[0])
             for a in atoms
@@ -62,7 +62,7 @@ class OuterApproximation:
     def _tangents(self):
         atoms = [f for f in self.model.functions if isinstance(f, Atom)]
         # names of linear forms are rows already
-        atoms = [a for a in atoms if not isinstance(a, Sum)]
+        atoms = [a for a in atoms if not a.by_rows]
         return Tangents(atoms, self.lower, self.upper)
 
     def violated(self, points, least):

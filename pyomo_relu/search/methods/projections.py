@@ -3,40 +3,13 @@
 import numpy as np
 from scipy import sparse
 
-from pyomo_relu.bounds.crown.interval import interval_bounds
 from pyomo_relu.errors import InfeasibleError, ModelError
-from pyomo_relu.linear.embedded import EmbeddedNetwork
 from pyomo_relu.linear.model import LinearModel
 from pyomo_relu.linear.sessions.answer import Status
 from pyomo_relu.linear.solve import solve_linear
 
 #: Bounds beyond this count as none.
 _LARGE = 1e8
-
-
-def with_reachable_outputs(problem):
-    """The problem with interval bounds of the networks on their output columns.
-
-    Only where the inputs' bounds are finite; keeps relaxations bounded.  Atoms are
-    passed over.
-    """
-    linear = problem.linear
-    lower, upper = linear.lower.copy(), linear.upper.copy()
-    for f in (problem.functions[i] for i in problem.order()):
-        lo, hi, outputs = lower[f.inputs], upper[f.inputs], f.outputs
-        if not isinstance(f, EmbeddedNetwork):
-            continue
-        if np.all(np.isfinite(lo) & np.isfinite(hi)):
-            bounds = interval_bounds(f.network, lo, hi)
-            lower[outputs] = np.maximum(lower[outputs], bounds.lower[-1])
-            upper[outputs] = np.minimum(upper[outputs], bounds.upper[-1])
-    if np.any(lower > upper):
-        at = int(np.argmax(lower > upper))
-        raise InfeasibleError(
-            f"the bounds of '{linear.name(at)}' have nothing in common with what its "
-            "network can reach."
-        )
-    return linear.replace(lower=lower, upper=upper)
 
 
 def input_box(problem, relaxed, clock):

@@ -5,13 +5,13 @@ from functools import cached_property
 
 import numpy as np
 
+from pyomo_relu.bounds.implied import with_reachable_outputs
 from pyomo_relu.search.methods.ascent import latin_hypercube
 from pyomo_relu.search.methods.direct import DirectProblem, is_direct
 from pyomo_relu.search.methods.mixed_integer import BigMModel
 from pyomo_relu.search.methods.projections import (
     input_box,
     nearest_linear_point,
-    with_reachable_outputs,
 )
 from pyomo_relu.search.regions.walk import solve_region
 

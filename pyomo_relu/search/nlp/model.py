@@ -5,13 +5,16 @@ Columns are Vars, rows and atoms are Constraints, networks are blocks encoded by
 move from one activation pattern to another, which programmes in one region cannot.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pyomo.core.base as pyo
 from pyomo.core.expr import LinearExpression, cos, exp, log, sin, tanh
 
 from pyomo_relu.block.block import ReLUNetworkBlock
 from pyomo_relu.block.values import initialize_blocks
-from pyomo_relu.linear.atoms.atom import OneColumn, Product, Quotient, Sum
+from pyomo_relu.linear.atoms.atom import Checked, OneColumn, Product, Quotient, Sum
+from pyomo_relu.linear.atoms.shapes import XLogX
 from pyomo_relu.linear.embedded import EmbeddedNetwork
 
 #: How far a column without ends that a network reads may move, in sizes of its start.
@@ -125,6 +128,8 @@ class NLPModel:
         x = [
             s * var for s, var in zip(f.scale.tolist(), self._at(f.inputs), strict=True)
         ]
+        if isinstance(f, Checked):
+            f = replace(f.of, scale=f.scale, size=f.size)
         if isinstance(f, Sum):
             if self._moves[f.outputs[0]]:
                 return  # said by a row that is not silent
@@ -133,6 +138,8 @@ class NLPModel:
             value = x[0] * x[1]
         elif isinstance(f, Quotient):
             value = x[0] / x[1]
+        elif isinstance(f.shape, XLogX):
+            value = x[0] * log(x[0])
         elif f.shape.name in _FUNCTIONS:
             value = _FUNCTIONS[f.shape.name](x[0])
         else:

@@ -1,15 +1,9 @@
 """Points of models with atoms: many starts completed forwards, then successive LPs."""
 
-from dataclasses import replace
-
 import numpy as np
 
-from pyomo_relu.errors import InfeasibleError
-from pyomo_relu.linear.atoms.atom import Atom
-from pyomo_relu.linear.atoms.relaxation import AtomRelaxation
-from pyomo_relu.linear.box_rows import propagate
+from pyomo_relu.bounds.implied import implied_bounds
 from pyomo_relu.linear.embedded import EmbeddedNetwork
-from pyomo_relu.search.methods.projections import with_reachable_outputs
 from pyomo_relu.search.methods.searcher import SearchState
 from pyomo_relu.search.nonlinear.successive import SuccessiveLPs, moving_columns
 
@@ -25,9 +19,6 @@ _COMPLETIONS, _FEW = 200, 4
 
 #: Slope along all columns below which a row counts as implied by functions.
 _SLOPE = 1e-9
-
-#: Passes of rows, networks and atoms over the columns' bounds.
-_ROUNDS = 3
 
 
 class NonlinearSearcher(SearchState):
@@ -216,38 +207,3 @@ def random_values(rng, lower, upper, whole, count):
     values[:, ended] = np.floor(near + share * (far - near + 1.0))[:, ended]
     values[:, whole] = np.round(values[:, whole])
     return values
-
-
-def implied_bounds(problem):
-    """Bounds of all columns by rows, networks' reach and atoms, one after the other.
-
-    Parameters
-    ----------
-    problem : EmbeddedModel
-
-    Returns
-    -------
-    lower, upper : numpy.ndarray, shape (n_columns,)
-
-    Raises
-    ------
-    InfeasibleError
-        If nothing is left.
-    """
-    linear = problem.linear
-    atoms = [f for f in problem.functions if isinstance(f, Atom)]
-    relaxation = AtomRelaxation(atoms, problem.n_columns)
-    for _ in range(_ROUNDS):
-        before = linear.lower, linear.upper
-        lower, upper = propagate(linear)
-        linear = linear.replace(lower=lower, upper=upper)
-        linear = with_reachable_outputs(replace(problem, linear=linear))
-        lower, upper = linear.lower[None].copy(), linear.upper[None].copy()
-        if relaxation.tighten(lower, upper)[0]:
-            raise InfeasibleError(
-                "bounds and rows leave nothing that the nonlinear expressions can be."
-            )
-        linear = linear.replace(lower=lower[0], upper=upper[0])
-        if np.array_equal(before, (linear.lower, linear.upper)):
-            break
-    return linear.lower, linear.upper

@@ -7,13 +7,14 @@ from pyomo_relu.linear.atoms.atom import OneColumn, Product, Quotient
 from pyomo_relu.linear.atoms.intervals import divided, times
 from pyomo_relu.linear.atoms.lines import lines_at, shape_range, sloped_lines
 from pyomo_relu.linear.atoms.relaxation import AtomRelaxation
-from pyomo_relu.linear.atoms.shapes import CONCAVE, CONVEX, SHAPES, Power
+from pyomo_relu.linear.atoms.shapes import CONCAVE, CONVEX, SHAPES, Power, XLogX
 
 POINTS = 10_000
 BOXES = 40
 
 CASES = [
     *SHAPES.values(),
+    XLogX(),
     *map(Power, (2, 3, 4, 5, 0.5, 0.6, 1.5, 2.7, -1, -2, -3, -0.5, -1.3)),
 ]
 

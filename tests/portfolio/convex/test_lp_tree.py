@@ -131,6 +131,22 @@ def test_dives_never_end_worse_than_their_integer_values(seed):
     search.tree.close()
 
 
+def test_a_node_without_a_bound_tells_nothing_of_its_columns():
+    """What its halves gain is infinite, and no measure of what others will gain."""
+    linear, costs = random_milp(0)
+    tree = Search(linear, costs, linear.n_rows).tree
+    assert tree.begin()
+    values = tree.root.point[tree.whole]
+    candidates = np.flatnonzero(np.abs(values - np.round(values)) > 1e-6)
+    assert candidates.size > 1
+    tree.root.bound = -np.inf
+    with np.errstate(invalid="raise"):
+        for _ in range(2):
+            tree._choose(tree.root, candidates)
+    assert np.isfinite(tree._gains).all()
+    tree.close()
+
+
 def test_dives_go_on_beyond_kinks():
     """min sum of max(0, u - a) / 2 - u over u in [0, 2]: past every kink, to its end."""
     a = np.linspace(0.4, 1.5, 5)
