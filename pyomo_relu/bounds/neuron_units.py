@@ -28,6 +28,7 @@ from scipy import sparse
 
 from pyomo_relu.bounds.neuron_bounds import NeuronBounds
 from pyomo_relu.bounds.resolution import LARGEST_BIG_M
+from pyomo_relu.common.matrices import dense, maxima
 from pyomo_relu.common.powers import is_power_of_two, power_of_two
 from pyomo_relu.linear.rounding import FEASIBILITY
 from pyomo_relu.network.layer import INPUT, Source
@@ -175,7 +176,7 @@ def _usual_ranges(bounds):
     wide = np.flatnonzero(half > _WIDE)
     weights = [w for layer in bounds.network.layers for s, w in layer.terms if s == _IN]
     for j in wide.tolist() if weights else ():
-        column = np.concatenate([np.ravel(_dense(abs(w)[:, [j]])) for w in weights])
+        column = np.concatenate([dense(abs(w)[:, [j]]).ravel() for w in weights])
         usual = np.median(column[column > 0]) if column.any() else 1.0
         half[j] = min(half[j], _WIDE * max(1.0, 1.0 / usual))
     return half
@@ -235,7 +236,7 @@ def _root(constant, parts):
     top = np.abs(constant)
     for term in terms:
         if term.shape[1]:
-            top = np.maximum(top, _row_maxima(term))
+            top = np.maximum(top, maxima(term, axis=1))
     unit = np.where(top > 0, top, 1.0)
     total = (constant / unit) ** 2
     for term in terms:
@@ -251,11 +252,3 @@ def _columns_scaled(w, r) -> Any:
     if sparse.issparse(w):
         return sparse.csr_array(w @ sparse.diags_array(r))
     return w * r
-
-
-def _row_maxima(term):
-    return np.ravel(_dense(term.max(axis=1)))
-
-
-def _dense(values):
-    return values.toarray() if hasattr(values, "toarray") else values

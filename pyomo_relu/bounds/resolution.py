@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pyomo_relu.common.matrices import maxima
 from pyomo_relu.linear.rounding import INTEGRALITY
 from pyomo_relu.network.gradients import backpropagated, slopes
 from pyomo_relu.network.onnx.verification.points import points_near_kinks
@@ -97,9 +98,7 @@ def unresolved_rows(bounds):
         size = np.maximum(-bounds.lower[k], bounds.upper[k])
         weight = np.zeros(layer.size)
         for w in layer.weights:
-            largest = abs(w).max(axis=1)
-            largest = largest if isinstance(largest, np.ndarray) else largest.toarray()
-            weight = np.maximum(weight, largest.ravel())
+            weight = np.maximum(weight, maxima(abs(w), axis=1))
         bias = np.abs(layer.bias)
         huge = (size >= LARGEST) | (weight >= LARGEST) | (bias >= LARGEST)
         last = k == len(bounds.lower) - 1

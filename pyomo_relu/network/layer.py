@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 import numpy as np
 from scipy import sparse
 
+from pyomo_relu.common.matrices import dense
 from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import NetworkError
 
@@ -289,8 +290,7 @@ def weights_of_neuron(
 ) -> Iterator[tuple[Source, list[int], list[float]]]:
     """The nonzero weights of neuron i: per source, which entries and their weights."""
     for source, w in layer.terms:
-        row = w[[i]]
-        row = row.toarray().ravel() if sparse.issparse(row) else row.ravel()
+        row = dense(w[[i]]).ravel()
         at = np.flatnonzero(row)
         yield source, at.tolist(), row[at].tolist()
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
+from pyomo_relu.common.matrices import dense
 from pyomo_relu.network.fixed_inputs import fix_inputs
 from pyomo_relu.network.gradients import gradient
 from pyomo_relu.network.layer import INPUT, Layer, Source, Tensor
@@ -278,12 +279,12 @@ class RepeatedNetworks(Network):
                         (np.ones(columns.size), (np.arange(columns.size), columns)),
                         shape=(columns.size, n),
                     )
-                    parts[Source(INPUT)] = np.asarray((wide.T @ _dense(w).T).T)
+                    parts[Source(INPUT)] = np.asarray((wide.T @ dense(w).T).T)
                 else:
                     parts[Source(source.layer + offset, source.post)] = w
             if layer is network.layers[-1]:
                 for source, w in parts.items():
-                    part = _dense(block @ w)
+                    part = dense(block @ w)
                     last[source] = last[source] + part if source in last else part
             else:
                 layers.append(
@@ -296,7 +297,3 @@ class RepeatedNetworks(Network):
                         f"{network.name}: {layer.name}",
                     )
                 )
-
-
-def _dense(w):
-    return w.toarray() if sparse.issparse(w) else np.asarray(w)

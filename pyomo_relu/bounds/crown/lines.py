@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
+from pyomo_relu.common.matrices import dense
 from pyomo_relu.linear.rounding import TINY, UNIT, slack
 from pyomo_relu.network.layer import INPUT
 
@@ -146,7 +147,7 @@ class _PairedWeights:
     def __init__(self, w_pre, w_post):
         a, b = w_pre + w_post, -w_pre
         if sparse.issparse(a) != sparse.issparse(b):
-            a, b = (m.toarray() if sparse.issparse(m) else m for m in (a, b))
+            a, b = dense(a), dense(b)
         self.a, self.b = a, b
         self.abs_a, self.abs_b = abs(a), abs(b)
         rows, self.columns, self.a_entries, self.b_entries = _same_sign(a, b)

@@ -11,6 +11,7 @@ import numpy as np
 from scipy import sparse
 
 from pyomo_relu.bounds.crown.backward import BackwardPass, BoxState
+from pyomo_relu.bounds.crown.coefficients import full
 from pyomo_relu.bounds.crown.folding import fold, work
 from pyomo_relu.network.layer import INPUT
 
@@ -182,7 +183,7 @@ class LineBounder:
                 some, constants = kernel.lines(
                     state, last, scale, rows, slice(None), trace=trace
                 )
-                A[:, both] = some = _full(some, B)
+                A[:, both] = some = _on_boxes(some, B)
                 c[:, both] = constants - _along(np.abs(some), eps)
                 if self.flipped:
                     each = {
@@ -192,7 +193,7 @@ class LineBounder:
                     some, constants = kernel.lines(
                         state, last, scale, rows, slice(None), each
                     )
-                    further[0][:, both] = some = _full(some, B)
+                    further[0][:, both] = some = _on_boxes(some, B)
                     further[1][:, both] = constants - _along(np.abs(some), eps)
             errors[:, both] = self.errors(state, trace, shares, both.size)
         if self.flipped:
@@ -251,7 +252,7 @@ class LineBounder:
         for j, post, _ in trace:
             if post is None:
                 continue
-            post = post.toarray()[None] if sparse.issparse(post) else post
+            post = full(post)
             below, above = _gaps(state, j)
             # chords lie above, so a negative coefficient pays the upper line's gap
             weighted = np.maximum(post, 0.0) * below[:, None, :]
@@ -341,6 +342,6 @@ def _along(A, vectors):
     return np.matmul(A, vectors[:, :, None])[:, :, 0]
 
 
-def _full(A, B):
-    A = A.toarray()[None] if sparse.issparse(A) else A
+def _on_boxes(A, B):
+    A = full(A)
     return np.broadcast_to(A, (B, *A.shape[1:]))
