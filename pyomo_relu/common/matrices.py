@@ -1,4 +1,4 @@
-"""Matrices that are stored dense or sparse, read alike."""
+"""Matrices that are stored dense or sparse, read alike; many rows, a few at a time."""
 
 from __future__ import annotations
 
@@ -27,3 +27,9 @@ def maxima(matrix: Any, axis: int) -> FloatArray:
     numpy.ndarray, shape (m,) or (n,)
     """
     return dense(matrix.max(axis=axis)).ravel()
+
+
+def slices(n: int, size: int) -> list[slice]:
+    """Slices of n rows, in order, of at most ``size`` each, and of one at the least."""
+    size = max(1, size)
+    return [slice(at, min(at + size, n)) for at in range(0, n, size)]

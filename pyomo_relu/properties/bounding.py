@@ -22,6 +22,7 @@ from pyomo_relu.branch.bounding.lines.lines import (
     LineBounder,
     unstable_neurons,
 )
+from pyomo_relu.common.matrices import slices
 from pyomo_relu.network.layer import INPUT, Source
 
 #: First step of the ascent on slopes, and what each further one is multiplied by.
@@ -97,8 +98,7 @@ class RowBounder:
             (b, R): for which boxes better lines are wanted, bool of shape (b,).
         """
         parts = []
-        for at in range(0, len(lower), self.chunk):
-            part = slice(at, min(len(lower), at + self.chunk))
+        for part in slices(len(lower), self.chunk):
             with np.errstate(invalid="ignore", over="ignore"):
                 parts.append(self._lines(lower[part], upper[part], part, is_open))
         return RowLines(*(np.concatenate(a) for a in zip(*parts, strict=True)))

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from pyomo_relu.common.matrices import dense
+from pyomo_relu.common.matrices import dense, slices
 from pyomo_relu.linear.rounding import TINY, UNIT, slack
 from pyomo_relu.network.layer import INPUT
 
@@ -167,9 +167,7 @@ class _PairedWeights:
         mid, radius = mid + times(c, self.b), radius + times(r, self.abs_b)
         cut_lo, cut_hi = np.zeros_like(mid), np.zeros_like(mid)
         if self.columns.size:
-            step = max(1, _CHUNK // self.columns.size)
-            for at in range(0, len(lo), step):
-                part = slice(at, at + step)
+            for part in slices(len(lo), _CHUNK // self.columns.size):
                 both = np.minimum(
                     np.abs(self.a_entries) * np.maximum(0.0, hi[part])[:, self.columns],
                     np.abs(self.b_entries)

@@ -13,6 +13,7 @@ from scipy import sparse
 from pyomo_relu.bounds.crown.backward import BackwardPass, BoxState
 from pyomo_relu.bounds.crown.coefficients import full
 from pyomo_relu.bounds.crown.folding import fold, work
+from pyomo_relu.common.matrices import slices
 from pyomo_relu.network.layer import INPUT
 
 #: Boxes bounded together, against what a call costs whatever its size and what fits a
@@ -131,24 +132,29 @@ class LineBounder:
         start : pair of lists of numpy.ndarray, shapes (B, layer size), optional
             Bounds of the hidden layers that are already proven on each box.
         """
-        parts = []
-        for at in range(0, len(lower), self._chunk):
-            part = slice(at, at + self._chunk)
+
+        def some(part):
             known = None
             if start is not None:
                 known = [[a[part] for a in side] for side in start]
-            parts.append(self._lines(self.kernel, lower[part], upper[part], known))
-        return FunctionLines.joined(parts)
+            return self._lines(self.kernel, lower[part], upper[part], known)
+
+        return FunctionLines.joined(self._chunks(len(lower), some))
+
+    def _chunks(self, n, some):
+        """What ``some`` gives for slices of n boxes, at least one of them."""
+        return [some(part) for part in slices(n, self._chunk) or [slice(0)]]
 
     def hidden_bounds(self, lower, upper):
         """Bounds of the hidden layers only: lists of (B, layer size), low and high."""
-        parts = []
-        for at in range(0, len(lower), self._chunk):
-            part = slice(at, at + self._chunk)
+
+        def some(part):
             state = BoxState(self.kernel, lower[part], upper[part])
             for k, layer in enumerate(self.network.layers[:-1]):
                 self.settle(state, k, layer, None)
-            parts.append((state.ranges.lowers, state.ranges.uppers))
+            return state.ranges.lowers, state.ranges.uppers
+
+        parts = self._chunks(len(lower), some)
         return tuple(
             [
                 np.concatenate(layers)
