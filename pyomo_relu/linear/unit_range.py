@@ -109,7 +109,8 @@ def _balance(model, size, doubtful):
         if not at.size:
             break
         j = columns[at]
-        balance = reach[rows[at]] / a[at]
+        with np.errstate(over="ignore"):  # of the least coefficients; infinity is right
+            balance = reach[rows[at]] / a[at]
         least = np.full(n, np.inf)
         np.minimum.at(least, j[equal[at]], balance[equal[at]])
         counts = np.bincount(j, minlength=n)
