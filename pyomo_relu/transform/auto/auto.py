@@ -20,7 +20,7 @@ more                                        ``relu.obbt`` (LPs, within the budge
                                             ``relu.bigm``
 too large for Gurobi's licence              ``relu.reduce``, if that fits
 inputs without bounds                       ``relu.obbt`` with ``scope="model"`` before
-                                            all else
+                                            all else, and not once more after it
 ==========================================  ===========================================
 
 Measured on the set of ``benchmarks/regret``: with HiGHS 1.16 cells of several networks
@@ -164,6 +164,8 @@ class Auto(NetworkFormulation):
             (b, choose(found[b], config, alone, not nonlinear)) for b in blocks
         )
         plans = licensed(plans, found, config)
+        if confined:
+            plans = ComponentMap((b, _after_confining(plans[b])) for b in blocks)
         for steps, group in _groups(blocks, plans):
             for step in steps:
                 transformation = TransformationFactory(step.name)
@@ -235,6 +237,17 @@ def _crown_bounds(call, blocks, config, confined=False):
             found[block] = plan.crown_bounds(block)
             note(block, found[block])
     return found
+
+
+def _after_confining(plan):
+    """Steps and reason without a second ``relu.obbt``.
+
+    Measured on twelve models of ``benchmarks/regret`` with rows in place of the inputs'
+    bounds: it makes 2 of 743 unstable neurons stable, narrows the others by up to 4 %,
+    takes up to two thirds of the seconds spent here and saves the solver none.
+    """
+    steps, reason = plan
+    return tuple(step for step in steps if step != _CONFINE), reason
 
 
 def _say(line, tee):
