@@ -149,15 +149,7 @@ class Auto(NetworkFormulation):
             return self._undo(model, config.reverse)
         call.application.describe(type(self), model, config)
         blocks = self._untransformed(model, config)
-        found = _crown_bounds(call, blocks, config)
-        confined = found is None
-        if found is None:
-            obbt = TransformationFactory(_CONFINE.name)
-            assert obbt is not None  # registered with the package
-            options = {"scope": "model", **_options(obbt, _CONFINE, config)}
-            obbt.apply_within(call, model, targets=blocks, **options)
-            found = _crown_bounds(call, blocks, config, confined)
-        assert found is not None  # an input still without bounds has raised
+        found, confined = _bounds(call, model, blocks, config)
         alone = len(blocks) == 1
         nonlinear = _nonlinear(model, blocks)
         plans = ComponentMap(
@@ -168,10 +160,7 @@ class Auto(NetworkFormulation):
             plans = ComponentMap((b, _after_confining(plans[b])) for b in blocks)
         for steps, group in _groups(blocks, plans):
             for step in steps:
-                transformation = TransformationFactory(step.name)
-                assert transformation is not None  # registered with the package
-                options = _options(transformation, step, config)
-                transformation.apply_within(call, model, targets=group, **options)
+                _apply(step, call, model, group, config)
         for block, (steps, reason) in plans.items():
             choice = f"{' then '.join(s.name for s in steps)}, because {reason}"
             if confined:
@@ -225,6 +214,25 @@ class Auto(NetworkFormulation):
             run.check_last(self.NAME)
             run.restore()
         _forget(token.reverse_dict["start"])
+
+
+def _apply(step, call, model, blocks, config, **options):
+    """Apply a transformation to some blocks, with all that relu.auto knows for it."""
+    transformation = TransformationFactory(step.name)
+    assert transformation is not None  # registered with the package
+    options.update(_options(transformation, step, config))
+    transformation.apply_within(call, model, targets=blocks, **options)
+
+
+def _bounds(call, model, blocks, config):
+    """CROWN's bounds of each block, and whether the whole model confined its inputs."""
+    found = _crown_bounds(call, blocks, config)
+    if found is not None:
+        return found, False
+    _apply(_CONFINE, call, model, blocks, config, scope="model")
+    found = _crown_bounds(call, blocks, config, confined=True)
+    assert found is not None  # an input still without bounds has raised
+    return found, True
 
 
 def _crown_bounds(call, blocks, config, confined=False):
