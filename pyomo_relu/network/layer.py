@@ -270,7 +270,7 @@ def _sources(label, given) -> tuple[Source, ...]:
         ) from None
 
 
-def _arrays(label, weights, bias) -> tuple[tuple[Matrix, ...], FloatArray]:
+def _arrays(label, weights, bias) -> tuple[tuple[Any, ...], FloatArray]:
     """The weights and the bias, read-only and finite; the bias a vector."""
     try:
         vector = _frozen(bias)
