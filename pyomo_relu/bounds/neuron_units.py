@@ -30,6 +30,7 @@ import numpy as np
 
 from pyomo_relu.bounds.neuron_bounds import NeuronBounds
 from pyomo_relu.bounds.resolution import LARGEST_BIG_M
+from pyomo_relu.common.matrices import dense
 from pyomo_relu.common.powers import is_power_of_two, power_of_two
 from pyomo_relu.linear.rounding import FEASIBILITY
 from pyomo_relu.network.layer import INPUT, Source
@@ -246,7 +247,7 @@ def _usual_ranges(bounds):
     weights = [w for layer in bounds.network.layers for s, w in layer.terms if s == _IN]
     share = _bending_share(bounds, half) if wide.size else 1.0
     for j in wide.tolist() if weights else ():
-        column = np.concatenate([np.ravel(_dense(abs(w)[:, [j]])) for w in weights])
+        column = np.concatenate([dense(abs(w)[:, [j]]).ravel() for w in weights])
         usual = np.median(column[column > 0]) if column.any() else 1.0
         half[j] = min(half[j], _WIDE * max(1.0, 1.0 / usual, share * half[j]))
     return half
@@ -332,7 +333,3 @@ def _reaches(bounds, sizes):
                 part = root_sums(np.zeros(w.shape[1]), [(w.T, before[k])])
                 to[source.layer] = np.hypot(to[source.layer], part)
     return [np.maximum(b, a) for b, a in zip(before[:-1], after[:-1], strict=True)]
-
-
-def _dense(values):
-    return values.toarray() if hasattr(values, "toarray") else values

@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pyomo_relu.common.matrices import maxima, slices
 from pyomo_relu.linear.rounding import INTEGRALITY
 from pyomo_relu.network.gradients import backpropagated, slopes
 from pyomo_relu.network.onnx.verification.points import points_near_kinks
@@ -97,9 +98,7 @@ def unresolved_rows(bounds):
         size = np.maximum(-bounds.lower[k], bounds.upper[k])
         weight = np.zeros(layer.size)
         for w in layer.weights:
-            largest = abs(w).max(axis=1)
-            largest = largest if isinstance(largest, np.ndarray) else largest.toarray()
-            weight = np.maximum(weight, largest.ravel())
+            weight = np.maximum(weight, maxima(abs(w), axis=1))
         bias = np.abs(layer.bias)
         huge = (size >= LARGEST) | (weight >= LARGEST) | (bias >= LARGEST)
         last = k == len(bounds.lower) - 1
@@ -158,9 +157,8 @@ def _most_felt(bounds, off, limit, widths, seed):
         points = points[_spread(len(points), at)]
         exceeds = [np.zeros(each.size, dtype=bool) for each in off]
         widest = max(layer.size for layer in network.layers)
-        step = max(1, _ENTRIES // (widest * len(points)))
-        for start in range(0, len(outputs), step):
-            part = outputs[start : start + step]
+        for some in slices(len(outputs), _ENTRIES // (widest * len(points))):
+            part = outputs[some]
             for k, reach in _slopes(network, points, part):
                 shares = np.nan_to_num(off[k] * reach / scale[part, None])
                 exceeds[k] |= np.any(shares > limit, axis=0)

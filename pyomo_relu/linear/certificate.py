@@ -17,6 +17,7 @@ from functools import partial
 import numpy as np
 from scipy import sparse
 
+from pyomo_relu.common.matrices import dense
 from pyomo_relu.linear.rounding import NEGLIGIBLE, gamma
 from pyomo_relu.network.layer import INPUT
 
@@ -185,10 +186,9 @@ class Certifier:
         size = np.abs(costs) + (self._absolute @ np.abs(y)).T
 
         def exact(k, j):
-            column = self.transposed[[j]]
-            column = column.toarray() if sparse.issparse(column) else column
-            rows = np.flatnonzero(column[0])
-            return exact_residual(costs[k, j], column[0, rows], duals[k, rows])
+            column = dense(self.transposed[[j]])[0]
+            rows = np.flatnonzero(column)
+            return exact_residual(costs[k, j], column[rows], duals[k, rows])
 
         error = residual_error(size, self._longest)
         return residual_ends(d, error, self._endless, exact)

@@ -3,6 +3,7 @@ evaluated at once."""
 
 import numpy as np
 
+from pyomo_relu.common.matrices import slices
 from pyomo_relu.linear.atoms.atom import Alike, Atom
 from pyomo_relu.network.stack import stacked
 
@@ -62,11 +63,11 @@ class _Atoms:
         self._alike = Alike(atoms)
 
     def values(self, X):
-        step = max(1, _ENTRIES // self.inputs.size)
-        if len(X) <= step:
+        parts = slices(len(X), _ENTRIES // self.inputs.size)
+        if len(parts) <= 1:
             return self._alike.values(X[:, self.inputs])
-        parts = [X[at : at + step] for at in range(0, len(X), step)]
-        return np.concatenate([self._alike.values(x[:, self.inputs]) for x in parts])
+        each = [self._alike.values(X[some][:, self.inputs]) for some in parts]
+        return np.concatenate(each)
 
 
 class _Group:
@@ -85,9 +86,7 @@ class _Group:
         if count == 1:
             return self.first.values(X[:, self.inputs[0]])
         values = np.empty((len(X), self.outputs.size))
-        step = max(1, _ENTRIES // (count * self._widest))
-        for at in range(0, len(X), step):
-            some = slice(at, at + step)
+        for some in slices(len(X), _ENTRIES // (count * self._widest)):
             values[some] = self._of_some(X[some][:, self.inputs].reshape(-1, d))
         return values
 

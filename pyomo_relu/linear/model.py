@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import sparse
 
+from pyomo_relu.common.matrices import maxima
 from pyomo_relu.common.powers import power_of_two
 from pyomo_relu.errors import BoundsError
 
@@ -175,7 +176,7 @@ def _row_maximum(matrix):
     matrix = abs(sparse.csr_array(matrix))
     if matrix.shape[1] == 0:
         return np.zeros(matrix.shape[0])
-    return matrix.max(axis=1).toarray().ravel()
+    return maxima(matrix, axis=1)
 
 
 class ModelBuilder:

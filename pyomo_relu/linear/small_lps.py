@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pyomo_relu.common.matrices import slices
+
 #: Entries of the tables that are worked on together: what a processor's cache holds.
 _ENTRIES = 1 << 17
 
@@ -66,11 +68,10 @@ def solve_small(row, column, batch):
     """
     (B, n), m = batch.costs.shape, batch.row_lower.shape[1]
     answers = SmallAnswers.none(B, m, n)
-    step = max(1, _ENTRIES // (max(m, 1) * n))
     with np.errstate(all="ignore"):
-        for at in range(0, B, step):
-            some = np.arange(at, min(at + step, B))
-            _Tables(row, column, batch, some).solve(answers)
+        for some in slices(B, _ENTRIES // (max(m, 1) * n)):
+            which = np.arange(some.start, some.stop)
+            _Tables(row, column, batch, which).solve(answers)
     return answers
 
 

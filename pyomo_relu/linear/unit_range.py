@@ -33,8 +33,8 @@ _EXPONENT = 100
 #: Solvers refuse coefficients of 1e15; what is so much smaller than another is lost.
 _LARGEST_COEFFICIENT = 2.0**40
 
-#: A side below this part of its row's largest coefficient is what rounding left of
-#: numbers about one that cancelled, and no size.
+#: A side below this part of its row's largest term is what rounding left of terms that
+#: cancelled, and no size.  So is a zero rounded outward.
 _NOISE = 2.0**-48
 
 #: Passes in which columns without a size of their own get one from their rows.
@@ -95,10 +95,10 @@ def _balance(model, size, doubtful):
     """
     rows, columns = _row_numbers(model.matrix), model.matrix.indices
     a = np.abs(model.matrix.data)
-    side = _sides(model)
-    largest = np.zeros(side.size)
-    np.maximum.at(largest, rows, a)
-    side[side < _NOISE * largest] = 0.0
+    # Columns whose size is not known count as about one: their bounds say too little.
+    # A side below a known term does not count, whatever it is.
+    terms = a * np.where(doubtful, 1.0, size)[columns]
+    side = _sides(model, _largest(model.matrix.indptr, terms))
     equal = (model.row_lower == model.row_upper)[rows]
     n, unknown = size.size, doubtful.copy()
     for _ in range(_ROUNDS):
@@ -109,7 +109,8 @@ def _balance(model, size, doubtful):
         if not at.size:
             break
         j = columns[at]
-        balance = reach[rows[at]] / a[at]
+        with np.errstate(over="ignore"):  # of the least coefficients; infinity is right
+            balance = reach[rows[at]] / a[at]
         least = np.full(n, np.inf)
         np.minimum.at(least, j[equal[at]], balance[equal[at]])
         counts = np.bincount(j, minlength=n)
@@ -129,12 +130,9 @@ def row_sizes(model, columns):
     matrix = model.matrix
     rows = _row_numbers(matrix)
     terms = np.abs(matrix.data) * columns[matrix.indices]
-    largest = np.zeros(model.n_rows)
-    full = np.flatnonzero(np.diff(matrix.indptr))
-    if full.size:
-        largest[full] = np.maximum.reduceat(terms, matrix.indptr[full])
+    largest = _largest(matrix.indptr, terms)
     total = np.bincount(rows, terms, model.n_rows)
-    rest = np.maximum(total - largest, 0.0) + _sides(model)
+    rest = np.maximum(total - largest, 0.0) + _sides(model, largest)
     least = largest / _LARGEST_COEFFICIENT
     return np.where(rest > 0, np.clip(rest, least, largest), largest)
 
@@ -153,14 +151,25 @@ def objective_size(terms):
     return float(largest if largest <= 1.0 else max(1.0, terms.min()))
 
 
-def _sides(model):
-    """The larger finite side of each row, 0 without one, or if it is only rounding."""
+def _largest(start, terms):
+    """The largest of each row's terms, which begin at ``start``; 0 of empty rows."""
+    largest = np.zeros(start.size - 1)
+    full = np.flatnonzero(np.diff(start))
+    if full.size:
+        largest[full] = np.maximum.reduceat(terms, start[full])
+    return largest
+
+
+def _sides(model, largest):
+    """The larger finite side of each row, 0 without one, or if it is only rounding.
+
+    ``largest`` is each row's largest term.
+    """
     low, high = np.abs(model.row_lower), np.abs(model.row_upper)
     side = np.maximum(
         np.where(np.isfinite(low), low, 0.0), np.where(np.isfinite(high), high, 0.0)
     )
-    # a zero rounded outward says nothing of sizes
-    return np.where(side < 2.0**-_EXPONENT, 0.0, side)
+    return np.where(side < _NOISE * largest, 0.0, side)
 
 
 def _row_numbers(matrix):
@@ -241,9 +250,8 @@ class UnitRange:
             1 in a model that is marked ``in_unit_range``.
         """
         found = np.ones(start.size - 1)
-        full = np.flatnonzero(np.diff(start))
-        if full.size and not self.model.in_unit_range:
-            found[full] = factors(np.maximum.reduceat(np.abs(data), start[full]))
+        if not self.model.in_unit_range:
+            found = factors(_largest(start, np.abs(data)))
         self.rows = np.concatenate([self.rows, found])
         self.identity = self.identity and bool(np.all(found == 1.0))
         return found

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 import numpy as np
 from scipy import sparse
 
+from pyomo_relu.common.matrices import dense
 from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import NetworkError
 
@@ -114,25 +115,8 @@ class Layer:
         name: str = "",
     ) -> None:
         label = f"layer '{name}'"
-        try:
-            read = tuple(_source(s) for s in sources)
-        except (TypeError, ValueError):
-            raise NetworkError(
-                f"{label}: sources must be a sequence of Source(layer, post), not "
-                f"{sources!r:.80}."
-            ) from None
-        try:
-            vector = _frozen(bias)
-            matrices = tuple(_frozen(w) for w in weights)
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise NetworkError(
-                f"{label}: weights and biases must be arrays of numbers ({error}). Of "
-                "a PyTorch layer take weight.detach().numpy()."
-            ) from None
-        if vector.ndim != 1 or vector.size == 0:
-            raise NetworkError(
-                f"{label}: the bias must be a vector, not {vector.shape}."
-            )
+        read = _sources(label, sources)
+        matrices, vector = _arrays(label, weights, bias)
         if len(read) != len(matrices) or len(set(read)) != len(read):
             raise NetworkError(f"{label}: one weight matrix per distinct source.")
         for source, w in zip(read, matrices, strict=True):
@@ -148,25 +132,7 @@ class Layer:
             )
         if (activation == "clipped") != (ceiling is not None):
             raise NetworkError(f"{label}: ceilings go with activation 'clipped'.")
-        ceilings = None
-        if ceiling is not None:
-            try:
-                tops = np.broadcast_to(np.asarray(ceiling, dtype=float), vector.shape)
-            except (TypeError, ValueError):
-                raise NetworkError(
-                    f"{label}: the ceiling must be a number or one per neuron "
-                    f"({vector.size}), not {ceiling!r:.80}."
-                ) from None
-            if not np.all(tops > 0):
-                raise NetworkError(f"{label}: ceilings must be positive.")
-            ceilings = _frozen(tops)
-        for array in (vector, *matrices):
-            data = array.data if sparse.issparse(array) else array
-            if not np.all(np.isfinite(data)):
-                raise NetworkError(
-                    f"{label}: weights or biases are NaN or infinite. Training "
-                    "diverged or the file is damaged; export the network again."
-                )
+        ceilings = None if ceiling is None else _ceilings(label, ceiling, vector.shape)
         set_ = object.__setattr__
         set_(self, "sources", read)
         set_(self, "weights", matrices)
@@ -289,10 +255,55 @@ def weights_of_neuron(
 ) -> Iterator[tuple[Source, list[int], list[float]]]:
     """The nonzero weights of neuron i: per source, which entries and their weights."""
     for source, w in layer.terms:
-        row = w[[i]]
-        row = row.toarray().ravel() if sparse.issparse(row) else row.ravel()
+        row = dense(w[[i]]).ravel()
         at = np.flatnonzero(row)
         yield source, at.tolist(), row[at].tolist()
+
+
+def _sources(label, given) -> tuple[Source, ...]:
+    try:
+        return tuple(_source(s) for s in given)
+    except (TypeError, ValueError):
+        raise NetworkError(
+            f"{label}: sources must be a sequence of Source(layer, post), not "
+            f"{given!r:.80}."
+        ) from None
+
+
+def _arrays(label, weights, bias) -> tuple[tuple[Any, ...], FloatArray]:
+    """The weights and the bias, read-only and finite; the bias a vector."""
+    try:
+        vector = _frozen(bias)
+        matrices = tuple(_frozen(w) for w in weights)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise NetworkError(
+            f"{label}: weights and biases must be arrays of numbers ({error}). Of "
+            "a PyTorch layer take weight.detach().numpy()."
+        ) from None
+    if vector.ndim != 1 or vector.size == 0:
+        raise NetworkError(f"{label}: the bias must be a vector, not {vector.shape}.")
+    for array in (vector, *matrices):
+        data = array.data if sparse.issparse(array) else array
+        if not np.all(np.isfinite(data)):
+            raise NetworkError(
+                f"{label}: weights or biases are NaN or infinite. Training "
+                "diverged or the file is damaged; export the network again."
+            )
+    return matrices, vector
+
+
+def _ceilings(label, given, shape) -> FloatArray:
+    """A positive ceiling for each of the layer's neurons, read-only."""
+    try:
+        tops = np.broadcast_to(np.asarray(given, dtype=float), shape)
+    except (TypeError, ValueError):
+        raise NetworkError(
+            f"{label}: the ceiling must be a number or one per neuron "
+            f"({shape[0]}), not {given!r:.80}."
+        ) from None
+    if not np.all(tops > 0):
+        raise NetworkError(f"{label}: ceilings must be positive.")
+    return _frozen(tops)
 
 
 def _source(given) -> Source:

@@ -3,8 +3,8 @@
 from typing import NamedTuple
 
 import numpy as np
-from scipy import sparse
 
+from pyomo_relu.common.matrices import dense
 from pyomo_relu.network.layer import ACTIVE, AT_CEILING, INACTIVE
 
 #: Breakpoints closer than this, relative to the box, count as one.
@@ -31,7 +31,7 @@ def pre_map(layer, n, inputs, pre, post, weights=None, bias=None):
     for source, w in zip(layer.sources, weights or layer.weights, strict=True):
         inner = source.of(inputs, pre, post)
         if inner is None:
-            C += w.toarray() if sparse.issparse(w) else w
+            C += dense(w)
         else:
             C += w @ inner[0]
             d += w @ inner[1]

@@ -24,6 +24,7 @@ import numpy as np
 from scipy import sparse
 
 from pyomo_relu.common.arguments import a_network, bounds_record, checked
+from pyomo_relu.common.matrices import maxima
 from pyomo_relu.errors import NetworkError
 from pyomo_relu.network.layer import INPUT, Source
 from pyomo_relu.network.network import Network
@@ -328,8 +329,8 @@ def _multiples(rows, norm, first, others):
     cosines = np.asarray(some.multiply(ones).sum(axis=1)).ravel()
     factor = np.sign(cosines) * norm[others] / norm[first]
     apart = abs(some - sparse.csr_array(sparse.diags_array(factor) @ ones))
-    largest = abs(some).max(axis=1).toarray().ravel()
-    return factor, apart.max(axis=1).toarray().ravel() <= _SAME * largest
+    largest = maxima(abs(some), axis=1)
+    return factor, maxima(apart, axis=1) <= _SAME * largest
 
 
 def _split(first, second, sizes):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
+from pyomo_relu.common.matrices import dense, slices
 from pyomo_relu.network.fixed_inputs import fix_inputs
 from pyomo_relu.network.gradients import gradient
 from pyomo_relu.network.layer import INPUT, Layer, Source, Tensor
@@ -236,9 +237,7 @@ class RepeatedNetworks(Network):
     ) -> Iterator[tuple[slice, FloatArray]]:
         """Points with all members' inputs at them, (points S, d), a few at a time."""
         widest = max([one.network.n_inputs, *(m.size for m in one.network.layers)])
-        step = max(1, _ENTRIES // (one.n_members * widest))
-        for first in range(0, len(points), step):
-            at = slice(first, min(first + step, len(points)))
+        for at in slices(len(points), _ENTRIES // (one.n_members * widest)):
             inputs = one.inputs(points[at], one.values)
             yield at, inputs.reshape(-1, one.network.n_inputs)
 
@@ -278,12 +277,12 @@ class RepeatedNetworks(Network):
                         (np.ones(columns.size), (np.arange(columns.size), columns)),
                         shape=(columns.size, n),
                     )
-                    parts[Source(INPUT)] = np.asarray((wide.T @ _dense(w).T).T)
+                    parts[Source(INPUT)] = np.asarray((wide.T @ dense(w).T).T)
                 else:
                     parts[Source(source.layer + offset, source.post)] = w
             if layer is network.layers[-1]:
                 for source, w in parts.items():
-                    part = _dense(block @ w)
+                    part = dense(block @ w)
                     last[source] = last[source] + part if source in last else part
             else:
                 layers.append(
@@ -296,7 +295,3 @@ class RepeatedNetworks(Network):
                         f"{network.name}: {layer.name}",
                     )
                 )
-
-
-def _dense(w):
-    return w.toarray() if sparse.issparse(w) else np.asarray(w)

@@ -27,6 +27,7 @@ from pyomo_relu.common.arguments import (
     optional,
     whole,
 )
+from pyomo_relu.common.matrices import maxima
 from pyomo_relu.errors import NetworkError
 from pyomo_relu.network.layer import INPUT
 from pyomo_relu.network.network import Network
@@ -276,7 +277,7 @@ def _rows(matrix, combine):
         return combine(matrix, axis=1) if matrix.shape[1] else np.zeros(len(matrix))
     if combine is np.add.reduce:
         return np.asarray(matrix.sum(axis=1)).ravel()
-    return np.asarray(sparse.csr_array(matrix).max(axis=1).todense()).ravel()
+    return maxima(matrix, axis=1)
 
 
 def _scaled(w, rows, columns):

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
+from pyomo_relu.common.matrices import maxima
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -34,7 +36,7 @@ def root_sums(
     top = np.abs(constant)
     for term in terms:
         if term.shape[1]:
-            top = np.maximum(top, _row_maxima(term))
+            top = np.maximum(top, maxima(term, axis=1))
     unit = np.where(top > 0, top, 1.0)
     total = (constant / unit) ** 2
     for term in terms:
@@ -52,8 +54,3 @@ def columns_scaled(w: Any, r: FloatArray) -> Any:
         factors = np.broadcast_to(r, w.shape[1])
         return sparse.csr_array(w @ sparse.diags_array(factors))
     return w * r
-
-
-def _row_maxima(term):
-    largest = term.max(axis=1)
-    return np.ravel(largest.toarray() if hasattr(largest, "toarray") else largest)

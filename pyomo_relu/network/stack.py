@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from scipy import sparse
 
+from pyomo_relu.common.matrices import dense
 from pyomo_relu.network.layer import ACTIVE, AT_CEILING, INACTIVE, INPUT
 
 if TYPE_CHECKING:
@@ -265,4 +266,4 @@ class NetworkStack:
         """A matrix of each point, or the one of all."""
         if not self.alone:
             return w[which]
-        return w.toarray() if sparse.issparse(w) else w
+        return dense(w)

@@ -15,6 +15,7 @@ class PortfolioLog(Log):
         self._run: Any = None  # until the first part begins
         self._unit = 1.0
         self._parts = 1
+        self._begun = set()
 
     def begin(self, portfolio):
         """Print what the model is."""
@@ -34,9 +35,12 @@ class PortfolioLog(Log):
         )
 
     def routes(self, run, at):
-        """Print which routes a part gets."""
+        """Print which routes a part gets, and whether it had some before."""
         self._run, self._value, self._last = run, None, -LOG_EVERY
         part = f"part {at + 1} of {self._parts}, " if self._parts > 1 else ""
+        if at in self._begun:
+            part += "again for a smaller gap, "
+        self._begun.add(at)
         names = ", then ".join(route.name for route in run.routes)
         self.print(f"{part}routes: {names} ({run.reason})")
         self.print(

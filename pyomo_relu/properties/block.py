@@ -54,43 +54,14 @@ def read_vnnlib(
     """
     import numpy as np
     import pyomo.environ as pyo
-    from pyomo.core.base.block import BlockData
     from pyomo.gdp import Disjunct, Disjunction
 
     from pyomo_relu.block.pyomo_private import own_bounds
-    from pyomo_relu.properties.property import Property
-    from pyomo_relu.properties.vnnlib import load_vnnlib
 
+    _check_arguments(m, block)
     parts: Any = block  # Pyomo makes its components' types at run time
-    network = getattr(block, "network", None)
-    if network is None:
-        raise ModelError(
-            f"read_vnnlib: {getattr(block, 'name', block)!r:.80} holds no network. Give "
-            "a ReLUNetworkBlock: read_vnnlib(m, m.net, path)."
-        )
-    if not isinstance(m, BlockData):
-        raise ModelError(
-            f"read_vnnlib: m must be the Pyomo model or block that gets the property's "
-            f"rows, not {m!r:.80}."
-        )
-    taken = [name for name in _NAMES if m.component(name) is not None]
-    if taken:
-        raise ModelError(
-            f"read_vnnlib: '{m.name}' has a component '{taken[0]}' already. Give another "
-            "block for a further property: m.second = pyo.Block()."
-        )
-    prop = path if isinstance(path, Property) else load_vnnlib(path)
     inputs, outputs = list(parts.inputs.values()), list(parts.outputs.values())
-    if (len(inputs), len(outputs)) != (prop.n_inputs, prop.n_outputs):
-        raise PropertyError(
-            f"{prop.name}: it declares {counted(prop.n_inputs, 'input')} and "
-            f"{counted(prop.n_outputs, 'output')}, but '{block.name}' has {len(inputs)} "
-            f"and {len(outputs)}. Give the files that belong together."
-        )
-    if not prop.cases:
-        raise PropertyError(
-            f"{prop.name}: no input meets the property's own bounds. Correct them."
-        )
+    prop = _fitting(path, block.name, len(inputs), len(outputs))
     lower = np.min([case.lower for case in prop.cases], axis=0)
     upper = np.max([case.upper for case in prop.cases], axis=0)
     narrowed = [_intersected(*ends) for ends in zip(inputs, lower, upper, strict=True)]
@@ -101,15 +72,11 @@ def read_vnnlib(
         on_rollback(var.setub, own[1])
         var.setub(hi)
     on_rollback(_take_off, m)
+    coefficients = np.hstack([prop.inputs, prop.outputs])
 
     def row(i):
-        terms = [
-            (coefficients[i, j], var)
-            for coefficients, vars_ in ((prop.inputs, inputs), (prop.outputs, outputs))
-            for j, var in enumerate(vars_)
-            if coefficients[i, j]
-        ]
-        return sum(float(c) * v for c, v in terms) <= -float(prop.constants[i])
+        terms = zip(coefficients[i].tolist(), inputs + outputs, strict=True)
+        return sum(c * v for c, v in terms if c) <= -float(prop.constants[i])
 
     def add(target: Any, case, boxes):
         rows: Any = pyo.ConstraintList()
@@ -128,6 +95,47 @@ def read_vnnlib(
     for k, case in enumerate(prop.cases):
         add(m.property_case[k], case, (case.lower > lower) | (case.upper < upper))
     m.property_cases = Disjunction(expr=list(m.property_case.values()), xor=True)
+    return prop
+
+
+def _check_arguments(m, block):
+    """Raise ModelError unless the block holds a network and ``m`` can get a property."""
+    from pyomo.core.base.block import BlockData
+
+    if getattr(block, "network", None) is None:
+        raise ModelError(
+            f"read_vnnlib: {getattr(block, 'name', block)!r:.80} holds no network. Give "
+            "a ReLUNetworkBlock: read_vnnlib(m, m.net, path)."
+        )
+    if not isinstance(m, BlockData):
+        raise ModelError(
+            f"read_vnnlib: m must be the Pyomo model or block that gets the property's "
+            f"rows, not {m!r:.80}."
+        )
+    taken = [name for name in _NAMES if m.component(name) is not None]
+    if taken:
+        raise ModelError(
+            f"read_vnnlib: '{m.name}' has a component '{taken[0]}' already. Give another "
+            "block for a further property: m.second = pyo.Block()."
+        )
+
+
+def _fitting(path, name, n_inputs, n_outputs):
+    """The property, of a block of that name; PropertyError if it does not fit."""
+    from pyomo_relu.properties.property import Property
+    from pyomo_relu.properties.vnnlib import load_vnnlib
+
+    prop = path if isinstance(path, Property) else load_vnnlib(path)
+    if (n_inputs, n_outputs) != (prop.n_inputs, prop.n_outputs):
+        raise PropertyError(
+            f"{prop.name}: it declares {counted(prop.n_inputs, 'input')} and "
+            f"{counted(prop.n_outputs, 'output')}, but '{name}' has {n_inputs} "
+            f"and {n_outputs}. Give the files that belong together."
+        )
+    if not prop.cases:
+        raise PropertyError(
+            f"{prop.name}: no input meets the property's own bounds. Correct them."
+        )
     return prop
 
 

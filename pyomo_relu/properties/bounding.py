@@ -12,6 +12,7 @@ import numpy as np
 from scipy import sparse
 
 from pyomo_relu.bounds.crown.backward import BoxState
+from pyomo_relu.bounds.crown.coefficients import full
 from pyomo_relu.bounds.crown.folding import fold, work
 from pyomo_relu.bounds.crown.forward import ForwardLines, ForwardPass
 from pyomo_relu.bounds.crown.lines import times
@@ -21,6 +22,7 @@ from pyomo_relu.branch.bounding.lines.lines import (
     LineBounder,
     unstable_neurons,
 )
+from pyomo_relu.common.matrices import slices
 from pyomo_relu.network.layer import INPUT, Source
 
 #: First step of the ascent on slopes, and what each further one is multiplied by.
@@ -96,8 +98,7 @@ class RowBounder:
             (b, R): for which boxes better lines are wanted, bool of shape (b,).
         """
         parts = []
-        for at in range(0, len(lower), self.chunk):
-            part = slice(at, min(len(lower), at + self.chunk))
+        for part in slices(len(lower), self.chunk):
             with np.errstate(invalid="ignore", over="ignore"):
                 parts.append(self._lines(lower[part], upper[part], part, is_open))
         return RowLines(*(np.concatenate(a) for a in zip(*parts, strict=True)))
@@ -167,7 +168,7 @@ class RowBounder:
         A, c = self.kernel.lines(
             state, last, scale, rows, boxes, slopes, trace, below_only=True
         )
-        A = A.toarray()[None] if sparse.issparse(A) else A
+        A = full(A)
         least = self.kernel.least(state, A, c, boxes)
         least[~np.isfinite(least)] = -np.inf
         A = np.broadcast_to(A, (len(boxes), *A.shape[1:])).copy()
@@ -223,7 +224,7 @@ class RowBounder:
             values[Source(j, False)] = v
             if post is None:
                 continue
-            post = post.toarray()[None] if sparse.issparse(post) else post
+            post = full(post)
             one = lines[j]
             values[Source(j, True)] = np.where(
                 post > 0,

@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 
+from pyomo_relu.common.matrices import slices
 from pyomo_relu.properties.bounding import RowBounder
 from pyomo_relu.properties.regions import Region
 
@@ -165,9 +166,7 @@ class Splitting:
         least = least - self.allowance
         padded = np.concatenate([least, np.full((len(least), 1), -np.inf)], axis=1)
         result = np.full(alive.shape, np.inf)
-        step = max(1, _LARGEST // max(1, self._padded.size))
-        for at in range(0, len(least), step):
-            part = slice(at, at + step)
+        for part in slices(len(least), _LARGEST // max(1, self._padded.size)):
             largest = padded[part][:, self._padded].max(axis=2)
             result[part] = np.where(alive[part], largest, np.inf)
         return result

@@ -20,6 +20,7 @@ from pyomo_relu.common.executor import run_tasks
 from pyomo_relu.errors import SolverError
 from tests.bounds import obbt_sessions
 from tests.bounds.soundness import assert_sound
+from tests.clusters import dask_executor
 from tests.paths import ROOT
 from tests.random_networks import random_network, sample
 
@@ -56,23 +57,11 @@ def test_same_bounds_whatever_the_workers(method):
 
 
 def test_dask_cluster_gives_the_same_bounds():
-    distributed = pytest.importorskip("distributed")
     network, start = example()
     alone, _ = lp_obbt(network, start, TighteningOptions(chunk_size=5))
-    with (
-        distributed.LocalCluster(
-            n_workers=2,
-            threads_per_worker=1,
-            host="127.0.0.1",
-            dashboard_address=None,
-        ) as cluster,
-        distributed.Client(cluster) as client,
-    ):
-        bounds, statistics = lp_obbt(
-            network,
-            start,
-            TighteningOptions(chunk_size=5, executor=client.get_executor()),
-        )
+    with dask_executor() as (_, executor):
+        options = TighteningOptions(chunk_size=5, executor=executor)
+        bounds, statistics = lp_obbt(network, start, options)
     assert identical(bounds, alone) and not statistics.notes
 
 

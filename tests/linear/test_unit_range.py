@@ -158,20 +158,36 @@ def test_a_zero_that_was_rounded_outward_is_no_size(side):
 
 @given(st.integers(0, 10**6))
 def test_sides_that_rounding_left_are_no_sizes(seed):
-    """A chain of equations between free columns, each with a side of a few ulps of one."""
+    """A chain of equations between free columns, each with a side of a few ulps of one;
+    then such rows of one bounded column each."""
     rng = np.random.default_rng(seed)
     n = int(rng.integers(2, 5))
-    slopes = 10.0 ** rng.uniform(-2, 2, (n, 1))
-    chain = slopes * (np.eye(n, n + 1) - np.eye(n, n + 1, 1))
-    matrix = sparse.csr_array(np.vstack([chain, np.eye(1, n + 1)]))
+    slopes = 10.0 ** rng.uniform(-2, 2, (2 * n, 1))
+    chain = slopes[:n] * (np.eye(n, n + 1) - np.eye(n, n + 1, 1))
+    linked = np.vstack([chain, np.eye(1, n + 1)])
+    parts = (sparse.csr_array(linked), sparse.diags_array(slopes[n:].ravel()))
+    matrix = sparse.csr_array(sparse.block_diag(parts))
 
-    def columns(noise):
-        side = np.append(noise * slopes.ravel(), 3e-7)
-        free = np.full(n + 1, np.inf)
-        return UnitRange(LinearModel(matrix, side, side, -free, free)).columns
+    def factors(noise):
+        side = np.insert(noise * slopes.ravel(), n, 3e-7)
+        wide = np.append(np.full(n + 1, np.inf), np.ones(n))
+        scaled = UnitRange(LinearModel(matrix, side, side, -wide, wide))
+        return scaled.columns.tolist(), scaled.rows.tolist()
 
-    noise = rng.integers(-4, 5, n) * 2.0**-53
-    assert columns(noise).tolist() == columns(np.zeros(n)).tolist()
+    noise = rng.integers(-4, 5, 2 * n) * 2.0**-53
+    assert factors(noise) == factors(np.zeros(2 * n))
+
+
+@given(st.integers(0, 10**6))
+def test_columns_do_not_depend_on_the_units_of_rows(seed):
+    rng = np.random.default_rng(seed)
+    size = int(rng.integers(1, 5))
+    matrix = sparse.csr_array(rng.normal(size=(size, size)))
+    side = 10.0 ** rng.uniform(-20, 5, size)
+    wide = np.where(rng.random(size) < 0.3, 1.0, np.inf)
+    model = LinearModel(matrix, side, side, -wide, wide)
+    other = in_units(model, np.ones(size), 2.0 ** rng.integers(-90, 90, size))
+    assert UnitRange(other).columns.tolist() == UnitRange(model).columns.tolist()
 
 
 def test_the_objectives_size():

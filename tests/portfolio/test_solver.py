@@ -102,16 +102,20 @@ def test_parts_add_up(capsys):
     assert "2 parts" in results.solver.message
 
 
-def test_parts_whose_gaps_add_up_are_closed_further():
+def test_parts_whose_gaps_add_up_are_closed_further_and_the_log_says_so(capsys):
     # objectives that nearly cancel: each part's gap is small next to its own value
     m = two_parts(second=0)
     m.del_component(m.obj)
     m.obj = pyo.Objective(
         expr=m.first.outputs[0] - 100 + 100 - m.second.outputs[0] + 1e-3 * m.z
     )
-    results = SOLVER.solve(m, solver="highs", mip_gap=0.3)
+    results = SOLVER.solve(m, solver="highs", mip_gap=0, abs_gap=0.3, tee=True)
     ends = results.problem.lower_bound, results.problem.upper_bound
-    assert ends[1] - ends[0] <= 0.3 * abs(ends[1]) + 1e-6
+    assert ends[1] - ends[0] <= 0.3 + 1e-6
+    printed = capsys.readouterr().out.splitlines()
+    begun = [line.partition("routes:")[0] for line in printed if "routes:" in line]
+    assert begun[:2] == ["part 1 of 2, ", "part 2 of 2, "]
+    assert begun[2:] and all("again for a smaller gap" in line for line in begun[2:])
 
 
 def test_an_infeasible_part_is_enough():

@@ -18,6 +18,7 @@ pytest.importorskip("torch")
 from pyomo_relu.study.run.config import parse_config
 from pyomo_relu.study.run.records import RunFolder
 from pyomo_relu.study.run.runner import make_executor, run_study
+from tests.clusters import dask_executor
 from tests.common.test_executor import OPEN_MPI
 from tests.paths import ROOT
 
@@ -48,21 +49,6 @@ def solves(folder):
         for r in folder.load()
         if r["kind"] == "solve"
     }
-
-
-@contextlib.contextmanager
-def dask_executor(workers=2):
-    distributed = pytest.importorskip("distributed")
-    with (
-        distributed.LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            host="127.0.0.1",
-            dashboard_address=None,
-        ) as cluster,
-        distributed.Client(cluster) as client,
-    ):
-        yield client, client.get_executor()
 
 
 def dask_factory():

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
+from pyomo_relu.common.matrices import dense
 from pyomo_relu.errors import BoundsError, NetworkError
 from pyomo_relu.linear.rounding import OF_MANY_TERMS
 from pyomo_relu.network.pieces import post_map, pre_map
@@ -128,7 +129,7 @@ class Maps:
         """``values`` in the chosen arithmetic."""
         if not self.exact:
             return values
-        values = values.toarray() if sparse.issparse(values) else np.asarray(values)
+        values = np.asarray(dense(values))
         flat = [Fraction(float(v)) for v in values.ravel()]
         return np.array(flat, dtype=object).reshape(values.shape)
 

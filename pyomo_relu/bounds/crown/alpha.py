@@ -1,8 +1,8 @@
 """Optimised lower slopes for CROWN (alpha-CROWN)."""
 
 import numpy as np
-from scipy import sparse
 
+from pyomo_relu.bounds.crown.coefficients import full
 from pyomo_relu.bounds.crown.lines import times
 from pyomo_relu.network.layer import INPUT, Source
 
@@ -90,7 +90,7 @@ def _at(lines, box):
 def _minimiser(state, A, box):
     """Where each row's line is least on the box, shape (rows, n_inputs)."""
     lower, upper = (a[box] for a in state.ranges.box)
-    A = A.toarray() if sparse.issparse(A) else A[0]
+    A = full(A)[0]
     return np.where(A > 0, lower, upper)
 
 
@@ -110,7 +110,7 @@ def _gradient(kernel, lines, slopes, trace, x):
         values[Source(j, False)] = v
         if post is None:
             continue
-        post = post.toarray() if sparse.issparse(post) else post[0]
+        post = full(post)[0]
         low = slopes[j][0] if j in slopes else lines[j].low_slope
         values[Source(j, True)] = np.where(
             post > 0,

@@ -19,6 +19,7 @@ from pyomo_relu.bounds.crown.coefficients import (
     add,
     dot,
     entries,
+    full,
     product,
     relax,
     relax_rows,
@@ -197,7 +198,7 @@ class BackwardPass:
         for boxes, some in self._parts(state, k, m):
             rows = np.arange(m)[some]
             A, c = self.lines(state, k, scale, rows, boxes)
-            A = A.toarray()[None] if sparse.issparse(A) else A
+            A = full(A)
             eps = self.input_slack(*(a[boxes] for a in state.ranges.box))
             both = np.concatenate([rows, rows + m])
             coefficients[boxes, both] = A
@@ -230,8 +231,8 @@ class BackwardPass:
         coefficients = {}
         for source, w in zip(amap.sources, amap.weights, strict=True):
             first = signed_rows(w, rows, self.sparse)
-            if sparse.issparse(first) and len(scale) > 1:  # sparse ones are one box's
-                first = first.toarray()[None]
+            if len(scale) > 1:  # sparse ones are one box's
+                first = full(first)
             if below_only:
                 first = (
                     first[: rows.size]
@@ -318,7 +319,7 @@ class BackwardPass:
                 post, b = post[..., alive], b[..., alive]
                 weights = [w[:, alive] if w.ndim == 3 else w[alive] for w in weights]
             if slope is not None:
-                post = post.toarray()[None] if sparse.issparse(post) else post
+                post = full(post)
                 c_post, through = relax_rows(post, slope, tl, su, tu, b, eps)
             elif sparse.issparse(post):
                 c_post, through = relax_sparse(post, sl, tl, su, tu, b, eps)

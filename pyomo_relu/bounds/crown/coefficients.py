@@ -4,6 +4,7 @@ import numpy as np
 from scipy import sparse
 
 from pyomo_relu.bounds.crown.lines import times
+from pyomo_relu.common.matrices import dense
 
 #: Sparse coefficients denser than this are made dense.
 _DENSE = 0.15
@@ -27,8 +28,7 @@ def signed_rows(w, rows, keep_sparse):
         return np.concatenate([some, -some], axis=1)
     if rows.ndim == 2:
         some = w[rows.ravel()]
-        some = some.toarray() if sparse.issparse(some) else some
-        some = some.reshape(*rows.shape, -1)
+        some = dense(some).reshape(*rows.shape, -1)
         return np.concatenate([some, -some], axis=1)
     w = w if rows.size == w.shape[0] else w[rows]
     if not sparse.issparse(w):
@@ -117,12 +117,16 @@ def thin(A):
     return sparse.csr_array(A)
 
 
+def full(A):
+    """Coefficients as an array, of a single box where they are sparse."""
+    return A.toarray()[None] if sparse.issparse(A) else A
+
+
 def total(a, b):
     """The sum of two."""
     if sparse.issparse(a) and sparse.issparse(b):
         return thin(a + b)
-    a, b = (m.toarray()[None] if sparse.issparse(m) else m for m in (a, b))
-    return a + b
+    return full(a) + full(b)
 
 
 def add(coefficients, source, A):

@@ -13,6 +13,7 @@ from pyomo_relu.bounds.crown.backward import BackwardPass, BoxState
 from pyomo_relu.bounds.crown.interval import interval_ranges
 from pyomo_relu.bounds.neuron_bounds import NeuronBounds, check_box, check_boxes
 from pyomo_relu.common.arguments import a_network, checked, flag, whole
+from pyomo_relu.common.matrices import slices
 from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import BoundsError, NetworkError
 from pyomo_relu.network.layer import INPUT
@@ -95,10 +96,9 @@ def crown_several(kernel, lower, upper, starts=None, alpha_steps=0):
     BoundsOfBoxes
         What each box gets alone, up to rounding.
     """
-    step = max(1, _ENTRIES // (kernel.network.n_neurons + kernel.network.n_outputs))
+    step = _ENTRIES // (kernel.network.n_neurons + kernel.network.n_outputs)
     parts = []
-    for first in range(0, len(lower), step):
-        some = slice(first, first + step)
+    for some in slices(len(lower), step):
         start = None if starts is None else starts[some]
         parts.append(
             _crown_of_some(kernel, lower[some], upper[some], start, alpha_steps)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
+from pyomo_relu.common.matrices import dense, slices
 from pyomo_relu.linear.rounding import TINY, UNIT, slack
 from pyomo_relu.network.layer import INPUT
 
@@ -146,7 +147,7 @@ class _PairedWeights:
     def __init__(self, w_pre, w_post):
         a, b = w_pre + w_post, -w_pre
         if sparse.issparse(a) != sparse.issparse(b):
-            a, b = (m.toarray() if sparse.issparse(m) else m for m in (a, b))
+            a, b = dense(a), dense(b)
         self.a, self.b = a, b
         self.abs_a, self.abs_b = abs(a), abs(b)
         rows, self.columns, self.a_entries, self.b_entries = _same_sign(a, b)
@@ -166,9 +167,7 @@ class _PairedWeights:
         mid, radius = mid + times(c, self.b), radius + times(r, self.abs_b)
         cut_lo, cut_hi = np.zeros_like(mid), np.zeros_like(mid)
         if self.columns.size:
-            step = max(1, _CHUNK // self.columns.size)
-            for at in range(0, len(lo), step):
-                part = slice(at, at + step)
+            for part in slices(len(lo), _CHUNK // self.columns.size):
                 both = np.minimum(
                     np.abs(self.a_entries) * np.maximum(0.0, hi[part])[:, self.columns],
                     np.abs(self.b_entries)

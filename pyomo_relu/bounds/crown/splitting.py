@@ -14,6 +14,7 @@ from pyomo_relu.bounds.crown.splitting_cells import CellSplitting
 from pyomo_relu.bounds.neuron_bounds import check_box
 from pyomo_relu.common.arguments import checked, optional, seconds
 from pyomo_relu.common.deadline import Deadline
+from pyomo_relu.common.matrices import slices
 from pyomo_relu.errors import BoundsError
 
 if TYPE_CHECKING:
@@ -107,9 +108,8 @@ def split_several(bases, max_cells, deadline, neurons="all", tolerance=0.02):
     """
     _check(max_cells, neurons, tolerance)
     kernel, parts = BackwardPass(bases.network), []
-    together = max(1, _TOGETHER // (kernel.network.n_neurons + 1))
-    for first in range(0, len(bases), together):
-        some = bases[first : first + together]
+    for part in slices(len(bases), _TOGETHER // (kernel.network.n_neurons + 1)):
+        some = bases[part]
         splitting = CellSplitting(kernel, some, int(max_cells), neurons, tolerance)
         _run(kernel, splitting, deadline)
         union = _unions(splitting, some)

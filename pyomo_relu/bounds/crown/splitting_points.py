@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from pyomo_relu.common.matrices import slices
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -109,9 +111,8 @@ class AttainedRanges:
             X = np.random.default_rng(0).uniform(size=(count, lower.shape[1]))
             boxes = np.flatnonzero(n_varying == n)
             most = count + (2**n if n <= _FIRST_CORNERS else 0)
-            step = max(1, _ENTRIES // (most * entries))
-            for first in range(0, boxes.size, step):
-                some = boxes[first : first + step]
+            for part in slices(boxes.size, _ENTRIES // (most * entries)):
+                some = boxes[part]
                 lo, hi = lower[some][:, None], upper[some][:, None]
                 points = np.minimum(lo + X * (hi - lo), hi)
                 if n <= _FIRST_CORNERS:

@@ -47,7 +47,8 @@ if TYPE_CHECKING:
     from pyomo_relu.network.network import Network
 
 
-@checked(
+#: Checks the arguments of OBBT layer by layer, by LPs or MILPs.
+checked_obbt = checked(
     BoundsError,
     network=a_network,
     bounds=bounds_record,
@@ -55,6 +56,9 @@ if TYPE_CHECKING:
     neurons=optional(each(numbers)),
     time_limit=optional(seconds),
 )
+
+
+@checked_obbt
 def lp_obbt(
     network: Network,
     bounds: NeuronBounds,

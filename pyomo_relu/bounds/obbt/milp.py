@@ -15,6 +15,7 @@ import numpy as np
 
 from pyomo_relu.bounds.obbt.layerwise import (
     check_bounds,
+    checked_obbt,
     exact_layer,
     replace_layer,
     tighten_layers,
@@ -23,17 +24,6 @@ from pyomo_relu.bounds.obbt.options import DEFAULT, TighteningOptions
 from pyomo_relu.bounds.obbt.run import OBBTRun
 from pyomo_relu.bounds.relaxation.network import affine_costs, relax_window
 from pyomo_relu.bounds.statistics import TighteningStatistics
-from pyomo_relu.common.arguments import (
-    a_network,
-    bounds_record,
-    checked,
-    each,
-    kind,
-    numbers,
-    optional,
-    seconds,
-)
-from pyomo_relu.errors import BoundsError
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -46,14 +36,7 @@ if TYPE_CHECKING:
 _SAMPLES = 2000
 
 
-@checked(
-    BoundsError,
-    network=a_network,
-    bounds=bounds_record,
-    options=kind("bounds.obbt.options", "TighteningOptions"),
-    neurons=optional(each(numbers)),
-    time_limit=optional(seconds),
-)
+@checked_obbt
 def milp_obbt(
     network: Network,
     bounds: NeuronBounds,

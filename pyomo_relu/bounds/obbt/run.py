@@ -15,6 +15,7 @@ from pyomo_relu.bounds.statistics import (
 )
 from pyomo_relu.common.deadline import ENDLESS, Deadline
 from pyomo_relu.common.executor import run_tasks
+from pyomo_relu.common.matrices import maxima
 from pyomo_relu.common.powers import power_of_two
 from pyomo_relu.linear.sessions.choice import session_class
 
@@ -75,7 +76,7 @@ class OBBTRun:
         scaled, scale = model.equilibrated()
         costs = targets.costs.copy()
         costs.data = costs.data * scale[costs.indices]
-        factor = power_of_two(abs(costs).max(axis=1).toarray().ravel())
+        factor = power_of_two(maxima(abs(costs), axis=1))
         costs.data = costs.data / np.repeat(factor, np.diff(costs.indptr))
         wanted = targets.wanted.any(axis=1)
         order = np.argsort(-targets.influence[wanted], kind="stable")

@@ -25,6 +25,7 @@ from pyomo_relu.bounds.relaxation.model import embedded_records
 from pyomo_relu.bounds.relaxation.network import add_big_m_network
 from pyomo_relu.common.arguments import checked, kind
 from pyomo_relu.common.deadline import Deadline
+from pyomo_relu.common.matrices import dense
 from pyomo_relu.errors import BoundsError
 from pyomo_relu.linear.model import ModelBuilder
 from pyomo_relu.linear.rounding import OF_MANY_TERMS
@@ -73,7 +74,7 @@ class NeuronCuts:
             lo, hi = bounds.range_of(source)
             lower.append(lo)
             upper.append(hi)
-            weights.append(w.toarray() if sparse.issparse(w) else w)
+            weights.append(dense(w))
         if not weights:
             return neurons, np.zeros((neurons.size, 0)), None, None
         w = np.hstack(weights)[neurons]

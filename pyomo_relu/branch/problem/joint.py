@@ -11,6 +11,7 @@ from scipy import sparse
 
 from pyomo_relu.branch.problem.problem import BranchProblem, clean
 from pyomo_relu.branch.problem.repeated import Member, repeated_members, repetitions
+from pyomo_relu.common.matrices import dense
 from pyomo_relu.common.powers import power_of_two
 from pyomo_relu.linear.atoms.atom import Atom
 from pyomo_relu.network.network import INPUT, Layer, Network, Source
@@ -81,8 +82,7 @@ class _Affine:
 def _dense_sum(a, b):
     if sparse.issparse(a) and sparse.issparse(b):
         return a + b
-    a, b = (m.toarray() if sparse.issparse(m) else m for m in (a, b))
-    return a + b
+    return dense(a) + dense(b)
 
 
 class _JointNetwork:

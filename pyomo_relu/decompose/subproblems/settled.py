@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from pyomo_relu.common.matrices import slices
+
 #: Points per input that is minimised over: at first, and in each closer look.
 _FIRST, _CLOSER = 24, 8
 
@@ -43,9 +45,8 @@ def settled(networks, owner, X, free, lower, upper, integer, prices):
         if not at.size:
             continue
         rows = np.flatnonzero((varied == some).all(axis=1))
-        step = max(1, _TOGETHER // (_FIRST * at.size))
-        for first in range(0, rows.size, step):
-            part = rows[first : first + step]
+        for together in slices(rows.size, _TOGETHER // (_FIRST * at.size)):
+            part = rows[together]
             ends = lower[part][:, at], upper[part][:, at]
             known = best[part], whole[part], prices[part]
             best[part] = _closer(networks, owner[part], at, ends, *known)

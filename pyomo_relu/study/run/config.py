@@ -43,7 +43,6 @@ AXES = {
     "solver": ["highs"],
     "solver_seed": [0],
 }
-NETWORK_AXES = ("problem", "hidden", "training", "seed")
 LIMITS = {
     "time_limit": 60.0,
     "work_limit": None,

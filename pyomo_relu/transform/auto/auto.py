@@ -20,7 +20,7 @@ more                                        ``relu.obbt`` (LPs, within the budge
                                             ``relu.bigm``
 too large for Gurobi's licence              ``relu.reduce``, if that fits
 inputs without bounds                       ``relu.obbt`` with ``scope="model"`` before
-                                            all else
+                                            all else, and not once more after it
 ==========================================  ===========================================
 
 Measured on the set of ``benchmarks/regret``: with HiGHS 1.16 cells of several networks
@@ -151,27 +151,18 @@ class Auto(NetworkFormulation):
         check_name(config.solver, self.NAME, TransformationError)
         call.application.describe(type(self), model, config)
         blocks = self._untransformed(model, config)
-        found = _crown_bounds(call, blocks, config)
-        confined = found is None
-        if found is None:
-            obbt = TransformationFactory(_CONFINE.name)
-            assert obbt is not None  # registered with the package
-            options = {"scope": "model", **_options(obbt, _CONFINE, config)}
-            obbt.apply_within(call, model, targets=blocks, **options)
-            found = _crown_bounds(call, blocks, config, confined)
-        assert found is not None  # an input still without bounds has raised
+        found, confined = _bounds(call, model, blocks, config)
         alone = len(blocks) == 1
         nonlinear = _nonlinear(model, blocks)
         plans = ComponentMap(
             (b, choose(found[b], config, alone, not nonlinear)) for b in blocks
         )
         plans = licensed(plans, found, config)
+        if confined:
+            plans = ComponentMap((b, _after_confining(plans[b])) for b in blocks)
         for steps, group in _groups(blocks, plans):
             for step in steps:
-                transformation = TransformationFactory(step.name)
-                assert transformation is not None  # registered with the package
-                options = _options(transformation, step, config)
-                transformation.apply_within(call, model, targets=group, **options)
+                _apply(step, call, model, group, config)
         for block, (steps, reason) in plans.items():
             choice = f"{' then '.join(s.name for s in steps)}, because {reason}"
             if confined:
@@ -227,6 +218,25 @@ class Auto(NetworkFormulation):
         _forget(token.reverse_dict["start"])
 
 
+def _apply(step, call, model, blocks, config, **options):
+    """Apply a transformation to some blocks, with all that relu.auto knows for it."""
+    transformation = TransformationFactory(step.name)
+    assert transformation is not None  # registered with the package
+    options.update(_options(transformation, step, config))
+    transformation.apply_within(call, model, targets=blocks, **options)
+
+
+def _bounds(call, model, blocks, config):
+    """CROWN's bounds of each block, and whether the whole model confined its inputs."""
+    found = _crown_bounds(call, blocks, config)
+    if found is not None:
+        return found, False
+    _apply(_CONFINE, call, model, blocks, config, scope="model")
+    found = _crown_bounds(call, blocks, config, confined=True)
+    assert found is not None  # an input still without bounds has raised
+    return found, True
+
+
 def _crown_bounds(call, blocks, config, confined=False):
     """CROWN's bounds of each block; None if an input has no bounds, unless confined."""
     found, plan = ComponentMap(), Plan(config, call)
@@ -237,6 +247,17 @@ def _crown_bounds(call, blocks, config, confined=False):
             found[block] = plan.crown_bounds(block)
             note(block, found[block])
     return found
+
+
+def _after_confining(plan):
+    """Steps and reason without a second ``relu.obbt``.
+
+    Measured on twelve models of ``benchmarks/regret`` with rows in place of the inputs'
+    bounds: it makes 2 of 743 unstable neurons stable, narrows the others by up to 4 %,
+    takes up to two thirds of the seconds spent here and saves the solver none.
+    """
+    steps, reason = plan
+    return tuple(step for step in steps if step != _CONFINE), reason
 
 
 def _say(line, tee):

@@ -26,6 +26,7 @@ from pyomo.common.dependencies import scipy
 from pyomo_relu import bounds as bounds_
 from pyomo_relu import network as network_
 from pyomo_relu.block.rows import affine_rows
+from pyomo_relu.common.matrices import maxima
 from pyomo_relu.model.surrounding import modellers_rows
 from pyomo_relu.model.unit_copies import copy_of
 from pyomo_relu.model.unit_rows import RewrittenRows, add_sizes, linear_rows
@@ -301,7 +302,7 @@ def _largest_weights(network, layers, factors=1.0):
         rows = scipy.sparse.diags_array(np.broadcast_to(factors, layer.size))
         for source, w in layer.terms:
             if source.layer == network_.INPUT and w.shape[0]:
-                largest = np.maximum(largest, _dense((rows @ abs(w)).max(axis=0)))
+                largest = np.maximum(largest, maxima(rows @ abs(w), axis=0))
     return largest
 
 
@@ -316,9 +317,5 @@ def _row_maxima(layer, units):
             size = abs(w)
             if source.layer == network_.INPUT:
                 size = size @ scipy.sparse.diags_array(units)
-            largest = np.maximum(largest, _dense(size.max(axis=1)))
+            largest = np.maximum(largest, maxima(size, axis=1))
     return largest
-
-
-def _dense(values):
-    return np.ravel(values.toarray() if hasattr(values, "toarray") else values)

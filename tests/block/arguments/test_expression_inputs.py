@@ -1,6 +1,5 @@
 """Inputs given as expressions, Params and numbers: the same as Vars linked by hand."""
 
-import io
 import math
 import pickle
 
@@ -15,6 +14,7 @@ from pyomo_relu.block.arguments.implied_bounds import expression_bounds
 from pyomo_relu.errors import BoundsError, ModelError
 from pyomo_relu.search import find_point
 from tests.networks import chain, two_two_one
+from tests.printed import printed
 from tests.truth import solve
 
 NETWORK = chain([4, 8, 8, 1], seed=3)
@@ -427,14 +427,6 @@ def test_vars_with_units_over_their_units():
 # -- copies, reversal, values, reports -----------------------------------------------
 
 
-def text(m):
-    out = io.StringIO()
-    m.pprint(ostream=out)
-    for block in m.block_data_objects():
-        block.pprint(ostream=out, verbose=True)
-    return out.getvalue()
-
-
 def test_clones_and_pickles_have_expressions_of_their_own(optimum):
     m = linked()
     for other in (m.clone(), pickle.loads(pickle.dumps(m))):
@@ -448,15 +440,15 @@ def test_clones_and_pickles_have_expressions_of_their_own(optimum):
 
 def test_create_using_and_reversal_leave_no_trace(optimum):
     m = linked()
-    before = text(m)
+    before = printed(m)
     new = pyo.TransformationFactory("relu.bigm").create_using(m)
     assert solve(new) == pytest.approx(optimum, abs=1e-6)
-    assert text(m) == before
+    assert printed(m) == before
     relu, obbt = map(pyo.TransformationFactory, ("relu.bigm", "relu.obbt"))
     tokens = [obbt.apply_to(m, scope="model"), relu.apply_to(m)]
     relu.apply_to(m, reverse=tokens[1])
     obbt.apply_to(m, reverse=tokens[0])
-    assert text(m) == before
+    assert printed(m) == before
 
 
 def test_initialize_evaluates_the_expressions():
@@ -489,7 +481,7 @@ def test_an_expression_without_a_value():
 
 def test_reports_say_what_was_made():
     m = linked()
-    shown = text(m)
+    shown = printed(m)
     assert "linked_inputs[k] == expression" in shown
     assert "nn.linked_inputs[2] - (2*(F - x[B]) + 1)" in shown
     assert "0: F + p*x[A], 1: p" in m.nn.summary()

@@ -248,6 +248,8 @@ def test_many_boxes_at_once_equal_few():
     assert many.low[500:510] == pytest.approx(few.low)
     assert many.high_const[500:510] == pytest.approx(few.high_const)
     assert many.further[0].low[500:510] == pytest.approx(few.further[0].low)
+    none = bounder.lines(lower[:0], upper[:0])
+    assert none.low.shape == (0, 2, 3) and none.errors.shape == (0, 4, 3)
 
 
 @settings(max_examples=20, deadline=None)

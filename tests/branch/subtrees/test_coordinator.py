@@ -26,6 +26,7 @@ from tests.branch.subtrees.problems import (
     optimum,
     problem,
 )
+from tests.clusters import dask_executor
 from tests.common.test_executor import OPEN_MPI
 from tests.paths import ROOT
 
@@ -195,17 +196,8 @@ def test_the_portfolio_hands_the_executor_on():
 
 
 def test_dask_finds_the_same_optimum():
-    distributed = pytest.importorskip("distributed")
-    with (
-        distributed.LocalCluster(
-            n_workers=2,
-            threads_per_worker=1,
-            host="127.0.0.1",
-            dashboard_address=None,
-        ) as cluster,
-        distributed.Client(cluster) as client,
-    ):
-        result = run(executor=client.get_executor())
+    with dask_executor() as (_, executor):
+        result = run(executor=executor)
     assert_optimal(result)
     assert result.tasks.workers == 2 and result.tasks.tasks >= 5
     assert len({record.worker for record in result.tasks.trace}) == 2

@@ -13,6 +13,7 @@ from pyomo_relu.network.onnx.verification import runner
 from tests.network.onnx.graphs import build, check_agreement, node, refusal
 from tests.network.onnx.hostile import (
     HOSTILE,
+    branches_within_branches,
     calls_in_a_row,
     chain,
     functions_that_double,
@@ -142,6 +143,15 @@ def test_one_load_leaves_nothing_to_the_next():
     budget = Budget(elements=3000, nodes=5)
     for _ in range(5):
         assert load_onnx(model, budget=budget, check=False).n_neurons == 10
+
+
+def test_the_time_that_onnxruntime_takes_for_branches_is_foreseen(monkeypatch):
+    model = branches_within_branches(4)
+    assert load_onnx(model).n_neurons == 4
+    monkeypatch.setattr(runner, "_BRANCHES", 0.1)  # If nodes per second
+    text = refusal(model, "seconds", BudgetExceededError)
+    assert "onnxruntime" in text
+    assert load_onnx(model, check=False).n_neurons == 4
 
 
 @pytest.mark.parametrize("kind", ["elements", "nodes", "seconds"])

@@ -178,6 +178,18 @@ def test_branches_and_functions_nested_deeper_than_is_read():
     refusal(model, "nested more than 60 deep")
 
 
+def test_a_long_row_of_branches_is_not_nested():
+    """Each reads what the one before it gave, by name from within."""
+    nodes, before = [], "x"
+    for k in range(300):
+        taken, other = (node(kind, [before], ["b"]) for kind in ("Neg", "Abs"))
+        branches = {"then_branch": graph_of(taken), "else_branch": graph_of(other)}
+        before = "y" if k == 299 else f"t{k}"
+        nodes.append(node("If", ["yes"], [before], **branches))
+    model = with_functions(nodes, [], constants={"yes": np.array(True)})
+    assert load_onnx(model, check=False).forward([-1.0, 0, 2]).tolist() == [-1, 0, 2]
+
+
 def graph_of(n):
     return helper.make_graph([n], "g", [], [onnx.ValueInfoProto(name=n.output[0])])
 

@@ -93,7 +93,8 @@ def test_inputs_without_bounds_get_them_from_the_rows_and_lose_them():
     )
     m.cost = pyo.Objective(expr=m.y[1] + 0.1 * m.y[0])
     token = encode(m)
-    assert "relu.obbt on the whole model, then" in m.nn[1].summary()
+    assert "relu.obbt on the whole model, then relu.bigm" in m.nn[1].summary()
+    assert [run.name for run in m.nn[1].record.runs] == ["relu.obbt"]  # not once more
     pyo.SolverFactory("appsi_highs").solve(m)
     encoded = pyo.value(m.cost)
     encode(m, reverse=token)

@@ -7,22 +7,10 @@ from pyomo_relu.errors import ModelError, SolverError, TransformationError
 from pyomo_relu.transform.formulations.pairs.gurobi_native import use_native_constraints
 from pyomo_relu.transform.parts.solver_paths import PATHS
 from tests.networks import chain, residual
+from tests.test_solver_paths import SOLVERS
 from tests.transform.battery import box_model, snapshot
 from tests.truth import solve
 
-ALL_PATHS = [
-    "appsi_highs",
-    "highs",
-    "gurobi",
-    "gurobi_direct",
-    "gurobi_persistent",
-    "gurobi_direct_v2",
-    "gurobi_persistent_v2",
-    "gurobi_direct_minlp",
-    "appsi_gurobi",
-    "scip_direct",
-    "scip_persistent",
-]
 NAMES = {
     "relu.sos1": "SOS1 constraints",
     "relu.complementarity": "products of variables",
@@ -39,7 +27,7 @@ def expected(network=None):
     return solve(encoded("relu.bigm", network))
 
 
-@pytest.mark.parametrize("path", ALL_PATHS)
+@pytest.mark.parametrize("path", [*SOLVERS, "gurobi_direct_minlp"])
 @pytest.mark.parametrize("name", NAMES)
 def test_every_path_solves_it_or_refuses_it(name, path):
     """The table in ``solver_paths`` is what happens; nothing is dropped silently."""

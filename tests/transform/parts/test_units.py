@@ -12,6 +12,7 @@ from pyomo_relu import Network, ReLUNetworkBlock
 from pyomo_relu.model.unit_copies import copy_of
 from pyomo_relu.network import INPUT, Layer, Source
 from tests import units
+from tests.printed import printed
 from tests.thinned import thinned
 from tests.transform.battery import BY_NAME, FORMULATIONS
 
@@ -120,21 +121,11 @@ def test_pressures_around_their_working_point(seed):
 @pytest.mark.parametrize("formulation", thinned(FORMULATIONS, 8), ids=str)
 def test_no_trace_is_left(formulation):
     m = model(1, SCALES[0], 1e-7)
-    before = text(m)
+    before = printed(m)
     token = formulation.apply(m)
-    assert text(m) != before
+    assert printed(m) != before
     formulation.transformation.apply_to(m, reverse=token)
-    assert text(m) == before
-
-
-def text(m):
-    import io
-
-    out = io.StringIO()
-    m.pprint(ostream=out)
-    for block in m.block_data_objects():
-        block.pprint(ostream=out, verbose=True)
-    return out.getvalue()
+    assert printed(m) == before
 
 
 def pickled(m):

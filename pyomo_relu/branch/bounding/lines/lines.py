@@ -11,7 +11,9 @@ import numpy as np
 from scipy import sparse
 
 from pyomo_relu.bounds.crown.backward import BackwardPass, BoxState
+from pyomo_relu.bounds.crown.coefficients import full
 from pyomo_relu.bounds.crown.folding import fold, work
+from pyomo_relu.common.matrices import slices
 from pyomo_relu.network.layer import INPUT
 
 #: Boxes bounded together, against what a call costs whatever its size and what fits a
@@ -130,24 +132,29 @@ class LineBounder:
         start : pair of lists of numpy.ndarray, shapes (B, layer size), optional
             Bounds of the hidden layers that are already proven on each box.
         """
-        parts = []
-        for at in range(0, len(lower), self._chunk):
-            part = slice(at, at + self._chunk)
+
+        def some(part):
             known = None
             if start is not None:
                 known = [[a[part] for a in side] for side in start]
-            parts.append(self._lines(self.kernel, lower[part], upper[part], known))
-        return FunctionLines.joined(parts)
+            return self._lines(self.kernel, lower[part], upper[part], known)
+
+        return FunctionLines.joined(self._chunks(len(lower), some))
+
+    def _chunks(self, n, some):
+        """What ``some`` gives for slices of n boxes, at least one of them."""
+        return [some(part) for part in slices(n, self._chunk) or [slice(0)]]
 
     def hidden_bounds(self, lower, upper):
         """Bounds of the hidden layers only: lists of (B, layer size), low and high."""
-        parts = []
-        for at in range(0, len(lower), self._chunk):
-            part = slice(at, at + self._chunk)
+
+        def some(part):
             state = BoxState(self.kernel, lower[part], upper[part])
             for k, layer in enumerate(self.network.layers[:-1]):
                 self.settle(state, k, layer, None)
-            parts.append((state.ranges.lowers, state.ranges.uppers))
+            return state.ranges.lowers, state.ranges.uppers
+
+        parts = self._chunks(len(lower), some)
         return tuple(
             [
                 np.concatenate(layers)
@@ -182,7 +189,7 @@ class LineBounder:
                 some, constants = kernel.lines(
                     state, last, scale, rows, slice(None), trace=trace
                 )
-                A[:, both] = some = _full(some, B)
+                A[:, both] = some = _on_boxes(some, B)
                 c[:, both] = constants - _along(np.abs(some), eps)
                 if self.flipped:
                     each = {
@@ -192,7 +199,7 @@ class LineBounder:
                     some, constants = kernel.lines(
                         state, last, scale, rows, slice(None), each
                     )
-                    further[0][:, both] = some = _full(some, B)
+                    further[0][:, both] = some = _on_boxes(some, B)
                     further[1][:, both] = constants - _along(np.abs(some), eps)
             errors[:, both] = self.errors(state, trace, shares, both.size)
         if self.flipped:
@@ -251,7 +258,7 @@ class LineBounder:
         for j, post, _ in trace:
             if post is None:
                 continue
-            post = post.toarray()[None] if sparse.issparse(post) else post
+            post = full(post)
             below, above = _gaps(state, j)
             # chords lie above, so a negative coefficient pays the upper line's gap
             weighted = np.maximum(post, 0.0) * below[:, None, :]
@@ -341,6 +348,6 @@ def _along(A, vectors):
     return np.matmul(A, vectors[:, :, None])[:, :, 0]
 
 
-def _full(A, B):
-    A = A.toarray()[None] if sparse.issparse(A) else A
+def _on_boxes(A, B):
+    A = full(A)
     return np.broadcast_to(A, (B, *A.shape[1:]))

@@ -10,6 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from pyomo_relu.branch.bounding.lines.lines import CHUNK, FunctionLines, LineBounder
+from pyomo_relu.common.matrices import slices
 from pyomo_relu.linear.rounding import TINY, slack
 
 #: Most entries of the arrays with a line of each member on each box.
@@ -57,8 +58,7 @@ class RepeatedLineBounder:
         terms = 2 * len(self._parts)
         for part in self._parts:
             terms += part.terms
-            for at in range(0, B, part.step):
-                some = slice(at, at + part.step)
+            for some in slices(B, part.step):
                 part.add(lines, size, some, lower[some], upper[some])
         error = slack(terms) * size + TINY
         lines.low_const -= error
@@ -82,7 +82,7 @@ class _Repeated:
         self._magnitude = abs(matrix)
         #: a bound on the terms of a row's sum, the inputs' products among them
         self.terms = int(np.diff(matrix.indptr).max(initial=0)) * (d + 1)
-        self.step = max(1, _ENTRIES // (one.n_members * (r * (3 * d + 2) + 2 * widest)))
+        self.step = _ENTRIES // (one.n_members * (r * (3 * d + 2) + 2 * widest))
 
     def _spreading(self, matrix):
         """(outputs x inputs, members x r x d): coefficients with their inputs' places."""

@@ -4,7 +4,6 @@ import numpy as np
 
 from pyomo_relu.bounds.crown.stacked import StackedPass
 from pyomo_relu.branch.bounding.lines.lines import (
-    CHUNK,
     FunctionLines,
     LineBounder,
     output_groups,
@@ -38,9 +37,9 @@ class StackedLineBounder(LineBounder):
         lower, upper : numpy.ndarray, shape (B, n_inputs)
             Finite.
         """
-        parts = []
-        for at in range(0, max(1, len(lower)), CHUNK):
-            part = slice(at, at + CHUNK)
+
+        def some(part):
             kernel = self.kernel.on(np.asarray(which)[part])
-            parts.append(self._lines(kernel, lower[part], upper[part], None))
-        return FunctionLines.joined(parts)
+            return self._lines(kernel, lower[part], upper[part], None)
+
+        return FunctionLines.joined(self._chunks(len(lower), some))

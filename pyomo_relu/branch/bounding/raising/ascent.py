@@ -18,6 +18,7 @@ import numpy as np
 
 from pyomo_relu.bounds.crown.backward import BoxState
 from pyomo_relu.bounds.crown.combined import CombinedLines
+from pyomo_relu.common.matrices import slices
 from pyomo_relu.linear.certificate import LEAST_DUAL, usable_duals
 from pyomo_relu.linear.rounding import TINY, UNIT, rounding
 
@@ -122,8 +123,8 @@ class Ascent:
         gains = np.zeros(len(nodes))
         rows = self._rows.without_networks(lps)
         some = np.flatnonzero(np.isfinite(nodes.upper - nodes.lower).all(axis=1))
-        for at in range(0, some.size, _TOGETHER):
-            part = some[at : at + _TOGETHER]
+        for together in slices(some.size, _TOGETHER):
+            part = some[together]
             run = _Run(self, nodes[part], [[a[part] for a in s] for s in hidden])
             run.begin(rows[part], lps[part], costs[part], cutoff)
             run.ascend()

@@ -67,4 +67,5 @@ def body(function, node, scope, taken):
     arguments = [scope.unique(n) for n in node.input]
     arguments += [""] * (len(function.input) - len(arguments))
     inputs = dict(zip(function.input, arguments, strict=False))
-    return Scope(function.node, {}, inputs, taken, attributes=attributes)
+    depth = scope.depth + 1
+    return Scope(function.node, {}, inputs, taken, attributes=attributes, depth=depth)

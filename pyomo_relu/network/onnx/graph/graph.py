@@ -30,7 +30,7 @@ from pyomo_relu.network.onnx.graph.inputs import (
     output_names,
     without_batch,
 )
-from pyomo_relu.network.onnx.graph.scope import Scope
+from pyomo_relu.network.onnx.graph.scope import Scope, run_through
 from pyomo_relu.network.onnx.nodes.constants import (
     check_deterministic,
     check_evaluation,
@@ -95,7 +95,7 @@ class GraphReader:
         self.layers = LayerBuilder()
         self.masks = MaskAlgebra(self.layers)
         self.tensors, self.types = {}, {}
-        self.branched, self.inner_scopes, self._depth = False, [], 0
+        self.branched, self.inner_scopes = False, []
         self._native = {}  # constants in the file's own precision
         self._counted = {}  # matrices that the budget has counted, by id
         self._taken = {}  # unique names of tensors, and the last number added to each
@@ -110,7 +110,7 @@ class GraphReader:
     def network(self):
         """Walk the graph and assemble the network."""
         with np.errstate(all="ignore"):
-            self._require(self.scope, self.output_names)
+            run_through(self._walk, self.scope, self.output_names)
         outputs = [self._output(n) for n in self.output_names]
         self.output_sizes = [t.size for t in outputs]
         label = ", ".join(self.output_names)
@@ -145,19 +145,19 @@ class GraphReader:
 
     # -- the walk ------------------------------------------------------------------
 
-    def _require(self, scope, names):
-        """Evaluate all that the named tensors of a scope depend on."""
+    def _walk(self, scope, names):
+        """Evaluate what the named tensors of a scope depend on; see ``run_through``."""
         order, read = self._guard(lambda: scope.pending(names))
         self.needed_names.update(self._guard(lambda: [scope.unique(n) for n in read]))
         for name in read & scope.constants.keys():
             self._guard(lambda n=name: self._read_constant(scope, n))
         outside = [n for n in read if not scope.defines(n)]
         if outside:
-            self._require(scope.parent, outside)
+            yield scope.parent, outside
         for k in order:
             if k not in scope.done:  # a node before it may have asked for it
                 scope.done.add(k)
-                self._evaluate(scope.nodes[k], scope)
+                yield from self._evaluate(scope.nodes[k], scope)
 
     def _read_constant(self, scope, name):
         unique, tensor = scope.unique(name), scope.constants[name]
@@ -171,9 +171,7 @@ class GraphReader:
         inner, names = self._within(node, lambda: self._step(node, scope))
         if inner is None:
             return
-        self._depth += 1
-        self._require(inner, [name for name, _ in names])
-        self._depth -= 1
+        yield inner, [name for name, _ in names]
         for name, outer in names:
             self._within(node, lambda n=name, o=outer: self._alias(inner.unique(n), o))
 
@@ -206,7 +204,7 @@ class GraphReader:
         branches = any(a.HasField("g") or a.graphs for a in node.attribute)
         if function is None and not branches:
             return None, ()
-        check_depth(self._depth)
+        check_depth(scope.depth)
         if function is not None:
             inner, values = body(function, node, scope, self._taken), function.output
         else:

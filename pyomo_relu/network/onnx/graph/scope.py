@@ -31,6 +31,8 @@ class Scope:
         The graph around this one.
     attributes : dict of str to onnx.AttributeProto, optional
         What ``ref_attr_name`` refers to inside a function.
+    depth : int
+        In how many functions and branches it stands.
 
     Attributes
     ----------
@@ -38,9 +40,11 @@ class Scope:
         Positions of the nodes that were handed out for evaluation.
     """
 
-    def __init__(self, nodes, constants, inputs, taken, parent=None, attributes=None):
+    def __init__(
+        self, nodes, constants, inputs, taken, parent=None, attributes=None, depth=0
+    ):
         self.nodes, self.constants = list(nodes), dict(constants)
-        self.parent, self.attributes = parent, attributes
+        self.parent, self.attributes, self.depth = parent, attributes, depth
         self.done, self._taken, self._producer = set(), taken, {}
         for k, node in enumerate(self.nodes):
             for name in node.output:
@@ -58,7 +62,8 @@ class Scope:
         inputs = {v.name: v.name for v in graph.input if v.name not in constants}
         taken.update(dict.fromkeys(inputs, 1))
         attributes = None if parent is None else parent.attributes
-        return cls(graph.node, constants, inputs, taken, parent, attributes)
+        depth = 0 if parent is None else parent.depth + 1
+        return cls(graph.node, constants, inputs, taken, parent, attributes, depth)
 
     def _define(self, name, k, inputs):
         constant = _is_constant(self.nodes[k])
@@ -204,6 +209,21 @@ class Scope:
                 "in a circle. Export the network again."
             )
         return order
+
+
+def run_through(walk, *start):
+    """Run the generator ``walk(*start)``, and first all walks whose arguments it yields.
+
+    On a stack of their own: a branch may read what a long row of other branches gave,
+    each of which is walked only when it is known to be read.
+    """
+    walks = [walk(*start)]
+    while walks:
+        further = next(walks[-1], None)
+        if further is None:
+            walks.pop()
+        else:
+            walks.append(walk(*further))
 
 
 def _inputs(node):

@@ -38,6 +38,10 @@ _NOT_AVAILABLE = (
 #: it takes 13 s for 2^16 calls, and cannot be interrupted.
 _INLINED = 2.5e8
 
+#: If nodes, nested or not, of which onnxruntime makes a session per second: 8,192 take
+#: it 4.9 s, and cannot be interrupted.
+_BRANCHES = 2e3
+
 #: By the name alone, whatever the domain, onnxruntime 1.32 takes a node for an operator
 #: of two inputs when it derives shapes, and aborts the process if there are fewer.
 _TWO_INPUTS = frozenset({"Add", "Div", "Gather", "Mul", "Sub"})
@@ -66,6 +70,8 @@ def runner(file, reader, names, feeds):
     """
     what = f"{reader.name}: the comparison with onnxruntime"
     budget.check_time(len(reader.inner_scopes) ** 2, _INLINED, what)
+    branches = sum(node.op_type == "If" for node in model_nodes(reader.model))
+    budget.check_time(branches, _BRANCHES, what)
     if not all(_rest_is_small(reader, scope) for scope in reader.inner_scopes):
         raise NetworkError(
             f"{reader.name}: a function or branch holds nodes that no output depends on "
