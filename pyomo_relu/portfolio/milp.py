@@ -8,6 +8,7 @@ from pyomo_relu.bounds.relaxation.curve_rows import (
     increments,
     without_straight_points,
 )
+from pyomo_relu.bounds.relaxation.convex_neurons import convex_neurons
 from pyomo_relu.bounds.relaxation.network import add_big_m_network
 from pyomo_relu.bounds.relaxation.switching_cuts import switching_cuts
 from pyomo_relu.bounds.solver_free import part_of_split_budget
@@ -39,6 +40,8 @@ class Encoded:
         Whether cuts around binary columns are added.
     known : sequence of NeuronBounds, optional
         By function, of the model without fixed inputs.
+    one_sided : OneSided, optional
+        Of the model that this one is a relaxation of; its own if None.
 
     Attributes
     ----------
@@ -49,7 +52,7 @@ class Encoded:
         NeuronBounds by function, of those that are not curves.
     """
 
-    def __init__(self, model, turn=None, cuts=True, known=None):
+    def __init__(self, model, turn=None, cuts=True, known=None, one_sided=None):
         self._known = known
         self.model = model = model.without_fixed_inputs()
         self.linear = None
@@ -65,7 +68,7 @@ class Encoded:
                 )
         except InfeasibleError:
             return
-        self._one_sided = OneSided(model, *self._reach)
+        self._one_sided = one_sided or OneSided(model, *self._reach)
         builder = ModelBuilder(start)
         for i, found in curves.items():
             f, self._pieces[i] = model.functions[i], []
@@ -73,13 +76,16 @@ class Encoded:
             for j, k, curve in ends:
                 points, values = _points(curve)
                 x, y = f.inputs[j], f.outputs[k]
-                sign = self._one_sided.of_curve(y, values)
+                sign = self._one_sided.of_outputs(y, values.min(), values.max())
                 exact = bends(points, values, sign) if sign else None
                 columns = add_curve(builder, x, y, points, values, exact)
                 self._pieces[i].append((j, points, columns))
         for i, bounds in self.bounds.items():
             f = model.functions[i]
-            self._big_m[i] = add_big_m_network(builder, bounds, f.inputs, f.outputs)
+            needed = self._convex(f, bounds)
+            self._big_m[i] = add_big_m_network(
+                builder, bounds, f.inputs, f.outputs, needed
+            )
         linear = builder.build()
         integer = linear.integer.copy()
         for columns in self._big_m.values():
@@ -115,6 +121,11 @@ class Encoded:
                 raise InfeasibleError("an output's bounds are out of reach.")
         self._reach = reach
         return linear.replace(lower=lower, upper=upper)
+
+    def _convex(self, f, bounds):
+        """Neurons that need no indicator; see ``convex_neurons``."""
+        ends = bounds.lower[-1], bounds.upper[-1]
+        return convex_neurons(bounds, self._one_sided.of_outputs(f.outputs, *ends))
 
     def settled(self, full):
         """The model's columns at a point of the MILP, with outputs as computed.

@@ -119,14 +119,19 @@ class OneSided:
         reached = ends.sum() - sign * rounding(np.abs(ends).sum(), operations=ends.size)
         return bool(sign * end <= sign * reached + _ROUNDED)
 
-    def of_curve(self, column, values):
-        """The sign of an output, 0 if its own bound is in a curve's way."""
-        linear, sign = self.model.linear, self.signs[column]
-        if sign > 0 and linear.lower[column] > values.min():
-            return 0
-        if sign < 0 and linear.upper[column] < values.max():
-            return 0
-        return sign
+    def of_outputs(self, columns, low, high):
+        """Signs of outputs, 0 where a column's own bound is in the way of its function.
+
+        Parameters
+        ----------
+        columns : numpy.ndarray of int, shape (n,)
+        low, high : array_like, shape (n,)
+            Ranges of the functions' values.
+        """
+        linear, signs = self.model.linear, self.signs[columns]
+        held = (signs > 0) & (linear.lower[columns] > low)
+        held |= (signs < 0) & (linear.upper[columns] < high)
+        return np.where(held, 0, signs)
 
     def settled(self, point):
         """A point with integers rounded, outputs computed, and what follows them.

@@ -69,6 +69,12 @@ class Run:
     def _work(self, route):
         return lambda turn: route.work(turn, self.findings)
 
+    def _leader(self):
+        """The turn of the route that holds the best bound; whether it is near the end."""
+        pairs, by = zip(self.routes, self.turns, strict=True), self.findings.bound_by
+        ahead = next((turn for route, turn in pairs if route.name == by), None)
+        return ahead or self.turns[0], self.findings.soon()
+
     def solve(self, watch=None):
         """Work until an end is proven or the time is over; returns a status."""
         findings, start = self.findings, self.options.start
@@ -81,7 +87,7 @@ class Run:
                 lambda: findings.done,
                 self.options.threads,
                 watch,
-                findings.soon,
+                self._leader,
             )
         except KeyboardInterrupt:
             self.interrupted = True

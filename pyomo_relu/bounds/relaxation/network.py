@@ -218,7 +218,7 @@ class _LayerPart:
         b.add_rows([(x, left), (v, right)], none, np.where(crosses, 0.0, -offset))
 
 
-def add_big_m_network(builder, bounds, inputs, outputs):
+def add_big_m_network(builder, bounds, inputs, outputs, from_below=None):
     """Add a whole network's big-M relaxation, with columns of pre-activations.
 
     Parameters
@@ -227,6 +227,9 @@ def add_big_m_network(builder, bounds, inputs, outputs):
         Finite.
     inputs, outputs : numpy.ndarray of int
         Columns of the builder.
+    from_below : dict of int to numpy.ndarray of bool, optional
+        By layer, unstable neurons without a ceiling in reach of which only ``x >= v``
+        and ``x >= 0`` are written; see ``convex_neurons``.
 
     Returns
     -------
@@ -246,7 +249,12 @@ def add_big_m_network(builder, bounds, inputs, outputs):
         columns.pre[k], columns.post[k] = v, x
         i = np.flatnonzero(bounds.active(k))
         builder.add_rows([(x[i], 1.0), (v[i], -1.0)], *np.zeros((2, i.size)))
-        i = np.flatnonzero(bounds.unstable(k))
+        unstable = bounds.unstable(k)
+        if from_below is not None:
+            i, unstable = np.flatnonzero(from_below[k]), unstable & ~from_below[k]
+            none = np.full(i.size, -np.inf)
+            builder.add_rows([(v[i], 1.0), (x[i], -1.0)], none, np.zeros(i.size))
+        i = np.flatnonzero(unstable)
         columns.z[k], columns.q[k] = np.full((2, layer.size), -1)
         columns.z[k][i], columns.q[k][i] = add_big_m(
             builder, [(v[i], 1.0)], x[i], lower[i], upper[i], layer.ceilings[i]
