@@ -2,13 +2,13 @@
 
 import numpy as np
 
+from pyomo_relu.bounds.relaxation.convex_neurons import convex_neurons
 from pyomo_relu.bounds.relaxation.curve_rows import (
     add_curve,
     bends,
     increments,
     without_straight_points,
 )
-from pyomo_relu.bounds.relaxation.convex_neurons import convex_neurons
 from pyomo_relu.bounds.relaxation.network import add_big_m_network
 from pyomo_relu.bounds.relaxation.switching_cuts import switching_cuts
 from pyomo_relu.bounds.solver_free import part_of_split_budget
@@ -18,6 +18,7 @@ from pyomo_relu.errors import InfeasibleError
 from pyomo_relu.linear.box_rows import propagate
 from pyomo_relu.linear.column_bounds import bound_free_columns
 from pyomo_relu.linear.model import ModelBuilder
+from pyomo_relu.linear.rounding import wide_enough
 from pyomo_relu.network.layer import ACTIVE, AT_CEILING
 from pyomo_relu.portfolio.envelopes import FunctionEnvelopes
 from pyomo_relu.portfolio.one_sided import OneSided
@@ -120,6 +121,14 @@ class Encoded:
             if np.any(lower > upper):
                 raise InfeasibleError("an output's bounds are out of reach.")
         self._reach = reach
+        # no narrower than solvers resolve, unless the model says so
+        ends = wide_enough(lower, upper)
+        lower = np.where(
+            model.linear.integer, lower, np.maximum(model.linear.lower, ends[0])
+        )
+        upper = np.where(
+            model.linear.integer, upper, np.minimum(model.linear.upper, ends[1])
+        )
         return linear.replace(lower=lower, upper=upper)
 
     def _convex(self, f, bounds):

@@ -20,7 +20,7 @@ from pyomo_relu.branch.statuses import (
 from pyomo_relu.branch.subtrees.trace import joined
 from pyomo_relu.common.wording import counted
 from pyomo_relu.linear.components import components
-from pyomo_relu.linear.rounding import rounding
+from pyomo_relu.linear.rounding import rounding, wide_enough
 from pyomo_relu.linear.unit_range import Units
 from pyomo_relu.portfolio.findings import Findings
 from pyomo_relu.portfolio.plan import plan
@@ -148,8 +148,9 @@ class Portfolio:
         """The model in unit range with the bounds that its rows imply."""
         linear, factors = self.model.linear, self.units.columns[root.columns]
         lower, upper = linear.lower.copy(), linear.upper.copy()
-        lower[root.columns] = root.lower / factors
-        upper[root.columns] = root.upper / factors
+        ends = wide_enough(root.lower / factors, root.upper / factors)
+        lower[root.columns] = np.maximum(lower[root.columns], ends[0])
+        upper[root.columns] = np.minimum(upper[root.columns], ends[1])
         linear = linear.replace(lower=lower, upper=upper)
         return replace(self.model, linear=linear, known_units=Units.ones(linear))
 
