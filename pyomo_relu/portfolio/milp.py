@@ -77,7 +77,7 @@ class Encoded:
             for j, k, curve in ends:
                 points, values = _points(curve)
                 x, y = f.inputs[j], f.outputs[k]
-                sign = self._one_sided.of_outputs(y, values.min(), values.max())
+                sign = self._one_sided.of_curve(y, values)
                 exact = bends(points, values, sign) if sign else None
                 columns = add_curve(builder, x, y, points, values, exact)
                 self._pieces[i].append((j, points, columns))

@@ -120,18 +120,28 @@ class OneSided:
         return bool(sign * end <= sign * reached + _ROUNDED)
 
     def of_outputs(self, columns, low, high):
-        """Signs of outputs, 0 where a column's own bound is in the way of its function.
+        """Which outputs may always fall, and rise, as far as their own bounds let them.
 
         Parameters
         ----------
         columns : numpy.ndarray of int, shape (n,)
         low, high : array_like, shape (n,)
             Ranges of the functions' values.
+
+        Returns
+        -------
+        numpy.ndarray of bool, shape (2, n)
         """
-        linear, signs = self.model.linear, self.signs[columns]
-        held = (signs > 0) & (linear.lower[columns] > low)
-        held |= (signs < 0) & (linear.upper[columns] < high)
-        return np.where(held, 0, signs)
+        linear = self.model.linear
+        falls = self._free[1][columns] & (linear.lower[columns] <= low)
+        return np.stack(
+            [falls, self._free[-1][columns] & (linear.upper[columns] >= high)]
+        )
+
+    def of_curve(self, column, values):
+        """1 for an output that may always fall, -1 for one that may rise, else 0."""
+        falls, rises = self.of_outputs(column, values.min(), values.max())
+        return 1 if falls else -int(rises)
 
     def settled(self, point):
         """A point with integers rounded, outputs computed, and what follows them.

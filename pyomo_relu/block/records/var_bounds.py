@@ -75,7 +75,7 @@ def _looser(own, bound, side):
     return bound < own if side else bound > own
 
 
-def _wide_enough(lower, upper):
+def wide_enough(lower, upper):
     """As ``linear.rounding.wide_enough``, of lists of floats."""
     from pyomo_relu.linear.rounding import NARROWEST  # loads numpy
 
@@ -112,7 +112,7 @@ class TightenedVars(AutoSlots.Mixin):
             return
         low, high = own_bounds(var)
         if lower is not None and upper is not None:
-            (lower,), (upper,) = _wide_enough([lower], [upper])
+            (lower,), (upper,) = wide_enough([lower], [upper])
         if var.domain is not Reals:
             least, most = var.domain.bounds()
             lower = None if least is not None and lower <= least else lower
@@ -139,7 +139,7 @@ class TightenedVars(AutoSlots.Mixin):
                 list(itertools.compress(values, plain))
                 for values in (variables, lower, upper)
             )
-        for side, bounds in enumerate(_wide_enough(lower, upper)):
+        for side, bounds in enumerate(wide_enough(lower, upper)):
             declared = [own_bounds(var)[side] for var in variables]
             if side:
                 tighter = [

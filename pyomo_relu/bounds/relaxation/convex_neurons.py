@@ -19,14 +19,14 @@ from scipy import sparse
 from pyomo_relu.network.layer import INPUT
 
 
-def convex_neurons(bounds, signs):
+def convex_neurons(bounds, outputs):
     """Unstable neurons for which rows from below are enough.
 
     Parameters
     ----------
     bounds : NeuronBounds
-    signs : numpy.ndarray of int, shape (n_outputs,)
-        1 where an output may always fall, -1 where it may rise, 0 for others.
+    outputs : numpy.ndarray of bool, shape (2, n_outputs)
+        Which ones do no harm when they are too large, too small.
 
     Returns
     -------
@@ -43,7 +43,7 @@ def convex_neurons(bounds, signs):
     for k in reversed(range(len(layers))):
         layer = layers[k]
         if layer.activation == "identity":
-            own = np.stack([signs > 0, signs < 0])
+            own = outputs
         else:
             own = may[k, False] & may[k, True]
             clipped = bounds.upper[k] > layer.ceilings
