@@ -27,6 +27,17 @@ def two_two_one():
     )
 
 
+def dying_network(rng):
+    """3 inputs, two layers of 8 of which 3 are what weight decay leaves of dead neurons."""
+    weights = [rng.normal(size=shape) for shape in ((8, 3), (8, 8), (1, 8))]
+    biases = [rng.normal(size=w.shape[0]) for w in weights]
+    for k in (0, 1):
+        weights[k][:3] *= np.array([[1e-9], [1e-8], [1e-7]])
+        biases[k][:3] = [-0.3, 0.2, -0.1]
+        weights[k + 1][:, :3] *= 1e-8
+    return Network.sequential(weights, biases, name="dying")
+
+
 def residual(seed=0):
     """2 inputs; a residual connection and a leaky (pre-activation) source."""
     rng = np.random.default_rng(seed)

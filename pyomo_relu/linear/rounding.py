@@ -75,6 +75,12 @@ INTEGRALITY = 1e-6
 #: Largest violation of a feasible point, in unit range.
 FEASIBILITY = 1e-6
 
+#: Ends of a range that are closer, and not equal, are moved this far outward before a
+#: MILP solver sees them.  HiGHS takes a column narrower than its tolerance of 1e-6 for
+#: fixed.  The row that defines a neuron of weights of 1e-9 (trained ones have such) then
+#: says something of the inputs' values, divided by the weights: that there are none.
+NARROWEST = 4.0 * FEASIBILITY
+
 #: Objectives of smaller size count as this when a gap is taken relative to them.
 _LEAST_OBJECTIVE = 1e-10
 
@@ -121,6 +127,13 @@ def up(value):
 def inward(value):
     """The next number towards zero; zero stays zero, so that no sign is lost."""
     return np.nextafter(value, 0.0)
+
+
+def wide_enough(lower, upper):
+    """Ranges of which none is narrower than ``NARROWEST`` but for single values."""
+    width = upper - lower
+    move = np.where((width > 0.0) & (width < NARROWEST), NARROWEST, 0.0)
+    return lower - move, upper + move
 
 
 def whole(lower, upper):

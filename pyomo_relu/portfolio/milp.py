@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from pyomo_relu.bounds.relaxation.convex_neurons import convex_neurons
 from pyomo_relu.bounds.relaxation.curve_rows import (
     add_curve,
     bends,
@@ -17,6 +18,7 @@ from pyomo_relu.errors import InfeasibleError
 from pyomo_relu.linear.box_rows import propagate
 from pyomo_relu.linear.column_bounds import bound_free_columns
 from pyomo_relu.linear.model import ModelBuilder
+from pyomo_relu.linear.rounding import wide_enough
 from pyomo_relu.network.layer import ACTIVE, AT_CEILING
 from pyomo_relu.portfolio.envelopes import FunctionEnvelopes
 from pyomo_relu.portfolio.one_sided import OneSided
@@ -39,6 +41,8 @@ class Encoded:
         Whether cuts around binary columns are added.
     known : sequence of NeuronBounds, optional
         By function, of the model without fixed inputs.
+    one_sided : OneSided, optional
+        Of the model that this one is a relaxation of; its own if None.
 
     Attributes
     ----------
@@ -49,7 +53,7 @@ class Encoded:
         NeuronBounds by function, of those that are not curves.
     """
 
-    def __init__(self, model, turn=None, cuts=True, known=None):
+    def __init__(self, model, turn=None, cuts=True, known=None, one_sided=None):
         self._known = known
         self.model = model = model.without_fixed_inputs()
         self.linear = None
@@ -65,7 +69,7 @@ class Encoded:
                 )
         except InfeasibleError:
             return
-        self._one_sided = OneSided(model, *self._reach)
+        self._one_sided = one_sided or OneSided(model, *self._reach)
         builder = ModelBuilder(start)
         for i, found in curves.items():
             f, self._pieces[i] = model.functions[i], []
@@ -79,7 +83,10 @@ class Encoded:
                 self._pieces[i].append((j, points, columns))
         for i, bounds in self.bounds.items():
             f = model.functions[i]
-            self._big_m[i] = add_big_m_network(builder, bounds, f.inputs, f.outputs)
+            needed = self._convex(f, bounds)
+            self._big_m[i] = add_big_m_network(
+                builder, bounds, f.inputs, f.outputs, needed
+            )
         linear = builder.build()
         integer = linear.integer.copy()
         for columns in self._big_m.values():
@@ -114,7 +121,20 @@ class Encoded:
             if np.any(lower > upper):
                 raise InfeasibleError("an output's bounds are out of reach.")
         self._reach = reach
+        # no narrower than solvers resolve, unless the model says so
+        ends = wide_enough(lower, upper)
+        lower = np.where(
+            model.linear.integer, lower, np.maximum(model.linear.lower, ends[0])
+        )
+        upper = np.where(
+            model.linear.integer, upper, np.minimum(model.linear.upper, ends[1])
+        )
         return linear.replace(lower=lower, upper=upper)
+
+    def _convex(self, f, bounds):
+        """Neurons that need no indicator; see ``convex_neurons``."""
+        ends = bounds.lower[-1], bounds.upper[-1]
+        return convex_neurons(bounds, self._one_sided.of_outputs(f.outputs, *ends))
 
     def settled(self, full):
         """The model's columns at a point of the MILP, with outputs as computed.

@@ -119,14 +119,29 @@ class OneSided:
         reached = ends.sum() - sign * rounding(np.abs(ends).sum(), operations=ends.size)
         return bool(sign * end <= sign * reached + _ROUNDED)
 
+    def of_outputs(self, columns, low, high):
+        """Which outputs may always fall, and rise, as far as their own bounds let them.
+
+        Parameters
+        ----------
+        columns : numpy.ndarray of int, shape (n,)
+        low, high : array_like, shape (n,)
+            Ranges of the functions' values.
+
+        Returns
+        -------
+        numpy.ndarray of bool, shape (2, n)
+        """
+        linear = self.model.linear
+        falls = self._free[1][columns] & (linear.lower[columns] <= low)
+        return np.stack(
+            [falls, self._free[-1][columns] & (linear.upper[columns] >= high)]
+        )
+
     def of_curve(self, column, values):
-        """The sign of an output, 0 if its own bound is in a curve's way."""
-        linear, sign = self.model.linear, self.signs[column]
-        if sign > 0 and linear.lower[column] > values.min():
-            return 0
-        if sign < 0 and linear.upper[column] < values.max():
-            return 0
-        return sign
+        """1 for an output that may always fall, -1 for one that may rise, else 0."""
+        falls, rises = self.of_outputs(column, values.min(), values.max())
+        return 1 if falls else -int(rises)
 
     def settled(self, point):
         """A point with integers rounded, outputs computed, and what follows them.

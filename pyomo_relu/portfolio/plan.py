@@ -13,6 +13,7 @@ import numpy as np
 from pyomo_relu.bounds.crown.crown import crown_batch
 from pyomo_relu.common.wording import counted
 from pyomo_relu.linear.embedded import EmbeddedNetwork
+from pyomo_relu.linear.freedom import free_inputs
 from pyomo_relu.linear.sessions.choice import is_installed
 from pyomo_relu.portfolio.convex.outer import OuterApproximation
 from pyomo_relu.portfolio.convex.route import OuterRoute
@@ -70,7 +71,7 @@ class Sizes(NamedTuple):
     ----------
     functions : int
     inputs : int
-        Columns that functions read, that vary and that no function computes.
+        Columns that functions read and that neither functions nor equations compute.
     integers : int
         Integer columns that vary.
     wide : int
@@ -155,7 +156,7 @@ def _order(found, solver):
         return "milp", "decompose"
     if found.inputs > _TREE_INPUTS:
         others = ("milp",)
-    if found.functions == 1:
+    if found.functions == 1 or found.inputs <= _COVERED_INPUTS:
         return "branch", "decompose", "milp"
     return "decompose", *others
 
@@ -205,7 +206,7 @@ def sizes(model):
             unstable += _unstable(network, *boxes)
     return Sizes(
         len(model.functions),
-        int(np.count_nonzero(varies[model.input_columns()])),
+        free_inputs(model),
         int(np.count_nonzero(varies & linear.integer)),
         wide,
         widest,

@@ -20,7 +20,7 @@ from pyomo_relu.branch.statuses import (
 from pyomo_relu.branch.subtrees.trace import joined
 from pyomo_relu.common.wording import counted
 from pyomo_relu.linear.components import components
-from pyomo_relu.linear.rounding import rounding
+from pyomo_relu.linear.rounding import rounding, wide_enough
 from pyomo_relu.linear.unit_range import Units
 from pyomo_relu.portfolio.findings import Findings
 from pyomo_relu.portfolio.plan import plan
@@ -69,6 +69,12 @@ class Run:
     def _work(self, route):
         return lambda turn: route.work(turn, self.findings)
 
+    def _leader(self):
+        """The turn of the route that holds the best bound; whether it is near the end."""
+        pairs, by = zip(self.routes, self.turns, strict=True), self.findings.bound_by
+        ahead = next((turn for route, turn in pairs if route.name == by), None)
+        return ahead or self.turns[0], self.findings.soon()
+
     def solve(self, watch=None):
         """Work until an end is proven or the time is over; returns a status."""
         findings, start = self.findings, self.options.start
@@ -81,7 +87,7 @@ class Run:
                 lambda: findings.done,
                 self.options.threads,
                 watch,
-                findings.soon,
+                self._leader,
             )
         except KeyboardInterrupt:
             self.interrupted = True
@@ -142,8 +148,9 @@ class Portfolio:
         """The model in unit range with the bounds that its rows imply."""
         linear, factors = self.model.linear, self.units.columns[root.columns]
         lower, upper = linear.lower.copy(), linear.upper.copy()
-        lower[root.columns] = root.lower / factors
-        upper[root.columns] = root.upper / factors
+        ends = wide_enough(root.lower / factors, root.upper / factors)
+        lower[root.columns] = np.maximum(lower[root.columns], ends[0])
+        upper[root.columns] = np.minimum(upper[root.columns], ends[1])
         linear = linear.replace(lower=lower, upper=upper)
         return replace(self.model, linear=linear, known_units=Units.ones(linear))
 

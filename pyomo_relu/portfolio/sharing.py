@@ -12,7 +12,7 @@ import time
 from pyomo_relu.linear.sessions.highs_runs import as_own_thread
 
 #: Seconds of a first slice, and of a later one as a share of the run so far.
-_FIRST, _GROWTH = 0.25, 0.3
+_FIRST, _GROWTH = 0.25, 0.1
 
 #: Share of the wall clock that counts towards delays where the process worked for less.
 #: On a busy machine a second route would begin before the first one has done its part;
@@ -144,8 +144,12 @@ def worked(processor, wall):
     return max(min(processor, wall), _WAITED * wall)
 
 
-def share(turns, deadline, done, threads=1, watch=None, soon=None):
+def share(turns, deadline, done, threads=1, watch=None, leader=None):
     """Let routes work in turns until all is done.
+
+    Whoever leads gets as much as the first one.  What was expected when the routes were
+    put in order and what they have proven since then may disagree: then no more than
+    half of the time goes to the wrong one of the two.
 
     Parameters
     ----------
@@ -158,8 +162,9 @@ def share(turns, deadline, done, threads=1, watch=None, soon=None):
         Routes that work at the same time.
     watch : callable, optional
         Called now and then from this thread.
-    soon : callable, optional
-        Whether the first one is about to get done: the others then wait.
+    leader : callable, optional
+        Returns the one of ``turns`` that has proven most, and whether it is about to
+        get done, for which the others then wait.
 
     Raises
     ------
@@ -168,8 +173,7 @@ def share(turns, deadline, done, threads=1, watch=None, soon=None):
     """
     changed, began, first = threading.Event(), time.monotonic(), True
     processor = time.process_time()
-    # seconds of work by weight, as if each had begun with those that had least
-    spent = dict.fromkeys(turns, 0.0)
+    books = _Books(turns)
     try:
         # whatever the time, the first one begins: a root's bound is worth having
         while not done() and (first or not deadline.passed()):
@@ -180,21 +184,25 @@ def share(turns, deadline, done, threads=1, watch=None, soon=None):
             here = [t for t in alive if not t.elsewhere]
             working = sum(t.working for t in here)
             counted = worked(time.process_time() - processor, elapsed)
+            late = [t.delay for t in waiting if counted < t.delay]
             ready = [t for t in waiting if counted >= t.delay]
-            if soon is not None and turns[0].alive and soon():
-                ready = [t for t in ready if t is turns[0]]
+            ahead, soon = (turns[0], False) if leader is None else leader()
+            if soon and ahead.alive:
+                ready = [t for t in ready if t is ahead]
             if len(waiting) == len(alive) and not ready:
                 ready = waiting[:1]  # nobody else has anything to do
             free = [t for t in ready if not t.elsewhere]
-            free = sorted(free, key=spent.get)[: threads - working]
+            free = sorted(free, key=books.spent.get)[: threads - working]
             for turn in [t for t in ready if t.elsewhere] + free:
-                length = turn.weight * max(_FIRST, _GROWTH * elapsed)
+                length = _weight(turn, turns, ahead) * max(_FIRST, _GROWTH * elapsed)
+                if late:  # whose turn is about to come does not wait for a whole slice
+                    length = min(length, max(_TICK, min(late) - counted))
                 sliced = len(here) > threads and not turn.elsewhere
                 turn.grant(length if sliced else math.inf, changed)
                 first = False
             changed.wait(deadline.left(_TICK))
             changed.clear()
-            _book(turns, spent, counted)
+            books.book(ahead, counted)
             if watch is not None:
                 watch()
         if not done():
@@ -205,15 +213,37 @@ def share(turns, deadline, done, threads=1, watch=None, soon=None):
         _stop(turns)
 
 
-def _book(turns, spent, elapsed):
-    """Note how long each has worked; who begins late is not owed the time before."""
-    begun = [t for t in turns if t.begun]
-    for turn in begun:
-        spent[turn] = max(spent[turn], turn.seconds / turn.weight)
-    least = min((spent[t] for t in begun), default=0.0)
-    for turn in turns:
-        if not turn.begun and elapsed < turn.delay:
-            spent[turn] = least
+def _weight(turn, turns, ahead):
+    """Of a turn, if ``ahead`` leads."""
+    return max(turn.weight, turns[0].weight) if turn is ahead else turn.weight
+
+
+class _Books:
+    """How long each has worked by its weight; who begins late is owed no time before.
+
+    Parameters
+    ----------
+    turns : list of Turn
+
+    Attributes
+    ----------
+    spent : dict of Turn -> float
+    """
+
+    def __init__(self, turns):
+        self.turns, self.spent = turns, dict.fromkeys(turns, 0.0)
+        self._booked = dict.fromkeys(turns, 0.0)
+
+    def book(self, ahead, counted):
+        """Note what each worked since the last call, while ``ahead`` was leading."""
+        begun = [t for t in self.turns if t.begun]
+        for turn in begun:
+            more, self._booked[turn] = turn.seconds - self._booked[turn], turn.seconds
+            self.spent[turn] += more / _weight(turn, self.turns, ahead)
+        least = min((self.spent[t] for t in begun), default=0.0)
+        for turn in self.turns:
+            if not turn.begun and counted < turn.delay:
+                self.spent[turn] = least
 
 
 def _stop(turns):

@@ -8,6 +8,7 @@ from pyomo_relu.linear.embedded import EmbeddedModel, EmbeddedNetwork
 from pyomo_relu.linear.model import LinearModel
 from pyomo_relu.linear.solve import solve_linear
 from pyomo_relu.portfolio.milp import Encoded
+from tests.networks import dying_network
 from tests.random_networks import random_network
 
 BIG = 10.0
@@ -166,6 +167,46 @@ def test_curves_that_matter_from_both_sides_keep_their_binaries():
     boxed = [-1.0, -BIG, -1.0], [1.0, BIG, 1.0]
     assert binaries(linear_of(*boxed, []), twice) == 2 * all_
     assert binaries(linear_of(*boxed, []), read) >= all_
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_neurons_that_are_pushed_need_no_binaries(seed):
+    """min or max of an output; a row that holds it from both sides takes them back."""
+    options = [{}, {"pre": True}, {"residual": True}, {"clipped": True}][seed % 4]
+    network = random_network(seed, 3, (7, 6), 2, scale=2.0, **options)
+    rng, far, binaries = np.random.default_rng(seed), 1e3, []
+    ends = [[-1.0] * 3 + [-far] * 2, [1.0] * 3 + [far] * 2]
+    functions = [EmbeddedNetwork(network, [0, 1, 2], [3, 4])]
+    held = [({3: 1.0}, -far, far), ({4: 1.0}, -far, far)]
+    for sign in (1.0, -1.0):
+        costs = np.array([*rng.normal(size=3), sign, 0.0])
+        # of an output that matters from both sides all neurons matter
+        few, every, one = (
+            Encoded(EmbeddedModel(linear_of(*ends, [], rows), functions, costs))
+            for rows in ((), held, held[1:])
+        )
+        binaries.append([e.linear.integer.sum() for e in (few, every, one)])
+        found = best_of(few.model, few)
+        assert found == pytest.approx(best_of(every.model, every), abs=1e-5)
+        points = np.pad(rng.uniform(-1, 1, (50, 3)), ((0, 0), (0, 2)))
+        assert_holds(few, few.model.complete(points))
+    few, every, one = np.sum(binaries, axis=0)
+    assert few < every == one
+
+
+def test_no_column_of_a_neuron_is_narrower_than_solvers_resolve():
+    """HiGHS takes them for fixed: with weights of 1e-9 it then finds no input at all."""
+    rng = np.random.default_rng(3)
+    network = dying_network(rng)
+    linear = linear_of(
+        [-1.0] * 3 + [-BIG], [1.0] * 3 + [BIG], [], [({3: 1}, -BIG, BIG)]
+    )
+    model = EmbeddedModel(
+        linear, [EmbeddedNetwork(network, [0, 1, 2], [3])], np.ones(4)
+    )
+    found = Encoded(model).linear
+    width = found.upper - found.lower
+    assert np.all((width == 0) | (width >= 1e-6))
 
 
 @pytest.mark.parametrize("sign", [1.0, -1.0])

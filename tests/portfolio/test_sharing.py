@@ -137,6 +137,34 @@ def findings(**options):
     return Findings(model, BranchOptions(**options), Deadline())
 
 
+class Unhurried(Turn):
+    """Works for one step whenever it is granted time, which then counts as worked."""
+
+    def grant(self, seconds, changed):
+        self.seconds += seconds
+        super().grant(0.0, changed)
+
+
+@pytest.mark.parametrize("soon", [False, True])
+def test_who_leads_gets_as_much_as_the_first(soon):
+    """By weight 3 : 3 : 1 in place of 3 : 1 : 1; all, once it is about to end."""
+    notes = []
+    turns = [
+        Unhurried(name, Worker(name, 10**9, notes), weight)
+        for name, weight in (("a", 3.0), ("b", 1.0), ("c", 1.0))
+    ]
+
+    def leader():
+        return turns[1], soon and turns[1].begun
+
+    share(turns, Deadline(), lambda: len(notes) >= 70, leader=leader)
+    a, b, c = (turn.seconds for turn in turns)
+    if soon:
+        assert notes.count("b") > 60
+    else:
+        assert a == pytest.approx(b, rel=0.3) and 2.0 * c < a
+
+
 def test_points_are_verified_and_integers_rounded():
     found = findings()
     assert not found.offer(np.array([2.0, 2.0]), "one")

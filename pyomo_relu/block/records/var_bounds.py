@@ -75,6 +75,19 @@ def _looser(own, bound, side):
     return bound < own if side else bound > own
 
 
+def wide_enough(lower, upper):
+    """As ``linear.rounding.wide_enough``, of lists of floats."""
+    from pyomo_relu.linear.rounding import NARROWEST  # loads numpy
+
+    pairs = zip(lower, upper, strict=True)
+    narrow = [i for i, (lo, hi) in enumerate(pairs) if 0.0 < hi - lo < NARROWEST]
+    if narrow:
+        lower, upper = list(lower), list(upper)
+    for i in narrow:
+        lower[i], upper[i] = lower[i] - NARROWEST, upper[i] + NARROWEST
+    return lower, upper
+
+
 class TightenedVars(AutoSlots.Mixin):
     """Sides of Var bounds that were tightened, with what the modeller had declared.
 
@@ -82,6 +95,7 @@ class TightenedVars(AutoSlots.Mixin):
     expression (a mutable Param) is left alone: a number would freeze it.  Bounds that an
     input's expression implies are replaced; whoever tightens them has recorded what
     that rests on.  A transaction that fails takes back what was tightened within it.
+    Ranges that solvers take for single values are left wider than they are known to be.
     """
 
     __slots__ = ("_sides",)
@@ -97,6 +111,8 @@ class TightenedVars(AutoSlots.Mixin):
         if var.fixed:
             return
         low, high = own_bounds(var)
+        if lower is not None and upper is not None:
+            (lower,), (upper,) = wide_enough([lower], [upper])
         if var.domain is not Reals:
             least, most = var.domain.bounds()
             lower = None if least is not None and lower <= least else lower
@@ -123,7 +139,7 @@ class TightenedVars(AutoSlots.Mixin):
                 list(itertools.compress(values, plain))
                 for values in (variables, lower, upper)
             )
-        for side, bounds in enumerate((lower, upper)):
+        for side, bounds in enumerate(wide_enough(lower, upper)):
             declared = [own_bounds(var)[side] for var in variables]
             if side:
                 tighter = [

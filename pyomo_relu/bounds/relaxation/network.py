@@ -17,7 +17,7 @@ from scipy import sparse
 from pyomo_relu.bounds.relaxation.bigm_rows import add_big_m
 from pyomo_relu.errors import BoundsError
 from pyomo_relu.linear.model import ModelBuilder
-from pyomo_relu.linear.rounding import down, inward, up
+from pyomo_relu.linear.rounding import down, inward, up, wide_enough
 from pyomo_relu.network.layer import INPUT
 
 
@@ -120,10 +120,10 @@ class _LayerPart:
         # A fixed column instead of a constant on the right: no sum to be rounded.
         post[fixed] = self.builder.add_columns(self.ceiling[fixed], self.ceiling[fixed])
         if with_pre:
-            pre = self.builder.add_columns(self.lower, self.upper)
+            pre = self.builder.add_columns(*self._ends(slice(None), exact))
             self.columns.pre[k] = pre
             self._define(np.arange(size), [(pre, 1.0)])
-            post[active] = self._box(active)
+            post[active] = self._box(active, exact)
             self.builder.add_rows(
                 [(post[active], 1.0), (pre[active], -1.0)],
                 np.zeros(active.size),
@@ -133,7 +133,7 @@ class _LayerPart:
             self._clipped(clipped, pre[clipped], exact)
             return
         self.columns.pre[k] = None
-        post[active] = self._box(active)
+        post[active] = self._box(active, exact)
         self._define(active, [(post[active], 1.0)])
         if not self.defined:
             free = np.flatnonzero(unstable)
@@ -141,12 +141,17 @@ class _LayerPart:
             post[free] = self.builder.add_columns(lo[free], hi[free])
             return
         self._split(plain, exact)
-        pre = self.builder.add_columns(self.lower[clipped], self.upper[clipped])
+        pre = self.builder.add_columns(*self._ends(clipped, exact))
         self._define(clipped, [(pre, 1.0)])
         self._clipped(clipped, pre, exact)
 
-    def _box(self, neurons):
-        return self.builder.add_columns(self.lower[neurons], self.upper[neurons])
+    def _ends(self, neurons, exact):
+        """Bounds of pre-activations; in MILPs of columns that solvers do not fix."""
+        ends = self.lower[neurons], self.upper[neurons]
+        return wide_enough(*ends) if exact else ends
+
+    def _box(self, neurons, exact):
+        return self.builder.add_columns(*self._ends(neurons, exact))
 
     def _define(self, neurons, left):
         if self.defined and neurons.size:
@@ -158,7 +163,8 @@ class _LayerPart:
         """v = x - s with x / U + s / (-L) <= 1, or x <= U z, s <= -L (1 - z)."""
         lo, hi, b = self.lower[i], self.upper[i], self.builder
         zero = np.zeros(i.size)
-        x, s = b.add_columns(zero, hi), b.add_columns(zero, -lo)
+        ends = self._ends(i, exact)
+        x, s = b.add_columns(zero, ends[1]), b.add_columns(zero, -ends[0])
         self.columns.post[self.k][i] = x
         self._define(i, [(x, 1.0), (s, -1.0)])
         none = np.full(i.size, -np.inf)
@@ -187,7 +193,7 @@ class _LayerPart:
     def _triangle_on_pre(self, i, v, exact):
         lo, hi, b = self.lower[i], self.upper[i], self.builder
         zero, none = np.zeros(i.size), np.full(i.size, -np.inf)
-        x = b.add_columns(zero, hi)
+        x = b.add_columns(zero, self._ends(i, exact)[1])
         self.columns.post[self.k][i] = x
         if exact:
             self._big_m(i, v, x)
@@ -218,7 +224,7 @@ class _LayerPart:
         b.add_rows([(x, left), (v, right)], none, np.where(crosses, 0.0, -offset))
 
 
-def add_big_m_network(builder, bounds, inputs, outputs):
+def add_big_m_network(builder, bounds, inputs, outputs, from_below=None):
     """Add a whole network's big-M relaxation, with columns of pre-activations.
 
     Parameters
@@ -227,6 +233,9 @@ def add_big_m_network(builder, bounds, inputs, outputs):
         Finite.
     inputs, outputs : numpy.ndarray of int
         Columns of the builder.
+    from_below : dict of int to numpy.ndarray of bool, optional
+        By layer, unstable neurons without a ceiling in reach of which only ``x >= v``
+        and ``x >= 0`` are written; see ``convex_neurons``.
 
     Returns
     -------
@@ -237,16 +246,22 @@ def add_big_m_network(builder, bounds, inputs, outputs):
     for k, layer in enumerate(bounds.network.layers):
         lower, upper = bounds.lower[k], bounds.upper[k]
         last = layer.activation == "identity"
-        v = outputs if last else builder.add_columns(lower, upper)
+        v = outputs if last else builder.add_columns(*wide_enough(lower, upper))
         blocks = [(c, -w) for c, w in affine(layer, columns, slice(None))]
         builder.add_rows([(v, 1.0), *blocks], layer.bias, layer.bias)
         if last:
             return columns
-        x = builder.add_columns(*bounds.post_bounds(k))
+        least, most = bounds.post_bounds(k)
+        x = builder.add_columns(least, wide_enough(least, most)[1])
         columns.pre[k], columns.post[k] = v, x
         i = np.flatnonzero(bounds.active(k))
         builder.add_rows([(x[i], 1.0), (v[i], -1.0)], *np.zeros((2, i.size)))
-        i = np.flatnonzero(bounds.unstable(k))
+        unstable = bounds.unstable(k)
+        if from_below is not None:
+            i, unstable = np.flatnonzero(from_below[k]), unstable & ~from_below[k]
+            none = np.full(i.size, -np.inf)
+            builder.add_rows([(v[i], 1.0), (x[i], -1.0)], none, np.zeros(i.size))
+        i = np.flatnonzero(unstable)
         columns.z[k], columns.q[k] = np.full((2, layer.size), -1)
         columns.z[k][i], columns.q[k][i] = add_big_m(
             builder, [(v[i], 1.0)], x[i], lower[i], upper[i], layer.ceilings[i]

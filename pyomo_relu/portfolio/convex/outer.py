@@ -87,9 +87,10 @@ class OuterApproximation:
         )
 
     @cached_property
-    def _one_sided(self):
+    def one_sided(self):
+        """The OneSided of the model with atoms."""
         return OneSided(self.model, self.lower, self.upper)
 
     def settled(self, point):
         """A point of the linear model with all functions computed; see ``OneSided``."""
-        return self._one_sided.settled(point)
+        return self.one_sided.settled(point)

@@ -72,7 +72,7 @@ class OuterRoute(MILPRoute):
         """The tangents' model encoded, with bounds that hold at its feasible points."""
         relaxed = self.outer.relaxed.without_fixed_inputs()
         if not relaxed.functions:  # a part of the model without networks
-            return Encoded(relaxed, self._turn)
+            return Encoded(relaxed, self._turn, one_sided=self.outer.one_sided)
         left = self._findings.deadline.left(_SECONDS)
         found = tighten_model(
             relaxed.linear,
@@ -85,7 +85,12 @@ class OuterRoute(MILPRoute):
         )
         linear = relaxed.linear.replace(lower=found.lower, upper=found.upper)
         relaxed = replace(relaxed, linear=linear)
-        return Encoded(relaxed, self._turn, known=found.networks)
+        return Encoded(
+            relaxed,
+            self._turn,
+            known=found.networks,
+            one_sided=self.outer.one_sided,
+        )
 
     # -- the tree ------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ their values, in the network's units; a solver's presolve removes them.
 from pyomo.common.autoslots import AutoSlots
 from pyomo.common.dependencies import numpy as np
 
-from pyomo_relu.block.records.var_bounds import ends
+from pyomo_relu.block.records.var_bounds import ends, wide_enough
 from pyomo_relu.transform.parts.row_builder import bounded, linear_row
 
 _ROLES = "pre", "post"
@@ -45,9 +45,13 @@ class NeuronCopies(AutoSlots.Mixin):
         """
         copies = {role: view.new_columns(f"scaled_{role}") for role in _ROLES}
         view.new_rows("links")
-        for (k, i, role), limits in self._limits(view.bounds, protected):
+        for (k, i, role), (least, most) in self._limits(view.bounds, protected):
             columns = getattr(view.columns, role)[k]
-            columns[i] = bounded(copies[role][k, i], *limits)
+            if None not in (least, most):
+                (low,), (most,) = wide_enough([least], [most])
+                # that of a post-activation is one of its rows
+                least = least if role == "post" else low
+            columns[i] = bounded(copies[role][k, i], least, most)
 
     def link(self):
         """Rows between copies and Vars; copies that the encoding does without go."""
