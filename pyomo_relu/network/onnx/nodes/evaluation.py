@@ -261,6 +261,14 @@ def _rounds_windows_up(node):
     return pools and any(a.name == "ceil_mode" and a.i for a in node.attribute)
 
 
+def least_inputs(op_type):
+    """The inputs that the standard operator of this name needs; 0 if there is none."""
+    import onnx
+
+    known = onnx.defs.has(op_type)
+    return onnx.defs.get_schema(op_type).min_input if known else 0
+
+
 def is_float(dtype):
     """Whether ``dtype`` is a floating type, those of ml_dtypes included."""
     return np.issubdtype(dtype, np.floating) or "float" in np.dtype(dtype).name
