@@ -24,6 +24,9 @@ HAS_LISTED_CASES = ONNX >= (1, 23)
 #: Whether onnxruntime has the pooling of opset 22, so that nothing else runs it.
 HAS_POOLING_22 = ONNXRUNTIME >= (1, 23)
 
+#: Whether onnxruntime leaves out windows of pooling that start in the end padding.
+DROPS_WINDOWS_IN_PADDING = ONNXRUNTIME >= (1, 23)
+
 #: Whether onnxruntime survives all branches beside functions: those before may abort.
 TAKES_BRANCHES_BESIDE_FUNCTIONS = ONNXRUNTIME >= (1, 28)
 

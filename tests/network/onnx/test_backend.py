@@ -258,7 +258,7 @@ def _reason(name, model):
     if op_type in ("Cast", "CastLike"):
         target = model.graph.output[0].type.tensor_type.elem_type
         if target == TensorProto.STRING:  # a case of onnx 1.17 alone
-            return "be cast to a float type"
+            return "cast to a float type"
         if target not in FLOATS:
             return "rounding cannot be neglected|which rounds"
     if op_type in ("Shape", "Size"):
