@@ -5,7 +5,7 @@ import pytest
 from onnx import TensorProto
 
 from tests.network.onnx.graphs import build, check_agreement, node, single
-from tests.versions import refused_by_old_onnxruntime
+from tests.versions import run_by_onnxruntime
 
 RNG = np.random.default_rng(3)
 
@@ -281,17 +281,13 @@ WINDOWS = {
 }
 
 
-@pytest.mark.parametrize(
-    "model", refused_by_old_onnxruntime(AFFINE, {"reduce_sum_nothing"})
-)
+@pytest.mark.parametrize("model", run_by_onnxruntime(AFFINE))
 def test_affine_operator(model):
     network = check_agreement(model)
     assert network.n_neurons == 0
 
 
-@pytest.mark.parametrize(
-    "model", refused_by_old_onnxruntime(MOVES, {"split_into_more_than_there_are"})
-)
+@pytest.mark.parametrize("model", run_by_onnxruntime(MOVES))
 def test_moving_operator(model):
     assert check_agreement(model).n_neurons == 0
 

@@ -3,7 +3,7 @@
 import numpy as np
 import onnx
 import pytest
-from onnx import helper
+from onnx import helper, numpy_helper
 
 from pyomo_relu.network import Budget, load_onnx
 from tests.network.onnx.graphs import build, check_agreement, node, refusal, single
@@ -89,6 +89,16 @@ def test_a_function_of_another_domain_may_have_any_name(name):
     borrowed = function(name, [node("Neg", ["a"], ["c"]), node("Relu", ["c"], ["b"])])
     network = load_onnx(with_functions([call(name, ["x"], ["y"])], [borrowed]))
     np.testing.assert_array_equal(network.forward(POINT), np.maximum(0, -POINT))
+
+
+@pytest.mark.parametrize("name", ["LeakyRelu", "Identity", "Mul"])
+def test_a_function_without_inputs_may_have_any_name(name):
+    """onnxruntime 1.23 aborts on the first one, too."""
+    three = numpy_helper.from_array(np.full(3, 3.0, np.float32))
+    borrowed = function(name, [node("Constant", [], ["b"], value=three)], inputs=[])
+    nodes = [call(name, [], ["t"]), node("Add", ["x", "t"], ["y"])]
+    network = load_onnx(with_functions(nodes, [borrowed]))
+    np.testing.assert_array_equal(network.forward(POINT), POINT + 3)
 
 
 def test_overloads():

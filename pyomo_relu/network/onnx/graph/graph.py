@@ -45,6 +45,7 @@ from pyomo_relu.network.onnx.nodes.evaluation import (
     sparse_tensor_array,
     static_shape,
     tensor_array,
+    type_dtype,
     with_shape,
 )
 from pyomo_relu.network.onnx.nodes.messages import node_label, unknown
@@ -359,9 +360,7 @@ class GraphReader:
 
     def dtype(self, name):
         """The numpy dtype of a tensor."""
-        from onnx import helper
-
-        return helper.tensor_dtype_to_np_dtype(self.types[name].tensor_type.elem_type)
+        return type_dtype(self.types[name].tensor_type.elem_type)
 
     def _is_float(self, name):
         return self.types[name].tensor_type.elem_type in FLOATS

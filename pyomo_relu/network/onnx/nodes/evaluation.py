@@ -107,7 +107,7 @@ class NodeEvaluator:
         NetworkError
             If the inputs' shapes or types do not fit the operator.
         """
-        from onnx import checker, numpy_helper, shape_inference
+        from onnx import TensorProto, checker, helper, numpy_helper, shape_inference
 
         _check_left_out(node, schema)
         _check_weights(node, types)
@@ -135,6 +135,10 @@ class NodeEvaluator:
             raise NetworkError(
                 f"the shapes or types of its inputs do not fit together ({text})."
             ) from error
+        for formal, name in zip(schema.outputs, node.output, strict=False):
+            if name and name not in types and formal.types == {"tensor(bool)"}:
+                # onnx 1.17 derives none for GreaterOrEqual and LessOrEqual
+                types[name] = helper.make_tensor_type_proto(TensorProto.BOOL, None)
         if _rounds_windows_up(node) and node.input[0] not in constants:
             types[node.output[0]].tensor_type.ClearField("shape")
         return types
@@ -259,6 +263,34 @@ def _rounds_windows_up(node):
     """
     pools = node.domain in ("", "ai.onnx") and node.op_type.endswith("Pool")
     return pools and any(a.name == "ceil_mode" and a.i for a in node.attribute)
+
+
+def type_dtype(elem_type):
+    """The numpy dtype of an ``onnx.TensorProto`` type.
+
+    Raises
+    ------
+    UnsupportedOperatorError
+        For types of few bits (bfloat16 and smaller), if this onnx has none for them.
+    """
+    from onnx import TensorProto, helper
+
+    dtype = helper.tensor_dtype_to_np_dtype(elem_type)
+    if dtype == np.float32 and elem_type != TensorProto.FLOAT:  # onnx before 1.19
+        kind = TensorProto.DataType.Name(elem_type).lower()
+        raise UnsupportedOperatorError(
+            f"a tensor is of type {kind}, whose rounding cannot be neglected. Export "
+            "the network in float32 or float64."
+        )
+    return dtype
+
+
+def least_inputs(op_type):
+    """The inputs that the standard operator of this name needs; 0 if there is none."""
+    import onnx
+
+    known = onnx.defs.has(op_type)
+    return onnx.defs.get_schema(op_type).min_input if known else 0
 
 
 def is_float(dtype):

@@ -4,7 +4,7 @@ What is run are the bytes of the file, with the external data in its folder.  Th
 has rewritten nothing in them.  Changed is only what the caller asked for: inner tensors
 that are compared are outputs too, and shapes of inputs given by ``input_shapes`` take
 the place of the file's.  And functions whose names would make onnxruntime end the whole
-process (see ``_TWO_INPUTS``) get other names, and outputs that are left out get one
+process (see ``_names_that_abort``) get other names, and outputs that are left out get one
 where it would do the same (see ``_ALL_OUTPUTS``).
 
 Where onnxruntime cannot run this (it lacks a type, an operator or the opset, or something
@@ -21,7 +21,7 @@ from pyomo_relu.errors import NetworkError
 from pyomo_relu.network.onnx import budget
 from pyomo_relu.network.onnx.graph.functions import function_key, model_nodes
 from pyomo_relu.network.onnx.nodes.constants import check_numerical
-from pyomo_relu.network.onnx.nodes.evaluation import static_shape
+from pyomo_relu.network.onnx.nodes.evaluation import least_inputs, static_shape
 
 #: onnxruntime refuses newer file versions; operators do not depend on them.
 _IR_VERSIONS = (4, 10)
@@ -41,10 +41,6 @@ _INLINED = 2.5e8
 #: If nodes, nested or not, of which onnxruntime makes a session per second: 8,192 take
 #: it 4.9 s, and cannot be interrupted.
 _BRANCHES = 2e3
-
-#: By the name alone, whatever the domain, onnxruntime 1.32 takes a node for an operator
-#: of two inputs when it derives shapes, and aborts the process if there are fewer.
-_TWO_INPUTS = frozenset({"Add", "Div", "Gather", "Mul", "Sub"})
 
 #: onnxruntime 1.32 aborts the process if an output of these has no name.
 _ALL_OUTPUTS = frozenset({"BatchNormalization", "Split"})
@@ -211,11 +207,16 @@ def _is_replaced(reader, name):
 
 
 def _names_that_abort(model, functions):
-    """Keys of the functions that onnxruntime must not see under their names."""
+    """Keys of the functions that onnxruntime must not see under their names.
+
+    By the name alone, whatever the domain, it takes a node for a standard operator when
+    it derives shapes, and aborts the process if there are fewer inputs than that has:
+    1.32 for Add, Div, Gather, Mul and Sub, 1.23 also for others, such as LeakyRelu.
+    """
     keys = {
         function_key(node)
         for node in model_nodes(model)
-        if node.op_type in _TWO_INPUTS and len(node.input) < 2
+        if len(node.input) < least_inputs(node.op_type)
     }
     return keys & set(functions)
 
