@@ -55,7 +55,7 @@ def encoded_rows(block, i):
     With those that link inputs in far units to their copies, which stand outside.
     """
     from pyomo.common.errors import InvalidConstraintError
-    from pyomo.core.base import ConcreteModel, Constraint, ConstraintList
+    from pyomo.core.base import ConcreteModel, Constraint
     from pyomo.repn.plugins.standard_form import LinearStandardFormCompiler
 
     from pyomo_relu.model.unit_copies import copies_beside
@@ -64,10 +64,12 @@ def encoded_rows(block, i):
         id(c): c for c in map(copies_beside, block.input_vars()) if c is not None
     }
     together = ConcreteModel()
-    together.rows = ConstraintList()
-    for part in (block, *outside.values()):
-        for row in part.component_data_objects(Constraint, active=True):
-            together.rows.add(row.expr)
+    rows = [
+        row.expr
+        for part in (block, *outside.values())
+        for row in part.component_data_objects(Constraint, active=True)
+    ]
+    together.rows = Constraint(range(len(rows)), rule=lambda _, i: rows[i])
     try:
         form = LinearStandardFormCompiler().write(together, mixed_form=True)
     except InvalidConstraintError:
