@@ -364,7 +364,7 @@ def _read(model):
     try:
         form = LinearStandardFormCompiler().write(model, mixed_form=True)
     except Exception as error:  # the compiler raises several kinds
-        reason = str(error).strip()[:300]
+        reason = str(error).strip().rstrip(".")[:300]
         raise ModelError(
             f"'{model.name}' is not linear: {reason}. Apply a formulation such as "
             "relu.bigm first; for SOS constraints choose a Pyomo solver by name."
