@@ -86,13 +86,12 @@ def _stopped(options, count):
     known = f"at least {counted(count.lower_bound, 'region')}"
     if count.method == "sampling":
         return f"{known}: points do not show them all. Use --method lp or geometry."
-    limit = f"--max-regions {options.max_regions}"
-    if count.lower_bound >= options.max_regions:
-        return f"{known}: stopped by {limit}. Raise it to go on."
+    limits = f"--max-regions {options.max_regions}"
     if options.time_limit is not None:
-        limit = f"--time-limit {options.time_limit:g}"
-        return f"{known}: stopped by {limit}. Raise it to go on."
-    return f"{known}: some are too thin to be counted for sure."
+        limits += f" or --time-limit {options.time_limit:g}"
+    elif len(count.regions) < options.max_regions and count.method == "lp":
+        return f"{known}: some are too thin to be counted for sure."
+    return f"{known}: stopped by {limits}. Raise it to go on."
 
 
 def _check_plot(options, network, lower, upper):

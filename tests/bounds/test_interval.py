@@ -242,9 +242,7 @@ def test_sums_of_one_sign_keep_it_whatever_is_rounded(seed, sparse_weights, pair
     assert_sound(network, bounds, points)
     for x in points[:8]:
         for k, values in enumerate(exact_pass(network, x)):
-            for v, lo, hi in zip(
-                values, bounds.lower[k], bounds.upper[k], strict=True
-            ):
+            for v, lo, hi in zip(values, bounds.lower[k], bounds.upper[k], strict=True):
                 assert Fraction(float(lo)) <= v <= Fraction(float(hi))
 
 
@@ -296,5 +294,7 @@ def test_wrong_shapes_are_refused():
     network = random_network(0, 3, (4,), 1)
     with pytest.raises(BoundsError, match=r"shape \(3,\), one per input"):
         interval_bounds(network, [0.0, 0.0], 1.0)
+    with pytest.raises(BoundsError, match=r"shape \(2,\)\. Give all lower ends first"):
+        interval_bounds(network, (-1.0, 1.0), (-1.0, 1.0))  # a pair per input
     with pytest.raises(BoundsError, match=r"shape \(B, 3\)"):
         interval_batch(network, np.zeros((2, 4)), np.ones((2, 4)))

@@ -29,8 +29,8 @@ from pyomo_relu.study.run.records import RunFolder
 from pyomo_relu.study.run.runner import make_executor, run_study
 from pyomo_relu.study.run.tables import COLUMNS, Tables
 from pyomo_relu.study.statistics.aggregate import LEAST_PAIRS, group, paired_ratio
-from tests.paths import ROOT
 from tests import thinned
+from tests.paths import ROOT
 
 TIMES = ("seconds", "preprocessing_steps", "files", "work")
 

@@ -39,6 +39,7 @@ logger = logging.getLogger("pyomo.relu")
 #: Seconds between two lines of a log.
 LOG_EVERY = 1.0
 
+
 def common_options(name: str) -> ConfigDict:
     """The options that all of them have.
 

@@ -114,7 +114,8 @@ def log_file(name, path, tee):
             f"{name}: logfile={path!r} cannot be written: {error.strerror}. Give the path "
             "of a file in a folder that exists."
         ) from error
-    with stream, contextlib.redirect_stdout(
-        _Copies(stream, sys.stdout) if tee else stream
+    with (
+        stream,
+        contextlib.redirect_stdout(_Copies(stream, sys.stdout) if tee else stream),
     ):
         yield

@@ -197,7 +197,9 @@ class _Run:
             return False
         if self.to_start is not None:
             if self.to_start <= 0:
-                self.summary.stopped = "no more cases were asked for; run again to go on"
+                self.summary.stopped = (
+                    "no more cases were asked for; run again to go on"
+                )
                 return False
             self.to_start -= 1
         return True
