@@ -115,7 +115,9 @@ def members_of(what, given):
     if hasattr(given, "values") and hasattr(given, "index_set"):
         members = list(given.values())
         if not all(map(is_block, members)):
-            wanted = "a sequence of networks and network blocks, or such a block indexed"
+            wanted = (
+                "a sequence of networks and network blocks, or such a block indexed"
+            )
             _refuse(what, given, wanted, BoundsError)
         given = members
     each(network_of)(what, given, BoundsError)

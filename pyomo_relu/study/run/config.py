@@ -30,6 +30,7 @@ from pathlib import Path
 
 from pyomo_relu.common.options import read_options
 from pyomo_relu.common.wording import meant
+from pyomo_relu.errors import ReLUError
 from pyomo_relu.study.run.bound_methods import BOUND_METHODS, INDICATOR_METHODS
 from pyomo_relu.study.training.units import UNITS
 
@@ -62,7 +63,7 @@ INDICATORS = {
 EXTRA_TRAINING = {"prune", "fine_tune_epochs", "sparsify", "ceiling_quantile"}
 
 
-class ConfigError(ValueError):
+class ConfigError(ReLUError, ValueError):
     """A configuration cannot be used; the message says where and why."""
 
 
