@@ -7,6 +7,7 @@ import numpy as np
 import pyomo.environ as pyo
 import pytest
 
+from pyomo_relu import ReLUNetworkBlock, analysis, plot
 from pyomo_relu.analysis import (
     big_m_statistics,
     count_regions,
@@ -63,6 +64,35 @@ def test_wrong_arguments(module, name, argument):
             public(module, name)(**arguments)
         except ReLUError as error:
             assert str(error)
+
+
+def _readers():
+    """Functions of analysis and plot by name, and what the first argument is for."""
+    for module in (analysis, plot):
+        for name in module.__all__:
+            function = getattr(module, name)
+            if inspect.isfunction(function):
+                yield pytest.param(function, id=name)
+
+
+@pytest.mark.parametrize("function", list(_readers()))
+def test_what_analysis_and_pictures_take_is_named(function):
+    m = pyo.ConcreteModel("plant")
+    m.x = pyo.Var([0, 1], bounds=(-1, 1))
+    m.nn = ReLUNetworkBlock(network=NETWORK, inputs=m.x)
+    parameters = inspect.signature(function).parameters.values()
+    positional = [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+    more = [0 for p in positional[1:] if p.default is p.empty]
+    for given in (m, m.x, m.x[0], object()):
+        if given is m and function is analysis.measure_effort:
+            continue  # which takes models
+        with pytest.raises(ReLUError) as caught:
+            function(given, *more)
+        text = str(caught.value)
+        assert type(given).__name__ in text and "several networks" not in text
+        assert " object at 0x" not in text or type(given) is object
+        if given is m and "a network block" in text:
+            assert "Give a network block of it, such as 'nn'" in text
 
 
 @pytest.mark.parametrize("given", [None, 3, "net", [1], chain([2, 3, 1]).layers[0]])

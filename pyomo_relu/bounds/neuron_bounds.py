@@ -261,7 +261,8 @@ def check_box(network, lower, upper):
         if a.shape not in ((), (n,)):
             raise BoundsError(
                 f"{network.name}: the inputs' {what} bounds must be a number or have "
-                f"shape ({n},), one per input, but have shape {a.shape}."
+                f"shape ({n},), one per input, but have shape {a.shape}. Give all lower "
+                "ends first, then all upper ones."
             )
         arrays.append(np.broadcast_to(a, (n,))[None])
     return check_boxes(network, *arrays)

@@ -123,7 +123,9 @@ def _point(m, output, bound):
 
 
 def _infeasible(data):
-    return f"infeasible: no point of the box satisfies --within. {data['message']}"
+    # the message begins with the status, too
+    why = data["message"].removeprefix(data["status"]).lstrip(".; ")
+    return f"infeasible: no point of the box satisfies --within. {why}"
 
 
 def _text(network, data, lower, upper):

@@ -8,6 +8,7 @@ from pyomo_relu.cli.arguments import (
     add_file,
     add_limits,
     add_output,
+    add_progress,
     read_box,
     read_network,
     read_output,
@@ -16,13 +17,15 @@ from pyomo_relu.cli.arguments import (
 from pyomo_relu.cli.describe import box_data, box_text, headline, network_data
 from pyomo_relu.cli.outcome import DONE, NOT_PROVEN, Outcome
 from pyomo_relu.cli.target import add_target, check_target, writing
+from pyomo_relu.common.wording import counted
 from pyomo_relu.errors import ModelError
 
 _TEXT = """\
 Counts the linear regions of a network in a box; draws them where two inputs vary.
 
-Exact in the plane; for more inputs a walk from region to region. What a limit ends is a
-certified lower bound, and the exit code says that it is no count.
+Exact in the plane; for more inputs a walk from region to region, of which there may be
+millions: --max-regions and --time-limit end it. What was counted by then is a certified
+lower bound ("at least 100000 regions"), and the exit code says that it is no count.
 """
 
 
@@ -43,6 +46,7 @@ def add(commands):
     )
     add_target(parser, "--plot", "draw them: PNG, PDF or SVG, by the name's ending")
     add_limits(parser)
+    add_progress(parser, "the regions counted so far")
 
 
 def run(options):
@@ -60,6 +64,7 @@ def run(options):
         method=options.method,
         max_regions=options.max_regions,
         time_limit=options.time_limit,
+        progress=options.progress,
     )
     data = {
         "network": network_data(network),
@@ -68,10 +73,25 @@ def run(options):
         "plot": options.plot,
     }
     lines = [headline(network), box_text(lower, upper), "", str(count)]
+    if not count.exact:
+        lines += ["", _stopped(options, count)]
     if options.plot:
         _draw(options, network, lower, upper)
         lines.append(f"picture: {options.plot}")
     return Outcome("\n".join(lines), data, DONE if count.exact else NOT_PROVEN)
+
+
+def _stopped(options, count):
+    """What a count that is none amounts to, and how to get further."""
+    known = f"at least {counted(count.lower_bound, 'region')}"
+    if count.method == "sampling":
+        return f"{known}: points do not show them all. Use --method lp or geometry."
+    limits = f"--max-regions {options.max_regions}"
+    if options.time_limit is not None:
+        limits += f" or --time-limit {options.time_limit:g}"
+    elif len(count.regions) < options.max_regions and count.method == "lp":
+        return f"{known}: some are too thin to be counted for sure."
+    return f"{known}: stopped by {limits}. Raise it to go on."
 
 
 def _check_plot(options, network, lower, upper):

@@ -31,7 +31,7 @@ def instance(what, value, cls, error):
         return value
     inner = getattr(value, "network" if cls.__name__ == "Network" else "", None)
     hint = ". Of a network block take block.network" if isinstance(inner, cls) else ""
-    raise error(f"{what} must be a {cls.__name__}, not {_shown(value)}{hint}.")
+    raise error(f"{what} must be a {cls.__name__}, not {shown(value)}{hint}.")
 
 
 @overload
@@ -58,7 +58,7 @@ def real(what, value, error, *, least=-math.inf, none=False):
     if isinstance(value, Real) and value >= least:  # nan is not
         return float(value)
     at_least = f" of at least {least:g}" if least > -math.inf else ""
-    raise error(f"{what} must be a number{at_least}, not {_shown(value)}.")
+    raise error(f"{what} must be a number{at_least}, not {shown(value)}.")
 
 
 @overload
@@ -86,7 +86,7 @@ def whole(what, value, error, *, least=0, none=False):
     if finite and int(value) == value >= least:
         return int(value)
     raise error(
-        f"{what} must be a whole number of at least {least}, not {_shown(value)}."
+        f"{what} must be a whole number of at least {least}, not {shown(value)}."
     )
 
 
@@ -99,7 +99,7 @@ def numbers(what, value, error):
     except (TypeError, ValueError):
         array = np.array(np.nan)
     if np.isnan(array).any():
-        raise error(f"{what} must be numbers, not {_shown(value)}.")
+        raise error(f"{what} must be numbers, not {shown(value)}.")
     return array
 
 
@@ -111,7 +111,7 @@ def vector(what, value, size, error):
     if array.shape not in ((), (size,)) or not np.isfinite(array).all():
         raise error(
             f"{what} must be finite, a number or of shape ({size},), not of shape "
-            f"{array.shape}: {_shown(value)}."
+            f"{array.shape}: {shown(value)}."
         )
     return np.broadcast_to(array, (size,)).copy()
 
@@ -121,7 +121,7 @@ def names(what, noun, values, known, error):
     given = (values,) if isinstance(values, str) else values
     if not is_sequence(given) or not len(given):
         raise error(
-            f"{what} takes names out of {', '.join(known)}, not {_shown(values)}."
+            f"{what} takes names out of {', '.join(known)}, not {shown(values)}."
         )
     unknown = [n for n in given if not (isinstance(n, str) and n in known)]
     if unknown:
@@ -139,10 +139,15 @@ def is_sequence(value):
     return isinstance(value, Sequence) or getattr(value, "ndim", 0) > 0
 
 
-def _shown(value):
+def shown(value: object) -> str:
+    """A wrong argument in a message: what it is, and of which type."""
     text = repr(value)
+    if hasattr(value, "ctype") and isinstance(getattr(value, "name", None), str):
+        text = repr(getattr(value, "name", None))  # a component; repr tells its address
     text = text if len(text) <= 80 else text[:77] + "..."
-    return text if isinstance(value, Real) else f"{text} (a {type(value).__name__})"
+    kind = type(value).__name__
+    article = "an" if kind[0] in "AEIOUaeiou" else "a"
+    return text if isinstance(value, Real) else f"{text} ({article} {kind})"
 
 
 # -- checks by declaration ---------------------------------------------------------
@@ -197,7 +202,7 @@ def each(check):
 
     def test(what, value, error):
         if not is_sequence(value):
-            raise error(f"{what} must be a sequence, not {_shown(value)}.")
+            raise error(f"{what} must be a sequence, not {shown(value)}.")
         return [check(f"{what}[{i}]", entry, error) for i, entry in enumerate(value)]
 
     return test
@@ -209,7 +214,7 @@ def one_of(*choices):
     def test(what, value, error):
         if isinstance(value, str) and value in choices:
             return value
-        raise error(f"{what} must be one of {choices}, not {_shown(value)}.")
+        raise error(f"{what} must be one of {choices}, not {shown(value)}.")
 
     return test
 
@@ -232,14 +237,14 @@ def flag(what, value, error):
     simple = isinstance(value, Real) or type(value).__name__ in ("bool", "bool_")
     if simple and value in (0, 1):
         return bool(value)
-    raise error(f"{what} must be True or False, not {_shown(value)}.")
+    raise error(f"{what} must be True or False, not {shown(value)}.")
 
 
 def function(what, value, error):
     """Something that can be called."""
     if callable(value):
         return value
-    raise error(f"{what} must be a function, not {_shown(value)}.")
+    raise error(f"{what} must be a function, not {shown(value)}.")
 
 
 def text(what, value, error):
@@ -252,8 +257,7 @@ def an_executor(what, value, error):
     if callable(getattr(value, "submit", None)) and not isinstance(value, type):
         return value
     raise error(
-        f"{what} must be a concurrent.futures.Executor or the like, not "
-        f"{_shown(value)}."
+        f"{what} must be a concurrent.futures.Executor or the like, not {shown(value)}."
     )
 
 
@@ -264,7 +268,7 @@ def a_solver(what, value, error):
         return value
     raise error(
         f"{what} must be the name of a Pyomo solver, such as 'ipopt', or what "
-        f"pyo.SolverFactory returns, not {_shown(value)}."
+        f"pyo.SolverFactory returns, not {shown(value)}."
     )
 
 

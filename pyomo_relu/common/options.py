@@ -58,12 +58,13 @@ def relaxation_solver(value):
 
 
 def file_path(suffix):
-    """Domain of an option that takes the path of a file with this suffix."""
+    """Domain of an option that takes the path of a file with this suffix, "" for any."""
+    ending = f" whose name ends in '{suffix}'" if suffix else ""
 
     def domain(value):
         if isinstance(value, (str, os.PathLike)) and str(value).endswith(suffix):
             return str(value)
-        raise ValueError(f"give the path of a file whose name ends in '{suffix}'")
+        raise ValueError(f"give the path of a file{ending}")
 
     return domain
 

@@ -22,6 +22,14 @@ covers both errors: 2 for the two of them, 24 for the additions of sources, of c
 and radius and for the rounding of centre, radius and slack; the remaining 10% covers
 the rounding of ``scale``, itself a sum of at most n nonnegative terms.
 
+*Sums of one sign.*  Rounding to nearest keeps signs, so a sum of terms that are all at
+least zero is at least zero in any order of summation, whatever is rounded or underflows:
+its lower end needs no slack below 0.  A tensor v and its max(0, v) are one term each
+time, a v+ + b v-, though evaluation sums w v and w' max(0, v) apart, a = w + w'.  Where
+a >= 2 slack(n) (|w| + |w'|) for all of them the sum exceeds ``gamma(n) scale``, which is
+all that rounding takes; below the normal numbers additions are exact and products of
+the larger factor round to no less.
+
 *CROWN* replaces, from the target backwards, ``A x`` by ``A' v + c`` with slopes s in
 [0, 1] and then v by its affine map.  The float coefficients A at each tensor are taken
 as given and what every step loses is charged, in units of value, to the layer v

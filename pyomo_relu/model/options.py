@@ -21,6 +21,7 @@ from pyomo.core.util import target_list
 
 from pyomo_relu.common.options import (
     executor,
+    file_path,
     method_names,
     nlp_solver,
     non_negative,
@@ -156,6 +157,14 @@ SHARED = {
         "",
     ),
     "load_solutions": (True, Bool, "set the Vars to the best point found", ""),
+    "logfile": (
+        None,
+        file_path(""),
+        "file that the log is written to, with tee or without",
+        """
+        A file of that name is replaced.""",
+    ),
+    "report_timing": (False, Bool, "print the seconds of reading and solving", ""),
     "warmstart": (False, Bool, "try the Vars' present values first", ""),
     "methods": (
         (),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyomo_relu.analysis.arguments import is_block
+from pyomo_relu.analysis.arguments import block_of
 from pyomo_relu.analysis.regions.count import count_regions
 from pyomo_relu.common.arguments import numbers
 from pyomo_relu.common.wording import meant
@@ -101,8 +101,7 @@ def cells(block: Any, output: int = 0, ax: Any = None) -> Any:
     """
     from pyomo.core.base import TransformationFactory
 
-    if not is_block(block):
-        raise ModelError(f"cells takes a network block, not {block!r:.80}.")
+    block_of("cells: block", block)
     transformation: Any = TransformationFactory("relu.cells")
     return boxes(block, *transformation.get_cells(block), output=output, ax=ax)
 
@@ -183,8 +182,7 @@ def visited_boxes(block: Any, **options: Any) -> tuple[FloatArray, FloatArray]:
     from pyomo_relu.branch.branch import BranchOptions, branch
     from pyomo_relu.branch.interface.read import read_model
 
-    if not is_block(block):
-        raise ModelError(f"visited_boxes takes a network block, not {block!r:.80}.")
+    block_of("visited_boxes: block", block)
     known = [option.name for option in fields(BranchOptions)]
     unknown = [name for name in options if name not in known]
     if unknown:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pyomo_relu.common.arguments import checked, each, optional, text
+from pyomo_relu.common.arguments import checked, each, optional, shown, text
 from pyomo_relu.common.arguments import instance as instance_of
 from pyomo_relu.common.wording import meant
 from pyomo_relu.errors import ModelError
@@ -110,7 +110,7 @@ def _entries(results):
         found = []
     if not found or any(len(entry) != 3 for entry in found):
         raise ModelError(
-            f"history: {type(results).__name__} holds no history of a run. Give what "
+            f"history: {shown(results)} holds no history of a run. Give what "
             'SolverFactory("relu").solve(...) or find_point(...) returned, or pairs '
             "(seconds, bound, incumbent)."
         )

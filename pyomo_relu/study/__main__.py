@@ -47,6 +47,7 @@ def main(arguments=None):
                 executor,
                 in_flight=in_flight,
                 minutes=options.minutes,
+                cases=options.cases,
                 retry=options.retry,
                 bar=not options.silent,
             )
@@ -101,6 +102,7 @@ def _parser():
         "how many workers it has: twice as many cases are handed to it at a time",
     )
     parser.add_argument("--minutes", type=float, help="start no case after that long")
+    parser.add_argument("--cases", type=int, help="start no more than so many")
     parser.add_argument("--retry", action="store_true", help="run failed cases again")
     parser.add_argument(
         "--report-only",

@@ -3,6 +3,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+import scipy.sparse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -185,6 +186,79 @@ def test_subnormal_weights_are_covered():
     assert_sound(network, bounds, sample(0, bounds.input_lower, bounds.input_upper))
 
 
+def sums_of_one_sign(seed, sparse_weights, pairs):
+    """relu(x), sums of it, of -|v| and of leaky ones; every later sum is of one sign."""
+    rng = np.random.default_rng(seed)
+    first = Layer(
+        [Source(INPUT)], [rng.normal(size=(6, 2)) / 3], rng.normal(size=6), "relu"
+    )
+    weights = rng.random((5, 6)) * (rng.random((5, 6)) < 0.6) / 3
+    weights[-1] = 0.0
+    signs = np.where(np.arange(5) % 2, -1.0, 1.0)[:, None]
+    posts, pres = signs * weights, -signs * weights * rng.random((5, 6)) / 3
+    sources, given = [Source(0)], [posts]
+    if pairs:  # w max(0, v) - u v with w > u, both of the row's sign
+        sources, given = [Source(0, False), Source(0)], [pres, posts]
+    if sparse_weights:
+        given = [scipy.sparse.csr_array(w) for w in given]
+    bias = signs[:, 0] * np.maximum(0.0, rng.normal(size=5).round())
+    second = Layer(sources, given, bias, "relu")
+    last = Layer([Source(1)], [rng.random((2, 5)) / 3], np.zeros(2), "identity")
+    return Network([first, second, last], [("x", (2,))], [("y", (2,))], "sums"), signs
+
+
+def exact_pass(network, x):
+    """Pre-activations of all layers at x, as fractions."""
+    pre, at = [], [Fraction(float(v)) for v in x]
+    for layer in network.layers:
+        v = [Fraction(float(b)) for b in layer.bias]
+        for (source, post), w in zip(layer.sources, layer.weights, strict=True):
+            given = at if source == INPUT else pre[source]
+            if post and source != INPUT:
+                given = [max(t, Fraction(0)) for t in given]
+            w = w.toarray() if scipy.sparse.issparse(w) else w
+            for i, row in enumerate(w):
+                v[i] += sum(
+                    Fraction(float(a)) * t for a, t in zip(row, given, strict=True)
+                )
+        pre.append(v)
+    return pre
+
+
+@settings(max_examples=examples(25, 100), deadline=None)
+@given(st.integers(0, 10**6), st.booleans(), st.booleans())
+def test_sums_of_one_sign_keep_it_whatever_is_rounded(seed, sparse_weights, pairs):
+    network, signs = sums_of_one_sign(seed, sparse_weights, pairs)
+    rng = np.random.default_rng(seed + 1)
+    centre = rng.normal(size=2)
+    lower, upper = centre - rng.random(2) * 2, centre + rng.random(2) * 2
+    bounds = interval_bounds(network, lower, upper)
+    above = signs[:, 0] > 0
+    assert (bounds.lower[1][above] >= 0).all() and (bounds.upper[1][~above] <= 0).all()
+    if network.layers[1].bias[-1] == 0:  # a row without a term
+        assert bounds.lower[1][-1] == bounds.upper[1][-1] == 0
+    assert (bounds.lower[2] >= 0).all()
+    points = sample(seed, lower, upper, 200)
+    assert_sound(network, bounds, points)
+    for x in points[:8]:
+        for k, values in enumerate(exact_pass(network, x)):
+            for v, lo, hi in zip(values, bounds.lower[k], bounds.upper[k], strict=True):
+                assert Fraction(float(lo)) <= v <= Fraction(float(hi))
+
+
+def test_terms_that_nearly_cancel_are_not_taken_to_be_of_one_sign():
+    # exact: 2**-53 max(0, v), while evaluation may round below zero
+    network = one_activation(-1.0, 1.0 + 2.0**-52)
+    lo, hi = output_range(network, -1.0, 3.0)
+    assert -1e-12 < lo[0] < 0 < hi[0]
+
+
+def test_a_term_of_the_other_sign_keeps_its_rounding():
+    two = one_activation([0.0, 0.0], [1.0, -1e-300], np.eye(2))
+    lo, _ = output_range(two, [-1.0, -1.0], [1.0, 1.0])
+    assert lo[0] < -1e-300
+
+
 def test_overflow_gives_infinite_bounds():
     network = random_network(0, 2, (4, 4), 1, scale=1e200)
     bounds = interval_bounds(network, -1.0, 1.0)
@@ -220,5 +294,7 @@ def test_wrong_shapes_are_refused():
     network = random_network(0, 3, (4,), 1)
     with pytest.raises(BoundsError, match=r"shape \(3,\), one per input"):
         interval_bounds(network, [0.0, 0.0], 1.0)
+    with pytest.raises(BoundsError, match=r"shape \(2,\)\. Give all lower ends first"):
+        interval_bounds(network, (-1.0, 1.0), (-1.0, 1.0))  # a pair per input
     with pytest.raises(BoundsError, match=r"shape \(B, 3\)"):
         interval_batch(network, np.zeros((2, 4)), np.ones((2, 4)))

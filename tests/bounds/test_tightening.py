@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from pyomo_relu.bounds.crown.interval import interval_bounds
+from pyomo_relu.bounds.methods import METHODS
 from pyomo_relu.bounds.model_tightening import tighten_model
 from pyomo_relu.bounds.tightening import tighten
 from pyomo_relu.errors import (
@@ -19,6 +20,7 @@ from pyomo_relu.network import load_onnx
 from pyomo_relu.network.fixed_inputs import fix_inputs
 from tests.bounds import obbt_sessions
 from tests.bounds.soundness import assert_sound, assert_within, shared_answers
+from tests.bounds.test_interval import sums_of_one_sign
 from tests.paths import SHARED_MODELS, needs_shared_models
 from tests.random_networks import boxes, networks, random_network, sample
 from tests.thinned import thinned
@@ -290,3 +292,14 @@ def test_real_networks_stay_within_their_bounds(path):
     points = sample(0, bounds.input_lower, bounds.input_upper, n)
     for part in np.array_split(points, 3):
         assert_sound(network, bounds, part)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_keeps_the_sign_of_sums_of_one_sign(method):
+    for seed in (0, 1):  # without and with leaky ReLUs
+        network, signs = sums_of_one_sign(seed, False, seed == 1)
+        bounds, _ = tighten(network, -1.0, 1.0, methods=[method])
+        above = signs[:, 0] > 0
+        assert (bounds.lower[1][above] >= 0).all()
+        assert (bounds.upper[1][~above] <= 0).all()
+        assert (bounds.lower[2] >= 0).all() and bounds.stable(1).all()

@@ -1,5 +1,6 @@
 """What each command says is the network's truth; exit codes; nothing is written unasked."""
 
+import re
 import subprocess
 import sys
 
@@ -67,6 +68,27 @@ def test_ranges_of_outputs_are_kept_or_proven_impossible(capsys):
     assert code == 3 and data["status"] == "infeasible" and data["value"] is None
     code, text, _ = command(capsys, *pendulum, -9, -8)
     assert code == 3 and text.startswith("infeasible: no point of the box")
+    assert text.count("infeasible") == 1 and "contradict" in text
+
+
+@pytest.mark.parametrize(
+    ("limit", "by"),
+    [
+        (("--max-regions", 20), "--max-regions 20"),
+        (("--time-limit", 1e-9), "--time-limit 1e-09"),
+    ],
+)
+@pytest.mark.parametrize("network", ["example:pendulum_2x8", SMALL])
+def test_a_count_that_a_limit_ends_says_what_was_counted(capsys, network, limit, by):
+    code, text, errors = command(capsys, "regions", network, "--progress", *limit)
+    assert code == 1
+    found = re.search(r"at least (\d+) regions?: stopped by (.*)\. Raise", text)
+    assert found and found[2].endswith(by)
+    assert "region" in errors or "example" in errors  # the bar
+    code, data = as_data(capsys, "regions", network, "--no-progress", *limit)
+    assert data["regions"]["lower_bound"] == int(found[1]) >= 1
+    if "--max-regions" in by:
+        assert int(found[1]) >= 20
 
 
 def test_regions_are_drawn(capsys, tmp_path):

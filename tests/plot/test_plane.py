@@ -107,9 +107,11 @@ def test_refusals():
         plot.cells(model().nn)
     with pytest.raises(TransformationError, match="has no cells"):
         plot.cells(model(formulation="relu.bigm").nn)
-    with pytest.raises(ModelError, match="cells takes a network block"):
+    with pytest.raises(ModelError, match="cells: block must be a network block"):
         plot.cells(NETWORK)
-    with pytest.raises(ModelError, match="visited_boxes takes a network block"):
+    with pytest.raises(
+        ModelError, match="visited_boxes: block must be a network block"
+    ):
         plot.visited_boxes(NETWORK)
     with pytest.raises(ModelError, match="Did you mean 'mip_gap'"):
         plot.visited_boxes(model().nn, mipgap=1)

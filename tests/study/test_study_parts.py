@@ -97,6 +97,42 @@ def test_ids_depend_on_every_setting_and_on_nothing_else():
         ({"trainings": {"a": {"l3": 1}}, "grids": [GRID]}, "unknown key 'l3'"),
         ({"limits": {"seconds": 1}, "grids": [GRID]}, "unknown key 'seconds'"),
         ({"indicators": {"bounds": ["x"]}, "grids": [GRID]}, "unknown bounds 'x'"),
+        (
+            {"grids": [{**GRID, "problem": ["peaks", "peeks"]}]},
+            "grid 0: unknown problem 'peeks'. Choose peaks.*control or oil",
+        ),
+        ({"grids": [{**GRID, "problem": 3}]}, "unknown problem '3'"),
+        (
+            {"grids": [{**GRID, "formulation": ["relu.bigM"]}]},
+            "unknown formulation 'relu.bigM'. Did you mean 'relu.bigm'.*relu.scaled",
+        ),
+        (
+            {"formulations": {"a": ["relu.none", {}]}, "grids": [GRID]},
+            "formulation 'a': unknown formulation 'relu.none'",
+        ),
+        ({"formulations": {"a": "relu.bigm"}, "grids": [GRID]}, "give it as"),
+        (
+            {"formulations": {"a": ["relu.scaled", {"criterium": 1}]}, "grids": [GRID]},
+            "formulation 'a'.*criterium",
+        ),
+        ({"grids": [{**GRID, "solver": ["hihgs"]}]}, "no solver 'hihgs'. Did you mean"),
+        ({"grids": [{**GRID, "solver": [1]}]}, "by its name, not 1"),
+        ({"grids": [{**GRID, "hidden": [25, 25]}]}, "25 is none: ..25, 25.. is one"),
+        ({"grids": [{**GRID, "seed": [0.5]}]}, "seed takes whole numbers, not 0.5"),
+        (
+            {"training_defaults": {"epoch": 2}, "grids": [GRID]},
+            "'training_defaults': unknown key 'epoch'. Did you mean 'epochs'",
+        ),
+        ({"training_defaults": ["epochs"], "grids": [GRID]}, "this is a JSON object"),
+        (
+            {"training_defaults": {"epochs": -2}, "grids": [GRID]},
+            "grid 0, training 'plain': training option epochs = -2 is out of range",
+        ),
+        ({"training_defaults": {"epochs": "2"}, "grids": [GRID]}, "not supported"),
+        (
+            {"problem_defaults": {"peeks": {"epochs": 2}}, "grids": [GRID]},
+            "problem_defaults: unknown problem 'peeks'",
+        ),
     ],
 )
 def test_mistakes_in_a_configuration_are_named(data, message):

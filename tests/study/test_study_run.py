@@ -1,6 +1,9 @@
 """The study end to end on a tiny grid: run, kill, resume, tables, report, command line."""
 
+import concurrent.futures
+import contextlib
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -26,6 +29,7 @@ from pyomo_relu.study.run.records import RunFolder
 from pyomo_relu.study.run.runner import make_executor, run_study
 from pyomo_relu.study.run.tables import COLUMNS, Tables
 from pyomo_relu.study.statistics.aggregate import LEAST_PAIRS, group, paired_ratio
+from tests import thinned
 from tests.paths import ROOT
 
 TIMES = ("seconds", "preprocessing_steps", "files", "work")
@@ -200,6 +204,128 @@ def test_a_killed_run_loses_at_most_the_case_in_hand(tmp_path):
     assert len(records) == config.n_cases
 
 
+def test_a_run_of_some_cases_goes_on_where_it_ended(tmp_path):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    grid = tmp_path / "grid.json"
+    grid.write_text(json.dumps(data()))
+    config = load_config(grid)
+    assert config.n_cases == 4
+    command = [str(grid), "--silent", "--folder"]
+    assert main([*command, str(whole)]) == 0
+    for done in (1, 2, 3, 4):
+        before = RunFolder(parts).load()
+        code = main([*command, str(parts), "--cases", "1"])
+        records = RunFolder(parts).load()
+        assert len(records) == done and records[: done - 1] == before
+        assert code == (1 if done < 4 else 0)
+    assert main([*command, str(parts)]) == 0
+    assert RunFolder(parts).load() == records
+    for name in COLUMNS:
+        ours, full = (getattr(Tables.read(path), name) for path in (parts, whole))
+        assert len(ours) == len(full)
+    first, second = (figures(RunFolder(path).load()) for path in (parts, whole))
+    for key, record in first.items():
+        assert record["kind"] == "network" or record == second[key]
+    assert first.keys() == second.keys() == config.ids
+
+
+def test_what_a_limit_leaves_is_told_apart_from_what_is_there(tmp_path):
+    config, folder = small(), RunFolder(tmp_path)
+    assert str(run_study(config, folder, cases=3)) == (
+        "3 cases done (0 failed), 0 were there already, 1 left: no more cases were asked "
+        "for; run again to go on"
+    )
+    for limit in ({"minutes": 0}, {"cases": 0}):
+        summary = run_study(config, folder, **limit)
+        assert (summary.done, summary.skipped, summary.left) == (0, 3, 1)
+
+
+class Interrupt:
+    """A SIGINT at the n-th line that a module of the run executes."""
+
+    def __init__(self, at):
+        self.at, self.seen = at, 0
+
+    def __enter__(self):
+        sys.settrace(self._call)
+        return self
+
+    def __exit__(self, *_):
+        sys.settrace(None)
+
+    def _call(self, frame, event, argument):
+        of_run = frame.f_code.co_filename.endswith(("run/runner.py", "run/records.py"))
+        return self._line if of_run else None
+
+    def _line(self, frame, event, argument):
+        if event == "line":
+            self.seen += 1
+            if self.seen == self.at:
+                sys.settrace(None)
+                signal.raise_signal(signal.SIGINT)
+        return self._line
+
+
+def test_an_interrupt_anywhere_leaves_whole_records(tmp_path):
+    config = small(
+        training_defaults={"samples": 20, "epochs": 0},
+        indicators={"bounds": ["interval"]},
+        grids=[{**GRID, "seed": [0]}],
+    )
+    run_study(config, RunFolder(tmp_path / "warm"))
+    with Interrupt(0) as whole:
+        run_study(config, RunFolder(tmp_path / "whole"))
+    assert whole.seen > 50
+    stopped = set()
+    for at in range(1, whole.seen + 1, 1 if thinned.DENSE else 9):
+        folder = RunFolder(tmp_path / str(at))
+        with contextlib.suppress(KeyboardInterrupt), Interrupt(at):
+            stopped.add(run_study(config, folder).stopped)
+        kept = folder.load()
+        assert all(r["error"] is None for r in kept)
+        summary = run_study(config, folder)
+        records = folder.load()
+        assert records[: len(kept)] == kept and summary.left == 0
+        assert sorted(r["id"] for r in records) == sorted(config.ids)
+    assert "interrupted; run again to go on" in stopped
+
+
+def test_a_line_that_an_interrupt_tore_does_not_damage_the_next(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.append({"id": 1})
+    with folder.file.open("ab") as stream:
+        stream.write(b'{"id": "torn", "ki')
+    folder.append({"id": 2})
+    assert [r["id"] for r in folder.load()] == [1, 2]
+    folder.file.write_bytes(b'{"id"')
+    folder.append({"id": 3})
+    assert [r["id"] for r in folder.load()] == [3]
+
+
+class Interrupted(concurrent.futures.Executor):
+    """One whose workers are interrupted after some cases, as by Ctrl-C in a terminal."""
+
+    def __init__(self, cases):
+        self.cases = cases
+
+    def submit(self, fn, /, *args, **kwargs):
+        future = concurrent.futures.Future()
+        self.cases -= 1
+        if self.cases < 0:
+            future.set_exception(KeyboardInterrupt())
+        else:
+            future.set_result(fn(*args, **kwargs))
+        return future
+
+
+def test_interrupted_workers_lose_only_their_own_cases(tmp_path):
+    config, folder = small(grids=[{**GRID, "seed": [0, 1, 2]}]), RunFolder(tmp_path)
+    summary = run_study(config, folder, Interrupted(2), in_flight=3)
+    assert (summary.done, summary.left) == (2, 4)
+    assert "a worker died (KeyboardInterrupt: ); run again" in str(summary)
+    assert run_study(config, folder).left == 0
+
+
 def test_a_damaged_line_in_the_middle_is_not_passed_over(tmp_path):
     folder = RunFolder(tmp_path)
     folder.file.write_bytes(b'{"id": 1}\nbroken\n{"id": 2}\n')
@@ -242,22 +368,32 @@ def test_executors_by_name_need_a_callable():
 
 
 def test_failures_are_recorded_and_can_be_retried(tmp_path):
+    # no MILP solver takes a network that is not encoded
     config = small(
-        grids=[{"problem": "peaks", "hidden": [[4, 4]], "formulation": ["relu.none"]}]
+        grids=[{"problem": "peaks", "hidden": [[4, 4]], "formulation": ["none"]}]
     )
     folder = RunFolder(tmp_path)
     summary = run_study(config, folder)
     assert summary.done == 2 and summary.failed == 1
     (record,) = [r for r in folder.load() if r["kind"] == "solve"]
-    assert "unknown transformation 'relu.none'" in record["error"]
+    assert "is not linear" in record["error"]
+    assert "form. Apply a formulation such as relu.bigm first" in record["error"]
     assert run_study(config, folder).done == 0
     assert run_study(config, folder, retry=True).failed == 1
     tables = Tables.from_records(folder.load())
     assert len(tables.solves) == 1 and tables.solves[0]["error"] == record["error"]
 
 
+def failing():
+    """A training that cannot be done, and its solve."""
+    return {
+        "trainings": {"sparse": {"sparsify": 1.0}},  # for one hidden layer only
+        "grids": [{"problem": "peaks", "hidden": [[4, 4]], "training": ["sparse"]}],
+    }
+
+
 def test_failed_trainings_leave_their_solves(tmp_path):
-    config = small(grids=[{"problem": "rosenbrock", "hidden": [[4]]}])
+    config = small(**failing())
     summary = run_study(config, RunFolder(tmp_path))
     assert (summary.done, summary.failed, summary.left) == (1, 1, 1)
     assert str(summary) == "1 cases done (1 failed), 0 were there already, 1 left"
@@ -275,8 +411,12 @@ def test_command_line_refuses_unknown_grids_and_reports_failures(tmp_path, capsy
     assert main(["no_such_grid"]) == 2
     assert "Grids here: full, middle, quick, tiny" in capsys.readouterr().err
     path = tmp_path / "failing.json"
-    path.write_text(json.dumps({"grids": [{"problem": "none", "hidden": [[4]]}]}))
     folder = ["--folder", str(tmp_path / "run"), "--silent"]
+    path.write_text(json.dumps({"grids": [{"problem": "none", "hidden": [[4]]}]}))
+    assert main([str(path), *folder]) == 2
+    assert "grid 0: unknown problem 'none'" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()  # nothing has begun
+    path.write_text(json.dumps(data(**failing())))
     assert main([str(path), *folder]) == 1
     assert "no training has finished" in capsys.readouterr().err
 

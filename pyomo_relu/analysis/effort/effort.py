@@ -26,6 +26,7 @@ from pyomo_relu.common.arguments import (
     is_sequence,
     optional,
     seconds,
+    shown,
     text,
     whole,
 )
@@ -275,7 +276,9 @@ def apply_transformations(model, transformations):
             f"{transformations!r:.80}."
         )
     if not isinstance(model, BlockData):
-        raise ModelError(f"{model!r:.80} (a {type(model).__name__}) is no Pyomo model.")
+        raise ModelError(
+            f"measure_effort: model must be a Pyomo model, not {shown(model)}."
+        )
     seconds = {}
     for entry in transformations:
         name, options = _named(entry)
@@ -364,7 +367,7 @@ def _read(model):
     try:
         form = LinearStandardFormCompiler().write(model, mixed_form=True)
     except Exception as error:  # the compiler raises several kinds
-        reason = str(error).strip()[:300]
+        reason = str(error).strip().rstrip(".")[:300]
         raise ModelError(
             f"'{model.name}' is not linear: {reason}. Apply a formulation such as "
             "relu.bigm first; for SOS constraints choose a Pyomo solver by name."

@@ -30,6 +30,7 @@ from pyomo_relu.analysis.regions.limits import (
 from pyomo_relu.common.arguments import checked, flag, optional, real, whole
 from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.common.html import Table, Tabular
+from pyomo_relu.common.progress import counting_bar
 from pyomo_relu.errors import NetworkError
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ class RegionCount(Tabular):
     n_samples=whole,
     rational=flag,
     seed=whole,
+    progress=flag,
 )
 def count_regions(
     network: NetworkOrBlock,
@@ -109,6 +111,7 @@ def count_regions(
     n_samples: int = 100_000,
     rational: bool = False,
     seed: int = 0,
+    progress: bool = False,
 ) -> RegionCount:
     """Count the linear regions of ``network`` in the box ``lower <= x <= upper``.
 
@@ -139,6 +142,8 @@ def count_regions(
         radius of 1e-8 of the box) are not seen.
     seed : int
         Of random points and directions.
+    progress : bool
+        Show how many regions are counted so far, with tqdm.
 
     Returns
     -------
@@ -171,11 +176,15 @@ def count_regions(
     maps = Maps(network, box, bounds, exact=rational)
     regions, pairs, exact = [], None, False
     if method == "geometry":
-        regions, pending = plane.subdivide(maps, max_regions, deadline)
+        with counting_bar(progress, network.name, "regions") as tick:
+            regions, pending = plane.subdivide(maps, max_regions, deadline, tick)
         found, exact = len(regions) + pending, pending == 0
         pairs = plane.neighbours(regions) if exact else None
     elif method == "lp":
-        regions, pairs, exact = search.search(maps, max_regions, deadline, seed)
+        with counting_bar(progress, network.name, "regions") as tick:
+            regions, pairs, exact = search.search(
+                maps, max_regions, deadline, seed, tick
+            )
         found = max(1, len(regions))
     else:
         found = 1

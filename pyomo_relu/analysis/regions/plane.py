@@ -14,7 +14,7 @@ from pyomo_relu.analysis.regions.cells import Maps
 from pyomo_relu.errors import NetworkError
 
 
-def subdivide(maps: Maps, max_regions, deadline):
+def subdivide(maps: Maps, max_regions, deadline, tick=lambda: None):
     """Cut the input box of ``maps`` into activation regions.
 
     Parameters
@@ -24,6 +24,8 @@ def subdivide(maps: Maps, max_regions, deadline):
     max_regions : int
         Stop when it is certain that there are at least so many.
     deadline : Deadline
+    tick : callable
+        Called for each region.
 
     Returns
     -------
@@ -49,6 +51,7 @@ def subdivide(maps: Maps, max_regions, deadline):
         if k == len(maps.cuts):
             centre = vertices.sum(axis=0) / len(vertices)
             regions.append(maps.region(pattern, centre, pre_map, vertices))
+            tick()
             continue
         index, _, base = maps.cuts[k]
         for cell, above in _cut_by_layer(maps, k, vertices, pre_map):

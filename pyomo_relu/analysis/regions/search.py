@@ -71,7 +71,7 @@ class _Cell:
         self.G, self.h = G[near][first], h[near][first]
 
 
-def search(maps, max_regions, deadline, seed=0):
+def search(maps, max_regions, deadline, seed=0, tick=lambda: None):
     """Find the activation regions of ``maps`` one neighbour after another.
 
     Parameters
@@ -83,6 +83,8 @@ def search(maps, max_regions, deadline, seed=0):
     deadline : Deadline
     seed : int
         Of the directions that are tried before linear programmes.
+    tick : callable
+        Called for each region.
 
     Returns
     -------
@@ -115,6 +117,7 @@ def search(maps, max_regions, deadline, seed=0):
                 continue
             found[own] = len(regions)
             regions.append(_region(maps, cell, s))
+            tick()
             for row in programme.facets(s, rng):
                 other = _beyond(maps, cell, row)
                 if other.key not in number:

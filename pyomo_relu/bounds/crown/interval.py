@@ -28,7 +28,9 @@ def interval_bounds(
     ----------
     network : Network
     lower, upper : array_like, shape (n_inputs,), or numbers
-        The input box; finite.
+        The input box; finite.  All lower ends, then all upper ends, not a pair per
+        input: for two inputs in [-1, 1] give ``-1, 1`` or ``[-1, -1], [1, 1]``.  Equal
+        ends are a point.
 
     Returns
     -------

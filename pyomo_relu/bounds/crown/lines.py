@@ -72,14 +72,39 @@ class AffineMap:
         """|W_s| of each source."""
         return [abs(w) for w in self.weights]
 
-    def _is_zero(self, tensors, scale):
-        """Rows without bias that read nothing but zeros (pruned ones), (B, size)."""
-        zero = scale == 0
-        for source, w in zip(self.sources, self.weights, strict=True):
+    def _of_one_sign(self, tensors, sign, rows):
+        """Rows whose terms all are at least zero (sign 1) or at most zero (-1), (B, rows).
+
+        So are then the sums, in exact and in float64 arithmetic (``linear.rounding``).
+        """
+        against = np.zeros((tensors.batch, rows.size))
+        paired = {i for pair in self.pairs for i in pair}
+        for i, source in enumerate(self.sources):
+            if i in paired:
+                continue
             lo, hi = tensors[source]
-            reads = times(((lo != 0) | (hi != 0)).astype(float), (w != 0).astype(float))
-            zero &= reads == 0
-        return zero
+            w = sign * self.weights[i][..., rows, :]
+            against += times((lo < 0).astype(float), (w > 0).astype(float))
+            against += times((hi > 0).astype(float), (w < 0).astype(float))
+        for (i, _), pair in zip(self.pairs, self.pair_terms, strict=True):
+            lo, hi = tensors[self.sources[i]]
+            above, below = pair.against(sign, rows, slack(self.terms))
+            against += times((hi > 0).astype(float), above)
+            against += times((lo < 0).astype(float), below)
+        return (against == 0) & (sign * self.bias[..., rows] >= 0)
+
+    def _keep_signs(self, tensors, lower, upper, error):
+        """Take back what rounding outward by ``error`` moved across a sum's sign.
+
+        A needless 1e-14 below zero would be a binary, and coefficients of that size.
+        """
+        # A sum of one sign is moved by its own rounding and the error, no further.
+        for sign, ends in ((1.0, lower), (-1.0, upper)):
+            moved = (sign * ends < 0) & (sign * ends >= -3.0 * error)
+            rows = np.flatnonzero(moved.any(axis=0))
+            if rows.size:
+                kept = self._of_one_sign(tensors, sign, rows) & moved[:, rows]
+                ends[:, rows] = np.where(kept, 0.0, ends[:, rows])
 
     @cached_property
     def pair_terms(self):
@@ -125,12 +150,13 @@ class AffineMap:
                 c, r, less_lo, less_hi = pair.centre_radius(lo, hi)
                 mid, radius = mid + c, radius + r
                 cut_lo, cut_hi = cut_lo + less_lo, cut_hi + less_hi
-            radius += slack(self.terms) * scale + TINY
-            if not scale.all():
-                radius[self._is_zero(tensors, scale)] = 0.0
-            radius += self.error
+            error = slack(self.terms) * scale + TINY
+            radius += error
             lower = mid - radius + cut_lo
             upper = mid + radius - cut_hi
+            self._keep_signs(tensors, lower, upper, error)
+            lower -= self.error
+            upper += self.error
         # Overflow proves nothing.
         lower[~np.isfinite(lower)] = -np.inf
         upper[~np.isfinite(upper)] = np.inf
@@ -150,6 +176,7 @@ class _PairedWeights:
             a, b = dense(a), dense(b)
         self.a, self.b = a, b
         self.abs_a, self.abs_b = abs(a), abs(b)
+        self.size = abs(w_pre) + abs(w_post)
         rows, self.columns, self.a_entries, self.b_entries = _same_sign(a, b)
         entries = np.arange(rows.size)
         positive = self.a_entries > 0
@@ -158,6 +185,16 @@ class _PairedWeights:
             sparse.csr_array((sign.astype(float), (rows, entries)), shape=shape)
             for sign in (positive, ~positive)
         )
+
+    def against(self, sign, rows, least):
+        """Where the terms of v+ and of v- may not be of a sign, as 0 and 1, (rows, q).
+
+        Of one sign counts ``a v+`` only if ``|a|`` is more than twice ``least`` of what
+        it is the sum of: evaluation sums its two products apart.
+        """
+        a, b, size = sign * self.a[rows], sign * self.b[rows], self.size[rows]
+        above = (2.0 * least * size - a) > 0
+        return above.astype(float), (b < 0).astype(float)
 
     def centre_radius(self, lo, hi):
         """Centre, radius and what lower and upper may be moved inward by."""

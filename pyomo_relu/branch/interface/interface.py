@@ -16,6 +16,11 @@ from pyomo.common.config import ConfigDict
 from pyomo.core.base.block import BlockData
 from pyomo.opt.base.solvers import OptSolver
 
+from pyomo_relu.branch.interface.keywords import (
+    log_file,
+    warn_of_suffixes,
+    without_effect,
+)
 from pyomo_relu.branch.interface.results import (
     EmbeddedResults,
     HistoryEntry,
@@ -34,19 +39,6 @@ logger = logging.getLogger("pyomo.relu")
 #: Seconds between two lines of a log.
 LOG_EVERY = 1.0
 
-#: What every solver of Pyomo's takes and what means nothing here: there are no files.
-_WITHOUT_MEANING = (
-    "keepfiles",
-    "symbolic_solver_labels",
-    "report_timing",
-    "file_determinism",
-    "logfile",
-    "solnfile",
-    "io_options",
-    "available",
-    "select",
-)
-
 
 def common_options(name: str) -> ConfigDict:
     """The options that all of them have.
@@ -57,7 +49,8 @@ def common_options(name: str) -> ConfigDict:
         The solver's.
     """
     config = declare(ConfigDict(name), "time_limit", "mip_gap", "abs_gap")
-    return declare(config, "load_solutions", "warmstart", "seed")
+    declare(config, "load_solutions", "warmstart", "seed")
+    return declare(config, "logfile", "report_timing")
 
 
 def threshold(value, read, default):
@@ -143,9 +136,11 @@ class EmbeddedSolver(OptSolver):
         model : Block
         **kwds
             Any of ``CONFIG`` (``timelimit`` is ``time_limit``), or ``options``, a dict
-            of them.  What Pyomo's solvers that write files take besides, such as
-            ``keepfiles``, ``symbolic_solver_labels`` and ``report_timing``, is accepted
-            and changes nothing.
+            of them.  Messages and results have the model's own names whatever
+            ``symbolic_solver_labels`` says.  What asks for files of a solver's, such as
+            ``keepfiles`` and ``io_options``, has no effect, which a warning says;
+            ``suffixes`` are refused, and a Suffix ``dual``, ``rc`` or ``slack`` that is
+            to be imported gets a warning.
 
         Returns
         -------
@@ -173,12 +168,24 @@ class EmbeddedSolver(OptSolver):
                 "AbstractModel.create_instance(...)."
             )
         config = self._configured(kwds)
+        warn_of_suffixes(self.NAME, model)
+        with log_file(self.NAME, config.logfile, config.tee):
+            config.tee = config.tee or config.logfile is not None
+            results, reading = self._solve(model, config)
+        if config.report_timing:
+            rest = float(results.solver.wallclock_time) - reading
+            print(f"{reading:8.2f} seconds required to read the model")
+            print(f"{max(0.0, rest):8.2f} seconds required for solver")
+        return results
+
+    def _solve(self, model, config):
         deadline = Deadline(config.time_limit)
         from pyomo_relu.branch.interface.read import read_model
         from pyomo_relu.model.contradiction import SECONDS
 
         with pause_garbage_collection():
             read = read_model(model, self.NAME)
+        reading = deadline.elapsed()
         result, work, log = self._search(read, config, deadline)
         result.seconds = deadline.elapsed()
         message = result.status
@@ -192,7 +199,7 @@ class EmbeddedSolver(OptSolver):
             self.NAME, model, read, result, message, config.load_solutions
         )
         results.keep_history(log.history(result))
-        return results
+        return results, reading
 
     def _configured(self, kwds):
         """All options: the constructor's, ``self.options``, then this call's."""
@@ -209,10 +216,7 @@ class EmbeddedSolver(OptSolver):
                 limit = place.pop("timelimit")
                 place.update({} if limit is None else {"time_limit": limit})
             given.update(place)
-        for key in _WITHOUT_MEANING:
-            given.pop(key, None)
-        if not given.get("suffixes", True):
-            del given["suffixes"]
+        without_effect(self.NAME, given)
         config = read_options(self.NAME, self.CONFIG, given, error=ModelError)
         if config.mip_gap >= 1.0:
             logger.warning(

@@ -3,6 +3,7 @@
 No training and no modelling in here; numpy only.
 """
 
+import re
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -148,9 +149,10 @@ def problem(name):
         return himmelblau()
     if name == "pendulum":
         return pendulum()
-    if name.startswith("ackley") and name[6:].isdigit():
-        return ackley(int(name[6:]))
+    found = re.fullmatch(r"ackley([1-9]\d*)", str(name), re.ASCII)
+    if found:
+        return ackley(int(found[1]))
     raise ValueError(
-        f"unknown problem '{name}'. Choose peaks, himmelblau, pendulum or "
-        "ackley<dimension>, for example ackley2."
+        f"unknown problem '{name}'. Choose peaks, himmelblau, pendulum, "
+        "ackley<dimension>, for example ackley2, or, as a benchmark, control or oil."
     )

@@ -28,6 +28,9 @@ import json
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from pyomo_relu.common.options import read_options
+from pyomo_relu.common.wording import meant
+from pyomo_relu.errors import ReLUError
 from pyomo_relu.study.run.bound_methods import BOUND_METHODS, INDICATOR_METHODS
 from pyomo_relu.study.training.units import UNITS
 
@@ -59,7 +62,7 @@ INDICATORS = {
 EXTRA_TRAINING = {"prune", "fine_tune_epochs", "sparsify", "ceiling_quantile"}
 
 
-class ConfigError(ValueError):
+class ConfigError(ReLUError, ValueError):
     """A configuration cannot be used; the message says where and why."""
 
 
@@ -181,12 +184,17 @@ def parse_config(data, name="study"):
     for label, options in {**trainings, "training_defaults": defaults}.items():
         _check_keys(f"{name}: training '{label}'", options, _training_keys())
     for label, options in special.items():
+        _check_problem(f"{name}: problem_defaults", label)
         _check_keys(f"{name}: defaults of '{label}'", options, _training_keys())
+    formulations = {
+        label: _transformation(f"{name}: formulation '{label}'", given)
+        for label, given in data.get("formulations", {}).items()
+    }
     limits = _merged(f"{name}: limits", LIMITS, data.get("limits", {}))
     indicators = _merged(f"{name}: indicators", INDICATORS, data.get("indicators", {}))
     _check_names(name, "bounds", indicators["bounds"], INDICATOR_METHODS)
     defaults = defaults, special
-    settings = (trainings, defaults, data.get("formulations", {}), limits, indicators)
+    settings = trainings, defaults, formulations, limits, indicators
     cases = {}
     for number, grid in enumerate(data.get("grids", [])):
         _add_grid(f"{name}: grid {number}", grid, settings, cases)
@@ -208,6 +216,17 @@ def _add_grid(where, grid, settings, cases):
     _check_names(where, "training", axes["training"], trainings)
     _check_names(where, "bounds", axes["bounds"], BOUND_METHODS)
     _check_names(where, "units", axes["units"], UNITS)
+    for label in axes["problem"]:
+        _check_problem(where, label)
+    for hidden in axes["hidden"]:
+        _check_hidden(where, hidden)
+    encodings = {"none": ("none", {}), **{n: (n, {}) for n in known_formulations()}}
+    formulations = {**encodings, **formulations}
+    _check_names(where, "formulation", axes["formulation"], formulations)
+    for solver in axes["solver"]:
+        _check_solver(where, solver)
+    for axis in ("seed", "solver_seed"):
+        _check_whole(where, axis, axes[axis])
     for point in itertools.product(*axes.values()):
         at = dict(zip(axes, point, strict=True))
         task = NetworkTask(
@@ -222,19 +241,93 @@ def _add_grid(where, grid, settings, cases):
             },
             indicators,
         )
-        transformation = formulations.get(at["formulation"], [at["formulation"], {}])
+        if task.id not in cases:
+            _check_training(f"{where}, training '{at['training']}'", task)
         solve = SolveTask(
             task.id,
             at["problem"],
             at["units"],
             at["bounds"],
             at["formulation"],
-            tuple(transformation),
+            formulations[at["formulation"]],
             at["solver"],
             int(at["solver_seed"]),
             limits,
         )
         cases.setdefault(task.id, (task, {}))[1][solve.id] = solve
+
+
+def known_formulations():
+    """Names of the transformations that encode networks."""
+    import pyomo_relu  # noqa: F401  (registers)
+    from pyomo_relu.transform.table import MEASURED
+
+    return tuple(MEASURED)
+
+
+def _check_problem(where, name):
+    from pyomo_relu.study.problems.benchmarks import benchmark
+
+    try:
+        benchmark(name)
+    except ValueError as error:
+        raise ConfigError(f"{where}: {error}") from error
+
+
+def _check_hidden(where, hidden):
+    if not (isinstance(hidden, list) and hidden and all(map(_is_size, hidden))):
+        raise ConfigError(
+            f"{where}: hidden is a list of architectures, each of them a list of sizes "
+            f"such as [25, 25], and {hidden!r} is none: [[25, 25]] is one architecture."
+        )
+
+
+def _is_size(entry):
+    return isinstance(entry, int) and not isinstance(entry, bool) and entry > 0
+
+
+def _check_whole(where, axis, values):
+    for value in values:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise ConfigError(f"{where}: {axis} takes whole numbers, not {value!r}.")
+
+
+def _check_solver(where, name):
+    from pyomo_relu.analysis.effort.solvers import RAW_SOLVERS
+    from pyomo_relu.common.pyomo_solver import check_name
+
+    if not isinstance(name, str):
+        raise ConfigError(f"{where}: a solver is given by its name, not {name!r}.")
+    if name not in RAW_SOLVERS:
+        check_name(name, where, ConfigError)
+
+
+def _check_training(where, task):
+    """Refuse values that the training would refuse."""
+    from pyomo_relu.study.training.training import TrainingOptions
+
+    own = {k: v for k, v in task.options.items() if k not in EXTRA_TRAINING}
+    try:
+        TrainingOptions(hidden=task.hidden, seed=task.seed, **own)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{where}: {error}") from error
+
+
+def _transformation(where, given):
+    """(name, options) that a label stands for."""
+    from pyomo.core.base import TransformationFactory
+
+    if not (isinstance(given, list) and [*map(type, given)] == [str, dict]):
+        raise ConfigError(
+            f'{where}: give it as [transformation, options], such as ["relu.bigm", {{}}], '
+            f"not {given!r}."
+        )
+    name, options = given
+    _check_names(where, "formulation", [name], known_formulations())
+    own = {k: v for k, v in options.items() if k != "ceiling_quantile"}
+    transformation = TransformationFactory.get_class(name)
+    read_options(where, transformation.CONFIG, own, error=ConfigError)
+    return name, options
 
 
 def _training_keys():
@@ -250,17 +343,21 @@ def _merged(where, defaults, given):
 
 
 def _check_keys(where, given, known):
+    if not isinstance(given, dict):
+        raise ConfigError(f"{where}: this is a JSON object, not {given!r}.")
     unknown = sorted(set(given) - set(known))
     if unknown:
         raise ConfigError(
-            f"{where}: unknown key '{unknown[0]}'. Known are {', '.join(sorted(known))}."
+            f"{where}: unknown key '{unknown[0]}'.{meant(unknown[0], known)} Known are "
+            f"{', '.join(sorted(known))}."
         )
 
 
 def _check_names(where, axis, values, known):
+    known = list(known)  # of values that JSON knows and no hash does, too
     unknown = [v for v in values if v not in known]
     if unknown:
         raise ConfigError(
-            f"{where}: unknown {axis} '{unknown[0]}'. Known are "
-            f"{', '.join(map(str, known))}."
+            f"{where}: unknown {axis} '{unknown[0]}'.{meant(unknown[0], known)} Known "
+            f"are {', '.join(map(str, known))}."
         )

@@ -54,7 +54,11 @@ class RunFolder:
         return records
 
     def append(self, record):
-        """Write one record; it is on disk when this returns."""
+        """Write one record; it is on disk when this returns.
+
+        A line that an interrupt tore is cut off before.
+        """
+        self.repair()
         line = json.dumps(record, allow_nan=False, sort_keys=True).encode() + b"\n"
         with self.file.open("ab") as stream:
             stream.write(line)
@@ -65,11 +69,14 @@ class RunFolder:
         """Cut off a torn last line, so that the next record begins on a new one."""
         if not self.file.exists():
             return
-        data = self.file.read_bytes()
-        complete = data.rfind(b"\n") + 1
-        if complete < len(data):
-            with self.file.open("r+b") as stream:
-                stream.truncate(complete)
+        with self.file.open("r+b") as stream:
+            end = stream.seek(0, os.SEEK_END)
+            if end == 0:
+                return
+            stream.seek(end - 1)
+            if stream.read(1) != b"\n":
+                stream.seek(0)
+                stream.truncate(stream.read().rfind(b"\n") + 1)
 
     def save_networks(self, case, networks):
         """Write ONNX files of a training; returns {network name: (file name, hash)}."""

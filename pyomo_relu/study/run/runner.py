@@ -105,7 +105,15 @@ def make_executor(workers=1, factory=None):
 
 
 def run_study(
-    config, folder, executor=None, *, in_flight=1, minutes=None, retry=False, bar=False
+    config,
+    folder,
+    executor=None,
+    *,
+    in_flight=1,
+    minutes=None,
+    cases=None,
+    retry=False,
+    bar=False,
 ):
     """Run what of a configuration has no record yet.
 
@@ -119,6 +127,8 @@ def run_study(
         Cases handed to the executor at a time.
     minutes : float, optional
         Start no case after that long; run again to go on.
+    cases : int, optional
+        Start no more than so many; run again to go on.
     retry : bool
         Run cases again whose record is an error.
     bar : bool
@@ -129,12 +139,12 @@ def run_study(
     RunSummary
     """
     executor = HereExecutor() if executor is None else executor
-    run = _Run(config, folder, retry)
     deadline = None if minutes is None else time.monotonic() + 60 * minutes
+    run = _Run(config, folder, retry, deadline, cases)
     with counting_bar(bar, None, "case", config.n_cases) as tick:
         run.tick = tick
         try:
-            run.work(executor, in_flight, deadline)
+            run.work(executor, in_flight)
         except KeyboardInterrupt:
             run.summary.stopped = "interrupted; run again to go on"
         except WorkerLost as error:
@@ -145,22 +155,19 @@ def run_study(
 
 
 class _Run:
-    def __init__(self, config, folder, retry):
+    def __init__(self, config, folder, retry, deadline, cases):
         self.folder, self.summary, self.tick = folder, RunSummary(), None
         folder.repair()
         self.known = {r["id"]: r for r in folder.load()}
         if retry:
             self.known = {k: r for k, r in self.known.items() if r["error"] is None}
         self.ready = deque(config.cases)
+        self.deadline, self.to_start = deadline, cases
 
-    def work(self, executor, in_flight, deadline):
+    def work(self, executor, in_flight):
         running = {}
         try:
             while self.ready or running:
-                late = deadline is not None and time.monotonic() >= deadline
-                if late:
-                    self.summary.stopped = "time is over; run again to go on"
-                    self.ready.clear()
                 while self.ready and len(running) < in_flight:
                     self._start(executor, running)
                 if not running:
@@ -183,6 +190,20 @@ class _Run:
                 with contextlib.suppress(WorkerLost):
                     self._finish(task, rest, _answer(future))
 
+    def _may_start(self):
+        """Whether a case without a record may be started; others are still counted."""
+        if self.deadline is not None and time.monotonic() >= self.deadline:
+            self.summary.stopped = "time is over; run again to go on"
+            return False
+        if self.to_start is not None:
+            if self.to_start <= 0:
+                self.summary.stopped = (
+                    "no more cases were asked for; run again to go on"
+                )
+                return False
+            self.to_start -= 1
+        return True
+
     def _start(self, executor, running):
         """Hand over the next case; one that has a record is only counted."""
         task, rest = self.ready.popleft()
@@ -190,7 +211,7 @@ class _Run:
         if task.to_dict()["kind"] == "solve":
             if record is not None:
                 self._skip()
-            else:
+            elif self._may_start():
                 running[_submit(executor, task.to_dict(), rest)] = task, None
             return
         networks = None
@@ -200,7 +221,8 @@ class _Run:
             self._skip()
             self._release(rest, networks)
             return
-        running[_submit(executor, task.to_dict())] = task, rest
+        if self._may_start():
+            running[_submit(executor, task.to_dict())] = task, rest
 
     def _finish(self, task, solves, answer):
         record, networks = answer
@@ -235,6 +257,9 @@ def _submit(executor, *arguments):
 def _answer(future):
     """What a case returned; executors tell of dead workers in many ways."""
     try:
-        return future.result()
-    except Exception as error:
+        error = future.exception()
+    except Exception as problem:
+        raise WorkerLost(problem) from problem
+    if error is not None:  # also a KeyboardInterrupt, which was the worker's
         raise WorkerLost(error) from error
+    return future.result()

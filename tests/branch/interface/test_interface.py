@@ -78,14 +78,16 @@ def test_pyomo_solve(tmp_path, feasible):
     assert solution[1]["Variable"]["nn.inputs[0]"]["Value"] == pytest.approx(0.5)
 
 
-def test_keywords_that_every_solver_takes():
+@pytest.mark.parametrize("name", ["relu", "relu.branch", "relu.decompose"])
+def test_keywords_that_every_solver_takes(name, tmp_path, capsys, caplog):
+    log = tmp_path / "run.log"
     kwds = {
-        "keepfiles": True,
         "symbolic_solver_labels": True,
         "report_timing": True,
-        "logfile": None,
+        "logfile": log,
+        "keepfiles": False,
         "solnfile": None,
-        "file_determinism": 1,
+        "io_options": {},
         "suffixes": [],
         "timelimit": None,
         "tee": False,
@@ -94,12 +96,47 @@ def test_keywords_that_every_solver_takes():
         "options": {"mip_gap": 0.01},
         "options_string": "seed=3 abs_gap=0.1",
     }
-    m = linked()
-    pyo.assert_optimal_termination(SOLVER.solve(m, **kwds))
-    config = SOLVER._configured(dict(kwds))
+    m, solver = linked(), pyo.SolverFactory(name)
+    pyo.assert_optimal_termination(solver.solve(m, **kwds))
+    config = solver._configured(dict(kwds))
     assert (config.mip_gap, config.seed, config.abs_gap) == (0.01, 3, 0.1)
-    with pytest.raises(ModelError, match="unknown option 'suffixes'"):
-        SOLVER.solve(m, suffixes=["dual"])
+    printed, written = capsys.readouterr().out, log.read_text()
+    assert "seconds required for solver" in printed and not caplog.records
+    assert written.startswith(name) and "status: optimal" in written
+    assert "required" not in written and "incumbent" not in printed
+    solver.solve(m, logfile=str(log), tee=True)  # replaces the file
+    printed = capsys.readouterr().out
+    assert printed == log.read_text() and "status: optimal" in printed
+    with pytest.raises(ModelError, match="logfile='.*no.such.*folder that exists"):
+        solver.solve(m, logfile=tmp_path / "no_such" / "run.log")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("keepfiles", True),
+        ("solnfile", "x.sol"),
+        ("file_determinism", 1),
+        ("io_options", {"file_determinism": 2}),
+        ("select", 3),
+    ],
+)
+def test_keywords_without_effect_are_said(key, value, caplog):
+    pyo.assert_optimal_termination(SOLVER.solve(linked(), **{key: value}))
+    (record,) = caplog.records
+    assert record.getMessage().startswith(f"relu.branch: {key}={value!r} has no effect")
+
+
+@pytest.mark.parametrize("name", ["dual", "rc", "slack"])
+def test_duals_are_refused_or_said_to_be_missing(name, caplog):
+    m = linked()
+    with pytest.raises(ModelError, match="suffixes=.*are no duals.*Leave suffixes out"):
+        SOLVER.solve(m, suffixes=[name])
+    m.add_component(name, pyo.Suffix(direction=pyo.Suffix.IMPORT))
+    m.own = pyo.Suffix(direction=pyo.Suffix.LOCAL)
+    SOLVER.solve(m)
+    (record,) = caplog.records
+    assert f"the Suffix '{name}' stays as it is" in record.getMessage()
 
 
 def test_a_time_limit_of_none_is_none_given():
