@@ -83,6 +83,8 @@ class UnitRange:
         half, middle = 0.5 * high - 0.5 * low, 0.5 * low + 0.5 * high
         hidden, last = bounds.network.layers[:-1], bounds.network.layers[-1]
         weights = _largest_weights(bounds.network, hidden)
+        if np.any((half < _INPUT_RANGE[0]) & (half > 0) & ~_ordinary(weights * half)):
+            weights = np.maximum(weights, _weights_through_active(bounds))
         # small ranges, and those that the network undoes, are units; what remains may
         # be large because bounds are loose
         units = np.where(
@@ -303,6 +305,30 @@ def _largest_weights(network, layers, factors=1.0):
         for source, w in layer.terms:
             if source.layer == network_.INPUT and w.shape[0]:
                 largest = np.maximum(largest, maxima(rows @ abs(w), axis=0))
+    return largest
+
+
+def _weights_through_active(bounds):
+    """The largest absolute weight of each input behind active neurons, shape (n_inputs,).
+
+    Where those are folded into their readers, rows have these weights.
+    """
+    network, through = bounds.network, []
+    largest = np.zeros(network.n_inputs)
+    for k, layer in enumerate(network.layers[:-1]):
+        total = scipy.sparse.csr_array((layer.size, network.n_inputs))
+        for source, w in layer.terms:
+            if source.layer == network_.INPUT:
+                part = w
+            elif source.post:
+                on = bounds.active(source.layer).astype(float)
+                part = w @ scipy.sparse.diags_array(on) @ through[source.layer]
+            else:
+                part = w @ through[source.layer]
+            total = total + scipy.sparse.csr_array(part)
+        through.append(total)
+        if layer.size:
+            largest = np.maximum(largest, maxima(abs(total), axis=0))
     return largest
 
 
