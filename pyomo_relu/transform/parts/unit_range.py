@@ -92,7 +92,10 @@ class UnitRange:
         )
         size = np.maximum(np.abs(bounds.lower[-1]), np.abs(bounds.upper[-1]))
         weight = _row_maxima(last, units)
-        odd = (size < _OUTPUT_RANGE[0]) & (weight < _OUTPUT_WEIGHT[0])
+        tiny = size < _OUTPUT_RANGE[0]
+        # that an output is tiny says that its inputs' ranges, however wide, are units
+        weight = np.where(tiny, _row_maxima(last, half), weight)
+        odd = tiny & (weight < _OUTPUT_WEIGHT[0])
         odd |= (size > _OUTPUT_RANGE[1]) & (weight > _OUTPUT_WEIGHT[1])
         odd &= _ordinary(weight / np.where(size > 0, size, np.inf))
         zero = np.zeros(size.shape)
@@ -315,7 +318,7 @@ def _weights_through_active(bounds):
     """
     network, through = bounds.network, []
     largest = np.zeros(network.n_inputs)
-    for k, layer in enumerate(network.layers[:-1]):
+    for layer in network.layers[:-1]:
         total = scipy.sparse.csr_array((layer.size, network.n_inputs))
         for source, w in layer.terms:
             if source.layer == network_.INPUT:
