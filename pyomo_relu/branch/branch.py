@@ -15,7 +15,12 @@ import numpy as np
 
 from pyomo_relu.branch.bounding.root import tightened_root
 from pyomo_relu.branch.problem.joint import build_problem
-from pyomo_relu.branch.problem.units import Progress, in_unit_range, in_units
+from pyomo_relu.branch.problem.units import (
+    ABSOLUTE_GAP,
+    Progress,
+    in_unit_range,
+    in_units,
+)
 from pyomo_relu.branch.statuses import (
     BOUND_REACHED,
     INFEASIBLE,
@@ -43,10 +48,6 @@ if TYPE_CHECKING:
     from pyomo_relu.common.types import FloatArray
 
 
-#: Absolute gap that counts as none, in unit range.
-_ABSOLUTE = 1e-6
-
-
 @dataclass
 class BranchOptions:
     """Options of ``branch``.
@@ -58,7 +59,8 @@ class BranchOptions:
     mip_gap : float
         Relative gap ``(value - bound) / |value|`` at which to stop.
     abs_gap : float, optional
-        Absolute gap at which to stop; 1e-6 in unit range by default.
+        Absolute gap at which to stop; by default 1e-6, times the objective's unit where
+        that is below 1.
     threads : int
         Subtrees worked on at the same time; with an executor 1 means as many as it says
         that it has workers.
@@ -119,7 +121,7 @@ class BranchOptions:
         """Absolute gap at which an incumbent of this value counts as optimal."""
         if not np.isfinite(value):
             return 0.0
-        gap = _ABSOLUTE if self.abs_gap is None else self.abs_gap
+        gap = ABSOLUTE_GAP if self.abs_gap is None else self.abs_gap
         # an infinite share of 0 is not a number
         return max(gap, self.mip_gap * abs(value) if self.mip_gap < np.inf else np.inf)
 

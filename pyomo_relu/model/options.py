@@ -141,7 +141,7 @@ SHARED = {
     "abs_gap": (
         None,
         non_negative,
-        "absolute gap at which to stop; default 1e-6 of the objective's size",
+        "absolute gap at which to stop; default 1e-6, or of the objective's size if less",
         "",
     ),
     "stop_at": (

@@ -7,6 +7,7 @@ import numpy as np
 
 from pyomo_relu.branch.bounding.root import tightened_root
 from pyomo_relu.branch.branch import BranchResult
+from pyomo_relu.branch.problem.units import gap_in_unit_range
 from pyomo_relu.branch.statuses import (
     BOUND_REACHED,
     INFEASIBLE,
@@ -228,9 +229,7 @@ class Portfolio:
         start = options.start
         if start is not None:
             options = replace(options, start=(start / self.units.columns)[columns])
-        if options.abs_gap is not None:
-            options = replace(options, abs_gap=options.abs_gap / self.units.objective)
-        options = replace(options, **self._thresholds(at))
+        options = replace(self._with_gap(options), **self._thresholds(at))
         left = len(self.parts) - at
         deadline = self.deadline.part(left) if left > 1 else self.deadline
         routes = self.plan(model, options, self.solver)
@@ -243,6 +242,10 @@ class Portfolio:
         self._bounds[at] = max(self._bounds[at], run.findings.bound)
         self._values[at] = min(self._values[at], run.findings.value)
         return status
+
+    def _with_gap(self, options):
+        gap = gap_in_unit_range(options.abs_gap, self.units.objective)
+        return replace(options, abs_gap=gap)
 
     def _thresholds(self, at):
         """What is left to one part of ``stop_at`` and ``prove_above``.
@@ -278,7 +281,7 @@ class Portfolio:
     def _closer(self, statuses):
         """Again, where the parts' gaps add up to more than the whole may have."""
         value = sum(run.findings.value for run in self.runs)
-        allowed = self.options.tolerance(value)
+        allowed = self._with_gap(self.options).tolerance(value)
         gaps = [run.findings.value - run.findings.bound for run in self.runs]
         if sum(gaps) <= allowed or self._decided():
             return statuses

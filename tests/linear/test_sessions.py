@@ -10,9 +10,10 @@ from scipy import sparse
 from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.errors import SolverError
 from pyomo_relu.linear import unit_range
-from pyomo_relu.linear.model import LinearModel
+from pyomo_relu.linear.model import LinearModel, ModelBuilder
 from pyomo_relu.linear.sessions.answer import Status
 from pyomo_relu.linear.sessions.choice import open_session, session_class
+from pyomo_relu.linear.sessions.highs import HighsSession
 from pyomo_relu.linear.sessions.session import Batch, Settings
 from pyomo_relu.linear.sessions.watcher import Watcher
 from tests.linear.test_certificate import random_model
@@ -398,3 +399,18 @@ def test_quadratic_batches_are_solved_by_highs_alone():
         pytest.raises(SolverError, match="a test has quadratic costs.*'highs'"),
     ):
         next(iter(session.minimize_each(batch)))
+
+
+@pytest.mark.parametrize("integer", [False, True])
+@pytest.mark.parametrize("entry", [1e-8, 1e-9, 1e-10, 1e-11])
+def test_small_entries_are_part_of_the_model(entry, integer):
+    """Dropped by default from 1e-9 on, they leave a model with other points."""
+    builder = ModelBuilder()
+    first, last = 0.9e-3 / entry, 1e-3 / entry
+    builder.add_columns([first, 0.0], [last, 1.0], np.array([False, integer]))
+    row = sparse.csr_array([[entry, -1.0]])
+    builder.add_rows([(np.arange(2), row)], np.array([-np.inf]), np.array([0.0]))
+    model = builder.build().replace(in_unit_range=True)
+    with HighsSession(model, integer) as session:
+        answer = session.minimize(np.arange(2), np.array([0.0, 1.0]), 10.0)
+    assert answer.objective == pytest.approx(1.0 if integer else 0.9e-3, rel=1e-6)

@@ -5,6 +5,30 @@ from types import SimpleNamespace
 
 import numpy as np
 
+#: Absolute gap that counts as none where none is given, in unit range.
+ABSOLUTE_GAP = 1e-6
+
+#: What float64 resolves of a sum of terms of size 1 that cancel.
+_LEAST_GAP = 1e-9
+
+
+def gap_in_unit_range(gap, unit):
+    """An absolute gap in unit range; None for the default one.
+
+    Terms of 1e5 that cancel to 1 make an objective of 1e5: a share of that is no gap
+    that counts as none, so the default is no more than that of an objective of size 1.
+
+    Parameters
+    ----------
+    gap : float or None
+        In the modeller's units.
+    unit : float
+        The objective's.
+    """
+    if gap is not None:
+        return gap / unit
+    return max(_LEAST_GAP, ABSOLUTE_GAP / max(1.0, unit))
+
 
 def in_unit_range(options, units):
     """BranchOptions for a model that was brought into unit range.
@@ -14,11 +38,11 @@ def in_unit_range(options, units):
     options : BranchOptions
     units : Units
     """
-    start, gap = options.start, options.abs_gap
+    start = options.start
     return replace(
         options,
         start=None if start is None else start / units.columns[: start.size],
-        abs_gap=None if gap is None else gap / units.objective,
+        abs_gap=gap_in_unit_range(options.abs_gap, units.objective),
         stop_at=options.stop_at / units.objective,
         prove_above=options.prove_above / units.objective,
     )

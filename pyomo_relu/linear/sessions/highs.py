@@ -338,6 +338,10 @@ class HighsSession(Session):
             self._highs = None
 
 
+#: The smallest entries that HiGHS can be told to keep.
+_SMALLEST = 1e-12
+
+
 def _options(settings, integer):
     """Settings by HiGHS' names."""
     primal = settings.only_costs_change and not integer
@@ -348,6 +352,9 @@ def _options(settings, integer):
         # seconds per LP.
         "simplex_strategy": _PRIMAL if primal else _DUAL,
         "simplex_scale_strategy": 0 if primal else 2,
+        # What is dropped is another model: by default entries of 1e-9, without which
+        # MILPs that have points were found infeasible.
+        "small_matrix_value": _SMALLEST,
     }
     if settings.tolerance is not None:
         options["primal_feasibility_tolerance"] = settings.tolerance

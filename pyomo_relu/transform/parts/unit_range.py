@@ -83,6 +83,8 @@ class UnitRange:
         half, middle = 0.5 * high - 0.5 * low, 0.5 * low + 0.5 * high
         hidden, last = bounds.network.layers[:-1], bounds.network.layers[-1]
         weights = _largest_weights(bounds.network, hidden)
+        if np.any((half < _INPUT_RANGE[0]) & (half > 0) & ~_ordinary(weights * half)):
+            weights = np.maximum(weights, _weights_through_active(bounds))
         # small ranges, and those that the network undoes, are units; what remains may
         # be large because bounds are loose
         units = np.where(
@@ -90,7 +92,10 @@ class UnitRange:
         )
         size = np.maximum(np.abs(bounds.lower[-1]), np.abs(bounds.upper[-1]))
         weight = _row_maxima(last, units)
-        odd = (size < _OUTPUT_RANGE[0]) & (weight < _OUTPUT_WEIGHT[0])
+        tiny = size < _OUTPUT_RANGE[0]
+        # that an output is tiny says that its inputs' ranges, however wide, are units
+        weight = np.where(tiny, _row_maxima(last, half), weight)
+        odd = tiny & (weight < _OUTPUT_WEIGHT[0])
         odd |= (size > _OUTPUT_RANGE[1]) & (weight > _OUTPUT_WEIGHT[1])
         odd &= _ordinary(weight / np.where(size > 0, size, np.inf))
         zero = np.zeros(size.shape)
@@ -303,6 +308,30 @@ def _largest_weights(network, layers, factors=1.0):
         for source, w in layer.terms:
             if source.layer == network_.INPUT and w.shape[0]:
                 largest = np.maximum(largest, maxima(rows @ abs(w), axis=0))
+    return largest
+
+
+def _weights_through_active(bounds):
+    """The largest absolute weight of each input behind active neurons, shape (n_inputs,).
+
+    Where those are folded into their readers, rows have these weights.
+    """
+    network, through = bounds.network, []
+    largest = np.zeros(network.n_inputs)
+    for layer in network.layers[:-1]:
+        total = scipy.sparse.csr_array((layer.size, network.n_inputs))
+        for source, w in layer.terms:
+            if source.layer == network_.INPUT:
+                part = w
+            elif source.post:
+                on = bounds.active(source.layer).astype(float)
+                part = w @ scipy.sparse.diags_array(on) @ through[source.layer]
+            else:
+                part = w @ through[source.layer]
+            total = total + scipy.sparse.csr_array(part)
+        through.append(total)
+        if layer.size:
+            largest = np.maximum(largest, maxima(abs(total), axis=0))
     return largest
 
 

@@ -285,3 +285,26 @@ def test_neurons_about_a_large_constant_are_right_or_announced(
         assert m.nn.record.encoding.leak in m.nn.summary()
     if not found:
         assert solve(m, tolerance=1e-4) == pytest.approx(solve(plain), abs=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["clip", "relu"])
+@pytest.mark.parametrize("exponent", [-27, -30])
+@pytest.mark.parametrize("seed", range(2))
+def test_tiny_inputs_behind_active_neurons_are_right_where_those_are_folded(
+    kind, exponent, seed
+):
+    """Weights of 1 do not undo the inputs' unit, but those of the folded layer do."""
+    rng, unit = np.random.default_rng(seed), 2.0**exponent
+    w, behind, last = (rng.normal(size=s) for s in [(4, 2), (3, 4), (1, 3)])
+    bias = 0.3 * rng.normal(size=3)
+    ceilings = [np.full(4, 2.0) if kind == "clip" else None, None]
+    shift = bias - (behind / unit) @ np.ones(4)
+    network = Network.sequential(
+        [w, behind / unit, last], [np.ones(4), shift, [0.0]], ceilings
+    )
+    folded = Network.sequential([behind @ w, last], [bias, [0.0]])
+    m, plain = box_model(network, pyo.maximize, unit), box_model(folded, pyo.maximize)
+    pyo.TransformationFactory("relu.reduce").apply_to(m)
+    pyo.TransformationFactory("relu.bigm").apply_to(plain)
+    pyo.SolverFactory("appsi_highs").solve(m)
+    assert pyo.value(m.objective) == pytest.approx(solve(plain), abs=1e-4)

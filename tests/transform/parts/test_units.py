@@ -372,3 +372,16 @@ def test_inputs_of_which_outputs_are_affine(kind, out, small):
         assert {copy_of(v) is None for v in ends} == {s == ONES}
         values.append(solve(m, "appsi_highs"))
     assert values[1] == pytest.approx(values[0], rel=1e-5)
+
+
+@pytest.mark.parametrize("out", [1e-6, 1e-4, 1.0])
+@pytest.mark.parametrize("wide", [1e4, 1e7])
+def test_tiny_outputs_of_wide_inputs_without_neurons(wide, out):
+    """Weights of 1e-13 are dropped by solvers, however wide the input."""
+    net = Network.sequential([[[0.6 * out / wide]]], [[0.1 * out]])
+    m = pyo.ConcreteModel()
+    m.x = pyo.Var([0], bounds=(-wide, 0.5 * wide))
+    m.nn = ReLUNetworkBlock(network=net, inputs=m.x)
+    m.o = pyo.Objective(expr=m.nn.outputs[0] / out)
+    pyo.TransformationFactory("relu.bigm").apply_to(m)
+    assert solve(m, "appsi_highs") == pytest.approx(-0.5, rel=1e-5)
