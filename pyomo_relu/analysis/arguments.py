@@ -30,9 +30,11 @@ def is_block(given):
 def network_of(what, given, error: type[ReLUError] = BoundsError) -> Network:
     """A Network, or the network of a block."""
     _not_several(what, given, error)
-    if not (is_block(given) or isinstance(given, Network)):
+    if isinstance(given, Network):
+        return given
+    if not is_block(given):
         _refuse(what, given, "a Network or a network block", error)
-    return given.network if is_block(given) else given
+    return given.network
 
 
 def box_of(what, given, lower, upper):
@@ -60,9 +62,11 @@ def box_of(what, given, lower, upper):
 def record_of(what, given, error: type[ReLUError] = BoundsError) -> NeuronBounds:
     """A NeuronBounds, or the bounds in force on a block."""
     _not_several(what, given, error)
-    if not (is_block(given) or isinstance(given, NeuronBounds)):
+    if isinstance(given, NeuronBounds):
+        return given
+    if not is_block(given):
         _refuse(what, given, "a NeuronBounds or a network block", error)
-    return given.neuron_bounds() if is_block(given) else given
+    return given.neuron_bounds()
 
 
 def block_of(what, given, error: type[ReLUError] = ModelError) -> Any:

@@ -173,7 +173,8 @@ class EmbeddedSolver(OptSolver):
             config.tee = config.tee or config.logfile is not None
             results, reading = self._solve(model, config)
         if config.report_timing:
-            rest = float(results.solver.wallclock_time) - reading
+            solver: Any = results.solver
+            rest = float(solver.wallclock_time) - reading
             print(f"{reading:8.2f} seconds required to read the model")
             print(f"{max(0.0, rest):8.2f} seconds required for solver")
         return results
