@@ -27,6 +27,10 @@ HAS_POOLING_22 = ONNXRUNTIME >= (1, 23)
 #: Whether onnxruntime leaves out windows of pooling that start in the end padding.
 DROPS_WINDOWS_IN_PADDING = ONNXRUNTIME >= (1, 23)
 
+#: Whether a mean that counts padding counts, in a last window that is rounded up, the
+#: padding alone at every opset.
+COUNTS_PADDING_ALONE = ONNXRUNTIME >= (1, 32)
+
 #: Whether onnxruntime survives all branches beside functions: those before may abort.
 TAKES_BRANCHES_BESIDE_FUNCTIONS = ONNXRUNTIME >= (1, 28)
 

@@ -78,6 +78,10 @@ def _other_model():
     return m
 
 
+#: Kept, as Vars do not keep their model.
+_OTHER = _other_model()
+
+
 def test_a_block_reads_vars_of_the_model_that_it_will_lie_on():
     m = _other_model()
     part = pyo.Block(concrete=True)
@@ -129,7 +133,7 @@ def test_scalers_are_told_what_of_them_to_give(scaler, advice):
             r"pair \(offset, factor\).*got {0: 1.0, 1: 2.0}",
         ),
         (
-            {"network": two_two_one(), "inputs": lambda m: _other_model().x},
+            {"network": two_two_one(), "inputs": lambda m: _OTHER.x},
             ModelError,
             r"inputs= has 'x\[0\]' of another model, 'other'",
         ),
