@@ -33,6 +33,13 @@ _idle = []
 #: Of each thread: whether it is one of those here that are used again.
 _here = threading.local()
 
+#: The HiGHS object that a thread, by its identity, is running at present.
+_running = {}
+
+#: Seconds between two looks for a run to end after an interrupt: there may be another one
+#: after it, or it may not quite have begun.
+_AGAIN = 0.05
+
 _greeted = False
 
 #: Of each thread: processor seconds of HiGHS' threads on its behalf.
@@ -128,16 +135,22 @@ def pass_model(highs, model, integer):
 
 
 @contextlib.contextmanager
-def as_own_thread():
+def as_own_thread(check=None):
     """Call HiGHS on this thread, which is this package's, instead of changing threads.
 
     A change of threads takes as long as a third of a small LP.
+
+    Parameters
+    ----------
+    check : callable, optional
+        Called before each run on this thread; raises what is to end the thread's work.
     """
-    before, _here.is_worker = getattr(_here, "is_worker", False), True
+    before = getattr(_here, "is_worker", False), getattr(_here, "check", None)
+    _here.is_worker, _here.check = True, check
     try:
         yield
     finally:
-        _here.is_worker = before
+        _here.is_worker, _here.check = before
 
 
 def run_on_own_thread(highs, threads=1):
@@ -145,12 +158,49 @@ def run_on_own_thread(highs, threads=1):
 
     ``threads`` is what the object was made with.
 
-    KeyboardInterrupt is raised once HiGHS has returned: it cannot be left running on
-    an object that is freed next.
+    KeyboardInterrupt ends the run (``end_run``), and is raised once HiGHS has returned:
+    it cannot be left running on an object that is freed next.
     """
+
+    def run():
+        thread = threading.get_ident()
+        _running[thread] = highs
+        try:
+            return highs.run()
+        finally:
+            del _running[thread]
+
+    check = getattr(_here, "check", None)
+    if check is not None:
+        check()
     if threads != 1:
-        return _Worker(highs.resetGlobalScheduler).call(highs.run)
-    return call_highs(highs.run)
+        return _Worker(highs.resetGlobalScheduler).call(run)
+    return call_highs(run)
+
+
+def end_run(thread):
+    """Let what HiGHS runs on a thread, if anything, end at its next look at the clock.
+
+    It looks at each iteration, and reads the limit anew each time: so a limit that is
+    over ends LPs and MILPs alike.  Callbacks would do the same, but cost each iteration
+    as much as a small one takes.
+
+    Parameters
+    ----------
+    thread : int or None
+        Its identity (``threading.get_ident``).
+
+    Returns
+    -------
+    tuple of (Highs, float) or None
+        What was running, and the limit it had.
+    """
+    highs = _running.get(thread)
+    if highs is None:
+        return None
+    limit = highs.getOptionValue("time_limit")[1]
+    highs.setOptionValue("time_limit", 0.0)
+    return highs, limit
 
 
 def call_highs(method):
@@ -177,7 +227,8 @@ class _Worker:
     def __init__(self, reset=None):
         self._reset = reset
         self._tasks, self._results = queue.SimpleQueue(), queue.SimpleQueue()
-        threading.Thread(target=self._work, name="HiGHS", daemon=True).start()
+        self._thread = threading.Thread(target=self._work, name="HiGHS", daemon=True)
+        self._thread.start()
 
     def _work(self):
         _here.is_worker = self._reset is None
@@ -197,13 +248,21 @@ class _Worker:
 
     def call(self, method):
         self._tasks.put(method)
-        interrupted = None
+        interrupted, limits = None, []
         while True:
             try:
-                result, error, seconds = self._results.get()
+                if interrupted is not None:
+                    ended = end_run(self._thread.ident)
+                    limits += [] if ended is None else [ended]
+                every = None if interrupted is None else _AGAIN
+                result, error, seconds = self._results.get(timeout=every)
                 break
+            except queue.Empty:
+                continue
             except KeyboardInterrupt as again:
                 interrupted = again
+        for highs, limit in reversed(limits):  # the first one was the run's own
+            highs.setOptionValue("time_limit", limit)
         _on_behalf.seconds = getattr(_on_behalf, "seconds", 0.0) + seconds
         if interrupted is not None or error is not None:
             raise interrupted or error
