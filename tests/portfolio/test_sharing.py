@@ -9,8 +9,8 @@ from pyomo_relu.branch.branch import BranchOptions
 from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.linear.embedded import EmbeddedModel
 from pyomo_relu.linear.model import LinearModel
-from pyomo_relu.portfolio.findings import Findings
 from pyomo_relu.linear.sessions.highs_runs import run_on_own_thread
+from pyomo_relu.portfolio.findings import Findings
 from pyomo_relu.portfolio.sharing import Stopped, Turn, share, worked
 from tests.linear.long_lp import long_lp
 
