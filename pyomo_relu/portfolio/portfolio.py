@@ -25,6 +25,7 @@ from pyomo_relu.linear.unit_range import Units
 from pyomo_relu.portfolio.findings import Findings
 from pyomo_relu.portfolio.plan import plan
 from pyomo_relu.portfolio.sharing import Turn, share
+from pyomo_relu.portfolio.without_time import fill
 
 logger = logging.getLogger("pyomo.relu")
 
@@ -89,6 +90,11 @@ class Run:
                 watch,
                 self._leader,
             )
+        except KeyboardInterrupt:
+            self.interrupted = True
+        try:
+            if not findings.done:
+                fill(findings)
         except KeyboardInterrupt:
             self.interrupted = True
         ended = findings.status or findings.outcome
