@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 
+import numpy as np
 import pytest
 
 from tests.linear.long_lp import long_lp
@@ -222,3 +223,26 @@ def test_an_interrupt_ends_a_run(threads):
         signal.signal(signal.SIGINT, before or signal.default_int_handler)
     run_on_own_thread(highs, threads)
     assert highs.modelStatusToString(highs.getModelStatus()) == "Optimal"
+
+
+def test_a_run_within_a_callback_of_another():
+    from pyomo_relu.linear.sessions.highs_runs import (
+        as_own_thread,
+        end_run,
+        run_on_own_thread,
+    )
+
+    def within():
+        inner = long_lp(lambda: end_run(threading.get_ident()))
+        with inner as (highs, ended):
+            run_on_own_thread(highs)
+            assert ended()
+        end_run(threading.get_ident(), found)
+
+    found = {}
+    with as_own_thread(), long_lp(within) as (outer, _):
+        run_on_own_thread(outer)
+    assert list(found.values()) == [(outer, np.inf)]
+    found.clear()
+    end_run(threading.get_ident(), found)
+    assert not found  # nothing runs any more

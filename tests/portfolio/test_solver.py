@@ -208,6 +208,14 @@ def test_point_and_bound_where_no_route_found_any(sense, integers):
     assert result.bound <= optimum <= result.value
 
 
+def test_only_the_first_part_begins_after_the_time():
+    """However many there are, and however long a route takes to see that it is over."""
+    read = read_model(two_parts(), "relu")
+    p = portfolio.Portfolio(read.problem, BranchOptions(), Deadline(0.0), "highs")
+    p.solve()
+    assert [bool(run.routes) for run in p.runs] == [True, False]
+
+
 def test_rows_that_intervals_contradict_where_no_route_found_any():
     m = peaky(3)
     m.high = pyo.Constraint(expr=m.nn.outputs[0] >= 1e6)

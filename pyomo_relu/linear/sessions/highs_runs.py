@@ -33,7 +33,7 @@ _idle = []
 #: Of each thread: whether it is one of those here that are used again.
 _here = threading.local()
 
-#: The HiGHS object that a thread, by its identity, is running at present.
+#: The HiGHS object that a thread, by its identity, is running at present, or None.
 _running = {}
 
 #: Seconds between two looks for a run to end after an interrupt: there may be another one
@@ -164,11 +164,12 @@ def run_on_own_thread(highs, threads=1):
 
     def run():
         thread = threading.get_ident()
+        outer = _running.get(thread)  # a MILP's callback may solve LPs
         _running[thread] = highs
         try:
             return highs.run()
         finally:
-            del _running[thread]
+            _running[thread] = outer
 
     check = getattr(_here, "check", None)
     if check is not None:
@@ -178,7 +179,7 @@ def run_on_own_thread(highs, threads=1):
     return call_highs(run)
 
 
-def end_run(thread):
+def end_run(thread, limits=None):
     """Let what HiGHS runs on a thread, if anything, end at its next look at the clock.
 
     It looks at each iteration, and reads the limit anew each time: so a limit that is
@@ -189,18 +190,15 @@ def end_run(thread):
     ----------
     thread : int or None
         Its identity (``threading.get_ident``).
-
-    Returns
-    -------
-    tuple of (Highs, float) or None
-        What was running, and the limit it had.
+    limits : dict, optional
+        Gets what is running, and the limit it had, unless it is in there already.
     """
     highs = _running.get(thread)
     if highs is None:
-        return None
-    limit = highs.getOptionValue("time_limit")[1]
+        return
+    if limits is not None and id(highs) not in limits:
+        limits[id(highs)] = highs, highs.getOptionValue("time_limit")[1]
     highs.setOptionValue("time_limit", 0.0)
-    return highs, limit
 
 
 def call_highs(method):
@@ -221,52 +219,87 @@ def call_highs(method):
         _idle.append(worker)
 
 
+class _Task:
+    """A call of HiGHS; what came of it stays here, however often its waiter is interrupted.
+
+    A queue would lose what it hands over in the moment of an interrupt, and an Event
+    keeps its lock where two come at once.
+    """
+
+    def __init__(self, method):
+        self.method, self.over = method, False
+        self._at_work = threading.Lock()
+        self._at_work.acquire()
+        self.result, self.error, self.seconds = None, None, 0.0
+
+    def run(self):
+        """Call it on this thread."""
+        began = time.thread_time()
+        try:
+            self.result = self.method()
+        except BaseException as error:  # noqa: BLE001  (raised by the caller)
+            self.error = error
+        self.method = None  # or its object lives until the next task
+        self.seconds = time.thread_time() - began
+
+    def end(self):
+        """Let the waiter go on."""
+        self.over = True
+        self._at_work.release()
+
+    def wait(self, seconds):
+        """Until it is over, or for so many seconds; -1 for no limit."""
+        self._at_work.acquire(timeout=seconds)
+
+
 class _Worker:
     """A thread that calls HiGHS; for one call only if it must ``reset`` its pool."""
 
     def __init__(self, reset=None):
         self._reset = reset
-        self._tasks, self._results = queue.SimpleQueue(), queue.SimpleQueue()
+        self._tasks = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="HiGHS", daemon=True)
         self._thread.start()
 
     def _work(self):
         _here.is_worker = self._reset is None
         while True:
-            method = self._tasks.get()
-            began = time.thread_time()
-            try:
-                result = method(), None
-            except BaseException as error:  # noqa: BLE001  (raised by the caller)
-                result = None, error
-            del method  # or its object lives until the next task
+            task = self._tasks.get()
+            if task.over:
+                continue
+            task.run()
             if self._reset is not None:
                 self._reset(True)
-            self._results.put((*result, time.thread_time() - began))
+            task.end()
+            del task
             if self._reset is not None:
                 return
 
     def call(self, method):
-        self._tasks.put(method)
-        interrupted, limits = None, []
-        while True:
+        task, limits, given, interrupts = _Task(method), {}, [], []
+        while not task.over:
             try:
-                if interrupted is not None:
-                    ended = end_run(self._thread.ident)
-                    limits += [] if ended is None else [ended]
-                every = None if interrupted is None else _AGAIN
-                result, error, seconds = self._results.get(timeout=every)
-                break
-            except queue.Empty:
-                continue
-            except KeyboardInterrupt as again:
-                interrupted = again
-        for highs, limit in reversed(limits):  # the first one was the run's own
+                self._wait(task, limits, given, interrupts)
+            except KeyboardInterrupt as error:  # one while another was being noted
+                interrupts.append(error)
+        for highs, limit in limits.values():
             highs.setOptionValue("time_limit", limit)
-        _on_behalf.seconds = getattr(_on_behalf, "seconds", 0.0) + seconds
-        if interrupted is not None or error is not None:
-            raise interrupted or error
-        return result
+        _on_behalf.seconds = getattr(_on_behalf, "seconds", 0.0) + task.seconds
+        if interrupts or task.error is not None:
+            raise (interrupts or [task.error])[0]
+        return task.result
+
+    def _wait(self, task, limits, given, interrupts):
+        """Until a task is over or an interrupt comes; once there was one, a while."""
+        try:
+            if not given:  # an interrupt may leave it given, or given twice
+                self._tasks.put(task)
+                given.append(task)
+            if interrupts:
+                end_run(self._thread.ident, limits)
+            task.wait(_AGAIN if interrupts else -1)
+        except KeyboardInterrupt as error:
+            interrupts.append(error)
 
 
 # A forked process has none of the threads.
