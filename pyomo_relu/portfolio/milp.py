@@ -14,6 +14,7 @@ from pyomo_relu.bounds.relaxation.switching_cuts import switching_cuts
 from pyomo_relu.bounds.solver_free import part_of_split_budget
 from pyomo_relu.bounds.tightening import tighten
 from pyomo_relu.branch.bounding.lines.bounder import Curves
+from pyomo_relu.common.deadline import ENDLESS
 from pyomo_relu.errors import InfeasibleError
 from pyomo_relu.linear.box_rows import propagate
 from pyomo_relu.linear.column_bounds import bound_free_columns
@@ -43,6 +44,8 @@ class Encoded:
         By function, of the model without fixed inputs.
     one_sided : OneSided, optional
         Of the model that this one is a relaxation of; its own if None.
+    deadline : Deadline, optional
+        Of the whole run: no more than half of what is left goes into bounds.
 
     Attributes
     ----------
@@ -53,8 +56,16 @@ class Encoded:
         NeuronBounds by function, of those that are not curves.
     """
 
-    def __init__(self, model, turn=None, cuts=True, known=None, one_sided=None):
-        self._known = known
+    def __init__(
+        self,
+        model,
+        turn=None,
+        cuts=True,
+        known=None,
+        one_sided=None,
+        deadline=ENDLESS,
+    ):
+        self._known, self._deadline = known, deadline.part(2)
         self.model = model = model.without_fixed_inputs()
         self.linear = None
         self.bounds, self._big_m, self._pieces = {}, {}, {}
@@ -143,8 +154,7 @@ class Encoded:
         """
         return self._one_sided.settled(full[: self.model.n_columns])
 
-    @staticmethod
-    def _network(network, lower, upper, bounds):
+    def _network(self, network, lower, upper, bounds):
         """Whether it is curves; Curves or NeuronBounds; its outputs' ranges."""
         curves = Curves(network, lower, upper)
         if len(curves) == network.n_outputs:
@@ -152,7 +162,8 @@ class Encoded:
             return True, curves, low[0], high[0]
         if bounds is None:
             cells = part_of_split_budget(network, lower, upper)
-            bounds, _ = tighten(network, lower, upper, max_cells=cells)
+            left = self._deadline.left()
+            bounds, _ = tighten(network, lower, upper, max_cells=cells, time_limit=left)
         return False, bounds, bounds.lower[-1], bounds.upper[-1]
 
     def complete(self, point):

@@ -26,6 +26,7 @@ from pyomo_relu.linear.unit_range import Units
 from pyomo_relu.portfolio.findings import Findings
 from pyomo_relu.portfolio.plan import plan
 from pyomo_relu.portfolio.sharing import Turn, share
+from pyomo_relu.portfolio.without_time import fill
 
 logger = logging.getLogger("pyomo.relu")
 
@@ -90,6 +91,11 @@ class Run:
                 watch,
                 self._leader,
             )
+        except KeyboardInterrupt:
+            self.interrupted = True
+        try:
+            if not findings.done:
+                fill(findings)
         except KeyboardInterrupt:
             self.interrupted = True
         ended = findings.status or findings.outcome
@@ -232,7 +238,12 @@ class Portfolio:
         options = replace(self._with_gap(options), **self._thresholds(at))
         left = len(self.parts) - at
         deadline = self.deadline.part(left) if left > 1 else self.deadline
-        routes = self.plan(model, options, self.solver)
+        if at and self.deadline.passed():
+            # the first part's bound by a route is worth a second too many, that of a
+            # hundred parts is not: see ``without_time``
+            routes = [], "no time is left"
+        else:
+            routes = self.plan(model, options, self.solver)
         run = Run(model, options, deadline, *routes)
         self.runs[at:] = [run]
         self._begun.append((at, run))

@@ -156,7 +156,7 @@ class MILPRoute(Watcher):
     def work(self, turn, findings):
         """Encode and solve; see ``sharing.Turn``."""
         self._turn, self._findings = turn, findings
-        self.encoded = encoded = Encoded(self.model, turn)
+        self.encoded = encoded = Encoded(self.model, turn, deadline=findings.deadline)
         if encoded.linear is None:
             findings.conclude(INFEASIBLE, self.name)
             return
@@ -187,7 +187,9 @@ class MILPRoute(Watcher):
         """The encoding's answer; the run that confirms another one does without cuts."""
         if not settings.presolve_milps:
             self._turn.pause()
-            self.encoded = Encoded(self.model, self._turn, cuts=False)
+            self.encoded = Encoded(
+                self.model, self._turn, cuts=False, deadline=self._findings.deadline
+            )
             if self.encoded.linear is None:
                 return Answer(Status.INFEASIBLE)
         answer = self._minimize(settings)

@@ -9,7 +9,7 @@ import math
 import threading
 import time
 
-from pyomo_relu.linear.sessions.highs_runs import as_own_thread
+from pyomo_relu.linear.sessions.highs_runs import as_own_thread, end_run
 
 #: Seconds of a first slice, and of a later one as a share of the run so far.
 _FIRST, _GROWTH = 0.25, 0.1
@@ -78,16 +78,18 @@ class Turn:
         Stopped
             If the run is over.
         """
-        if self._stopped:
-            raise Stopped
+        self._check()
         if time.monotonic() < self._end:
             return 0.0
         began = time.monotonic()
         self._put_down()
         self._go.wait()
+        self._check()
+        return time.monotonic() - began
+
+    def _check(self):
         if self._stopped:
             raise Stopped
-        return time.monotonic() - began
 
     def _put_down(self):
         self.seconds += time.monotonic() - self._begun
@@ -99,7 +101,7 @@ class Turn:
 
     def _run(self):
         try:
-            with as_own_thread():
+            with as_own_thread(self._check):
                 self._work(self)
         except Stopped:
             pass
@@ -120,10 +122,12 @@ class Turn:
         self._go.set()
 
     def stop(self):
-        """Ask it to end at its next look at the clock."""
+        """Ask it to end at its next look at the clock, and what HiGHS runs for it."""
         self._stopped = True
         self._end = 0.0
         self._go.set()
+        if self._thread is not None:
+            end_run(self._thread.ident)
 
     def join(self, seconds):
         """Wait for its thread; False if that is still at work after ``seconds``."""

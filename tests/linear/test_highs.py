@@ -1,12 +1,15 @@
 """HiGHS as the caller finds it: its threads, its stdout, whatever was used before."""
 
+import signal
 import subprocess
 import sys
 import threading
 import time
 
+import numpy as np
 import pytest
 
+from tests.linear.long_lp import long_lp
 from tests.paths import ROOT
 
 PRELUDE = """
@@ -192,3 +195,54 @@ def test_a_run_within_a_run_stays_on_its_thread():
 
     outer, inner = call_highs(both)
     assert outer == inner != threading.get_ident()
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs POSIX signals")
+@pytest.mark.parametrize("threads", [1, 2])
+def test_an_interrupt_ends_a_run(threads):
+    """The limit that the run had is back, and it can be run again to its end."""
+    from pyomo_relu.linear.sessions.highs_runs import run_on_own_thread
+
+    main = threading.get_ident()
+
+    def interrupt():
+        for _ in range(2):  # people press it twice
+            signal.pthread_kill(main, signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with long_lp(interrupt, threads=threads) as (highs, ended):
+            highs.setOptionValue("time_limit", 1e6)
+            with pytest.raises(KeyboardInterrupt):
+                run_on_own_thread(highs, threads)
+            assert ended() and highs.modelStatusToString(highs.getModelStatus()) == (
+                "Time limit reached"
+            )
+            assert highs.getOptionValue("time_limit")[1] == 1e6
+    finally:
+        signal.signal(signal.SIGINT, before or signal.default_int_handler)
+    run_on_own_thread(highs, threads)
+    assert highs.modelStatusToString(highs.getModelStatus()) == "Optimal"
+
+
+def test_a_run_within_a_callback_of_another():
+    from pyomo_relu.linear.sessions.highs_runs import (
+        as_own_thread,
+        end_run,
+        run_on_own_thread,
+    )
+
+    def within():
+        inner = long_lp(lambda: end_run(threading.get_ident()))
+        with inner as (highs, ended):
+            run_on_own_thread(highs)
+            assert ended()
+        end_run(threading.get_ident(), found)
+
+    found = {}
+    with as_own_thread(), long_lp(within) as (outer, _):
+        run_on_own_thread(outer)
+    assert list(found.values()) == [(outer, np.inf)]
+    found.clear()
+    end_run(threading.get_ident(), found)
+    assert not found  # nothing runs any more

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from pyomo_relu.common.deadline import ENDLESS, Deadline
 from pyomo_relu.linear.embedded import EmbeddedModel, EmbeddedNetwork
 from pyomo_relu.linear.model import LinearModel
 from pyomo_relu.linear.solve import solve_linear
@@ -285,3 +286,16 @@ def test_random_models(seed):
     encoded = Encoded(model)
     assert_holds(encoded, point[None])
     assert best_of(model, encoded) <= model.objective(point) + 1e-6
+
+
+def test_bounds_are_not_raised_after_the_time():
+    """Interval arithmetic and CROWN are enough for an encoding."""
+    network = random_network(np.random.default_rng(0), 2, (8, 8), 1)
+    linear = linear_of(np.array([-1.0, -1.0, -BIG]), np.array([1.0, 1.0, BIG]), [])
+    functions = [EmbeddedNetwork(network, np.array([0, 1]), np.array([2]))]
+    model = EmbeddedModel(linear, functions, np.array([0.0, 0.0, 1.0]))
+    for deadline, dear in ((ENDLESS, True), (Deadline(0.0), False)):
+        encoded = Encoded(model, deadline=deadline)
+        sources = {s for layer in encoded.bounds[0].source for s in layer}
+        assert bool(sources & {"split", "lp"}) == dear
+        best_of(model, encoded)

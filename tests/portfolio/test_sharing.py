@@ -9,8 +9,10 @@ from pyomo_relu.branch.branch import BranchOptions
 from pyomo_relu.common.deadline import Deadline
 from pyomo_relu.linear.embedded import EmbeddedModel
 from pyomo_relu.linear.model import LinearModel
+from pyomo_relu.linear.sessions.highs_runs import run_on_own_thread
 from pyomo_relu.portfolio.findings import Findings
 from pyomo_relu.portfolio.sharing import Stopped, Turn, share, worked
+from tests.linear.long_lp import long_lp
 
 
 class Worker:
@@ -209,3 +211,19 @@ def test_delays_count_what_the_process_worked():
     assert worked(0.5, 8.0) == 0.5
     assert worked(3.0, 1.0) == 1.0  # several threads at work
     assert 0.0 < worked(0.0, 8.0) < 8.0
+
+
+def test_a_stopped_route_ends_in_the_midst_of_an_lp():
+    """And begins no further one."""
+    runs = []
+
+    def work(turn):
+        while True:
+            runs.append(run_on_own_thread(highs))
+
+    begun = threading.Event()
+    with long_lp(begun.set) as (highs, ended):
+        turn = Turn("a", work)
+        share([turn], Deadline(), begun.is_set)
+        assert ended() and len(runs) == 1
+    assert not turn.alive and turn.error is None

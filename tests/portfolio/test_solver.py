@@ -172,6 +172,59 @@ def test_bound_of_the_root_without_time(sense):
     assert results.problem.upper_bound >= values.max() or sense == pyo.minimize
 
 
+class Nothing:
+    """A route that finds nothing before the time is over."""
+
+    name, elsewhere, tasks, done, nodes, milps = "none", False, None, "nothing", 0, 0
+
+    def work(self, turn, findings):
+        """Wait to be stopped."""
+        while True:
+            turn.pause()
+
+
+@pytest.mark.parametrize("sense", [pyo.minimize, pyo.maximize])
+@pytest.mark.parametrize("integers", [False, True])
+def test_point_and_bound_where_no_route_found_any(sense, integers):
+    """Also of several parts, in far units."""
+    m = pyo.ConcreteModel()
+    m.p = pyo.Var([0, 1], bounds=(1e5, 3e5))
+    m.z = pyo.Var(bounds=(-1.5, 2), domain=pyo.Integers if integers else pyo.Reals)
+    m.nn = ReLUNetworkBlock(
+        network=chain([2, 8, 1]), inputs=[p / 1e5 for p in m.p.values()]
+    )
+    m.b = ReLUNetworkBlock(network=chain([1, 4, 1], seed=1), inputs=[m.z])
+    m.obj = pyo.Objective(expr=m.nn.outputs[0] - m.b.outputs[0] + 7, sense=sense)
+    read = read_model(m, "relu")
+    p = portfolio.Portfolio(read.problem, BranchOptions(), Deadline(0.0), "highs")
+    p.plan = lambda model, options, solver: ([Planned(Nothing())], "a test")
+    result = p.solve()
+    assert result.status == "time limit" and np.isfinite(result.bound)
+    read.load(result.full)
+    check_solution(m)
+    sign = -1.0 if sense == pyo.maximize else 1.0
+    assert sign * result.value == pytest.approx(pyo.value(m.obj), abs=1e-9)
+    optimum = run(m)[1].value
+    assert result.bound <= optimum <= result.value
+
+
+def test_only_the_first_part_begins_after_the_time():
+    """However many there are, and however long a route takes to see that it is over."""
+    read = read_model(two_parts(), "relu")
+    p = portfolio.Portfolio(read.problem, BranchOptions(), Deadline(0.0), "highs")
+    p.solve()
+    assert [bool(run.routes) for run in p.runs] == [True, False]
+
+
+def test_rows_that_intervals_contradict_where_no_route_found_any():
+    m = peaky(3)
+    m.high = pyo.Constraint(expr=m.nn.outputs[0] >= 1e6)
+    read = read_model(m, "relu")
+    p = portfolio.Portfolio(read.problem, BranchOptions(), Deadline(0.0), "highs")
+    p.plan = lambda model, options, solver: ([Planned(Nothing())], "a test")
+    assert p.solve().status == "infeasible"
+
+
 @pytest.mark.parametrize("route", ["planned", "HiGHS", "Gurobi"])
 def test_infeasible_and_unbounded(route):
     m = absolute()

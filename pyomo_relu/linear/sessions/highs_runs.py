@@ -33,6 +33,13 @@ _idle = []
 #: Of each thread: whether it is one of those here that are used again.
 _here = threading.local()
 
+#: The HiGHS object that a thread, by its identity, is running at present, or None.
+_running = {}
+
+#: Seconds between two looks for a run to end after an interrupt: there may be another one
+#: after it, or it may not quite have begun.
+_AGAIN = 0.05
+
 _greeted = False
 
 #: Of each thread: processor seconds of HiGHS' threads on its behalf.
@@ -128,16 +135,22 @@ def pass_model(highs, model, integer):
 
 
 @contextlib.contextmanager
-def as_own_thread():
+def as_own_thread(check=None):
     """Call HiGHS on this thread, which is this package's, instead of changing threads.
 
     A change of threads takes as long as a third of a small LP.
+
+    Parameters
+    ----------
+    check : callable, optional
+        Called before each run on this thread; raises what is to end the thread's work.
     """
-    before, _here.is_worker = getattr(_here, "is_worker", False), True
+    before = getattr(_here, "is_worker", False), getattr(_here, "check", None)
+    _here.is_worker, _here.check = True, check
     try:
         yield
     finally:
-        _here.is_worker = before
+        _here.is_worker, _here.check = before
 
 
 def run_on_own_thread(highs, threads=1):
@@ -145,12 +158,47 @@ def run_on_own_thread(highs, threads=1):
 
     ``threads`` is what the object was made with.
 
-    KeyboardInterrupt is raised once HiGHS has returned: it cannot be left running on
-    an object that is freed next.
+    KeyboardInterrupt ends the run (``end_run``), and is raised once HiGHS has returned:
+    it cannot be left running on an object that is freed next.
     """
+
+    def run():
+        thread = threading.get_ident()
+        outer = _running.get(thread)  # a MILP's callback may solve LPs
+        _running[thread] = highs
+        try:
+            return highs.run()
+        finally:
+            _running[thread] = outer
+
+    check = getattr(_here, "check", None)
+    if check is not None:
+        check()
     if threads != 1:
-        return _Worker(highs.resetGlobalScheduler).call(highs.run)
-    return call_highs(highs.run)
+        return _Worker(highs.resetGlobalScheduler).call(run)
+    return call_highs(run)
+
+
+def end_run(thread, limits=None):
+    """Let what HiGHS runs on a thread, if anything, end at its next look at the clock.
+
+    It looks at each iteration, and reads the limit anew each time: so a limit that is
+    over ends LPs and MILPs alike.  Callbacks would do the same, but cost each iteration
+    as much as a small one takes.
+
+    Parameters
+    ----------
+    thread : int or None
+        Its identity (``threading.get_ident``).
+    limits : dict, optional
+        Gets what is running, and the limit it had, unless it is in there already.
+    """
+    highs = _running.get(thread)
+    if highs is None:
+        return
+    if limits is not None and id(highs) not in limits:
+        limits[id(highs)] = highs, highs.getOptionValue("time_limit")[1]
+    highs.setOptionValue("time_limit", 0.0)
 
 
 def call_highs(method):
@@ -171,43 +219,87 @@ def call_highs(method):
         _idle.append(worker)
 
 
+class _Task:
+    """A call of HiGHS; what came of it stays here, however often its waiter is interrupted.
+
+    A queue would lose what it hands over in the moment of an interrupt, and an Event
+    keeps its lock where two come at once.
+    """
+
+    def __init__(self, method):
+        self.method, self.over = method, False
+        self._at_work = threading.Lock()
+        self._at_work.acquire()
+        self.result, self.error, self.seconds = None, None, 0.0
+
+    def run(self):
+        """Call it on this thread."""
+        began = time.thread_time()
+        try:
+            self.result = self.method()
+        except BaseException as error:  # noqa: BLE001  (raised by the caller)
+            self.error = error
+        self.method = None  # or its object lives until the next task
+        self.seconds = time.thread_time() - began
+
+    def end(self):
+        """Let the waiter go on."""
+        self.over = True
+        self._at_work.release()
+
+    def wait(self, seconds):
+        """Until it is over, or for so many seconds; -1 for no limit."""
+        self._at_work.acquire(timeout=seconds)
+
+
 class _Worker:
     """A thread that calls HiGHS; for one call only if it must ``reset`` its pool."""
 
     def __init__(self, reset=None):
         self._reset = reset
-        self._tasks, self._results = queue.SimpleQueue(), queue.SimpleQueue()
-        threading.Thread(target=self._work, name="HiGHS", daemon=True).start()
+        self._tasks = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="HiGHS", daemon=True)
+        self._thread.start()
 
     def _work(self):
         _here.is_worker = self._reset is None
         while True:
-            method = self._tasks.get()
-            began = time.thread_time()
-            try:
-                result = method(), None
-            except BaseException as error:  # noqa: BLE001  (raised by the caller)
-                result = None, error
-            del method  # or its object lives until the next task
+            task = self._tasks.get()
+            if task.over:
+                continue
+            task.run()
             if self._reset is not None:
                 self._reset(True)
-            self._results.put((*result, time.thread_time() - began))
+            task.end()
+            del task
             if self._reset is not None:
                 return
 
     def call(self, method):
-        self._tasks.put(method)
-        interrupted = None
-        while True:
+        task, limits, given, interrupts = _Task(method), {}, [], []
+        while not task.over:
             try:
-                result, error, seconds = self._results.get()
-                break
-            except KeyboardInterrupt as again:
-                interrupted = again
-        _on_behalf.seconds = getattr(_on_behalf, "seconds", 0.0) + seconds
-        if interrupted is not None or error is not None:
-            raise interrupted or error
-        return result
+                self._wait(task, limits, given, interrupts)
+            except KeyboardInterrupt as error:  # one while another was being noted
+                interrupts.append(error)
+        for highs, limit in limits.values():
+            highs.setOptionValue("time_limit", limit)
+        _on_behalf.seconds = getattr(_on_behalf, "seconds", 0.0) + task.seconds
+        if interrupts or task.error is not None:
+            raise (interrupts or [task.error])[0]
+        return task.result
+
+    def _wait(self, task, limits, given, interrupts):
+        """Until a task is over or an interrupt comes; once there was one, a while."""
+        try:
+            if not given:  # an interrupt may leave it given, or given twice
+                self._tasks.put(task)
+                given.append(task)
+            if interrupts:
+                end_run(self._thread.ident, limits)
+            task.wait(_AGAIN if interrupts else -1)
+        except KeyboardInterrupt as error:
+            interrupts.append(error)
 
 
 # A forked process has none of the threads.
