@@ -40,6 +40,10 @@ _running = {}
 #: after it, or it may not quite have begun.
 _AGAIN = 0.05
 
+#: Seconds between two looks for an interrupt: one that comes in the moment in which the
+#: waiting begins does not end it.
+_LOOK = 0.2
+
 _greeted = False
 
 #: Of each thread: processor seconds of HiGHS' threads on its behalf.
@@ -248,7 +252,7 @@ class _Task:
         self._at_work.release()
 
     def wait(self, seconds):
-        """Until it is over, or for so many seconds; -1 for no limit."""
+        """Until it is over, or for so many seconds."""
         self._at_work.acquire(timeout=seconds)
 
 
@@ -298,7 +302,7 @@ class _Worker:
                 given.append(task)
             if interrupts:
                 end_run(self._thread.ident, limits)
-            task.wait(_AGAIN if interrupts else -1)
+            task.wait(_AGAIN if interrupts else _LOOK)
         except KeyboardInterrupt as error:
             interrupts.append(error)
 
