@@ -15,7 +15,7 @@ from onnx import TensorProto
 
 from pyomo_relu import ReLUNetworkBlock, load_onnx
 from tests.network.onnx.graphs import build, node, session
-from tests.thinned import examples
+from tests.thinned import DENSE, examples
 from tests.transform.battery import FORMULATIONS
 
 N = 4
@@ -165,11 +165,13 @@ def check(kind, place, exponent, seed, formulation, solver, sense):
 
 @settings(
     max_examples=examples(8, 300),
+    derandomize=not DENSE,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
 @given(
-    st.sampled_from(list(KINDS)),
+    # a level beyond reach is a big M of 3e6, which is announced as too large for solvers
+    st.sampled_from([kind for kind in KINDS if kind != "clip beyond reach"]),
     st.sampled_from(PLACES),
     st.integers(-40, 40),
     st.integers(0, 2**16),
