@@ -3,6 +3,7 @@
 import numpy as np
 from scipy import sparse
 
+from pyomo_relu.common.matrices import dense
 from pyomo_relu.linear.certificate import Certifier, dual_bounds
 from pyomo_relu.linear.rounding import FEASIBILITY, down
 
@@ -83,7 +84,7 @@ class GrowingModel:
         matrix = certifier.transposed
         now, (lower, upper) = point @ matrix, certifier.rows
         by = matrix[columns]
-        by = by.toarray() if sparse.issparse(by) else by
+        by = dense(by)
         after = now + steps[:, None] * by
         off = np.maximum(lower - after, after - upper)
         return (off <= np.maximum(lower - now, now - upper).clip(FEASIBILITY)).all(1)

@@ -3,6 +3,7 @@
 import numpy as np
 from scipy import sparse
 
+from pyomo_relu.common.matrices import dense
 from pyomo_relu.network.onnx.tensors.tensors import AffineTensor
 
 
@@ -74,7 +75,7 @@ def multiple(tensor, base, sizes, tolerance):
     for s, matrix in rest.terms.items():
         excess = abs(matrix) - tolerance * allowed.terms[s]
         largest = excess.max(axis=1)
-        largest = largest.toarray() if sparse.issparse(largest) else largest
+        largest = dense(largest)
         fails |= ~(np.asarray(largest).reshape(-1) <= 0)  # NaN fails
     return slope, rest.offset, fails, tolerance * allowed.offset
 

@@ -1,8 +1,8 @@
 """Points at which a network shows all its sides."""
 
 import numpy as np
-from scipy import sparse
 
+from pyomo_relu.common.matrices import dense
 from pyomo_relu.network.gradients import gradient
 from pyomo_relu.network.layer import INPUT
 from pyomo_relu.network.onnx import budget
@@ -98,7 +98,7 @@ def _around_first_kinks(network, rng, spreads):
     rows = np.sort(rng.permutation(first.size)[: min(_CENTRED_ROWS, network.n_inputs)])
     w = first.weights[0][rows]
     gram = w @ w.T
-    gram = gram.toarray() if sparse.issparse(gram) else gram
+    gram = dense(gram)
     norms = np.sqrt(np.diag(gram))
     points = []
     bias = first.bias[rows]
